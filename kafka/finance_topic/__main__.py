@@ -1,0 +1,42 @@
+"""Run topic-init: `python -m finance_topic`. Idempotent; exit code 0 only if the topic is as wanted."""
+
+from __future__ import annotations
+
+import sys
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from finance_role.log import story
+from finance_role.settings import settings_or_exit
+from finance_topic import topic
+from finance_topic.config import Settings
+
+
+def main() -> int:
+    """Wait for the broker, then create or compare."""
+    settings = settings_or_exit(Settings)
+    log = story()
+    wanted = (settings.kafka_topic, settings.kafka_partitions, settings.topic_config())
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    try:
+        topic.wait_for_broker(admin, settings.broker_wait_seconds)
+        if not topic.exists(admin, settings.kafka_topic):
+            topic.create(admin, *wanted)
+            log.info("topic created", topic=settings.kafka_topic, partitions=settings.kafka_partitions, **wanted[2])
+        wrong = topic.differences(admin, *wanted)
+        identity = topic.topic_id(admin, settings.kafka_topic)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        log.error("no answer from Kafka", bootstrap=settings.kafka_bootstrap, error=reason)  # noqa: TRY400 - not a crash
+        return 1
+    if wrong:
+        mend = "change it back with Kafka's own tools, or KAFKA_PARTITIONS and KAFKA_RETENTION_HOURS in .env to match"
+        log.error("the topic exists but is not as wanted", topic=settings.kafka_topic, differs="; ".join(wrong), mend=mend)
+        return 1
+    log.info("topic ready", topic=settings.kafka_topic, id=identity, partitions=settings.kafka_partitions)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

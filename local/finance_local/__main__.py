@@ -1,0 +1,92 @@
+"""Run the pipeline as local processes: `python -m finance_local`. Exit code 0 if stopped in order, 1 if a role failed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from finance_lake.state.layout import Layout
+from finance_local import env_file
+from finance_local.config import Settings
+from finance_local.console import Terminal
+from finance_local.drain import drain
+from finance_local.machine import UnfitMachineError, require_free_ports, require_java
+from finance_local.roles import LOOPBACK, all_roles
+from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_role.lock import REFUSED, AlreadyRunningError
+from finance_role.settings import USAGE, settings_or_exit
+
+ENV_FILE = Path(".env")
+EXAMPLE = Path(".env.example")
+
+
+def load_env_file() -> None:
+    """Put what `.env` says into the environment, where nothing stands there already."""
+    known = set(env_file.parse(EXAMPLE.read_text()))
+    if ENV_FILE.exists():
+        for key, value in env_file.parse(ENV_FILE.read_text(), known).items():
+            os.environ.setdefault(key, value)
+
+
+async def run(settings: Settings, terminal: Terminal) -> int:
+    """Run the roles until a signal, the end of RUN_SECONDS or the end of a role; then stop them all."""
+    roles = {name: role for name, role in all_roles(settings).items() if name in settings.roles}
+    supervisor = Supervisor(roles, settings.data_dir, terminal.line)
+    interrupted = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
+    waits = [
+        asyncio.create_task(interrupted.wait()),
+        asyncio.create_task(supervisor.until_one_ends()),
+        asyncio.create_task(_scenario(supervisor, settings, terminal, interrupted)),
+    ]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return max(int(task.result() or 0) for task in done if task is not waits[0]) if done != {waits[0]} else 0
+    finally:
+        for task in waits:
+            task.cancel()
+        terminal.say("Stopping ...")
+        await supervisor.stop()
+        terminal.say("Stopped; all data is kept.")
+
+
+async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Terminal, interrupted: asyncio.Event) -> int:
+    await supervisor.start()
+    terminal.say(f"Running: {' '.join(settings.roles)}. Look at the table with `make show`; Ctrl-C stops.")
+    if not settings.run_seconds:
+        await interrupted.wait()
+        return 0
+    await asyncio.sleep(settings.run_seconds)
+    await supervisor.stop("producer")
+    bootstrap, layout = f"{LOOPBACK}:{settings.kafka_port}", Layout(settings.data_dir)
+    drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, layout, interrupted.is_set)
+    await supervisor.stop("spark-job")
+    terminal.say(drained.sentence())
+    return 0 if drained.complete else 1
+
+
+def main() -> int:
+    """Check what can be checked before anything starts, then run."""
+    try:
+        load_env_file()
+        settings = settings_or_exit(Settings)
+        require_java()
+        require_free_ports(settings)
+        return asyncio.run(run(settings, Terminal()))
+    except env_file.EnvFileError as error:
+        sys.stderr.write(f"{ENV_FILE} is not as it must be:\n{error}\n")
+        return USAGE
+    except AlreadyRunningError as error:
+        sys.stderr.write(f"{error}\n")
+        return REFUSED
+    except (UnfitMachineError, RoleEndedError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Settings of the local pipeline: which roles, for how long, on which ports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from finance_role.settings import RoleSettings
+
+ALL_ROLES = ("zookeeper", "kafka", "topic-init", "producer", "spark-job")
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(RoleSettings):
+    """Keys of `.env` and of the command line that `make local` reads; the roles read their own."""
+
+    roles: Annotated[tuple[str, ...], NoDecode] = ALL_ROLES
+    run_seconds: float = Field(0, ge=0)
+    kafka_port: Port = 9092
+    zookeeper_port: Port = 2181
+    spark_ui_port: int = Field(4040, ge=0, le=65535)
+    kafka_topic: str = "finance"
+    kafka_jars: Path = Path("build/jars/kafka")
+
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _known_roles(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+        unknown = [name for name in names if name not in ALL_ROLES]
+        if unknown:
+            message = f"no such role: {' '.join(unknown)}; there are {' '.join(ALL_ROLES)}"
+            raise ValueError(message)
+        return tuple(name for name in ALL_ROLES if name in names)

@@ -1,0 +1,71 @@
+"""Drain: after the producer has stopped, wait until the tables hold all that is in the topic."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Consumer, TopicPartition
+
+from finance_lake.committed import committed_offsets, row_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from finance_lake.state.layout import Layout
+    from finance_lake.state.record import Offsets
+
+PATIENCE_SECONDS = 120.0
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What the tables hold against what the topic holds."""
+
+    begin: Offsets
+    end: Offsets
+    committed: Offsets
+    ticks: int
+    quarantined: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether the tables have reached the end offsets and their rows are as many as there were offsets."""
+        reached = all(self.committed.get(partition, 0) >= end for partition, end in self.end.items())
+        spanned = sum(self.committed.values()) - sum(self.begin.get(partition, 0) for partition in self.committed)
+        return reached and self.ticks + self.quarantined >= spanned
+
+    def sentence(self) -> str:
+        """One line for the terminal."""
+        ends = ", ".join(f"{partition}:{end}" for partition, end in sorted(self.end.items()))
+        verdict = "all of the topic is in the tables" if self.complete else f"the tables are behind: {self.committed}"
+        return f"{self.ticks} rows, {self.quarantined} quarantined, end offsets {ends}: {verdict}."
+
+
+def topic_offsets(bootstrap: str, topic: str) -> tuple[Offsets, Offsets]:
+    """Ask the broker for the first and the next offset of each partition. Raises KafkaException."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "financelake-watermarks", "log_level": 0})
+    try:
+        partitions = list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        marks = {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10) for number in partitions}
+    finally:
+        consumer.close()
+    return {number: low for number, (low, _) in marks.items()}, {number: high for number, (_, high) in marks.items()}
+
+
+def drain(bootstrap: str, topic: str, layout: Layout, is_interrupted: Callable[[], bool]) -> Drained:
+    """Wait until the table has reached the topic's end offsets, or has not moved for PATIENCE_SECONDS."""
+    begin, end = topic_offsets(bootstrap, topic)
+    committed: Offsets = {}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and not is_interrupted():
+        now = committed_offsets(layout.ticks)
+        if all(now.get(partition, 0) >= offset for partition, offset in end.items()):
+            committed = now
+            break
+        if now != committed:
+            committed, deadline = now, time.monotonic() + PATIENCE_SECONDS
+        time.sleep(POLL_SECONDS)
+    return Drained(begin, end, committed, row_count(layout.ticks), row_count(layout.quarantine))

@@ -1,0 +1,50 @@
+"""`.env`, restricted to what every reader of it understands alike.
+
+Make, Compose and python-dotenv disagree on quotes, spaces, `#`, `$` and escapes. A line `KEY=value` with a value of plain
+characters means the same to all of them, so nothing else is allowed, and the rest needs no rules. Standard library only:
+`make up` runs this with the machine's own Python, before anything is installed.
+"""
+
+from __future__ import annotations
+
+import re
+
+LINE = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_./:,@%+=-]*)")
+
+
+class EnvFileError(ValueError):
+    """The file holds lines that are not allowed; the message names each of them."""
+
+
+def parse(text: str, known: set[str] | None = None) -> dict[str, str]:
+    """Return keys and values. Raises EnvFileError for lines of another form, doubled keys and, if given, unknown ones."""
+    values: dict[str, str] = {}
+    wrong: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line)
+        fault = _fault(match, values, known)
+        if fault:
+            wrong.append(f"line {number}, {_shown(line)}: {fault}")
+        elif match:
+            values[match[1]] = match[2]
+    if wrong:
+        raise EnvFileError("\n".join(wrong))
+    return values
+
+
+def _fault(match: re.Match[str] | None, values: dict[str, str], known: set[str] | None) -> str | None:
+    if match is None:
+        return "write KEY=value, the value of letters, digits and _ . / : , @ % + = - only, with no quotes, spaces or comment"
+    if match[1] in values:
+        return "this key stands here twice"
+    if known is not None and match[1] not in known:
+        return "there is no such key; .env.example explains all of them"
+    return None
+
+
+def _shown(line: str) -> str:
+    """Name the line by its key: what stands behind it may be a secret, or anything."""
+    key = line.split("=", 1)[0].strip()
+    return ascii(key[:40])

@@ -1,0 +1,104 @@
+"""The five roles as processes: how each is started, when it is ready, how long it may take to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finance_role.heartbeat import heartbeat_file, is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from finance_local.config import Settings
+
+BROKER = Path("kafka/broker").resolve()
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role.
+
+    Attributes:
+        command, environment: how it is started; the environment is added to the supervisor's own
+        is_ready: whether it does its work; None for a one-shot, which is ready when it has ended with 0
+        grace_seconds: between SIGTERM and SIGKILL
+        may_finish: whether ending with 0 by itself is no fault
+        takes_own_lock: whether the role itself holds its lock; for the others the supervisor takes it and hands it on
+
+    """
+
+    name: str
+    command: Sequence[str]
+    grace_seconds: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+    is_ready: Callable[[], Awaitable[bool]] | None = None
+    may_finish: bool = False
+    takes_own_lock: bool = False
+
+
+def all_roles(settings: Settings) -> dict[str, Role]:
+    """Return every role, in the order in which they start; they stop in the order of STOPPING."""
+    data_dir = str(settings.data_dir.resolve())
+    address = f"{LOOPBACK}:{settings.kafka_port}"
+    java = {"KAFKA_JARS": str(settings.kafka_jars.resolve()), "BROKER_CONF": str(BROKER), "DATA_DIR": data_dir}
+    client = {"KAFKA_BOOTSTRAP": address, "DATA_DIR": data_dir, "PYTHONUNBUFFERED": "1"}
+    roles = [
+        Role(
+            "zookeeper",
+            [str(BROKER / "run-zookeeper")],
+            grace_seconds=10,
+            environment={**java, "ZOOKEEPER_BIND": LOOPBACK, "ZOOKEEPER_PORT": str(settings.zookeeper_port)},
+            is_ready=lambda: _succeeds(str(BROKER / "probe-zookeeper"), LOOPBACK, str(settings.zookeeper_port)),
+        ),
+        Role(
+            "kafka",
+            [str(BROKER / "run-broker")],
+            grace_seconds=60,
+            environment={
+                **java,
+                "ZOOKEEPER_CONNECT": f"{LOOPBACK}:{settings.zookeeper_port}",
+                "KAFKA_LISTENERS": f"HOST://{address}",
+                "KAFKA_ADVERTISED": f"HOST://{address}",
+            },
+            is_ready=lambda: _succeeds(str(BROKER / "probe-broker"), LOOPBACK, str(settings.kafka_port)),
+        ),
+        Role("topic-init", [sys.executable, "-m", "finance_topic"], grace_seconds=5, environment=client),
+        Role(
+            "producer",
+            [sys.executable, "-m", "finance_producer"],
+            grace_seconds=20,
+            environment=client,
+            is_ready=lambda: _is_alive(settings.data_dir, "producer"),
+            may_finish=True,
+            takes_own_lock=True,
+        ),
+        Role(
+            "spark-job",
+            [sys.executable, "-m", "finance_job"],
+            grace_seconds=90,
+            environment=client,
+            is_ready=lambda: _is_alive(settings.data_dir, "spark-job"),
+            takes_own_lock=True,
+        ),
+    ]
+    return {role.name: role for role in roles}
+
+
+# What starts together: producer and job need nothing of each other.
+STARTING = (("zookeeper",), ("kafka",), ("topic-init",), ("spark-job", "producer"))
+# Writers first, so that nobody loses what it still has to say; ZooKeeper last, so that the broker can sign off.
+STOPPING = ("producer", "spark-job", "topic-init", "kafka", "zookeeper")
+
+
+async def _succeeds(*command: str) -> bool:
+    probe = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
+    return await probe.wait() == 0
+
+
+async def _is_alive(data_dir: Path, role: str) -> bool:
+    return is_alive(heartbeat_file(data_dir, role))

@@ -1,0 +1,117 @@
+"""Start roles in order, watch them, stop them in order, leave none behind.
+
+honcho and circus start and stop processes too, but neither waits for readiness between them nor stops them one after another;
+the order is what this module is for (docs/adr/0005).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from finance_local.roles import STARTING, STOPPING
+from finance_role.lock import hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from finance_local.roles import Role
+
+POLL_SECONDS = 0.1
+LONGEST_LINE_BYTES = 1024 * 1024
+
+
+class RoleEndedError(Exception):
+    """A role ended that should have gone on; the message names it."""
+
+
+class Supervisor:
+    """The processes of the roles. `say(role, line)` shows a line of a role's output."""
+
+    def __init__(self, roles: Mapping[str, Role], data_dir: Path, say: Callable[[str, str], None]) -> None:
+        """Take the roles to run; nothing starts yet."""
+        self._roles = roles
+        self._data_dir = data_dir
+        self._say = say
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._expected_to_end: set[str] = set()
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        """Start all roles, each stage when the one before it is ready."""
+        for stage in STARTING:
+            chosen = [self._roles[name] for name in stage if name in self._roles]
+            for role in chosen:
+                await self._start(role)
+            for role in chosen:
+                await self._wait_until_ready(role)
+
+    async def until_one_ends(self) -> None:
+        """Wait for ever, or raise RoleEndedError when a role ends that should not."""
+        await asyncio.shield(self._ended)
+
+    async def stop(self, *names: str) -> None:
+        """Stop the named roles, or all, in the stopping order: SIGTERM, the role's grace, SIGKILL for it and its children."""
+        for name in STOPPING:
+            if name in self._processes and (name in names or not names):
+                await self._stop(self._roles[name], self._processes.pop(name))
+
+    async def _start(self, role: Role) -> None:
+        # A session of its own: Ctrl-C in the terminal reaches the supervisor alone.
+        lock = None if role.takes_own_lock else hold(self._data_dir, role.name)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *role.command,
+                env={**os.environ, **role.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                limit=LONGEST_LINE_BYTES,
+                start_new_session=True,
+                pass_fds=[lock.fileno()] if lock else [],
+            )
+        finally:
+            if lock:
+                lock.close()
+        self._processes[role.name] = process
+        self._tasks[role.name] = asyncio.create_task(self._follow(role, process))
+
+    async def _follow(self, role: Role, process: asyncio.subprocess.Process) -> None:
+        if process.stdout:
+            async for line in process.stdout:
+                self._say(role.name, line.decode(errors="replace").rstrip("\n"))
+        code = await process.wait()
+        fine = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))
+        if not fine and not self._ended.done():
+            self._ended.set_exception(RoleEndedError(f"{role.name} ended with code {code}; its last lines stand above."))
+
+    async def _wait_until_ready(self, role: Role) -> None:
+        process = self._processes[role.name]
+        while process.returncode is None and not (role.is_ready and await role.is_ready()):
+            await asyncio.sleep(POLL_SECONDS)
+        if process.returncode is not None:
+            await self._tasks[role.name]
+        if self._ended.done():
+            await self._ended
+
+    async def _stop(self, role: Role, process: asyncio.subprocess.Process) -> None:
+        self._expected_to_end.add(role.name)
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), role.grace_seconds)
+        self._kill_group(role, process)
+        await self._tasks.pop(role.name)
+
+    def _kill_group(self, role: Role, process: asyncio.subprocess.Process) -> None:
+        late = process.returncode is None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if late:
+            self._say(role.name, f"did not stop within {role.grace_seconds:.0f} s and was killed")

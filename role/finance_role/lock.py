@@ -1,0 +1,47 @@
+"""One process a role: whoever runs a role holds the lock `data/locks/<role>.lock` as long as it lives.
+
+The lock is the kernel's (flock), so it ends with its holder, also on kill -9, and it holds between containers and processes of
+one machine. Between a Docker virtual machine (macOS) and its host it is not reliable.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+REFUSED = 78
+
+
+class AlreadyRunningError(Exception):
+    """Another process holds the role."""
+
+
+def hold(data_dir: Path, role: str) -> IO[str]:
+    """Take the role's lock; it is held until the returned file is closed. Raises AlreadyRunningError if it is taken."""
+    path = data_dir / "locks" / f"{role}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        message = f"{role} already runs on {data_dir} ({holder}): stop it first, `make down` for containers, Ctrl-C for `make local`."
+        raise AlreadyRunningError(message) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+    file.flush()
+    return file
+
+
+def hold_or_exit(data_dir: Path, role: str) -> IO[str]:
+    """Take the role's lock, or say who has it and exit with code 78, which Compose does not answer with a restart loop."""
+    try:
+        return hold(data_dir, role)
+    except AlreadyRunningError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(REFUSED)

@@ -1,0 +1,41 @@
+"""Settings: each role reads its own part of the environment once, in `__main__`, and passes it on as a frozen object."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+USAGE = 2
+
+
+class RoleSettings(BaseSettings):
+    """The keys that all roles know. A field `ticks_per_second` is read from TICKS_PER_SECOND; an empty value is the default."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="forbid")
+
+    data_dir: Path = Path("data")
+
+
+S = TypeVar("S", bound=RoleSettings)
+
+
+def settings_or_exit(settings: type[S]) -> S:
+    """Read the settings from the environment; name every wrong key in one go and exit with code 2."""
+    try:
+        return settings()
+    except ValidationError as error:
+        sys.stderr.write("\n".join(complaints(error)) + "\n")
+        sys.exit(USAGE)
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """One sentence for each wrong key: its name, what it holds and what it may hold."""
+    return [f"{_key(problem['loc'])}={problem['input']!r}: {problem['msg']}." for problem in error.errors()]
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    return "_".join(str(part) for part in location).upper()

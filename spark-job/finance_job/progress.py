@@ -1,0 +1,74 @@
+"""Progress: one line a batch and a heartbeat, from what Spark and the sink say of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql.streaming import StreamingQueryListener
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_job.sink import BatchSummary
+    from finance_role.heartbeat import Heartbeat
+
+# Longer than any batch should take; an idle query reports every ten seconds.
+PATIENCE_SECONDS = 60.0
+
+
+class Progress(StreamingQueryListener):
+    """Listens to the query. An idle trigger is a sign of life too."""
+
+    def __init__(self, log: FilteringBoundLogger, heartbeat: Heartbeat) -> None:
+        """Tell the story to `log` and keep `heartbeat` beating."""
+        self._log = log
+        self._heartbeat = heartbeat
+        self._summaries: dict[int, BatchSummary] = {}
+
+    def stored(self, summary: BatchSummary) -> None:
+        """Take the sink's account of a batch; its line is written when Spark has closed the batch too."""
+        self._summaries[summary.batch] = summary
+        self._heartbeat.beat()
+
+    def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Nothing to tell yet."""
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Write the line of a batch."""
+        self._heartbeat.beat()
+        progress = event.progress
+        summary = self._summaries.pop(progress.batchId, None)
+        if summary is None:
+            return
+        (source,) = progress.sources
+        self._log.info(
+            "batch",
+            id=summary.batch,
+            rows=summary.records,
+            good=summary.ticks,
+            quarantined=summary.quarantined,
+            offsets=_compact(json.loads(source.endOffset)),
+            lag=_lag(source.latestOffset, source.endOffset),
+            ms=progress.durationMs.get("triggerExecution"),
+            version=summary.version,
+        )
+
+    def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, N802, ARG002
+        """No data is no fault."""
+        self._heartbeat.beat()
+
+    def onQueryTerminated(self, event: Any) -> None:  # noqa: ANN401, N802
+        """The main thread reports how the query ended."""
+
+
+def _compact(offsets: dict[str, dict[str, int]]) -> str:
+    (partitions,) = offsets.values()
+    return ",".join(f"{partition}:{partitions[partition]}" for partition in sorted(partitions, key=int))
+
+
+def _lag(latest: str | None, end: str) -> int:
+    if not latest:
+        return 0
+    (newest,), (reached,) = json.loads(latest).values(), json.loads(end).values()
+    return sum(newest.values()) - sum(reached.values())

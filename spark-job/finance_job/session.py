@@ -1,0 +1,64 @@
+"""The Spark session, the only one that job, tests and benchmarks make."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.sql import SparkSession
+
+if TYPE_CHECKING:
+    from finance_job.config import Settings
+
+LOG_CONFIGURATION = Path(__file__).with_name("log4j2.properties")
+
+
+def spark_options(settings: Settings) -> dict[str, str]:
+    """Return Spark's settings for a small machine, each of them a decision."""
+    return {
+        "spark.app.name": "financelake",
+        "spark.driver.memory": settings.spark_heap,
+        # The JVM picks its collector by the size of the machine; a name keeps it the same everywhere.
+        "spark.driver.extraJavaOptions": (
+            f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{LOG_CONFIGURATION}"
+        ),
+        "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
+        # Nothing listens beyond the loopback interface; in its container the UI's port is published on the host's loopback.
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": str(settings.spark_ui_port > 0).lower(),
+        "spark.ui.port": str(settings.spark_ui_port),
+        "spark.ui.killEnabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.ui.retainedJobs": "50",
+        "spark.ui.retainedStages": "50",
+        "spark.sql.ui.retainedExecutions": "20",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # The defaults of 200 shuffle partitions and 50 snapshot partitions are for clusters: a second a batch here.
+        "spark.sql.shuffle.partitions": "1",
+        "spark.databricks.delta.snapshotPartitions": "1",
+        # Records reach the Python workers in Arrow batches, bounded in rows and bytes whatever the records' size.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(32 * 1024 * 1024),
+        "spark.python.worker.reuse": "true",
+        # Writes to the checkpoint by rename, as the default does, without forking a process for each file.
+        "spark.sql.streaming.checkpointFileManagerClass": (
+            "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+        ),
+        "spark.sql.streaming.stopTimeout": "60s",
+    }
+
+
+def start_session(settings: Settings) -> SparkSession:
+    """Start the JVM and the session; the workers run the interpreter that runs this."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    if settings.spark_bind != "127.0.0.1":
+        os.environ["SPARK_LOCAL_IP"] = settings.spark_bind
+    builder = SparkSession.builder.master(f"local[{settings.spark_cores}]")
+    for key, value in spark_options(settings).items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()

@@ -1,0 +1,143 @@
+"""The sink: one micro-batch into two tables, exactly once.
+
+Why it is exactly once. Spark writes the batch's offsets to the checkpoint before the batch runs and replays an unfinished
+batch with the same offsets. Each table's commit carries a transaction (`<query id>:<table>`, batch id); a replay asks each
+table for its newest transaction and leaves out the table that has the batch already. So whatever dies, and whenever, each table
+gets the rows of a batch in one atomic commit or not yet (Delta protocol, "Transaction Identifiers").
+
+The order is part of it: quarantine first, and only if the batch has malformed records; ticks always, even without a row. The
+commit to ticks thereby closes the batch, and its record says how many rows the quarantine must have for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from finance_contract import CONTRACT_VERSION
+from finance_job.data_file import DataFile
+from finance_job.transaction import DeltaLog
+from finance_job.write import FILE_COLUMN, Task
+from finance_lake.state import digest
+from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import CommitRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from finance_lake.state.checkpoint import Checkpoint, PlannedBatch
+
+SMALL_BATCH = 100_000
+
+
+class StoppingError(Exception):
+    """Raised into Spark for a batch that came after the job was told to stop: it must not count as done."""
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What became of a batch; `version` is that of the table of ticks."""
+
+    batch: int
+    records: int
+    ticks: int
+    quarantined: int
+    version: int | None
+    milliseconds: int
+
+
+class Sink:
+    """Takes each micro-batch of the query (`foreachBatch`)."""
+
+    def __init__(self, spark: SparkSession, layout: Layout, checkpoint: Checkpoint, report: Callable[[BatchSummary], None]) -> None:
+        """Open both tables; `report` is called after each batch."""
+        self._layout = layout
+        self._checkpoint = checkpoint
+        self._report = report
+        self._logs = {name: DeltaLog(spark, layout.table(name)) for name in (QUARANTINE, TICKS)}
+        self._done: dict[str, int] | None = None
+        self._busy = threading.Lock()
+        self._stopping = False
+
+    def __call__(self, records: DataFrame, batch: int) -> None:
+        """Store one micro-batch."""
+        with self._busy:
+            if self._stopping:
+                raise StoppingError
+            started = time.monotonic()
+            plan = self._checkpoint.planned(batch)
+            query = self._checkpoint.query_id()
+            written, version = self._store(records, plan, query)
+            milliseconds = round(1000 * (time.monotonic() - started))
+        ticks, quarantined = (_row_count(written[name]) for name in (TICKS, QUARANTINE))
+        spanned = sum(offsets.count for offsets in plan.offsets.values())
+        self._report(BatchSummary(batch, spanned, ticks, quarantined, version, milliseconds))
+
+    def decline_further_batches(self) -> None:
+        """Wait for the batch that is being stored, if any, and store no other."""
+        with self._busy:
+            self._stopping = True
+
+    def _store(self, records: DataFrame, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
+        missing = [name for name in (QUARANTINE, TICKS) if self._newest_batch(name, query) < plan.batch]
+        files = _write(records, Task({name: str(self._layout.table(name)) for name in missing}, plan.planned_ms), plan)
+        written = {name: [file for file in files if file.table == name] for name in (QUARANTINE, TICKS)}
+        version = None
+        for name in missing:
+            if name == TICKS or written[name]:
+                version = self._commit(name, written[name], plan, query)
+        return written, version
+
+    def _commit(self, name: str, files: Sequence[DataFile], plan: PlannedBatch, query: str) -> int:
+        record = CommitRecord(
+            contract=CONTRACT_VERSION,
+            query=query,
+            batch=plan.batch,
+            offsets=plan.offsets,
+            rows=_rows_by_partition(files),
+            digest=digest.to_text(digest.add([file.digest for file in files])),
+        )
+        version = self._logs[name].append(_app_id(query, name), plan.batch, files, record)
+        self._batches(query)[name] = plan.batch
+        return version
+
+    def _newest_batch(self, name: str, query: str) -> int:
+        return self._batches(query)[name]
+
+    def _batches(self, query: str) -> dict[str, int]:
+        # Asked of the tables once after a start; after that this process alone commits, so it knows.
+        if self._done is None:
+            newest = {name: log.last_transaction(_app_id(query, name)) for name, log in self._logs.items()}
+            self._done = {name: -1 if version is None else version for name, version in newest.items()}
+        return self._done
+
+
+def _app_id(query: str, table: str) -> str:
+    return f"{query}:{table}"
+
+
+def _write(records: DataFrame, task: Task, plan: PlannedBatch) -> list[DataFile]:
+    if not task.folders:
+        return []
+    small = sum(offsets.count for offsets in plan.offsets.values()) < SMALL_BATCH
+    shares = records.coalesce(1) if small else records  # one file a batch at low rates
+    lines = shares.mapInArrow(task, f"{FILE_COLUMN} string").collect()
+    return [msgspec.json.decode(line[FILE_COLUMN], type=DataFile) for line in lines]
+
+
+def _rows_by_partition(files: Sequence[DataFile]) -> dict[int, int]:
+    totals: dict[int, int] = {}
+    for file in files:
+        for partition, count in file.rows.items():
+            totals[partition] = totals.get(partition, 0) + count
+    return totals
+
+
+def _row_count(files: Sequence[DataFile]) -> int:
+    return sum(_rows_by_partition(files).values())

@@ -1,0 +1,78 @@
+"""The query's life: start it, start it again when the broker comes back, stop it between two batches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from py4j.protocol import Py4JError
+from pyspark.errors import StreamingQueryException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql.streaming import StreamingQuery
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_job.sink import Sink
+
+POLL_SECONDS = 0.2
+CLOSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 30.0
+SETTLED_SECONDS = 60.0
+
+# Trying again cannot mend these: records are gone, or the state does not fit together.
+HOPELESS = ("OffsetOutOfRange", "data may have been lost", "KAFKA_DATA_LOSS", "CONCURRENT_STREAM_LOG_UPDATE", "Incomplete log file")
+
+
+class HopelessError(Exception):
+    """The query failed in a way that a restart does not mend; the message is a sentence for the operator."""
+
+
+def run_until(stopping: threading.Event, start: Callable[[], StreamingQuery], sink: Sink, log: FilteringBoundLogger) -> None:
+    """Keep the query running until `stopping` is set, then stop it cleanly. Raises HopelessError."""
+    pause = 1.0
+    while not stopping.is_set():
+        started = time.monotonic()
+        query = start()
+        failure = _watch(query, stopping)
+        if failure is None:
+            _stop(query, sink)
+            return
+        if any(sign in failure for sign in HOPELESS):
+            raise HopelessError(failure)
+        pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, LONGEST_PAUSE_SECONDS)
+        log.warning("the query failed and starts again", reason=_first_line(failure), in_seconds=pause)
+        stopping.wait(pause)
+
+
+def _watch(query: StreamingQuery, stopping: threading.Event) -> str | None:
+    """Return why the query ended, or None when it is time to stop."""
+    while query.isActive:
+        if stopping.wait(POLL_SECONDS):
+            return None
+    try:
+        query.awaitTermination()
+    except StreamingQueryException as error:
+        return str(error)
+    return "the query ended by itself"
+
+
+def _stop(query: StreamingQuery, sink: Sink) -> None:
+    """Stop between two batches: no further one begins, and Spark closes the last one before it is told to end."""
+    sink.decline_further_batches()
+    deadline = time.monotonic() + CLOSE_SECONDS
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    query.stop()
+
+
+def _first_line(text: str) -> str:
+    causes = [line for line in text.splitlines() if line.strip()]
+    return causes[0][:300] if causes else "unknown"
+
+
+def is_bridge_lost(error: BaseException) -> bool:
+    """Whether the JVM is gone: the bridge to it reports that in several ways."""
+    return isinstance(error, (Py4JError, ConnectionError, EOFError))

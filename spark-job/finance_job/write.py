@@ -1,0 +1,84 @@
+"""The task: what a Python worker does with the Kafka records of its share of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from finance_job.data_file import DataFile, write_data_file
+from finance_job.decode import decode_records
+from finance_job.tables import UTC_MICROSECONDS
+from finance_lake.state.layout import QUARANTINE, TICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FILE_COLUMN = "file"
+BYTES_A_FILE = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Task:
+    """Decode records and write them to the tables' folders; sent to the workers.
+
+    Attributes:
+        folders: folder of each table to write, by name; a table that is left out has its share already (a replayed batch)
+        planned_ms: when the batch was planned, milliseconds since the Unix epoch; the rows' `ingested_at`
+
+    """
+
+    folders: dict[str, str]
+    planned_ms: int
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Consume Arrow batches of Kafka records; yield one row of JSON for each file written (`DataFile`)."""
+        lines = [msgspec.json.encode(file).decode() for file in self._files(batches)]
+        yield pa.RecordBatch.from_pydict({FILE_COLUMN: pa.array(lines, pa.string())})
+
+    def _files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[DataFile]:
+        ingested_at = pa.scalar(EPOCH + timedelta(milliseconds=self.planned_ms), UTC_MICROSECONDS)
+        pending = _Pending(self.folders)
+        for records in batches:
+            decoded = decode_records(records, ingested_at)
+            pending.add(TICKS, decoded.ticks)
+            pending.add(QUARANTINE, decoded.quarantine)
+            if pending.nbytes > BYTES_A_FILE:
+                yield from pending.write()
+        yield from pending.write()
+
+
+class _Pending:
+    """Rows that are decoded and not yet in a file."""
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        self._folders = folders
+        self._rows: dict[str, list[pa.Table]] = {name: [] for name in folders}
+        self.nbytes = 0
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        if table in self._folders and rows.num_rows:
+            self._rows[table].append(rows)
+            self.nbytes += rows.nbytes
+
+    def write(self) -> Iterator[DataFile]:
+        for table, parts in self._rows.items():
+            if parts:
+                for values, rows in _partitions(table, pa.concat_tables(parts)):
+                    yield write_data_file(rows, table, self._folders[table], values)
+                parts.clear()
+        self.nbytes = 0
+
+
+def _partitions(table: str, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa.Table]]:
+    if table != TICKS:
+        yield {}, rows
+        return
+    dates = pc.strftime(rows.column("kafka_timestamp"), format="%Y-%m-%d")
+    for date in pc.unique(dates).to_pylist():
+        yield {"date": date}, rows.filter(pc.equal(dates, date))
