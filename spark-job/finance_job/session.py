@@ -25,7 +25,7 @@ def spark_options(settings: Settings) -> dict[str, str]:
             f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{LOG_CONFIGURATION}"
         ),
         "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
-        # Nothing listens beyond the loopback interface; in its container the UI's port is published on the host's loopback.
+        # Driver and workers are one machine: nothing of theirs listens beyond the loopback interface.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": str(settings.spark_ui_port > 0).lower(),
@@ -56,8 +56,8 @@ def spark_options(settings: Settings) -> dict[str, str]:
 def start_session(settings: Settings) -> SparkSession:
     """Start the JVM and the session; the workers run the interpreter that runs this."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    if settings.spark_bind != "127.0.0.1":
-        os.environ["SPARK_LOCAL_IP"] = settings.spark_bind
+    # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
+    os.environ["SPARK_LOCAL_IP"] = settings.spark_bind
     builder = SparkSession.builder.master(f"local[{settings.spark_cores}]")
     for key, value in spark_options(settings).items():
         builder = builder.config(key, value)

@@ -1,0 +1,90 @@
+# FinanceLake. Each target is a command that a person could type; `make` alone lists them.
+# Any key of .env can be given for one run: make local TICKS_PER_SECOND=500
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+IVY = $(wildcard .venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar)
+READY := .venv/.ready build/jars/.ready
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ The lake in containers
+.PHONY: up down logs ps
+up: ## build, start in the background, wait until healthy
+	@local/require python docker
+	@$(PYTHON) local/finance_local/containers.py
+	docker compose up --build --detach --wait --wait-timeout 300
+	@echo "Healthy. Next: \`make show\` for the table, \`docker compose logs -f spark-job\` for the story, \`make down\` to stop."
+
+down: ## stop, keep all data
+	docker compose down
+
+logs: ## follow all logs
+	docker compose logs --follow --tail 50
+
+ps: ## state and health of the containers
+	docker compose ps --all
+
+##@ The lake as local processes
+.PHONY: local
+local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops by itself)
+	@local/require java
+	@exec $(BIN)/python -m finance_local
+
+##@ The lake's data
+.PHONY: show reset
+show: .venv/.ready ## count and newest rows of the table
+	@$(BIN)/python -m finance_lake.show
+
+reset: ## delete all state, after asking (YES=1 does not ask)
+	@$(PYTHON) local/finance_local/reset.py
+
+##@ Development
+.PHONY: check test test-unit smoke lock bench clean
+check: .venv/.ready ## format, lint, types, compose schema, shell and Docker lint
+	@tests/check
+
+test: $(READY) ## every test that this machine can run
+	$(BIN)/pytest
+
+test-unit: .venv/.ready ## the tests that need neither Java nor Docker: seconds
+	$(BIN)/pytest tests/unit
+
+smoke: $(READY) ## the container smoke test: up, ticks, restart in mid-stream, all there once, down
+	@local/require docker
+	$(BIN)/pytest -m containers tests/containers
+
+bench: $(READY) ## measure; prints a table
+	$(BIN)/python bench/run.py
+
+lock: .venv/.ready ## pin the requirements anew
+	@for name in producer spark-job dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## remove the virtualenv, the jars and caches; no data
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# ---- made when first needed ---------------------------------------------------------------------------------------------
+.env:
+	cp .env.example .env
+
+.venv/.ready: requirements/dev.txt pyproject.toml
+	@local/require python
+	@echo "Making the virtualenv (once, a minute or two) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+build/jars/.ready: jars/kafka.lock jars/spark.lock | .venv/.ready
+	@local/require java
+	@$(BIN)/python jars/fetch.py jars/spark.lock build/jars/spark --ivy $(IVY)
+	@$(BIN)/python jars/fetch.py jars/kafka.lock build/jars/kafka --ivy $(IVY)
+	@touch $@

@@ -1,0 +1,63 @@
+"""Delete all state of the lake, and all of it together: `python3 local/finance_local/reset.py` (`make reset`).
+
+Topic, checkpoint and tables belong together; a half of them is worse than none, so there is no smaller reset.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import env_file
+
+KEPT = "README.md"
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a role holds a lock of this lake."""
+    return any(_is_held(lock) for lock in (folder / "locks").glob("*.lock"))
+
+
+def _is_held(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def is_a_lake(folder: Path) -> bool:
+    """Whether the folder holds what the lake makes, and nothing that it does not."""
+    made = {"zookeeper", "kafka", "checkpoints", "finance_delta", "finance_quarantine", "ledger", "locks", "run", "lake.json", KEPT}
+    return all(path.name in made for path in folder.iterdir())
+
+
+def main() -> int:
+    """Ask, then delete; refuses while a role runs, and on a folder that holds other things."""
+    values = env_file.parse(Path(".env").read_text()) if Path(".env").exists() else {}
+    folder = Path(os.environ.get("DATA_DIR") or values.get("DATA_DIR") or "data")
+    if not folder.is_dir():
+        print(f"There is nothing at {folder}.")
+        return 0
+    if is_running(folder):
+        sys.stderr.write(f"The lake at {folder} is running: `make down` or Ctrl-C first.\n")
+        return 1
+    if not is_a_lake(folder):
+        sys.stderr.write(f"{folder} holds files that are not the lake's: nothing was deleted.\n")
+        return 1
+    if os.environ.get("YES") != "1" and input(f"Delete the topic, the tables and all else below {folder}? [y/N] ").strip() != "y":
+        print("Nothing was deleted.")
+        return 0
+    for path in folder.iterdir():
+        if path.name != KEPT:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    print(f"{folder} is empty.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
