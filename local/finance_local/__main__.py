@@ -19,13 +19,13 @@ from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_role.lock import REFUSED, AlreadyRunningError
 from finance_role.settings import USAGE, settings_or_exit
 
-ENV_FILE = Path(".env")
+ENV_FILE = Path(os.environ.get("ENV_FILE", ".env"))
 EXAMPLE = Path(".env.example")
 
 
 def load_env_file() -> None:
     """Put what `.env` says into the environment, where nothing stands there already."""
-    known = set(env_file.parse(EXAMPLE.read_text()))
+    known = env_file.known_keys(EXAMPLE.read_text())
     if ENV_FILE.exists():
         for key, value in env_file.parse(ENV_FILE.read_text(), known).items():
             os.environ.setdefault(key, value)

@@ -13,7 +13,6 @@ import env_file
 
 ENV_FILE = Path(".env")
 EXAMPLE = Path(".env.example")
-USER_KEYS = ("LAKE_UID", "LAKE_GID")
 # Where root calls, the containers still do not run as root.
 ORDINARY_USER = 1000
 
@@ -25,7 +24,7 @@ def lake_user(uid: int, gid: int) -> tuple[int, int]:
 
 def with_user(text: str, uid: int, gid: int) -> str:
     """Return the text of `.env` with LAKE_UID and LAKE_GID in it, so that plain `docker compose` commands know them too."""
-    others = [line for line in text.splitlines() if line.split("=")[0] not in USER_KEYS]
+    others = [line for line in text.splitlines() if line.split("=")[0] not in env_file.USER_KEYS]
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
 
 
@@ -40,7 +39,7 @@ def give(folder: Path, uid: int, gid: int) -> None:
 
 def main() -> int:
     """Write `.env`, prepare the data folder."""
-    known = {*env_file.parse(EXAMPLE.read_text()), *USER_KEYS}
+    known = env_file.known_keys(EXAMPLE.read_text())
     text = (ENV_FILE if ENV_FILE.exists() else EXAMPLE).read_text()
     try:
         values = env_file.parse(text, known)

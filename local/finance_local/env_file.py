@@ -12,6 +12,10 @@ import re
 LINE = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_./:,@%+=-]*)")
 
 
+# Who the containers run as; `make up` writes these itself, so .env.example has none of them.
+USER_KEYS = ("LAKE_UID", "LAKE_GID")
+
+
 class EnvFileError(ValueError):
     """The file holds lines that are not allowed; the message names each of them."""
 
@@ -32,6 +36,11 @@ def parse(text: str, known: set[str] | None = None) -> dict[str, str]:
     if wrong:
         raise EnvFileError("\n".join(wrong))
     return values
+
+
+def known_keys(example: str) -> set[str]:
+    """Return the keys that `.env` may hold, given the text of `.env.example`."""
+    return {*parse(example), *USER_KEYS}
 
 
 def _fault(match: re.Match[str] | None, values: dict[str, str], known: set[str] | None) -> str | None:

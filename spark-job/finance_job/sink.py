@@ -87,6 +87,8 @@ class Sink:
     def _store(self, records: DataFrame, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
         missing = [name for name in (QUARANTINE, TICKS) if self._newest_batch(name, query) < plan.batch]
         files = _write(records, Task({name: str(self._layout.table(name)) for name in missing}, plan.planned_ms), plan)
+        if len(missing) == len(self._logs):
+            _check(files, plan)
         written = {name: [file for file in files if file.table == name] for name in (QUARANTINE, TICKS)}
         version = None
         for name in missing:
@@ -129,6 +131,14 @@ def _write(records: DataFrame, task: Task, plan: PlannedBatch) -> list[DataFile]
     shares = records.coalesce(1) if small else records  # one file a batch at low rates
     lines = shares.mapInArrow(task, f"{FILE_COLUMN} string").collect()
     return [msgspec.json.decode(line[FILE_COLUMN], type=DataFile) for line in lines]
+
+
+def _check(files: Sequence[DataFile], plan: PlannedBatch) -> None:
+    """Refuse rows that the plan has no offset for. Fewer are not the sink's to judge: a transaction's marker is an offset too."""
+    for partition, rows in _rows_by_partition(files).items():
+        offsets = plan.offsets[partition].count
+        if rows > offsets:
+            raise RuntimeError(f"batch {plan.batch} brought {rows} records of partition {partition} for {offsets} offsets")
 
 
 def _rows_by_partition(files: Sequence[DataFile]) -> dict[int, int]:

@@ -1,0 +1,18 @@
+"""What may be on the topic `finance`, and the one codec that both sides use: see kafka/README.md for the rules."""
+
+from finance_contract.codec import decode
+from finance_contract.reason import Malformed, Reason
+from finance_contract.tick import CONTRACT_VERSION, MAX_DEPTH, MAX_VALUE_BYTES, TOPIC, Tick, encode, key
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "MAX_DEPTH",
+    "MAX_VALUE_BYTES",
+    "TOPIC",
+    "Malformed",
+    "Reason",
+    "Tick",
+    "decode",
+    "encode",
+    "key",
+]

@@ -1,0 +1,108 @@
+"""Read a value as one JSON object, strictly and exactly: the reference decoder up to the object's members."""
+
+import re
+from collections import Counter
+from itertools import accumulate
+from json import JSONDecodeError, JSONDecoder
+from typing import Final, NoReturn
+
+from finance_contract.reason import Malformed, Reason
+from finance_contract.tick import MAX_DEPTH, MAX_VALUE_BYTES
+
+_SPACE: Final = " \t\n\r"
+_NOT_BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^]["{}]++', re.DOTALL)
+_STEPS: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+_SHOWN: Final = 40
+
+
+class Integer(str):
+    """The text of a JSON number with neither fraction nor exponent."""
+
+    __slots__ = ()
+
+
+class Real(str):
+    """The text of any other JSON number."""
+
+    __slots__ = ()
+
+
+def members(value: bytes | bytearray | memoryview | None) -> dict[str, object]:
+    """Give the members of the object that the value is; numbers stay text, as Integer or Real, and objects become tuples.
+
+    Raises Malformed for the first breach that concerns the value as a whole.
+    """
+    return _members(_parsed(_text(value)))
+
+
+def _text(value: bytes | bytearray | memoryview | None) -> str:
+    if value is None:
+        raise Malformed(Reason.TOMBSTONE, "the record has no value")
+    if len(value) > MAX_VALUE_BYTES:
+        raise Malformed(Reason.TOO_LONG, f"{len(value)} bytes")
+    if len(value) == 0:
+        raise Malformed(Reason.EMPTY, "the value has no bytes")
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(Reason.INVALID_UTF8, f"{error.reason} at byte {error.start}") from None
+
+
+def _parsed(text: str) -> object:
+    # The depth comes first, because the parser of the standard library recurses.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise Malformed(Reason.TOO_DEEP, f"more than {MAX_DEPTH} levels")
+    body = text.strip(_SPACE)
+    try:
+        parsed, end = _JSON.raw_decode(body)
+    except JSONDecodeError as error:
+        raise Malformed(Reason.NOT_JSON, f"{error.msg}: {shown(error.doc[error.pos :])}") from None
+    if end != len(body):
+        # What looks like a shorter value at first, as 0 in 01 or 2026 in a date, is no value with something after it.
+        reason = Reason.TRAILING_CONTENT if isinstance(parsed, tuple) else Reason.NOT_JSON
+        raise Malformed(reason, f"after {kind(parsed)}: {shown(body[end:].lstrip(_SPACE))}")
+    return parsed
+
+
+def _depth(text: str) -> int:
+    return max(accumulate(map(_STEPS.__getitem__, _NOT_BRACKETS.sub("", text))), default=0)
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise Malformed(Reason.NOT_FINITE, constant)
+
+
+# Numbers stay text, because only their text tells what they are exactly; an object becomes a tuple of its members.
+_JSON: Final = JSONDecoder(
+    object_pairs_hook=tuple, parse_int=Integer, parse_float=Real, parse_constant=_not_finite, strict=True
+)
+
+
+def _members(parsed: object) -> dict[str, object]:
+    if not isinstance(parsed, tuple):
+        raise Malformed(Reason.NOT_AN_OBJECT, kind(parsed))
+    named: dict[str, object] = dict(parsed)
+    if len(named) != len(parsed):
+        doubled = Counter(name for name, _ in parsed).most_common(1)[0][0]
+        raise Malformed(Reason.DUPLICATE_KEY, shown(doubled))
+    return named
+
+
+_KINDS: Final = {
+    Integer: "an integer",
+    Real: "a number with a fraction or an exponent",
+    bool: "true or false",
+    list: "an array",
+    str: "a string",
+    tuple: "an object",
+}
+
+
+def kind(value: object) -> str:
+    """Name the JSON type of a member for a detail."""
+    return _KINDS.get(type(value), "null")
+
+
+def shown(text: str) -> str:
+    """Quote the beginning of a text for a detail."""
+    return repr(text[:_SHOWN])

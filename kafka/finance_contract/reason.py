@@ -1,0 +1,64 @@
+"""Why a record is malformed: the stable codes, and the error that carries one."""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+MAX_DETAIL: Final = 200
+
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
+
+
+class Reason(StrEnum):
+    """One code for each way to break the contract, in the order in which they are judged: the first that applies wins.
+
+    Codes are stored in the quarantine table: they may be added, never renamed or given another meaning.
+    """
+
+    TOMBSTONE = "tombstone"  # the record has no value
+    TOO_LONG = "too_long"  # the value is longer than 65536 bytes
+    EMPTY = "empty"  # the value has no bytes
+    INVALID_UTF8 = "invalid_utf8"  # the value is not UTF-8, wherever in it
+    TOO_DEEP = "too_deep"  # objects and arrays are open 65 levels deep, the outermost counted
+    NOT_FINITE = "not_finite"  # NaN, Infinity or -Infinity where JSON wants a value
+    NOT_JSON = "not_json"  # any other breach of RFC 8259
+    TRAILING_CONTENT = "trailing_content"  # something other than white space follows the object
+    NOT_AN_OBJECT = "not_an_object"  # JSON, but an array, a string, a number, true, false or null
+    DUPLICATE_KEY = "duplicate_key"  # a key stands twice at the top level, known or not, escaped or not
+    SYMBOL_MISSING = "symbol_missing"  # absent or null
+    SYMBOL_TYPE = "symbol_type"  # not a string
+    SYMBOL_INVALID = "symbol_invalid"  # not 1 to 24 of A-Z 0-9 . - _ / ^ = that begin with a letter or a digit
+    PRICE_MISSING = "price_missing"  # absent or null
+    PRICE_TYPE = "price_type"  # not a number
+    PRICE_RANGE = "price_range"  # not greater than 0, or not less than 10^10
+    PRICE_DECIMALS = "price_decimals"  # its value needs more than 8 decimal places
+    SIZE_TYPE = "size_type"  # not an integer, or one written with a fraction or an exponent
+    SIZE_RANGE = "size_range"  # negative, or over int64
+    TS_EVENT_TYPE = "ts_event_type"  # as size_type
+    TS_EVENT_RANGE = "ts_event_range"  # before 2000-01-01, or not before 2100-01-01
+    SEQ_TYPE = "seq_type"  # as size_type
+    SEQ_RANGE = "seq_range"  # negative, or over int64
+    SOURCE_TYPE = "source_type"  # not a string
+    SOURCE_INVALID = "source_invalid"  # not 1 to 64 printable ASCII characters
+
+
+class Malformed(ValueError):  # noqa: N818 (a verdict on a record, not a fault of the program)
+    """A record that breaks the contract: `reason` is the code for programs, `detail` a hint for people.
+
+    Whatever the record holds, `detail` is at most 200 characters of printable ASCII, everything else escaped: it may go
+    into a log, a terminal or a table as it is.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        """Keep the reason, and as much of the detail as is safe to show."""
+        self.reason = reason
+        self.detail = _UNPRINTABLE.sub(_escaped, detail[:MAX_DETAIL])[:MAX_DETAIL]
+        super().__init__(self.reason, self.detail)
+
+    def __str__(self) -> str:
+        """Give both in one line."""
+        return f"{self.reason}: {self.detail}"
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode("ascii")

@@ -1,0 +1,64 @@
+"""What a tick is: its fields, their limits, and the one way in which it is written to the topic."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+CONTRACT_VERSION: Final = 1
+TOPIC: Final = "finance"
+MAX_VALUE_BYTES: Final = 65_536
+MAX_DEPTH: Final = 64
+
+SYMBOL: Final = re.compile(r"[A-Z0-9][A-Z0-9._/^=-]{0,23}")
+SOURCE: Final = re.compile(r"[ -~]{1,64}")
+PRICE_DIGITS: Final = 18
+PRICE_LIMIT: Final = Decimal(10**10)
+PRICE_STEP: Final = Decimal("0.00000001")
+COUNTS: Final = range(2**63)
+EVENT_TIMES_NS: Final = range(946_684_800_000_000_000, 4_102_444_800_000_000_000)
+
+Count = Annotated[int, Meta(ge=COUNTS[0], le=COUNTS[-1])]
+EventTime = Annotated[int, Meta(ge=EVENT_TIMES_NS[0], le=EVENT_TIMES_NS[-1])]
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One price of one symbol; an optional field that the message does not have is None.
+
+    A tick that comes from `decode` obeys the contract. A tick made in code is not judged: the rules are those of
+    kafka/README.md, and `decode(encode(tick))` judges it.
+    """
+
+    symbol: Annotated[str, Meta(max_length=24)]
+    price: Decimal
+    size: Count | None = None
+    ts_event: EventTime | None = None
+    seq: Count | None = None
+    source: Annotated[str, Meta(max_length=64)] | None = None
+
+
+_write = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def encode(tick: Tick) -> bytes:
+    """Write a tick as a message value: compact JSON, fields in their order, absent ones left out, the price exact.
+
+    Raises ValueError for a price that is NaN or infinite: JSON has no such number.
+    """
+    if not tick.price.is_finite():
+        raise ValueError(f"{tick.price} is not a price")
+    value = _write(tick)
+    number = str(tick.price)
+    return _plainly(value, number, tick.price) if "E" in number else value
+
+
+def _plainly(value: bytes, number: str, price: Decimal) -> bytes:
+    # The first `"price":` is the key itself: a quote inside the symbol before it would stand as \".
+    return value.replace(f'"price":{number}'.encode(), f'"price":{price:f}'.encode(), 1)
+
+
+def key(symbol: str) -> bytes:
+    """Give the message key: it only chooses the partition, so that the ticks of one symbol stay in order."""
+    return symbol.encode()

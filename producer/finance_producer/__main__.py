@@ -1,0 +1,50 @@
+"""Run the producer: `python -m finance_producer`.
+
+Exit codes: 0 all that was made is acknowledged; 1 some of it is not, or client or disk have failed for good; 2 the settings or
+the file to replay cannot be used; 78 a producer runs already.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from finance_producer.config import Settings
+from finance_producer.link import FatalError
+from finance_producer.produce import produce
+from finance_producer.rows import UnreadableError
+from finance_role.lock import hold_or_exit
+from finance_role.log import story
+from finance_role.settings import USAGE, settings_or_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def main() -> int:
+    """Give the exit code, and say in a sentence what went wrong."""
+    settings = settings_or_exit(Settings)
+    with hold_or_exit(settings.data_dir, "producer"):
+        log = story()
+        log.info("settings", **settings.model_dump(mode="json"))
+        try:
+            return 1 if produce(settings, log, on_signals()) else 0
+        except UnreadableError as error:
+            sys.stderr.write(f"{error}\n")
+            return USAGE
+        except (FatalError, OSError) as error:
+            log.error("giving up", reason=str(error))  # noqa: TRY400 (a known reason needs no traceback)
+            return 1
+
+
+def on_signals() -> Callable[[], bool]:
+    """Give a function that tells whether SIGTERM or SIGINT has come; a handler does no more than note it."""
+    received: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: received.append(number))
+    return lambda: bool(received)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Settings of the producer."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from finance_contract import TOPIC
+from finance_contract.tick import SYMBOL
+from finance_role.settings import RoleSettings
+
+LONGEST_TIMEOUT_SECONDS = 2_000_000
+
+
+def _listed(symbols: object) -> object:
+    """Split a comma list; what is wrong with it is said in one message."""
+    if not isinstance(symbols, str):
+        return symbols
+    names = tuple(name.strip() for name in symbols.split(","))
+    problems = [f"{name!r} is not a symbol" for name in names if not SYMBOL.fullmatch(name)]
+    problems += [f"{name!r} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if problems:
+        raise ValueError(", ".join(problems))
+    return names
+
+
+class Settings(RoleSettings):
+    """Keys of `.env` that steer the producer."""
+
+    kafka_bootstrap: str = "localhost:9092"
+    kafka_topic: str = Field(TOPIC, pattern=r"^[A-Za-z0-9._-]{1,249}$")
+
+    tick_source: Literal["simulate", "replay"] = "simulate"
+    ticks_per_second: float = Field(100, ge=0, allow_inf_nan=False)  # 0: as fast as it can
+    max_ticks: int = Field(0, ge=0)  # 0: no end
+
+    symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = (
+        *("AAPL", "MSFT", "GOOG", "IBM", "AMZN"),
+        *("NVDA", "META", "JPM", "XOM", "KO"),
+    )
+    seed: int = Field(7, ge=0)
+    malformed_rate: float = Field(0, ge=0, lt=1, allow_inf_nan=False)  # the share of all records; 1 would never make a tick
+
+    replay_file: Path | None = Field(None, validate_default=True)
+    replay_speed: float = Field(0, ge=0, allow_inf_nan=False)  # 0: TICKS_PER_SECOND rules; else times the file's own pace
+
+    flush_seconds: float = Field(10, gt=0, le=LONGEST_TIMEOUT_SECONDS)
+    delivery_timeout_seconds: float = Field(120, ge=1, le=LONGEST_TIMEOUT_SECONDS)
+
+    @field_validator("replay_file")
+    @classmethod
+    def _needed_for_replay(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file is None and others.data.get("tick_source") == "replay":
+            raise ValueError("TICK_SOURCE=replay needs the path of a CSV or Parquet file here")
+        return file

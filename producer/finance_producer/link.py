@@ -1,0 +1,83 @@
+"""The link to the broker as a story: one line when it is lost, one when it is back, instead of the client's many."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+QUIET_SECONDS = 30.0
+
+# What the link tells itself, and the broker's way to say that it has just started.
+_TOLD_ELSEWHERE = {"FAIL", "ERROR", "GETPID"}
+
+
+class FatalError(Exception):
+    """The client is beyond repair: only a new process, with a new source, can go on."""
+
+
+class Link:
+    """Listens to the client's errors."""
+
+    def __init__(self, log: FilteringBoundLogger, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin with a link that is up."""
+        self._log = log
+        self._monotonic = monotonic
+        self._lost: float | None = None
+        self._fatal: KafkaError | None = None
+
+    def on_error(self, error: KafkaError) -> None:
+        """Take an error from the client; called while it is polled, so it must not raise."""
+        if error.fatal():
+            self._fatal = error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 (its public constants look like this)
+            self.on_silence(error.str())
+
+    def on_silence(self, reason: str) -> None:
+        """Take note that no broker answers."""
+        if self._lost is None:
+            self._lost = self._monotonic()
+            self._log.warning("broker away, waiting for it", reason=reason)
+
+    def on_answer(self) -> None:
+        """Take note that the broker has answered."""
+        if self._lost is not None:
+            self._log.info("broker back", away_seconds=round(self._monotonic() - self._lost, 1))
+            self._lost = None
+
+    def check(self) -> None:
+        """Raise FatalError if the client has reported such an error."""
+        if self._fatal is not None:
+            raise FatalError(f"the Kafka client cannot go on: {self._fatal.str()}")
+
+
+class Murmur(logging.Handler):
+    """Passes the client's own log on: what is not told elsewhere, and at most a line in `QUIET_SECONDS`."""
+
+    def __init__(self, log: FilteringBoundLogger, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Pass on to `log`."""
+        super().__init__(logging.WARNING)
+        self._log = log
+        self._monotonic = monotonic
+        self._spoke = -QUIET_SECONDS
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a line on, or drop it; librdkafka gives facility, client name and text as arguments."""
+        facility = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        if facility not in _TOLD_ELSEWHERE and self._monotonic() - self._spoke >= QUIET_SECONDS:
+            self._spoke = self._monotonic()
+            self._log.warning("Kafka client", says=record.getMessage())
+
+
+def client_logger(log: FilteringBoundLogger) -> logging.Logger:
+    """Give a logger for the client that murmurs."""
+    logger = logging.Logger("librdkafka")  # noqa: LOG001 (belongs to one client, not to the tree of loggers)
+    logger.addHandler(Murmur(log))
+    return logger

@@ -1,0 +1,112 @@
+"""How many ticks are due now, and how long to rest until more are: arithmetic on the readings of a monotonic clock.
+
+A schedule counts from its start, so that errors do not add up to a drift.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from finance_producer.replay import Ready
+
+LARGEST_BLOCK = 1000
+SHORTEST_REST_SECONDS = 0.02  # a block of a few ticks costs little more than one tick
+LONGEST_REST_SECONDS = 0.1  # a signal is noticed within it
+FORGIVEN_SECONDS = 1.0
+SECOND_NS = 1_000_000_000
+
+
+class Pace(Protocol):
+    """Says when ticks are due; `now` is the reading of a monotonic clock in seconds."""
+
+    def due(self, now: float) -> int:
+        """Count the ticks to publish now, at most `LARGEST_BLOCK`; from then on they are not due any more."""
+
+    def rest(self, now: float) -> float:
+        """Give the seconds to wait before asking again, at most `LONGEST_REST_SECONDS`."""
+
+
+class Flat:
+    """As fast as it can."""
+
+    def due(self, now: float) -> int:  # noqa: ARG002
+        """Count a whole block, always."""
+        return LARGEST_BLOCK
+
+    def rest(self, now: float) -> float:  # noqa: ARG002
+        """Do not wait."""
+        return 0.0
+
+
+class Steady:
+    """So many a second, the first at once.
+
+    More than `FORGIVEN_SECONDS` behind (the broker was away, the computer asleep), the schedule is moved: a market does not
+    trade faster later because nobody listened before.
+    """
+
+    def __init__(self, per_second: float, start: float) -> None:
+        """Begin at the clock's reading `start`."""
+        self._per_second = per_second
+        self._start = start
+        self._counted = 0
+
+    def due(self, now: float) -> int:
+        """Count those whose time has come."""
+        self._start += max(now - self._next() - FORGIVEN_SECONDS, 0)
+        reached = int((now - self._start) * self._per_second) + 1
+        count = min(max(reached - self._counted, 0), LARGEST_BLOCK)
+        self._counted += count
+        return count
+
+    def rest(self, now: float) -> float:
+        """Wait for the next one."""
+        return _rest(self._next() - now)
+
+    def _next(self) -> float:
+        return self._start + self._counted / self._per_second
+
+
+class Ahead(Protocol):
+    """A feed that shows the ticks to come."""
+
+    def ahead(self) -> Sequence[Ready]:
+        """Give the next ticks without taking them."""
+
+
+class Recorded:
+    """As the `ts_event` of a replay's ticks tell, `speed` times as fast, the first at once.
+
+    A tick without a time, or earlier than one before it, is due at once.
+    """
+
+    def __init__(self, replay: Ahead, speed: float, start: float) -> None:
+        """Begin at the clock's reading `start`."""
+        self._replay = replay
+        self._speed = speed
+        self._start = start
+        self._first: int | None = None
+
+    def due(self, now: float) -> int:
+        """Count those whose time has come; they are expected to be taken."""
+        return sum(1 for _ in takewhile(lambda ready: self._when(ready) <= now, self._replay.ahead()))
+
+    def rest(self, now: float) -> float:
+        """Wait for the next one."""
+        upcoming = self._replay.ahead()
+        return _rest(self._when(upcoming[0]) - now) if upcoming else 0.0
+
+    def _when(self, ready: Ready) -> float:
+        if ready.ts_event is None:
+            return self._start
+        if self._first is None:
+            self._first = ready.ts_event
+        return self._start + (ready.ts_event - self._first) / SECOND_NS / self._speed
+
+
+def _rest(wait: float) -> float:
+    return min(max(wait, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS) if wait > 0 else 0.0

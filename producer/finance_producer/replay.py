@@ -1,0 +1,115 @@
+"""A user's rows as ticks: what the contract accepts is sent, digit for digit; any other row is named, counted and left out."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from finance_contract import Malformed, Reason, Tick, decode, encode, key
+from finance_producer.event_time import nanoseconds
+from finance_producer.feed import Ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from finance_producer.rows import Row
+
+AHEAD = 1000
+
+_NUMBER = re.compile(r"-?[0-9]{1,60}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?")
+_INTEGER = re.compile(r"-?[0-9]{1,60}")
+
+
+class Ready(NamedTuple):
+    """A tick that waits for its time: message key and value, and its `ts_event` in nanoseconds."""
+
+    key: bytes
+    value: bytes
+    ts_event: int | None
+
+
+class Replay:
+    """The good rows in the order of the file, numbered without gaps."""
+
+    def __init__(self, rows: Iterator[Row], source: str, reject: Callable[[int, str], None]) -> None:
+        """Read the first rows; `reject` is told the line and the reason of each bad one.
+
+        What `rows` raises comes from here, and from `ahead` and `take`.
+        """
+        self._rows = rows
+        self._source = source
+        self._reject = reject
+        self._read = 0
+        self._exhausted = False
+        self._ahead: deque[Ready] = deque()
+        self.rejected = 0
+        self.ahead()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all rows have been taken."""
+        return self._exhausted and not self._ahead
+
+    def ahead(self) -> Sequence[Ready]:
+        """Give the next ticks, at most `AHEAD`, without taking them. Few or none, if not `ended`, means bad rows: ask again."""
+        wanted = AHEAD - len(self._ahead)
+        fresh = list(islice(self._rows, wanted))
+        self._exhausted = len(fresh) < wanted
+        for row in fresh:
+            self._add(row)
+        return self._ahead
+
+    def take(self, count: int) -> Ticks:
+        """Give the next `count` ticks, or as many as are ahead."""
+        available = len(self.ahead())
+        taken = [self._ahead.popleft() for _ in range(min(count, available))]
+        return Ticks(self._read - available, [ready.key for ready in taken], [ready.value for ready in taken])
+
+    def _add(self, row: Row) -> None:
+        try:
+            self._ahead.append(ready(row, self._read, self._source))
+            self._read += 1
+        except Malformed as malformed:
+            self.rejected += 1
+            self._reject(row.line, str(malformed))
+
+
+def ready(row: Row, seq: int, source: str) -> Ready:
+    """Make a row a tick. Raises Malformed with the contract's reason if it cannot be one."""
+    if row.fault:
+        raise Malformed(Reason.NOT_AN_OBJECT, row.fault)
+    if row.symbol is None:
+        raise Malformed(Reason.SYMBOL_MISSING, "empty")
+    tick = Tick(row.symbol, _price(row.price), _size(row.size), _ts_event(row.ts_event), seq, source)
+    value = encode(tick)
+    # What the other side will make of it is the judgement.
+    decode(value)
+    return Ready(key(tick.symbol), value, tick.ts_event)
+
+
+def _price(text: str | None) -> Decimal:
+    if text is None:
+        raise Malformed(Reason.PRICE_MISSING, "empty")
+    if not _NUMBER.fullmatch(text):
+        raise Malformed(Reason.PRICE_TYPE, text)
+    return Decimal(text)
+
+
+def _size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not _INTEGER.fullmatch(text):
+        raise Malformed(Reason.SIZE_TYPE, text)
+    return int(text)
+
+
+def _ts_event(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return nanoseconds(text)
+    except ValueError:
+        raise Malformed(Reason.TS_EVENT_TYPE, text) from None

@@ -1,0 +1,76 @@
+"""One run of the producer: ticks from the feed, when they are due, through the publisher, into the ledger."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from finance_producer.feed import Feed
+    from finance_producer.ledger import Ledger
+    from finance_producer.link import Link
+    from finance_producer.pace import Pace
+    from finance_producer.publisher import Publisher
+    from finance_producer.spoiler import Spoiler
+    from finance_producer.watch import Watch
+
+FULL_QUEUE_REST_SECONDS = 0.05
+DRAIN_REST_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a run. `stopping` tells whether it has been asked to stop."""
+
+    feed: Feed
+    pace: Pace
+    spoiler: Spoiler
+    publisher: Publisher
+    ledger: Ledger
+    link: Link
+    watch: Watch
+    stopping: Callable[[], bool]
+    monotonic: Callable[[], float] = time.monotonic
+
+    def until_end(self, max_ticks: int) -> None:
+        """Publish until the feed ends, or so many ticks are made (0: no limit), and are answered; or until asked to stop.
+
+        Raises FatalError when the client cannot go on, and what the feed and the ledger raise.
+        """
+        limit = max_ticks or sys.maxsize
+        while not (self.stopping() or self.feed.ended or self.publisher.deliveries.made >= limit):
+            self._publish(min(self.pace.due(self.monotonic()), limit - self.publisher.deliveries.made))
+            self._serve(self.pace.rest(self.monotonic()))
+        while self.publisher.waiting and not self.stopping():
+            self._serve(DRAIN_REST_SECONDS)
+
+    def finish(self, flush_seconds: float) -> int:
+        """Wait for outstanding answers at most so long, close the ledger, and give the number of records that stay unsent."""
+        self.publisher.finish(flush_seconds)
+        self._settle()
+        self.ledger.close(**self.publisher.deliveries.figures())
+        return self.publisher.deliveries.unsent
+
+    def _publish(self, count: int) -> None:
+        if count:
+            self.publisher.publish(self.feed.take(count), self._wait)
+            self.publisher.publish_malformed(self.spoiler.due(self.publisher.deliveries.made), self._wait)
+
+    def _wait(self) -> bool:
+        self._serve(FULL_QUEUE_REST_SECONDS)
+        return not self.stopping()
+
+    def _serve(self, seconds: float) -> None:
+        self.publisher.serve(seconds)
+        self.link.check()
+        self._settle()
+        self.ledger.write()
+        self.watch.look()
+
+    def _settle(self) -> None:
+        for block in self.publisher.deliveries.settled():
+            self.ledger.note(block.acknowledged_ranges(), block.failed_ranges())

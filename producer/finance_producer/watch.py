@@ -1,0 +1,75 @@
+"""Watches answers come in: the heartbeat, the link, and a line of figures now and then."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_producer.link import Link
+    from finance_producer.publisher import Publisher
+    from finance_role.heartbeat import Heartbeat
+
+SUMMARY_SECONDS = 10.0
+SHORTEST_PATIENCE_SECONDS = 10.0
+MISSED_INTERVALS = 3
+
+
+def patience_seconds(ticks_per_second: float) -> float:
+    """How long a producer of this rate may be silent and count as alive; 0 is as fast as it can."""
+    interval = 1 / ticks_per_second if ticks_per_second else 0
+    return max(SHORTEST_PATIENCE_SECONDS, MISSED_INTERVALS * interval)
+
+
+class Watch:
+    """Looks at the figures after each service of the queue."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        link: Link,
+        heartbeat: Heartbeat,
+        log: FilteringBoundLogger,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with no answer seen."""
+        self._publisher = publisher
+        self._deliveries = publisher.deliveries
+        self._link = link
+        self._heartbeat = heartbeat
+        self._log = log
+        self._monotonic = monotonic
+        self._answers = 0
+        self._told_at = monotonic()
+        self._told_acknowledged = 0
+
+    def look(self) -> None:
+        """Beat if the broker has answered, or has answered to everything and waits as we do; tell the figures if it is time."""
+        answers = self._deliveries.acknowledged + self._deliveries.malformed.acknowledged
+        if answers > self._answers:
+            self._link.on_answer()
+        if answers > self._answers or (answers and not self._publisher.waiting):
+            self._heartbeat.beat()
+        self._answers = answers
+        if self._monotonic() - self._told_at >= SUMMARY_SECONDS:
+            self._tell()
+
+    def _tell(self) -> None:
+        now, acknowledged = self._monotonic(), self._deliveries.acknowledged
+        per_second = (acknowledged - self._told_acknowledged) / (now - self._told_at)
+        self._told_at, self._told_acknowledged = now, acknowledged
+        self._log.info("publishing", per_second=round(per_second, 1), **self.figures())
+
+    def figures(self) -> dict[str, int]:
+        """Give what there is to tell: ticks acknowledged, failed and waiting, queue-full retries, malformed records if any."""
+        malformed = self._deliveries.malformed
+        return {
+            "acknowledged": self._deliveries.acknowledged,
+            "failed": self._deliveries.failed,
+            "waiting": self._publisher.waiting,
+            "retries": self._publisher.retries,
+        } | ({"malformed": malformed.acknowledged} if malformed.made else {})

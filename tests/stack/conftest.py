@@ -1,0 +1,50 @@
+"""A real ZooKeeper and Kafka for all stack tests; a topic and a data folder for each."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stack.pipeline import Stack, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("broker"), free_port(), free_port(), "finance")
+    run = stack.run("zookeeper kafka")
+    try:
+        run.wait_for("Running:")
+        yield stack
+        run.stop()
+    finally:
+        run.kill_everything()
+
+
+@pytest.fixture
+def stack(broker: Stack, tmp_path: Path) -> Iterator[Stack]:
+    one = Stack(tmp_path, broker.kafka_port, broker.zookeeper_port, f"finance-{next(NUMBERS)}")
+    yield from _watched(one)
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack whose broker the test starts, and may kill."""
+    yield from _watched(Stack(tmp_path, free_port(), free_port(), "finance"))
+
+
+def _watched(stack: Stack) -> Iterator[Stack]:
+    try:
+        yield stack
+    finally:
+        for run in stack.runs:
+            run.kill_everything()
+
+

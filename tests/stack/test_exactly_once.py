@@ -1,0 +1,85 @@
+"""Every record of the topic is in the tables exactly once, whatever is killed and whenever."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finance_contract import examples
+from finance_lake.committed import open_table
+from tests.stack.pipeline import wait_until
+
+if TYPE_CHECKING:
+    from tests.stack.pipeline import Stack
+
+pytestmark = pytest.mark.stack
+
+
+def test_the_whole_corpus_of_records_ends_where_it_belongs(stack: Stack) -> None:
+    malformed, valid = examples.malformed(), examples.valid()
+    stack.make_topic().send([*malformed.values(), *valid.values()])
+
+    job = stack.run("spark-job")
+    job.wait_for("batch id=0")
+    stack.wait_until_stored()
+    assert job.stop() == 0
+
+    stack.assert_complete()
+    quarantine = open_table(stack.layout.quarantine)
+    assert quarantine is not None
+    reasons = quarantine.to_pyarrow_table(columns=["reason"]).column("reason").to_pylist()
+    assert sorted(reasons) == sorted(str(reason) for reason in malformed)
+
+
+def test_kill_9_of_the_job_in_mid_stream_loses_and_doubles_nothing(stack: Stack) -> None:
+    stack.make_topic()
+    producer = stack.run("producer", TICKS_PER_SECOND=3000, MALFORMED_RATE=0.01)
+    for _ in range(3):
+        job = stack.run("spark-job", TRIGGER_SECONDS=0)
+        job.wait_for("batch id=")
+        job.role_process("spark-job").send_signal(signal.SIGKILL)
+        assert job.end() == 1
+        assert "spark-job ended with code -9" in job.text()
+    assert producer.stop() == 0
+    last = stack.run("spark-job")
+    stack.wait_until_stored()
+    assert last.stop() == 0
+
+    stack.assert_complete()
+
+
+def test_kill_9_of_the_broker_in_mid_stream_loses_nothing_that_it_acknowledged(own_stack: Stack) -> None:
+    broker = own_stack.run("zookeeper kafka topic-init")
+    broker.wait_for("Running:")
+    producer = own_stack.run("producer", TICKS_PER_SECOND=1000)
+    job = own_stack.run("spark-job")
+    job.wait_for("batch id=2 ")
+
+    broker.role_process("kafka").send_signal(signal.SIGKILL)
+    # run-broker starts it again by itself as soon as ZooKeeper has forgotten the dead one.
+    wait_until(lambda: broker.count("shut down|started .KafkaServer") >= 2, 60, "the broker comes back")
+    before = job.count("batch id=")
+    wait_until(lambda: job.count("batch id=") >= before + 3, 90, f"batches go on:\n{job.text()[-3000:]}")
+    assert producer.stop() == 0
+    own_stack.wait_until_stored()
+    assert job.stop() == 0
+
+    own_stack.assert_complete()
+    assert "Traceback" not in job.text() + producer.text()
+    assert broker.stop() == 0
+
+
+def test_a_stopped_lake_goes_on_where_it_stopped(own_stack: Stack) -> None:
+    for _ in range(2):
+        run = own_stack.run("zookeeper kafka topic-init producer spark-job", TICKS_PER_SECOND=500)
+        run.wait_for("batch id=")
+        assert run.stop() == 0
+        assert "Traceback" not in run.text()
+
+    final = own_stack.run("zookeeper kafka topic-init spark-job")
+    final.wait_for("Running:")
+    own_stack.wait_until_stored()
+    own_stack.assert_complete()
+    assert final.stop() == 0
