@@ -19,7 +19,7 @@ help: ## this list
 .PHONY: up down logs ps
 up: ## build, start in the background, wait until healthy
 	@local/require python docker
-	@$(PYTHON) local/finance_local/containers.py
+	@PYTHONPATH=local $(PYTHON) -m finance_local.containers
 	docker compose up --build --detach --wait --wait-timeout 300
 	@echo "Healthy. Next: \`make show\` for the table, \`docker compose logs -f spark-job\` for the story, \`make down\` to stop."
 
@@ -44,7 +44,7 @@ show: .venv/.ready ## count and newest rows of the table
 	@$(BIN)/python -m finance_lake.show
 
 reset: ## delete all state, after asking (YES=1 does not ask)
-	@$(PYTHON) local/finance_local/reset.py
+	@PYTHONPATH=local $(PYTHON) -m finance_local.reset
 
 ##@ Development
 .PHONY: check test test-unit smoke lock bench clean

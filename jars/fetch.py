@@ -20,7 +20,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 JAVA_MISSING = (
-    "Java 17 is missing. Install it: `sudo apt-get install openjdk-17-jre-headless` (Debian), `brew install openjdk@17` (macOS)."
+    "Java 17 is missing. Install it: `sudo apt-get install openjdk-17-jre-headless` (Debian), `brew install openjdk@17` (mac)."
 )
 
 
@@ -67,7 +67,7 @@ def retrieve(jars: list[Jar], ivy: Path, scratch: Path) -> Path:
     """Let Ivy download the jars into a folder below `scratch`; return the folder."""
     module, folder = scratch / "ivy.xml", scratch / "jars"
     ivy_module(jars).write(module)
-    command = ["java", "-jar", ivy, "-warn", "-cache", scratch / "cache", "-ivy", module]
+    command: list[str | Path] = ["java", "-jar", ivy, "-warn", "-cache", scratch / "cache", "-ivy", module]
     command += ["-retrieve", folder / "[artifact]-[revision].[ext]"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:

@@ -57,7 +57,10 @@ def main() -> int:
         sys.stderr.write(f"There is no table at {layout.ticks} yet. `make up` or `make local` fills it.\n")
         return 1
     Console(soft_wrap=True).print(as_text(newest_rows(table, NEWEST)))
-    print(f"{row_count(layout.ticks)} rows, {row_count(layout.quarantine)} quarantined, version {table.version()} at {layout.ticks}")
+    print(
+        f"{row_count(layout.ticks)} rows, {row_count(layout.quarantine)} quarantined, "
+        f"version {table.version()} at {layout.ticks}"
+    )
     return 0
 
 

@@ -18,7 +18,7 @@ class Settings(RoleSettings):
     """Keys of `.env` and of the command line that `make local` reads; the roles read their own."""
 
     roles: Annotated[tuple[str, ...], NoDecode] = ALL_ROLES
-    run_seconds: float = Field(0, ge=0)
+    run_seconds: float = Field(0, ge=0, allow_inf_nan=False)
     kafka_port: Port = 9092
     zookeeper_port: Port = 2181
     spark_ui_port: int = Field(4040, ge=0, le=65535)
@@ -33,4 +33,6 @@ class Settings(RoleSettings):
         if unknown:
             message = f"no such role: {' '.join(unknown)}; there are {' '.join(ALL_ROLES)}"
             raise ValueError(message)
+        if not names:
+            raise ValueError("names no role")
         return tuple(name for name in ALL_ROLES if name in names)

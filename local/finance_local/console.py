@@ -18,7 +18,9 @@ class Terminal:
 
     def line(self, role: str, text: str) -> None:
         """Show a line of a role's output; control characters in it do not reach the terminal."""
-        printable = "".join(letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+        printable = "".join(
+            letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+        )
         self._console.print(Text.assemble((f"{role:<{WIDTH}} | ", COLOURS.get(role, "")), printable))
 
     def say(self, text: str) -> None:

@@ -1,15 +1,16 @@
 """Prepare `make up`: settings that Compose can read, and a data folder that belongs to the containers' user.
 
-Standard library only; runs with the machine's own Python: `python3 local/finance_local/containers.py`.
+Standard library only; runs with the machine's own Python: `PYTHONPATH=local python3 -m finance_local.containers`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-import env_file
+from finance_local import env_file
 
 ENV_FILE = Path(".env")
 EXAMPLE = Path(".env.example")
@@ -24,7 +25,7 @@ def lake_user(uid: int, gid: int) -> tuple[int, int]:
 
 def with_user(text: str, uid: int, gid: int) -> str:
     """Return the text of `.env` with LAKE_UID and LAKE_GID in it, so that plain `docker compose` commands know them too."""
-    others = [line for line in text.splitlines() if line.split("=")[0] not in env_file.USER_KEYS]
+    others = [line for line in text.removesuffix("\n").split("\n") if line.split("=")[0] not in env_file.USER_KEYS]
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
 
 
@@ -32,9 +33,10 @@ def give(folder: Path, uid: int, gid: int) -> None:
     """Make the folder and see that it and all below it belong to the user. Raises PermissionError if they do not and cannot."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (folder, *folder.rglob("*")):
-        owner = path.lstat()
-        if (owner.st_uid, owner.st_gid) != (uid, gid):
-            os.chown(path, uid, gid, follow_symlinks=False)
+        with suppress(FileNotFoundError):  # a lake that runs removes files meanwhile
+            owner = path.lstat()
+            if (owner.st_uid, owner.st_gid) != (uid, gid):
+                os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def main() -> int:
@@ -48,7 +50,7 @@ def main() -> int:
         return 2
     uid, gid = lake_user(os.getuid(), os.getgid())
     ENV_FILE.write_text(with_user(text, uid, gid))
-    folder = Path(os.environ.get("DATA_DIR") or values["DATA_DIR"])
+    folder = Path(os.environ.get("DATA_DIR") or values.get("DATA_DIR") or "data")
     try:
         give(folder, uid, gid)
     except PermissionError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 LINE = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_./:,@%+=-]*)")
-
+BEGINNING = re.compile(r"\s*([A-Z][A-Z0-9_]{0,39})\s*=")
 
 # Who the containers run as; `make up` writes these itself, so .env.example has none of them.
 USER_KEYS = ("LAKE_UID", "LAKE_GID")
@@ -24,13 +24,14 @@ def parse(text: str, known: set[str] | None = None) -> dict[str, str]:
     """Return keys and values. Raises EnvFileError for lines of another form, doubled keys and, if given, unknown ones."""
     values: dict[str, str] = {}
     wrong: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+    # Not splitlines: to the other readers a line ends with a newline only.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip() or (line.startswith("#") and "\r" not in line):
             continue
         match = LINE.fullmatch(line)
         fault = _fault(match, values, known)
         if fault:
-            wrong.append(f"line {number}, {_shown(line)}: {fault}")
+            wrong.append(f"line {number}{_key(line)}: {fault}")
         elif match:
             values[match[1]] = match[2]
     if wrong:
@@ -53,7 +54,7 @@ def _fault(match: re.Match[str] | None, values: dict[str, str], known: set[str] 
     return None
 
 
-def _shown(line: str) -> str:
-    """Name the line by its key: what stands behind it may be a secret, or anything."""
-    key = line.split("=", 1)[0].strip()
-    return ascii(key[:40])
+def _key(line: str) -> str:
+    """Name the line by its key, if it has one: all else may be a secret, or anything."""
+    match = BEGINNING.match(line)
+    return f", {match[1]!r}" if match else ""

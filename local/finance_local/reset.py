@@ -1,4 +1,4 @@
-"""Delete all state of the lake, and all of it together: `python3 local/finance_local/reset.py` (`make reset`).
+"""Delete all state of the lake, and all of it together: `PYTHONPATH=local python3 -m finance_local.reset` (`make reset`).
 
 Topic, checkpoint and tables belong together; a half of them is worse than none, so there is no smaller reset.
 """
@@ -11,8 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-import env_file
+from finance_local import env_file
 
+ENV_FILE = Path(".env")
 KEPT = "README.md"
 
 
@@ -32,13 +33,35 @@ def _is_held(lock: Path) -> bool:
 
 def is_a_lake(folder: Path) -> bool:
     """Whether the folder holds what the lake makes, and nothing that it does not."""
-    made = {"zookeeper", "kafka", "checkpoints", "finance_delta", "finance_quarantine", "ledger", "locks", "run", "lake.json", KEPT}
+    made = {
+        "zookeeper",
+        "kafka",
+        "checkpoints",
+        "finance_delta",
+        "finance_quarantine",
+        "ledger",
+        "locks",
+        "run",
+        "lake.json",
+        KEPT,
+    }
     return all(path.name in made for path in folder.iterdir())
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return input(question).strip() == "y"
+    except EOFError:
+        return False
 
 
 def main() -> int:
     """Ask, then delete; refuses while a role runs, and on a folder that holds other things."""
-    values = env_file.parse(Path(".env").read_text()) if Path(".env").exists() else {}
+    try:
+        values = env_file.parse(ENV_FILE.read_text()) if ENV_FILE.exists() else {}
+    except env_file.EnvFileError as error:
+        sys.stderr.write(f"{ENV_FILE} is not as it must be:\n{error}\n")
+        return 2
     folder = Path(os.environ.get("DATA_DIR") or values.get("DATA_DIR") or "data")
     if not folder.is_dir():
         print(f"There is nothing at {folder}.")
@@ -49,7 +72,7 @@ def main() -> int:
     if not is_a_lake(folder):
         sys.stderr.write(f"{folder} holds files that are not the lake's: nothing was deleted.\n")
         return 1
-    if os.environ.get("YES") != "1" and input(f"Delete the topic, the tables and all else below {folder}? [y/N] ").strip() != "y":
+    if os.environ.get("YES") != "1" and not _agrees(f"Delete the topic, the tables and all else below {folder}? [y/N] "):
         print("Nothing was deleted.")
         return 0
     for path in folder.iterdir():

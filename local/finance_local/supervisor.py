@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from finance_local.roles import Role
 
 POLL_SECONDS = 0.1
+LAST_LINES_SECONDS = 1.0
 LONGEST_LINE_BYTES = 1024 * 1024
 
 
@@ -82,13 +83,27 @@ class Supervisor:
         self._tasks[role.name] = asyncio.create_task(self._follow(role, process))
 
     async def _follow(self, role: Role, process: asyncio.subprocess.Process) -> None:
-        if process.stdout:
-            async for line in process.stdout:
-                self._say(role.name, line.decode(errors="replace").rstrip("\n"))
-        code = await process.wait()
+        # What a role has started may outlive it and keep its output open: its end and that of its output are two events.
+        showing = asyncio.create_task(self._show(role, process))
+        while process.returncode is None:
+            await asyncio.sleep(POLL_SECONDS)
+        await asyncio.wait([showing], timeout=LAST_LINES_SECONDS)
+        code = process.returncode
         fine = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))
         if not fine and not self._ended.done():
             self._ended.set_exception(RoleEndedError(f"{role.name} ended with code {code}; its last lines stand above."))
+        await showing
+
+    async def _show(self, role: Role, process: asyncio.subprocess.Process) -> None:
+        while process.stdout:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # asyncio has dropped what it had of the line
+                self._say(role.name, "(a line of more than 1 MiB is not shown)")
+                continue
+            if not line:
+                return
+            self._say(role.name, line.decode(errors="replace").rstrip("\n"))
 
     async def _wait_until_ready(self, role: Role) -> None:
         process = self._processes[role.name]

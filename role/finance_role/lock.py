@@ -30,7 +30,9 @@ def hold(data_dir: Path, role: str) -> IO[str]:
         file.seek(0)
         holder = file.read().strip() or "another process"
         file.close()
-        message = f"{role} already runs on {data_dir} ({holder}): stop it first, `make down` for containers, Ctrl-C for `make local`."
+        message = (
+            f"{role} already runs on {data_dir} ({holder}): stop it first, `make down` for containers, Ctrl-C for `make local`."
+        )
         raise AlreadyRunningError(message) from None
     file.truncate(0)
     file.write(f"process {os.getpid()} on {os.uname().nodename}\n")

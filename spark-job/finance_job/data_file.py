@@ -49,7 +49,7 @@ class DataFile(msgspec.Struct, frozen=True):
 
 
 def write_data_file(rows: pa.Table, table: str, folder: str, partition_values: dict[str, str]) -> DataFile:
-    """Write rows as one file below `folder` (a path or a URI that Arrow's file systems know); return what there is to say of it.
+    """Write rows as one file below `folder` (a path or a URI that Arrow's file systems know); return what it is.
 
     Page checksums are written, so that a flipped bit is found by whoever reads with verification.
     """

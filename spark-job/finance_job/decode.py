@@ -73,7 +73,9 @@ def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[Malformed], inges
         "key": pa.array([key and key[:MAX_VALUE_BYTES] for key in keys], pa.binary()),
         "value": pa.array([value and value[:MAX_VALUE_BYTES] for value in values], pa.binary()),
         "value_length": pa.array([None if value is None else len(value) for value in values], pa.int64()),
-        "value_sha256": pa.array([None if value is None else hashlib.sha256(value).hexdigest() for value in values], pa.string()),
+        "value_sha256": pa.array(
+            [None if value is None else hashlib.sha256(value).hexdigest() for value in values], pa.string()
+        ),
         "reason": pa.array([str(fault.reason) for fault in faults], pa.string()),
         "detail": pa.array([fault.detail for fault in faults], pa.string()),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql.streaming import StreamingQueryListener
+from pyspark.sql.streaming.listener import StreamingQueryListener
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -71,4 +71,5 @@ def _lag(latest: str | None, end: str) -> int:
     if not latest:
         return 0
     (newest,), (reached,) = json.loads(latest).values(), json.loads(end).values()
-    return sum(newest.values()) - sum(reached.values())
+    lag: int = sum(newest.values()) - sum(reached.values())
+    return lag

@@ -55,7 +55,9 @@ class BatchSummary:
 class Sink:
     """Takes each micro-batch of the query (`foreachBatch`)."""
 
-    def __init__(self, spark: SparkSession, layout: Layout, checkpoint: Checkpoint, report: Callable[[BatchSummary], None]) -> None:
+    def __init__(
+        self, spark: SparkSession, layout: Layout, checkpoint: Checkpoint, report: Callable[[BatchSummary], None]
+    ) -> None:
         """Open both tables; `report` is called after each batch."""
         self._layout = layout
         self._checkpoint = checkpoint
@@ -134,7 +136,7 @@ def _write(records: DataFrame, task: Task, plan: PlannedBatch) -> list[DataFile]
 
 
 def _check(files: Sequence[DataFile], plan: PlannedBatch) -> None:
-    """Refuse rows that the plan has no offset for. Fewer are not the sink's to judge: a transaction's marker is an offset too."""
+    """Refuse rows that the plan has no offset for. Fewer are not the sink's to judge: a transaction marker is an offset too."""
     for partition, rows in _rows_by_partition(files).items():
         offsets = plan.offsets[partition].count
         if rows > offsets:

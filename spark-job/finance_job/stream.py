@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JError
 from pyspark.errors import StreamingQueryException
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
-    from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.query import StreamingQuery
     from structlog.typing import FilteringBoundLogger
 
     from finance_job.sink import Sink
@@ -23,7 +22,13 @@ LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
 
 # Trying again cannot mend these: records are gone, or the state does not fit together.
-HOPELESS = ("OffsetOutOfRange", "data may have been lost", "KAFKA_DATA_LOSS", "CONCURRENT_STREAM_LOG_UPDATE", "Incomplete log file")
+HOPELESS = (
+    "OffsetOutOfRange",
+    "data may have been lost",
+    "KAFKA_DATA_LOSS",
+    "CONCURRENT_STREAM_LOG_UPDATE",
+    "Incomplete log file",
+)
 
 
 class HopelessError(Exception):
@@ -71,8 +76,3 @@ def _stop(query: StreamingQuery, sink: Sink) -> None:
 def _first_line(text: str) -> str:
     causes = [line for line in text.splitlines() if line.strip()]
     return causes[0][:300] if causes else "unknown"
-
-
-def is_bridge_lost(error: BaseException) -> bool:
-    """Whether the JVM is gone: the bridge to it reports that in several ways."""
-    return isinstance(error, (Py4JError, ConnectionError, EOFError))

@@ -1,13 +1,13 @@
 """Commit data files to a Delta table with Delta's own transaction.
 
 `DataFrame.write` would have to receive the rows to commit them; here they are on disk already. `OptimisticTransaction` is what
-that writer uses underneath. It is no stable interface: the version of Delta is pinned, and docs/adr/0007 tells what was weighed.
+that writer uses underneath. It is no stable interface: the version of Delta is pinned, and see docs/adr/0007.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -26,7 +26,8 @@ class DeltaLog:
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
         """Open the log of an existing table."""
-        self._jvm: Any = spark._jvm  # noqa: SLF001 - py4j is PySpark's own bridge; there is no public one
+        # py4j's bridge is PySpark's own; there is no public one.
+        self._jvm = cast("Any", spark._jvm)  # noqa: SLF001
         self._log = self._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, str(folder))  # noqa: SLF001
 
     def last_transaction(self, app_id: str) -> int | None:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import types as t
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 pytestmark = pytest.mark.spark
@@ -183,7 +183,7 @@ def test_a_batch_with_more_records_than_its_plan_is_refused_and_commits_nothing(
     records = lake.records(0)
     lake.plan(0, [GOOD])
 
-    with pytest.raises(RuntimeError, match="2 records .* 1 offset"):
+    with pytest.raises(RuntimeError, match=r"2 records .* 1 offset"):
         lake.new_sink()(records, 0)
 
     assert lake.offsets() == []

@@ -46,5 +46,3 @@ def _watched(stack: Stack) -> Iterator[Stack]:
     finally:
         for run in stack.runs:
             run.kill_everything()
-
-

@@ -72,7 +72,9 @@ class Run:
         def printed() -> bool:
             if re.search(pattern, self.text()):
                 return True
-            assert self.process.poll() is None, f"ended with {self.process.returncode} before {pattern!r}:\n{self.text()[-4000:]}"
+            assert self.process.poll() is None, (
+                f"ended with {self.process.returncode} before {pattern!r}:\n{self.text()[-4000:]}"
+            )
             return False
 
         wait_until(printed, seconds, f"{pattern!r} in\n{self.text()[-4000:]}")

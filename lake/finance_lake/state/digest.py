@@ -81,7 +81,8 @@ def _words(array: pa.Array) -> Words:
 
 def _integers(array: pa.Array) -> Words:
     filled = pc.fill_null(array.cast(pa.int64()), 0)
-    return filled.to_numpy().view(np.uint64)
+    words: Words = filled.to_numpy().view(np.uint64)
+    return words
 
 
 def _unscaled(array: pa.Array) -> Words:
@@ -94,7 +95,8 @@ def _text_words(array: pa.Array) -> Words:
     # Few distinct symbols and sources: hash each once.
     encoded = array.dictionary_encode()
     distinct = np.array([_hash(_as_bytes(value)) for value in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
-    return distinct[pc.fill_null(encoded.indices, 0).to_numpy()]
+    words: Words = distinct[pc.fill_null(encoded.indices, 0).to_numpy()]
+    return words
 
 
 def _as_bytes(value: str | bytes) -> bytes:

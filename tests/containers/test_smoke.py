@@ -1,0 +1,161 @@
+"""The container smoke test: the stack as `make up` starts it, on a data folder and ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from finance_lake.committed import open_table
+from finance_lake.state.layout import Layout
+from finance_local.drain import topic_offsets
+from tests.stack.pipeline import ROOT, free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUILD_AND_START_SECONDS = 900
+SERVICES = {"zookeeper", "kafka", "topic-init", "producer", "spark-job"}
+
+
+def engine_answers() -> bool:
+    return bool(shutil.which("docker")) and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not engine_answers(), reason="no Docker engine answers on this machine"),
+]
+
+
+class Containers:
+    """One Compose project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.layout = Layout(self.data)
+        self.kafka_port = free_port()
+        self.environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": "financelake-smoke",
+            "DATA_DIR": str(self.data),
+            "KAFKA_PORT": str(self.kafka_port),
+            "SPARK_UI_PORT": str(free_port()),
+            "LAKE_UID": "1000",
+            "LAKE_GID": "1000",
+            "TICKS_PER_SECOND": "200",
+            "MALFORMED_RATE": "0.01",
+        }
+        self.data.mkdir()
+        self.give_data_away()
+
+    def give_data_away(self) -> None:
+        if os.getuid() == 0:
+            os.chown(self.data, 1000, 1000)
+            for parent in self.data.parents:
+                if not parent.stat().st_mode & 0o001 and str(parent) != "/":
+                    parent.chmod(parent.stat().st_mode | 0o011)
+
+    def compose(self, *words: str, seconds: float = 120) -> str:
+        command = ["docker", "compose", "--env-file", os.devnull, *words]
+        result = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+        assert result.returncode == 0, f"{' '.join(words)}:\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}\n{self.logs()}"
+        return result.stdout
+
+    def logs(self) -> str:
+        command = ["docker", "compose", "--env-file", os.devnull, "logs", "--no-color", "--tail", "60"]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False).stdout
+
+    def up(self) -> None:
+        self.compose("up", "--build", "--detach", "--wait", "--wait-timeout", "300", seconds=BUILD_AND_START_SECONDS)
+
+    def inspect(self) -> dict[str, dict[str, Any]]:
+        ids = self.compose("ps", "--all", "--quiet").split()
+        described = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
+        return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in described}
+
+    def coordinates(self) -> Counter[tuple[int, int]]:
+        found: Counter[tuple[int, int]] = Counter()
+        for folder in (self.layout.ticks, self.layout.quarantine):
+            table = open_table(folder)
+            if table is not None:
+                rows = table.to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
+                found.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
+        return found
+
+    def rows(self) -> int:
+        return sum(self.coordinates().values())
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
+    containers = Containers(tmp_path_factory.mktemp("containers"))
+    try:
+        containers.up()
+        yield containers
+    finally:
+        containers.compose("down", "--timeout", "60")
+
+
+def test_the_stack_becomes_healthy_and_ticks_arrive(lake: Containers) -> None:
+    wait_until(lambda: lake.rows() > 1000, 120, f"a thousand rows\n{lake.logs()}")
+
+    states = {name: one["State"] for name, one in lake.inspect().items()}
+    assert set(states) == SERVICES
+    assert states["topic-init"]["ExitCode"] == 0
+    assert {name for name, state in states.items() if state["Running"]} == SERVICES - {"topic-init"}
+
+
+def test_no_container_has_more_rights_than_it_needs(lake: Containers) -> None:
+    for name, one in lake.inspect().items():
+        host = one["HostConfig"]
+        assert one["Config"]["User"] == "1000:1000", name
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert host["Memory"] > 0, name
+        for bindings in (host["PortBindings"] or {}).values():
+            assert all(binding["HostIp"] == "127.0.0.1" for binding in bindings), name
+
+
+def test_a_client_on_this_machine_reads_the_topic_through_the_host_listener(lake: Containers) -> None:
+    _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
+
+    assert len(end) == 4
+    assert sum(end.values()) > 1000
+
+
+def test_a_job_restarted_in_mid_stream_goes_on_and_tells_the_story(lake: Containers) -> None:
+    before = lake.rows()
+
+    lake.compose("restart", "spark-job")
+    wait_until(lambda: lake.rows() > before + 1000, 120, f"rows go on\n{lake.logs()}")
+
+    story = lake.compose("logs", "--no-color", "--no-log-prefix", "spark-job")
+    for event in ("settings", "connected", "batch id=", "stopping", "stopped"):
+        assert f"[info] {event}" in story
+    assert "Traceback" not in story
+
+
+def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
+    lake.compose("down", "--timeout", "60")
+    stopped = lake.rows()
+
+    lake.up()
+    wait_until(lambda: lake.rows() > stopped, 120, f"rows go on\n{lake.logs()}")
+    lake.compose("stop", "producer")
+    _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
+    wait_until(lambda: lake.rows() >= sum(end.values()), 60, f"the tables reach the end offsets\n{lake.logs()}")
+
+    coordinates = lake.coordinates()
+    assert max(coordinates.values()) == 1
+    assert set(coordinates) == {(partition, offset) for partition, last in end.items() for offset in range(last)}

@@ -1,0 +1,63 @@
+"""topic-init and the topic that it makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+
+if TYPE_CHECKING:
+    from tests.stack.pipeline import Stack
+
+pytestmark = pytest.mark.stack
+
+
+def delivery_of(stack: Stack, topic: str, value: bytes, **settings: str | int) -> KafkaError | None:
+    producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0, "message.timeout.ms": 10_000, **settings})
+    answers: list[KafkaError | None] = []
+    producer.produce(topic, value, on_delivery=lambda error, _: answers.append(error))
+    assert producer.flush(30) == 0
+    return answers[0]
+
+
+def test_topic_init_twice_is_as_good_as_once(stack: Stack) -> None:
+    stack.make_topic().make_topic()
+
+    assert "topic created" in stack.runs[0].text()
+    assert "topic created" not in stack.runs[1].text()
+    assert len(stack.end_offsets()) == 4
+
+
+def test_an_existing_topic_that_is_not_as_wanted_is_named_and_refused(stack: Stack) -> None:
+    stack.make_topic()
+
+    run = stack.run("topic-init", KAFKA_PARTITIONS=5, KAFKA_RETENTION_HOURS=1)
+
+    assert run.end() == 1
+    assert "4 partitions, not 5" in run.text()
+    assert "retention.ms=604800000, not 3600000" in run.text()
+
+
+def test_a_topic_that_nobody_made_is_not_made_by_a_client(stack: Stack) -> None:
+    error = delivery_of(stack, "finance-never-made", b"x")
+
+    assert error is not None
+
+
+def test_a_decompression_bomb_meets_the_broker_at_the_door(stack: Stack) -> None:
+    stack.make_topic()
+    bomb = bytes(50 * 1024 * 1024)
+
+    error = delivery_of(stack, stack.topic, bomb, **{"compression.type": "zstd", "message.max.bytes": 100_000_000})
+
+    assert error is not None
+    assert error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    assert sum(stack.end_offsets().values()) == 0
+
+
+def test_a_record_of_the_largest_size_that_the_contract_knows_passes(stack: Stack) -> None:
+    stack.make_topic()
+
+    assert delivery_of(stack, stack.topic, b"x" * 65_536) is None
+    assert sum(stack.end_offsets().values()) == 1

@@ -1,0 +1,130 @@
+"""The task of a worker, without Spark: Arrow batches in, files and a line about each out."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from finance_job import write
+from finance_job.data_file import DataFile
+from finance_job.tables import UTC_MICROSECONDS
+from finance_job.write import FILE_COLUMN, Task
+from finance_lake.state.digest import add, digest_of
+
+GOOD = b'{"symbol": "AAPL", "price": 174.5}'
+BAD = b"no tick"
+PLANNED_MS = 1_764_000_000_123
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+
+def records(values: Sequence[bytes | None], first_offset: int = 0, arrived: datetime = NOON) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.nulls(len(values), pa.binary()),
+            pa.array(values, pa.binary()),
+            pa.array([0] * len(values), pa.int32()),
+            pa.array(range(first_offset, first_offset + len(values)), pa.int64()),
+            pa.array([arrived] * len(values), UTC_MICROSECONDS),
+        ],
+        names=["key", "value", "partition", "offset", "timestamp"],
+    )
+
+
+def run(root: Path, *batches: pa.RecordBatch, tables: Sequence[str] = ("ticks", "quarantine")) -> list[DataFile]:
+    """Run the task as Spark does, and read its answer as the sink does."""
+    task = Task({table: str(root / table) for table in tables}, PLANNED_MS)
+    (answer,) = task(iter(batches))
+    assert answer.schema.equals(pa.schema({FILE_COLUMN: pa.string()}))
+    return [msgspec.json.decode(line, type=DataFile) for line in answer.column(FILE_COLUMN).to_pylist()]
+
+
+def content(root: Path, file: DataFile) -> pa.Table:
+    return pq.ParquetFile(root / file.table / file.path).read()
+
+
+def offsets(root: Path, files: Sequence[DataFile], table: str) -> list[int]:
+    return sorted(
+        offset for file in files if file.table == table for offset in content(root, file).column("kafka_offset").to_pylist()
+    )
+
+
+def files_below(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_file()}
+
+
+def test_good_and_bad_records_go_to_the_folders_of_their_tables(tmp_path: Path) -> None:
+    files = run(tmp_path, records([GOOD, BAD, GOOD, None]))
+    assert (offsets(tmp_path, files, "ticks"), offsets(tmp_path, files, "quarantine")) == ([0, 2], [1, 3])
+
+
+def test_the_batches_of_a_low_rate_share_one_file_a_table(tmp_path: Path) -> None:
+    files = run(tmp_path, *(records([GOOD, BAD], first_offset=2 * batch) for batch in range(5)))
+    assert [file.table for file in files] == ["ticks", "quarantine"]
+    assert [file.rows for file in files] == [{0: 5}, {0: 5}]
+
+
+def test_every_file_on_the_disk_is_told_and_every_file_told_is_on_the_disk(tmp_path: Path) -> None:
+    files = run(tmp_path, records([GOOD, BAD]), records([GOOD], first_offset=2, arrived=MIDNIGHT))
+    assert files_below(tmp_path) == {tmp_path / file.table / file.path for file in files}
+
+
+def test_what_is_told_survives_the_way_to_the_sink(tmp_path: Path) -> None:
+    for file in run(tmp_path, records([GOOD, BAD, GOOD])):
+        rows = content(tmp_path, file)
+        assert (file.digest, file.rows) == (digest_of(rows, rows.column_names), {0: rows.num_rows})
+
+
+def test_every_row_is_dated_by_the_plan_of_its_batch(tmp_path: Path) -> None:
+    for file in run(tmp_path, records([GOOD, BAD]), records([GOOD, BAD], first_offset=2)):
+        ingested = content(tmp_path, file).column("ingested_at").to_pylist()
+        assert ingested == [datetime(2025, 11, 24, 16, 0, 0, 123000, tzinfo=UTC)] * 2
+
+
+def test_each_date_of_arrival_has_its_own_file_by_utc(tmp_path: Path) -> None:
+    files = run(tmp_path, records([GOOD], 0, MIDNIGHT - TICK), records([GOOD, GOOD], 1, MIDNIGHT), records([GOOD], 3, NOON))
+    found = {file.partition_values["date"]: offsets(tmp_path, [file], "ticks") for file in files}
+    assert found == {"2026-11-24": [0, 3], "2026-11-25": [1, 2]}
+    assert len(files) == 2
+    assert all(file.path.startswith(f"date={file.partition_values['date']}/") for file in files)
+
+
+def test_the_quarantine_has_no_dates(tmp_path: Path) -> None:
+    (file,) = run(tmp_path, records([BAD], 0, MIDNIGHT - TICK), records([BAD], 1, MIDNIGHT))
+    assert (file.table, file.partition_values, file.rows) == ("quarantine", {}, {0: 2})
+
+
+@pytest.mark.parametrize("table", ["ticks", "quarantine"])
+def test_a_table_that_is_left_out_gets_no_file(tmp_path: Path, table: str) -> None:
+    files = run(tmp_path, records([GOOD, BAD]), tables=[table])
+    assert [file.table for file in files] == [table]
+    assert files_below(tmp_path) == {tmp_path / table / files[0].path}
+
+
+@pytest.mark.parametrize("batches", [[], [records([])]], ids=["no batch", "an empty batch"])
+def test_a_share_without_records_writes_nothing_and_tells_of_nothing(tmp_path: Path, batches: list[pa.RecordBatch]) -> None:
+    assert run(tmp_path, *batches) == []
+    assert files_below(tmp_path) == set()
+
+
+def test_much_input_is_written_in_several_files_and_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = [records([GOOD, BAD] * 10, first_offset=20 * batch) for batch in range(6)]
+    whole = run(tmp_path / "one", *batches)
+    monkeypatch.setattr(write, "BYTES_A_FILE", 3000)
+    files = run(tmp_path / "many", *batches)
+    assert [file.table for file in files].count("ticks") > 1
+    assert offsets(tmp_path / "many", files, "ticks") == list(range(0, 120, 2))
+    assert offsets(tmp_path / "many", files, "quarantine") == list(range(1, 120, 2))
+    for table in ("ticks", "quarantine"):
+        digests = [add([file.digest for file in some if file.table == table]) for some in (whole, files)]
+        assert digests[0] == digests[1]
+
+
+def test_a_file_of_much_input_is_closed_as_soon_as_it_is_large_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "BYTES_A_FILE", 0)
+    files = run(tmp_path, *(records([GOOD] * 3, first_offset=3 * batch) for batch in range(4)))
+    assert [file.rows for file in files] == [{0: 3}] * 4

@@ -1,0 +1,117 @@
+"""What `make up` prepares: `.env` with the containers' user, and a data folder that is theirs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finance_local import containers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".env.example").write_text("# The example.\nDATA_DIR=data\nSEED=7\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    return tmp_path
+
+
+def user() -> tuple[int, int]:
+    owner: tuple[int, int] = containers.lake_user(os.getuid(), os.getgid())
+    return owner
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"), [((0, 0), (1000, 1000)), ((501, 20), (501, 20)), ((501, 0), (501, 1000)), ((0, 20), (1000, 20))]
+)
+def test_containers_run_as_the_caller_and_never_as_root(caller: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert containers.lake_user(*caller) == expected
+
+
+def test_the_users_keys_are_replaced_and_all_else_is_kept() -> None:
+    text = "LAKE_UID=1\n# LAKE_UID=2\nSEED=7\nLAKE_GID=3\nLAKE_UIDS=4\n"
+    assert containers.with_user(text, 501, 20) == "# LAKE_UID=2\nSEED=7\nLAKE_UIDS=4\nLAKE_UID=501\nLAKE_GID=20\n"
+
+
+@given(st.lists(st.sampled_from(["A=1", "", "# x", "#\x0cA=1", "LAKE_UID=5", "LAKE_GID=6"])).map("\n".join))
+def test_writing_the_user_twice_is_writing_it_once(text: str) -> None:
+    once = containers.with_user(text, 501, 20)
+    assert containers.with_user(once, 501, 20) == once
+    kept = [line for line in text.split("\n") if not line.startswith("LAKE_")]
+    assert [line for line in once.split("\n") if line and not line.startswith("LAKE_")] == [line for line in kept if line]
+
+
+def test_the_first_run_makes_both_files_and_the_second_changes_nothing(clone: Path) -> None:
+    assert containers.main() == 0
+    text = (clone / ".env").read_text()
+    uid, gid = user()
+    assert text == f"# The example.\nDATA_DIR=data\nSEED=7\nLAKE_UID={uid}\nLAKE_GID={gid}\n"
+    assert (clone / "data").is_dir()
+    assert containers.main() == 0
+    assert (clone / ".env").read_text() == text
+
+
+def test_what_a_person_has_set_is_kept(clone: Path) -> None:
+    (clone / ".env").write_text("SEED=8\nDATA_DIR=elsewhere\n")
+    assert containers.main() == 0
+    assert (clone / ".env").read_text().startswith("SEED=8\nDATA_DIR=elsewhere\nLAKE_UID=")
+    assert (clone / "elsewhere").is_dir()
+    assert not (clone / "data").exists()
+
+
+def test_a_file_without_the_folder_means_the_default(clone: Path) -> None:
+    (clone / ".env").write_text("SEED=8\n")
+    assert containers.main() == 0
+    assert (clone / "data").is_dir()
+
+
+def test_all_that_is_in_the_data_folder_comes_to_belong_to_the_user(clone: Path) -> None:
+    inner = clone / "data" / "kafka" / "log"
+    inner.parent.mkdir(parents=True)
+    inner.touch()
+    assert containers.main() == 0
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (clone / "data", inner.parent, inner)}
+    assert owners == {user()}
+
+
+def test_a_link_is_given_away_but_not_what_it_points_to(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / "data").mkdir()
+    (clone / "data" / "link").symlink_to(clone / "outside")
+    (clone / "outside").touch()
+    given: list[tuple[str, bool]] = []
+
+    def chown(path: Path, _uid: int, _gid: int, **how: Any) -> None:  # noqa: ANN401
+        given.append((path.name, how["follow_symlinks"]))
+
+    monkeypatch.setattr(os, "chown", chown)
+    containers.give(clone / "data", os.getuid() + 1, os.getgid())
+    assert sorted(given) == [("data", False), ("link", False)]
+
+
+def test_a_file_that_is_not_as_it_must_be_is_refused_and_left_alone(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clone / ".env").write_text("SEED='8'\nNO_SUCH_KEY=1\n")
+    assert containers.main() == 2
+    assert (clone / ".env").read_text() == "SEED='8'\nNO_SUCH_KEY=1\n"
+    complaint = capsys.readouterr().err
+    assert "line 1" in complaint
+    assert "line 2" in complaint
+
+
+def test_a_folder_of_somebody_else_is_named_with_its_remedy(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    (clone / "data").mkdir()
+    monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(containers, "lake_user", lambda *_: (os.getuid() + 1, os.getgid()))
+    assert containers.main() == 1
+    assert "sudo chown -R" in capsys.readouterr().err

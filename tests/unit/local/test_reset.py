@@ -1,0 +1,125 @@
+"""`make reset`: all of the lake or nothing, never while it runs, never anything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finance_local import reset
+from finance_role.lock import hold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    for name in ("zookeeper", "kafka", "checkpoints", "finance_delta", "finance_quarantine", "ledger", "locks", "run"):
+        (folder / name).mkdir(parents=True)
+    (folder / "finance_delta" / "part.parquet").touch()
+    (folder / "lake.json").touch()
+    (folder / "README.md").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    monkeypatch.setenv("YES", "1")
+    return folder
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> list[str]:
+    questions: list[str] = []
+
+    def ask(question: str) -> str:
+        questions.append(question)
+        return text
+
+    monkeypatch.delenv("YES")
+    monkeypatch.setattr("builtins.input", ask)
+    return questions
+
+
+def contents(lake: Path) -> set[str]:
+    return {path.name for path in lake.iterdir()}
+
+
+def test_all_state_goes_and_the_page_about_it_stays(lake: Path) -> None:
+    assert reset.main() == 0
+    assert contents(lake) == {"README.md"}
+
+
+def test_it_asks_and_names_the_folder(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = answer(monkeypatch, "y")
+    assert reset.main() == 0
+    assert len(questions) == 1
+    assert "data" in questions[0]
+    assert contents(lake) == {"README.md"}
+
+
+@pytest.mark.parametrize("text", ["", "n", "no", "x"])
+def test_any_other_answer_deletes_nothing(lake: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    before = contents(lake)
+    assert len(answer(monkeypatch, text)) == 0
+    assert reset.main() == 0
+    assert contents(lake) == before
+
+
+def test_nobody_there_to_answer_deletes_nothing(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: str) -> str:
+        raise EOFError
+
+    before = contents(lake)
+    answer(monkeypatch, "")
+    monkeypatch.setattr("builtins.input", nobody)
+    assert reset.main() == 0
+    assert contents(lake) == before
+
+
+@pytest.mark.parametrize("role", ["zookeeper", "kafka", "producer", "spark-job"])
+def test_a_lake_that_runs_is_refused(lake: Path, role: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(lake)
+    with hold(lake, role):
+        assert reset.main() == 1
+    assert contents(lake) == before
+    assert "is running" in capsys.readouterr().err
+
+
+def test_the_lock_of_a_role_that_has_ended_is_no_hindrance(lake: Path) -> None:
+    hold(lake, "kafka").close()
+    assert reset.main() == 0
+    assert contents(lake) == {"README.md"}
+
+
+@pytest.mark.parametrize("name", ["thesis.docx", ".git"])
+def test_a_folder_with_other_things_in_it_is_refused(lake: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (lake / name).touch()
+    before = contents(lake)
+    assert reset.main() == 1
+    assert contents(lake) == before
+    assert "nothing was deleted" in capsys.readouterr().err
+
+
+def test_no_folder_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    assert reset.main() == 0
+
+
+def test_the_folder_is_the_one_of_the_settings(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = lake.parent / "elsewhere"
+    (elsewhere / "kafka").mkdir(parents=True)
+    (lake.parent / ".env").write_text("DATA_DIR=elsewhere\n")
+    before = contents(lake)
+    assert reset.main() == 0
+    assert (contents(elsewhere), contents(lake)) == (set(), before)
+    monkeypatch.setenv("DATA_DIR", "data")
+    assert reset.main() == 0
+    assert contents(lake) == {"README.md"}
+
+
+def test_settings_that_cannot_be_read_delete_nothing(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(lake)
+    (lake.parent / ".env").write_text("DATA_DIR='elsewhere'\n")
+    assert reset.main() == 2
+    assert contents(lake) == before
+    assert "line 1" in capsys.readouterr().err

@@ -1,0 +1,440 @@
+"""The supervisor with real processes: order, readiness, faults, and nobody left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finance_local.roles import Role
+from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_role.heartbeat import Heartbeat, heartbeat_file, is_alive
+from finance_role.lock import AlreadyRunningError, hold
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+PATIENCE_SECONDS = 10.0
+FOLDERS = [str(Path(__file__).parents[3] / "role")]
+
+RUNS = "import signal; print('up', flush=True); signal.pause()"
+SAYS_GOODBYE = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print("down", flush=True), sys.exit(0)))
+print("up", flush=True)
+while True:
+    signal.pause()
+"""
+IGNORES_SIGTERM = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+subprocess.Popen([sys.executable, "-I", "-S", "-c", child])
+while True:
+    signal.pause()
+"""
+LEAVES_A_CHILD = """
+import os, subprocess, sys
+child = "import os, signal; print('up', os.getpid(), flush=True); signal.pause()"
+subprocess.Popen([sys.executable, "-I", "-S", "-c", child])
+sys.exit(os.read(0, 1) and 1 or 3)
+"""
+
+
+class Said:
+    """What the roles have said, and who has said it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.lines: list[tuple[str, str]] = []
+
+    def note(self, role: str, text: str) -> None:
+        """Take a line."""
+        self.lines.append((role, text))
+
+    def by(self, role: str) -> list[str]:
+        """Give the lines of a role."""
+        return [text for name, text in self.lines if name == role]
+
+    async def until(self, role: str, text: str) -> None:
+        """Wait until a role has said it."""
+        await until(lambda: text in self.by(role))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def role(
+    name: str,
+    code: str,
+    *,
+    is_ready: Callable[[], Awaitable[bool]] | None = None,
+    may_finish: bool = False,
+    takes_own_lock: bool = False,
+    grace_seconds: float = PATIENCE_SECONDS,
+) -> Role:
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return Role(name, command, grace_seconds, {}, is_ready, may_finish, takes_own_lock)
+
+
+async def at_once() -> bool:
+    return True
+
+
+async def never() -> bool:
+    return False
+
+
+def ready_when_up(said: Said, name: str) -> Callable[[], Awaitable[bool]]:
+    async def is_ready() -> bool:
+        return "up" in said.by(name)
+
+    return is_ready
+
+
+@asynccontextmanager
+async def supervising(folder: Path, said: Said, *roles: Role) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor({one.name: one for one in roles}, folder, said.note)
+    try:
+        yield supervisor
+    finally:
+        await supervisor.stop()
+
+
+def run(scenario: Coroutine[None, None, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 2 * PATIENCE_SECONDS))
+
+
+def processes(session_of: int | None = None) -> set[int]:
+    """Give the processes that descend from this one, or those of a session; zombies are none."""
+    found: dict[int, tuple[int, int]] = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if state not in "ZX":
+                found[int(folder.name)] = int(parent), int(session)
+    if session_of is not None:
+        return {pid for pid, (_, session) in found.items() if session == session_of}
+    below = {os.getpid()}
+    while more := {pid for pid, (parent, _) in found.items() if parent in below} - below:
+        below |= more
+    return below - {os.getpid()}
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
+
+
+def test_a_role_starts_when_the_one_before_it_is_ready_and_not_sooner(tmp_path: Path, said: Said) -> None:
+    asked = 0
+    is_open = asyncio.Event()
+
+    async def zookeeper_is_ready() -> bool:
+        nonlocal asked
+        asked += 1
+        return is_open.is_set()
+
+    async def scenario() -> None:
+        roles = role("kafka", RUNS, is_ready=at_once), role("zookeeper", RUNS, is_ready=zookeeper_is_ready)
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            starting = asyncio.create_task(supervisor.start())
+            await said.until("zookeeper", "up")
+            await until(lambda: asked >= 3)
+            assert said.by("kafka") == []
+            assert not (tmp_path / "locks" / "kafka.lock").exists()
+            is_open.set()
+            await starting
+            await said.until("kafka", "up")
+
+    run(scenario())
+
+
+def test_a_one_shot_is_done_before_those_that_need_it_start(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        roles = role("producer", RUNS, is_ready=at_once), role("topic-init", "print('made')")
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            await supervisor.start()
+            await said.until("producer", "up")
+            assert said.lines == [("topic-init", "made"), ("producer", "up")]
+
+    run(scenario())
+
+
+def test_a_finished_one_shot_is_no_fault(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("topic-init", "print('made')")) as supervisor:
+            await supervisor.start()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(supervisor.until_one_ends(), 0.05)
+
+    run(scenario())
+
+
+def test_a_one_shot_that_fails_ends_the_start_by_name(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        roles = role("topic-init", "print('oh'); raise SystemExit(1)"), role("producer", RUNS, is_ready=at_once)
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            with pytest.raises(RoleEndedError, match=r"^topic-init ended with code 1"):
+                await supervisor.start()
+        assert said.lines == [("topic-init", "oh")]
+
+    run(scenario())
+
+
+def test_a_role_that_ends_before_it_is_ready_ends_the_start_by_name(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("kafka", "raise SystemExit(7)", is_ready=never)) as supervisor:
+            with pytest.raises(RoleEndedError, match=r"^kafka ended with code 7"):
+                await supervisor.start()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("code", "end"), [("raise SystemExit(3)", 3), ("pass", 0), ("import os; os.kill(os.getpid(), 9)", -9)])
+def test_a_role_that_ends_later_is_named_with_its_code(tmp_path: Path, said: Said, code: str, end: int) -> None:
+    async def scenario() -> None:
+        waits = f"import signal; signal.signal(signal.SIGUSR1, lambda *_: 0); print('up', flush=True); signal.pause(); {code}"
+        async with supervising(tmp_path, said, role("kafka", waits, is_ready=ready_when_up(said, "kafka"))) as supervisor:
+            await supervisor.start()
+            ended = asyncio.create_task(supervisor.until_one_ends())
+            (pid,) = processes()
+            os.kill(pid, signal.SIGUSR1)
+            with pytest.raises(RoleEndedError, match=rf"^kafka ended with code {end}"):
+                await ended
+
+    run(scenario())
+
+
+def test_the_end_of_a_role_is_seen_though_its_child_lives_on(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("spark-job", LEAVES_A_CHILD, is_ready=at_once)) as supervisor:
+            with pytest.raises(RoleEndedError, match=r"^spark-job ended with code 3"):
+                await asyncio.wait_for(asyncio.gather(supervisor.start(), supervisor.until_one_ends()), PATIENCE_SECONDS / 2)
+            await until(lambda: bool(said.lines))
+            child = int(said.lines[0][1].split()[1])
+            assert Path(f"/proc/{child}").exists()
+        await until(lambda: child not in processes(os.getsid(child) if Path(f"/proc/{child}").exists() else -1))
+
+    run(scenario())
+
+
+def test_a_role_that_may_finish_finishes_without_fault(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        async with supervising(
+            tmp_path, said, role("producer", "print('sent')", is_ready=never, may_finish=True)
+        ) as supervisor:
+            await supervisor.start()
+            assert said.lines == [("producer", "sent")]
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(supervisor.until_one_ends(), 0.05)
+
+    run(scenario())
+
+
+def test_a_role_that_may_finish_must_not_fail(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        failing = role("producer", "raise SystemExit(1)", is_ready=never, may_finish=True)
+        async with supervising(tmp_path, said, failing) as supervisor:
+            with pytest.raises(RoleEndedError, match="producer"):
+                await supervisor.start()
+
+    run(scenario())
+
+
+def test_roles_stop_one_after_another_writers_first_and_zookeeper_last(tmp_path: Path, said: Said) -> None:
+    names = ["zookeeper", "kafka", "spark-job", "producer"]
+
+    async def scenario() -> None:
+        roles = [role(name, SAYS_GOODBYE, is_ready=ready_when_up(said, name)) for name in names]
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            await supervisor.start()
+            said.lines.clear()
+            await supervisor.stop()
+            assert said.lines == [(name, "down") for name in ("producer", "spark-job", "kafka", "zookeeper")]
+            assert processes() == set()
+
+    run(scenario())
+
+
+def test_a_role_is_not_told_to_stop_before_the_one_before_it_has_stopped(tmp_path: Path, said: Said) -> None:
+    slow = SAYS_GOODBYE.replace('print("down"', 'sys.stdin.close() or [None for _ in range(3_000_000)] and print("down"')
+
+    async def scenario() -> None:
+        roles = [
+            role("producer", slow, is_ready=ready_when_up(said, "producer")),
+            role("kafka", SAYS_GOODBYE, is_ready=ready_when_up(said, "kafka")),
+        ]
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            await supervisor.start()
+            said.lines.clear()
+            await supervisor.stop()
+            assert said.lines == [("producer", "down"), ("kafka", "down")]
+
+    run(scenario())
+
+
+def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("kafka", "producer")]
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            await supervisor.start()
+            assert len(processes()) == 2
+            await supervisor.stop("producer")
+            assert len(processes()) == 1
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(supervisor.until_one_ends(), 0.05)
+
+    run(scenario())
+
+
+def test_who_ignores_sigterm_is_killed_after_its_grace_and_its_children_too(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        stubborn = role("kafka", IGNORES_SIGTERM, is_ready=ready_when_up(said, "kafka"), grace_seconds=0.2)
+        async with supervising(tmp_path, said, stubborn) as supervisor:
+            await supervisor.start()
+            (pid,) = {pid for pid in processes() if os.getsid(pid) == pid}
+            assert len(processes(pid)) == 2
+            started = time.monotonic()
+            await supervisor.stop()
+            assert time.monotonic() - started >= 0.2
+            assert said.by("kafka")[-1] == "did not stop within 0 s and was killed"
+            await until(lambda: processes(pid) == set())
+
+    run(scenario())
+
+
+def test_children_of_a_role_that_stops_in_time_are_not_left_behind(tmp_path: Path, said: Said) -> None:
+    careless = IGNORES_SIGTERM.replace("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild", "child")
+
+    async def scenario() -> None:
+        async with supervising(
+            tmp_path, said, role("kafka", careless, is_ready=ready_when_up(said, "kafka"), grace_seconds=0.2)
+        ) as supervisor:
+            await supervisor.start()
+            (pid,) = {pid for pid in processes() if os.getsid(pid) == pid}
+            assert len(processes(pid)) == 2
+            await supervisor.stop()
+            await until(lambda: processes(pid) == set())
+            assert not any("was killed" in line for line in said.by("kafka"))
+
+    run(scenario())
+
+
+def test_each_role_runs_in_a_session_of_its_own(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("kafka", "producer")]
+        async with supervising(tmp_path, said, *roles) as supervisor:
+            await supervisor.start()
+            pids = processes()
+            assert {os.getsid(pid) for pid in pids} == pids
+            assert os.getsid(0) not in pids
+
+    run(scenario())
+
+
+def test_the_lock_of_a_role_is_held_as_long_as_it_lives(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("kafka", RUNS, is_ready=ready_when_up(said, "kafka"))) as supervisor:
+            await supervisor.start()
+            with pytest.raises(AlreadyRunningError, match="kafka already runs"):
+                hold(tmp_path, "kafka")
+            await supervisor.stop()
+            hold(tmp_path, "kafka").close()
+
+    run(scenario())
+
+
+def test_a_role_that_takes_its_own_lock_finds_it_free(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        owner = role("producer", RUNS, is_ready=ready_when_up(said, "producer"), takes_own_lock=True)
+        async with supervising(tmp_path, said, owner) as supervisor:
+            await supervisor.start()
+            hold(tmp_path, "producer").close()
+
+    run(scenario())
+
+
+def test_a_role_that_runs_elsewhere_is_not_started_again(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("zookeeper", "kafka")]
+        with hold(tmp_path, "kafka"):
+            async with supervising(tmp_path, said, *roles) as supervisor:
+                with pytest.raises(AlreadyRunningError, match="kafka already runs"):
+                    await supervisor.start()
+                assert len(processes()) == 1
+        assert said.by("kafka") == []
+        assert processes() == set()
+
+    run(scenario())
+
+
+def test_the_heartbeat_of_an_earlier_run_makes_no_role_ready(tmp_path: Path, said: Said) -> None:
+    beats = heartbeat_file(tmp_path, "spark-job")
+    Heartbeat(beats, patience_seconds=3600).beat()
+    asked = 0
+
+    async def has_a_heartbeat() -> bool:
+        nonlocal asked
+        asked += 1
+        return is_alive(beats)
+
+    async def scenario() -> None:
+        job = role("spark-job", RUNS, is_ready=has_a_heartbeat, takes_own_lock=True)
+        async with supervising(tmp_path, said, job) as supervisor:
+            starting = asyncio.create_task(supervisor.start())
+            await until(lambda: asked >= 3 or starting.done())
+            assert not starting.done()
+            Heartbeat(beats, patience_seconds=3600).beat()
+            await starting
+
+    run(scenario())
+
+
+def test_both_outputs_of_a_role_are_shown_and_no_byte_upsets_it(tmp_path: Path, said: Said) -> None:
+    code = r"import sys; sys.stdout.buffer.write(b'a\xff\n\nno end'); sys.stdout.flush(); sys.stderr.write('\nerror')"
+
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("topic-init", code)) as supervisor:
+            await supervisor.start()
+            assert said.by("topic-init") == ["a\N{REPLACEMENT CHARACTER}", "", "no end", "error"]
+
+    run(scenario())
+
+
+def test_a_line_without_end_does_not_upset_it_either(tmp_path: Path, said: Said) -> None:
+    code = "print('x' * 5_000_000, flush=True); print('after', flush=True)"
+
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("topic-init", code)) as supervisor:
+            await supervisor.start()
+            assert said.by("topic-init")[-1] == "after"
+
+    run(scenario())
+
+
+def test_the_environment_of_a_role_is_added_to_that_of_the_supervisor(
+    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEED", "8")
+    monkeypatch.setenv("DATA_DIR", "elsewhere")
+    code = "import os; print(os.environ['SEED'], os.environ['DATA_DIR'])"
+    command = [sys.executable, "-S", "-c", code]
+
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, Role("topic-init", command, 1, {"DATA_DIR": "here"})) as supervisor:
+            await supervisor.start()
+            assert said.by("topic-init") == ["8 here"]
+
+    run(scenario())

@@ -1,0 +1,268 @@
+"""The digest of rows: blind to order and files, sensitive to everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from finance_lake.state.digest import MODULUS, add, digest_of, to_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = pa.schema(
+    {
+        "symbol": pa.string(),
+        "price": pa.decimal128(18, 8),
+        "size": pa.int64(),
+        "seq": pa.int64(),
+        "nanos": pa.int16(),
+        "partition": pa.int32(),
+        "at": pa.timestamp("us", tz="UTC"),
+        "value": pa.binary(),
+        "source": pa.string(),
+    }
+)
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+ROW: dict[str, Any] = {
+    "symbol": "AAPL",
+    "price": Decimal("174.50000000"),
+    "size": 3,
+    "seq": 4,
+    "nanos": 7,
+    "partition": 1,
+    "at": MOMENT,
+    "value": b"\x00\xff",
+    "source": "sim-7",
+}
+OTHER_ROW: dict[str, Any] = {
+    "symbol": "MSFT",
+    "price": Decimal("0.00000001"),
+    "size": 5,
+    "seq": 6,
+    "nanos": 8,
+    "partition": 2,
+    "at": MOMENT + timedelta(microseconds=1),
+    "value": b"",
+    "source": "replay-1",
+}
+NULLS: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What is not in the tables, and what would be read wrongly: a decimal whose digits do not fit into one word among them.
+UNRULED = [
+    pa.float64(),
+    pa.bool_(),
+    pa.date32(),
+    pa.list_(pa.int64()),
+    pa.large_string(),
+    pa.string_view(),
+    pa.dictionary(pa.int32(), pa.string()),
+    pa.decimal32(9, 4),
+    pa.decimal64(18, 8),
+    pa.decimal128(19, 8),
+    pa.decimal256(18, 8),
+]
+
+int64s = st.integers(-(2**63), 2**63 - 1)
+row_strategy = st.fixed_dictionaries(
+    {
+        "symbol": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+        "price": st.none() | st.decimals(-(10**9), 10**9, places=8).map(lambda price: price.quantize(Decimal("0.00000001"))),
+        "size": st.none() | int64s,
+        "seq": st.none() | int64s,
+        "nanos": st.none() | st.integers(0, 999),
+        "partition": st.none() | st.integers(0, 3),
+        "at": st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+        "value": st.none() | st.binary(max_size=3),
+        "source": st.none() | st.sampled_from(["", "a", "b"]),
+    }
+)
+rows_strategy = st.lists(row_strategy, max_size=8)
+
+
+def table(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), SCHEMA)
+
+
+def digest(*rows: dict[str, Any]) -> int:
+    return digest_of(table(*rows), SCHEMA.names)
+
+
+def hashed(value: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little")
+
+
+def word(value: Any) -> int:  # noqa: ANN401
+    if value is None:
+        return hashed(b"null")
+    if isinstance(value, str | bytes):
+        return hashed(value.encode() if isinstance(value, str) else value)
+    if isinstance(value, Decimal):
+        return int(value.scaleb(8))
+    return (value - EPOCH) // timedelta(microseconds=1) if isinstance(value, datetime) else int(value)
+
+
+def by_definition(row: dict[str, Any]) -> int:
+    """Say the definition of a row's digest again, in Python's integers."""
+    mixed = sum(word(value) * (hashed(name.encode()) | 1) for name, value in row.items()) % MODULUS
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % MODULUS
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % MODULUS
+    return mixed ^ mixed >> 31
+
+
+@given(rows_strategy)
+def test_the_digest_is_what_its_definition_says(rows: list[dict[str, Any]]) -> None:
+    assert digest(*rows) == sum(map(by_definition, rows)) % MODULUS
+
+
+@given(rows_strategy, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(rows: list[dict[str, Any]], random: Any) -> None:  # noqa: ANN401
+    shuffled = random.sample(rows, len(rows))
+    assert digest(*shuffled) == digest(*rows)
+
+
+@given(rows_strategy, rows_strategy)
+def test_digests_of_disjoint_sets_add_up(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    assert digest(*some, *others) == add([digest(*some), digest(*others)])
+
+
+@given(row_strategy, row_strategy)
+def test_rows_that_differ_have_different_digests(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert (digest(one) == digest(other)) == (one == other)
+
+
+def test_no_rows_have_the_digest_zero() -> None:
+    assert digest() == 0
+    assert add([]) == 0
+
+
+def test_the_order_of_columns_does_not_matter() -> None:
+    assert digest_of(table(ROW), SCHEMA.names[::-1]) == digest(ROW)
+
+
+def test_a_sum_stays_below_the_modulus() -> None:
+    assert add([MODULUS - 1, 2]) == 1
+
+
+@pytest.mark.parametrize("column", SCHEMA.names)
+def test_a_changed_value_changes_the_digest(column: str) -> None:
+    assert digest({**ROW, column: OTHER_ROW[column]}, OTHER_ROW) != digest(ROW, OTHER_ROW)
+
+
+@pytest.mark.parametrize(
+    ("column", "changed"),
+    [
+        ("price", Decimal("174.50000001")),
+        ("size", 2),
+        ("at", MOMENT + timedelta(microseconds=1)),
+        ("value", b"\x00\xfe"),
+        ("source", "sim-7 "),
+    ],
+)
+def test_the_smallest_change_of_a_value_changes_the_digest(column: str, changed: object) -> None:
+    assert digest({**ROW, column: changed}) != digest(ROW)
+
+
+@pytest.mark.parametrize("column", SCHEMA.names)
+def test_values_that_change_places_between_rows_change_the_digest(column: str) -> None:
+    swapped = {**ROW, column: OTHER_ROW[column]}, {**OTHER_ROW, column: ROW[column]}
+    assert digest(*swapped) != digest(ROW, OTHER_ROW)
+
+
+@pytest.mark.parametrize(("one", "other"), [("size", "seq"), ("symbol", "source")])
+def test_values_that_change_places_between_columns_change_the_digest(one: str, other: str) -> None:
+    assert digest({**ROW, one: ROW[other], other: ROW[one]}) != digest(ROW)
+
+
+@pytest.mark.parametrize("column", SCHEMA.names)
+def test_a_null_changes_the_digest(column: str) -> None:
+    assert digest({**ROW, column: None}) != digest(ROW)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("size", 0),
+        ("price", Decimal(0)),
+        ("nanos", 0),
+        ("at", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("symbol", ""),
+        ("value", b""),
+        ("source", "null"),
+        ("value", b"null"),
+    ],
+)
+def test_null_is_neither_zero_nor_empty_nor_its_name(column: str, value: object) -> None:
+    assert digest({**NULLS, column: value}) != digest(NULLS)
+    assert digest({**NULLS, column: value}, NULLS) != digest(NULLS, NULLS)
+
+
+def test_a_row_that_stands_twice_counts_twice() -> None:
+    assert digest(ROW, ROW) == 2 * digest(ROW) % MODULUS
+    assert digest(ROW, ROW) != digest(ROW)
+
+
+def test_a_column_that_is_left_out_does_not_count() -> None:
+    names = [name for name in SCHEMA.names if name != "size"]
+    assert digest_of(table({**ROW, "size": 99}), names) == digest_of(table(ROW), names)
+
+
+@given(st.lists(row_strategy, min_size=1, max_size=8), st.data())
+def test_chunks_and_slices_leave_the_digest_as_it_is(rows: list[dict[str, Any]], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(rows)))
+    chunked = pa.concat_tables([table(*rows[:cut]), table(*rows[cut:])])
+    surrounded = table(ROW, *rows, NULLS, OTHER_ROW).slice(1, len(rows))
+    batch = table(NULLS, *rows).combine_chunks().to_batches()[0].slice(1)
+    assert {digest_of(form, SCHEMA.names) for form in (chunked, surrounded, batch)} == {digest(*rows)}
+
+
+def test_what_stands_behind_a_null_does_not_count() -> None:
+    hidden = pa.Array.from_buffers(pa.int64(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(bytes([7] * 16))])
+    plain = pa.array([hidden[0].as_py(), None], pa.int64())
+    assert hidden.equals(plain)
+    assert digest_of(pa.table({"size": hidden}), ["size"]) == digest_of(pa.table({"size": plain}), ["size"])
+
+
+def test_a_parquet_file_gives_back_the_digest(tmp_path: Path) -> None:
+    rows = table(ROW, OTHER_ROW, NULLS, {**ROW, "price": Decimal("-9999999999.99999999")})
+    pq.write_table(rows, tmp_path / "rows.parquet", store_decimal_as_integer=True, compression="zstd")
+    assert digest_of(pq.read_table(tmp_path / "rows.parquet"), SCHEMA.names) == digest_of(rows, SCHEMA.names)
+
+
+def test_a_timestamp_counts_by_its_moment_and_not_by_its_unit() -> None:
+    moments = pa.array([MOMENT, None], pa.timestamp("us", tz="UTC"))
+    nanoseconds = moments.cast(pa.timestamp("ns", tz="UTC"))
+    assert digest_of(pa.table({"at": nanoseconds}), ["at"]) == digest_of(pa.table({"at": moments}), ["at"])
+
+
+@pytest.mark.parametrize("kind", UNRULED, ids=str)
+def test_a_column_without_a_rule_is_refused(kind: pa.DataType) -> None:
+    with pytest.raises(TypeError, match="no rule"):
+        digest_of(pa.table({"odd": pa.nulls(3, kind)}), ["odd"])
+
+
+def test_digests_of_many_rows_add_up_too() -> None:
+    """Also prints how fast it is; no time is asserted."""
+    rows = pa.concat_tables([table(ROW, OTHER_ROW, NULLS)] * 1000 * 100).combine_chunks()
+    started = time.perf_counter()
+    found = digest_of(rows, SCHEMA.names)
+    print(f"digest: {rows.num_rows / (time.perf_counter() - started) / 1e6:.1f} million rows/s of {len(SCHEMA.names)} columns")
+    assert found == 100_000 * digest(ROW, OTHER_ROW, NULLS) % MODULUS
+
+
+def test_the_digest_is_the_one_that_older_commits_hold() -> None:
+    """A change here makes every table that exists look altered: it needs a new contract version."""
+    assert to_text(digest(ROW, OTHER_ROW, NULLS)) == "e53d2a849ffca5bc"
+
+
+def test_the_text_has_sixteen_digits() -> None:
+    assert to_text(0xAB) == "00000000000000ab"

@@ -1,0 +1,76 @@
+"""The commit record: what is written into the log comes back, and nothing else passes for one."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from finance_lake.state.record import CommitRecord, OffsetRange, decode_record
+from hypothesis import given
+from hypothesis import strategies as st
+
+RECORD = CommitRecord(
+    contract=1,
+    query="ef26f982-2f7f-4d6c-af12-36854e11262a",
+    batch=3,
+    offsets={0: OffsetRange(10, 15), 1: OffsetRange(0, 0)},
+    rows={0: 5},
+    digest="00000000000000ab",
+)
+offsets = st.integers(0, 2**63 - 1)
+records = st.builds(
+    CommitRecord,
+    contract=st.integers(1, 9),
+    query=st.uuids().map(str),
+    batch=offsets,
+    offsets=st.dictionaries(st.integers(0, 999), st.builds(OffsetRange, offsets, offsets)),
+    rows=st.dictionaries(st.integers(0, 999), offsets),
+    digest=st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+)
+
+
+@given(records)
+def test_a_record_comes_back_as_it_was(record: CommitRecord) -> None:
+    assert decode_record(record.encode()) == record
+
+
+def test_a_record_is_the_json_that_older_commits_hold() -> None:
+    assert RECORD.encode() == (
+        '{"contract":1,"query":"ef26f982-2f7f-4d6c-af12-36854e11262a","batch":3,'
+        '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab"}'
+    )
+
+
+def test_a_range_counts_its_offsets() -> None:
+    assert OffsetRange(10, 15).count == 5
+
+
+@pytest.mark.parametrize("field", CommitRecord.__struct_fields__)
+def test_a_record_that_lacks_a_field_is_none(field: str) -> None:
+    fields = json.loads(RECORD.encode())
+    del fields[field]
+    with pytest.raises(msgspec.ValidationError):
+        decode_record(json.dumps(fields))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '"OPTIMIZE"', '{"batch": 3}'])
+def test_other_json_is_no_record(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_record(text)
+
+
+@pytest.mark.parametrize(("field", "value"), [("batch", "3"), ("rows", {"x": 1}), ("offsets", {"0": [1]}), ("digest", 7), ("offsets", [])])
+def test_a_record_with_a_field_of_another_type_is_none(field: str, value: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_record(json.dumps({**json.loads(RECORD.encode()), field: value}))
+
+
+def test_a_field_of_a_later_version_is_passed_over() -> None:
+    assert decode_record(json.dumps({**json.loads(RECORD.encode()), "comment": "new"})) == RECORD
+
+
+@pytest.mark.parametrize("text", ["", "written by hand", RECORD.encode()[:-1]])
+def test_text_that_is_no_json_is_no_record(text: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_record(text)

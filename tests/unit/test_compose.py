@@ -1,0 +1,147 @@
+"""What docker-compose.yml promises of every container, read from the file itself: no engine is needed to check it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from finance_local.config import ALL_ROLES
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+LONG_RUNNING = sorted(SERVICES.keys() - {"topic-init"})
+WITH_STATE = LONG_RUNNING
+CLIENTS = ["producer", "spark-job"]
+RESTART = {
+    "zookeeper": "unless-stopped",
+    "kafka": "unless-stopped",
+    "topic-init": "no",
+    "producer": "on-failure",
+    "spark-job": "on-failure:3",
+}
+# Published for people; ZooKeeper and topic-init have nobody to talk to.
+PUBLISHING = {"kafka", "spark-job"}
+
+every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+def seconds(duration: str) -> int:
+    match = re.fullmatch(r"(\d+)s", duration)
+    assert match, duration
+    return int(match[1])
+
+
+def test_plain_compose_up_means_the_five_services() -> None:
+    assert set(SERVICES) == {"zookeeper", "kafka", "topic-init", "producer", "spark-job"}
+    assert not [name for name, service in SERVICES.items() if "profiles" in service]
+
+
+def test_containers_and_local_processes_are_the_same_roles() -> None:
+    assert set(SERVICES) == set(ALL_ROLES)
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_every_long_running_service_has_a_healthcheck(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    assert check["test"][0] == "CMD"
+    assert len(check["test"]) > 1
+    assert not check.get("disable")
+    assert {"interval", "timeout", "retries"} <= check.keys()
+
+
+def test_health_of_producer_and_job_is_their_own_heartbeat() -> None:
+    for name in CLIENTS:
+        assert SERVICES[name]["healthcheck"]["test"][-1] == f"/data/run/{name}.heartbeat"
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_producer_and_job_wait_until_topic_init_has_succeeded(name: str) -> None:
+    assert SERVICES[name]["depends_on"] == {
+        "kafka": {"condition": "service_healthy"},
+        "topic-init": {"condition": "service_completed_successfully"},
+    }
+
+
+def test_each_service_waits_for_a_healthy_one_before_it() -> None:
+    healthy = {"condition": "service_healthy"}
+    assert "depends_on" not in SERVICES["zookeeper"]
+    assert SERVICES["kafka"]["depends_on"] == {"zookeeper": healthy}
+    assert SERVICES["topic-init"]["depends_on"] == {"kafka": healthy}
+
+
+@every_service
+def test_every_service_runs_as_the_lakes_user_and_never_as_root(service: dict[str, Any]) -> None:
+    assert service["user"] == "${LAKE_UID:-1000}:${LAKE_GID:-1000}"
+
+
+@every_service
+def test_every_service_has_a_read_only_root_and_no_privileges(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode"} & service.keys()
+
+
+@every_service
+def test_every_service_has_limits(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[1-9]\d*[mg]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+
+
+@every_service
+def test_every_service_rotates_its_log(service: dict[str, Any]) -> None:
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+
+
+@every_service
+def test_every_service_is_in_the_one_network(service: dict[str, Any]) -> None:
+    assert service["networks"] == ["lake"]
+    assert list(COMPOSE["networks"]) == ["lake"]
+
+
+@every_service
+def test_every_service_reaps_its_children_and_passes_signals_on(service: dict[str, Any]) -> None:
+    assert service["init"] is True
+
+
+def test_every_published_port_is_on_the_loopback_interface() -> None:
+    published = {name: [str(port) for port in service["ports"]] for name, service in SERVICES.items() if "ports" in service}
+    assert published.keys() == PUBLISHING
+    for ports in published.values():
+        assert all(re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+\}:\d+", port) for port in ports), ports
+
+
+def test_the_broker_advertises_the_loopback_interface_to_the_host() -> None:
+    listeners = dict(listener.split("://") for listener in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED"].split(","))
+    assert listeners == {"INTERNAL": "kafka:19092", "HOST": "127.0.0.1:${KAFKA_PORT:-9092}"}
+
+
+def test_restart_policies_end_no_work_and_loop_on_no_refusal() -> None:
+    assert {name: service["restart"] for name, service in SERVICES.items()} == RESTART
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_state_is_in_the_one_data_folder(name: str) -> None:
+    assert {"type": "bind", "source": "${DATA_DIR:-data}", "target": "/data"} in SERVICES[name]["volumes"]
+    assert "volumes" not in COMPOSE
+
+
+def test_no_other_mount_can_be_written() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", ())]
+    assert all(mount["read_only"] for mount in mounts if mount["target"] != "/data")
+
+
+@pytest.mark.parametrize(("name", "own"), [("kafka", 60), ("producer", 10), ("spark-job", 60), ("zookeeper", 10)])
+def test_each_role_has_the_time_that_it_takes_to_stop(name: str, own: int) -> None:
+    assert seconds(SERVICES[name]["stop_grace_period"]) >= own
+
+
+def test_no_secret_stands_in_an_environment() -> None:
+    keys = [key for service in SERVICES.values() for key in service.get("environment", ())]
+    assert not [key for key in keys if re.search("PASSWORD|SECRET|TOKEN|CREDENTIAL", key)]
+    assert set(COMPOSE["secrets"]) == {"ca"}

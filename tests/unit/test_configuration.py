@@ -1,0 +1,166 @@
+"""One set of keys and defaults: .env.example, docker-compose.yml, settings classes, scripts and README say the same."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from ruamel.yaml import YAML
+
+from finance_job.config import Settings as JobSettings
+from finance_local import env_file
+from finance_local.config import Settings as LocalSettings
+from finance_producer.config import Settings as ProducerSettings
+from finance_topic.config import Settings as TopicSettings
+
+if TYPE_CHECKING:
+    from finance_role.settings import RoleSettings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = env_file.parse((ROOT / ".env.example").read_text())
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE = YAML(typ="safe").load(COMPOSE_TEXT)
+README = ROOT / "README.md"
+
+ROLE_SETTINGS: dict[str, type[RoleSettings]] = {
+    "topic-init": TopicSettings,
+    "producer": ProducerSettings,
+    "spark-job": JobSettings,
+    "local": LocalSettings,
+}
+IN_CONTAINERS = [name for name in ROLE_SETTINGS if name != "local"]
+
+# Fields of settings classes that are no keys of .env.
+NOT_IN_ENV_FILE = {
+    "KAFKA_BOOTSTRAP": "follows from KAFKA_PORT locally, from the network in containers",
+    "BROKER_WAIT_SECONDS": "patience of topic-init, no choice of a user",
+    "SPARK_BIND": "the loopback interface, or all of a container's own network",
+    "SPARK_JARS": "where the build puts them",
+    "KAFKA_JARS": "where the build puts them",
+    "ROLES": "given for one run of `make local`",
+    "RUN_SECONDS": "given for one run of `make local`",
+}
+# Keys that no settings class reads: the scripts that do, with the default that they fall back to.
+READ_BY_SCRIPTS = {
+    "KAFKA_HEAP": "kafka/broker/run-broker",
+    "ZOOKEEPER_HEAP": "kafka/broker/run-zookeeper",
+}
+READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
+# Keys of .env that compose does not interpolate.
+NOT_IN_COMPOSE = {"ZOOKEEPER_PORT": "ZooKeeper is not published; in its own network it keeps 2181"}
+# Variables that compose interpolates and .env.example does not have.
+COMPOSE_ONLY = {
+    ("LAKE_UID", ":-1000"): "written by `make up`, never by a person",
+    ("LAKE_GID", ":-1000"): "written by `make up`, never by a person",
+    ("BASE_IMAGE", ":-debian:bookworm-slim"): "a mirror's name for the base image, in CI",
+}
+# An empty default that has to become something for a mount, or to stay empty unless there is a mount.
+NOT_THE_DEFAULT_OF_THE_EXAMPLE = {
+    ("EXTRA_CA_BUNDLE", ":-/dev/null"): "a secret needs a file",
+    ("REPLAY_FILE", ":-/dev/null"): "a mount needs a source",
+    ("REPLAY_FILE", ":+/replay"): "the file is called that inside the container",
+}
+# What a container's environment holds though .env does not decide it, or decides it outside of the container.
+FIXED_IN_CONTAINERS = {
+    "KAFKA_BOOTSTRAP": ("kafka:19092", "the broker's name in the network"),
+    "SPARK_UI_PORT": ("4040", "the port inside; the published one is the key's"),
+    "SPARK_BIND": ("0.0.0.0", "inside its own network"),  # noqa: S104
+    "REPLAY_FILE": ("${REPLAY_FILE:+/replay}", "the mount"),
+}
+# Fields that compose does not pass on.
+LEFT_TO_THE_IMAGE = {
+    "DATA_DIR": "the mount /data, set in the image",
+    "SPARK_JARS": "set in the image",
+    "BROKER_WAIT_SECONDS": "its default",
+}
+# Rows that the README may have beyond .env's keys: keys of one run.
+README_MAY_ADD = {"ROLES", "RUN_SECONDS", "YES", "ENV_FILE"}
+
+INTERPOLATION = re.compile(r"(?<!\$)\$(?:\{(\w+)([^}]*)\}|(\w+))")
+README_ROW = re.compile(r"^\|\s*`([A-Z][A-Z0-9_]*)`\s*\|\s*(?:`([^`|]*)`)?\s*\|[^|]*\|\s*$", re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {key for settings in ROLE_SETTINGS.values() for key in keys_of(settings)}
+    for key in os.environ:
+        if key.upper() in fields | EXAMPLE.keys():
+            monkeypatch.delenv(key)
+
+
+def keys_of(settings: type[RoleSettings]) -> set[str]:
+    return {name.upper() for name in settings.model_fields}
+
+
+def interpolations() -> set[tuple[str, str]]:
+    lines = (line.partition(" # ")[0] for line in COMPOSE_TEXT.splitlines() if not line.lstrip().startswith("#"))
+    found = INTERPOLATION.findall("\n".join(lines))
+    return {(braced or plain, modifier) for braced, modifier, plain in found}
+
+
+@pytest.mark.parametrize("role", ROLE_SETTINGS)
+def test_the_example_holds_the_defaults_of_each_settings_class(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = ROLE_SETTINGS[role]()
+    for key, value in EXAMPLE.items():
+        monkeypatch.setenv(key, value)
+    assert ROLE_SETTINGS[role]().model_dump() == defaults.model_dump()
+
+
+@pytest.mark.parametrize("role", ROLE_SETTINGS)
+def test_each_field_of_a_settings_class_is_a_key_of_the_example(role: str) -> None:
+    assert keys_of(ROLE_SETTINGS[role]) - EXAMPLE.keys() - NOT_IN_ENV_FILE.keys() == set()
+
+
+def test_each_key_of_the_example_is_read_by_someone() -> None:
+    fields = {key for settings in ROLE_SETTINGS.values() for key in keys_of(settings)}
+    assert EXAMPLE.keys() - fields == READ_BY_SCRIPTS.keys() | READ_BY_COMPOSE_ALONE.keys()
+
+
+@pytest.mark.parametrize(("key", "script"), READ_BY_SCRIPTS.items())
+def test_scripts_fall_back_to_the_defaults_of_the_example(key: str, script: str) -> None:
+    fallbacks = re.findall(rf"\$\{{{key}:-([^}}]*)\}}", (ROOT / script).read_text())
+    assert fallbacks == [EXAMPLE[key]]
+
+
+def test_compose_interpolates_every_key_of_the_example() -> None:
+    assert EXAMPLE.keys() - {key for key, _ in interpolations()} == NOT_IN_COMPOSE.keys()
+
+
+def test_compose_interpolates_with_the_defaults_of_the_example() -> None:
+    expected = {(key, f":-{value}") for key, value in EXAMPLE.items()}
+    assert interpolations() - expected == COMPOSE_ONLY.keys() | NOT_THE_DEFAULT_OF_THE_EXAMPLE.keys()
+
+
+@pytest.mark.parametrize("role", IN_CONTAINERS)
+def test_a_container_gets_every_key_that_its_role_reads_and_no_other(role: str) -> None:
+    given = COMPOSE["services"][role]["environment"].keys()
+    assert given == keys_of(ROLE_SETTINGS[role]) - LEFT_TO_THE_IMAGE.keys()
+
+
+@pytest.mark.parametrize("role", IN_CONTAINERS)
+def test_a_container_gets_each_key_under_its_own_name(role: str) -> None:
+    for key, value in COMPOSE["services"][role]["environment"].items():
+        fixed = FIXED_IN_CONTAINERS.get(key)
+        assert value == (fixed[0] if fixed else f"${{{key}:-{EXAMPLE[key]}}}")
+
+
+@pytest.mark.parametrize("folder", ["kafka", "producer", "spark-job"])
+def test_the_images_hold_their_state_where_compose_mounts_it(folder: str) -> None:
+    assert re.search(r"\bDATA_DIR=/data\b", (ROOT / folder / "Dockerfile").read_text())
+
+
+def test_the_readme_lists_every_key_with_its_default() -> None:
+    assert README.exists(), "README.md is missing, and with it the table of configuration keys"
+    rows = README_ROW.findall(README.read_text())
+    keys = [key for key, _ in rows]
+    table = dict(rows)
+    assert not [key for key in keys if keys.count(key) > 1], "README.md lists a key twice"
+    assert EXAMPLE.keys() - table.keys() == set(), "README.md's table lacks keys of .env.example"
+    assert table.keys() - EXAMPLE.keys() - README_MAY_ADD == set(), "README.md's table has keys that .env.example has not"
+    wrong = {
+        key: f"README.md says {table[key]!r}, .env.example {value!r}" for key, value in EXAMPLE.items() if table[key] != value
+    }
+    assert not wrong

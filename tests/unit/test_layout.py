@@ -1,0 +1,131 @@
+"""How the folders depend on each other: as docs and DESIGN draw it, and no other way."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {
+    "finance_contract": "kafka/finance_contract",
+    "finance_topic": "kafka/finance_topic",
+    "finance_producer": "producer/finance_producer",
+    "finance_job": "spark-job/finance_job",
+    "finance_lake": "lake/finance_lake",
+    "finance_lake.state": "lake/finance_lake/state",
+    "finance_local": "local/finance_local",
+    "finance_role": "role/finance_role",
+}
+# Which of our packages each may import, besides itself.
+ALLOWED = {
+    "finance_contract": set[str](),
+    "finance_role": set[str](),
+    "finance_topic": {"finance_role"},
+    "finance_producer": {"finance_contract", "finance_role"},
+    "finance_job": {"finance_contract", "finance_role", "finance_lake.state"},
+    "finance_lake.state": set[str](),
+    "finance_lake": {"finance_contract", "finance_role"},
+    # The supervisor starts the services as processes; it imports none of them.
+    "finance_local": {"finance_role", "finance_lake"},
+}
+# What stands outside of the standard library: the contract and the pure accounting are held to little.
+THIRD_PARTY = {
+    "finance_contract": {"msgspec"},
+    "finance_lake.state": {"msgspec", "numpy", "pyarrow"},
+}
+# These read their environment at the edge; all others get a settings object. Every entry has its reason.
+READS_THE_ENVIRONMENT = {
+    "spark-job/finance_job/session.py": "sets what Spark's workers inherit",
+    "lake/finance_lake/show.py": "DATA_DIR, a command of its own",
+    "local/finance_local/__main__.py": "puts .env into the environment",
+    "local/finance_local/supervisor.py": "hands the environment on to the roles",
+    "local/finance_local/containers.py": "standard library only: runs before anything is installed",
+    "local/finance_local/reset.py": "standard library only: runs before anything is installed",
+}
+BEFORE_THE_VIRTUALENV = (
+    "local/finance_local/containers.py",
+    "local/finance_local/reset.py",
+    "local/finance_local/env_file.py",
+    "jars/fetch.py",
+)
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / FOLDERS[package]).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            # `from package import name` may name a module: both count.
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def is_below(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith("finance_")}
+
+
+def reads_environment(path: Path) -> bool:
+    tree = ast.parse(path.read_text())
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "os"
+        for alias in node.names
+    }
+    return bool(ENVIRONMENT & (attributes | imported))
+
+
+def test_no_top_level_folder_is_a_package() -> None:
+    assert not list(ROOT.glob("*/__init__.py"))
+
+
+def test_every_package_of_the_project_is_judged_here() -> None:
+    found = {path.parent.name for path in ROOT.glob("*/finance_*/__init__.py")}
+    assert found == {name for name in FOLDERS if "." not in name}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_the_layout_allows(package: str) -> None:
+    allowed = {package, *ALLOWED[package]}
+    for path in modules(package):
+        # `from finance_lake import state` names the parent too; what counts is what is taken from it.
+        taken = {
+            name for name in ours(imports(path)) if not any(other.startswith(f"{name}.") for other in imports(path) & allowed)
+        }
+        wrong = {name for name in taken if not any(is_below(name, one) for one in allowed)}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("package", THIRD_PARTY)
+def test_pure_packages_need_little_beyond_the_standard_library(package: str) -> None:
+    allowed = THIRD_PARTY[package] | sys.stdlib_module_names | {package.partition(".")[0]}
+    for path in modules(package):
+        wrong = {name.partition(".")[0] for name in imports(path)} - allowed
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_what_runs_before_the_virtualenv_needs_the_standard_library_alone() -> None:
+    for name in ("local/finance_local/__init__.py", *BEFORE_THE_VIRTUALENV):
+        wrong = {one for one in imports(ROOT / name) if one.partition(".")[0] not in sys.stdlib_module_names}
+        assert wrong <= {"finance_local", "finance_local.env_file"}, f"{name} imports {sorted(wrong)}"
+
+
+def test_the_environment_is_read_in_few_places() -> None:
+    packages = [name for name in FOLDERS if "." not in name]
+    readers = {str(path.relative_to(ROOT)) for name in packages for path in modules(name) if reads_environment(path)}
+    assert readers == READS_THE_ENVIRONMENT.keys()
