@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from finance_local.roles import STARTING, STOPPING
+from finance_role.heartbeat import heartbeat_file
 from finance_role.lock import hold
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Supervisor:
                 await self._stop(self._roles[name], self._processes.pop(name))
 
     async def _start(self, role: Role) -> None:
+        heartbeat_file(self._data_dir, role.name).unlink(missing_ok=True)  # what an earlier run left proves nothing
         # A session of its own: Ctrl-C in the terminal reaches the supervisor alone.
         lock = None if role.takes_own_lock else hold(self._data_dir, role.name)
         try:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from finance_job.tables import FIELDS, STATISTICS
+from finance_job.columns import FIELDS, STATISTICS
 from finance_lake.state.digest import digest_of
 
 if TYPE_CHECKING:

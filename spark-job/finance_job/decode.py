@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finance_contract import MAX_VALUE_BYTES, Malformed, Tick, decode
-from finance_job.tables import PRICE, QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
+from finance_job.columns import PRICE, QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from finance_job.sink import Sink
 
+CAUSE = re.compile(r"\b\w+(?:Exception|Error): [^\n]+")
 POLL_SECONDS = 0.2
 CLOSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -48,7 +50,7 @@ def run_until(stopping: threading.Event, start: Callable[[], StreamingQuery], si
         if any(sign in failure for sign in HOPELESS):
             raise HopelessError(failure)
         pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, LONGEST_PAUSE_SECONDS)
-        log.warning("the query failed and starts again", reason=_first_line(failure), in_seconds=pause)
+        log.warning("the query failed and starts again", reason=_reason(failure), in_seconds=pause)
         stopping.wait(pause)
 
 
@@ -73,6 +75,7 @@ def _stop(query: StreamingQuery, sink: Sink) -> None:
     query.stop()
 
 
-def _first_line(text: str) -> str:
-    causes = [line for line in text.splitlines() if line.strip()]
-    return causes[0][:300] if causes else "unknown"
+def _reason(failure: str) -> str:
+    """Name the innermost cause in one line; the text of a failed query is pages of Java."""
+    causes = CAUSE.findall(failure)
+    return (causes[-1] if causes else failure.strip().split("\n", 1)[0])[:300]

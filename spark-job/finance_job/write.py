@@ -10,9 +10,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finance_job.columns import UTC_MICROSECONDS
 from finance_job.data_file import DataFile, write_data_file
 from finance_job.decode import decode_records
-from finance_job.tables import UTC_MICROSECONDS
 from finance_lake.state.layout import QUARANTINE, TICKS
 
 if TYPE_CHECKING:

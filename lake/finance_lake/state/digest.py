@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
 
 MODULUS = 1 << 64
+INT64_DIGITS = 18
 
 
 def digest_of(rows: pa.Table | pa.RecordBatch, columns: Sequence[str]) -> int:
@@ -55,7 +56,8 @@ def _hash(value: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little")
 
 
-_NULL = np.uint64(_hash(b"null"))
+# A word that no integer in these tables and, but for a chance of 2^-64, no text has.
+_NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _column_words(column: pa.Array | pa.ChunkedArray) -> Words:
@@ -70,7 +72,7 @@ def _words(array: pa.Array) -> Words:
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return _text_words(array)
-    if pa.types.is_decimal(kind):
+    if pa.types.is_decimal128(kind) and kind.precision <= INT64_DIGITS:
         return _unscaled(array)
     if pa.types.is_timestamp(kind):
         return _integers(array.cast(pa.timestamp("us", kind.tz)).cast(pa.int64()))
@@ -86,7 +88,7 @@ def _integers(array: pa.Array) -> Words:
 
 
 def _unscaled(array: pa.Array) -> Words:
-    # The low word of a decimal128 is the whole of it: 18 digits fit into 63 bits.
+    # The low word of a decimal128 of 18 digits is the whole of it: they fit into 63 bits and a sign.
     words = np.frombuffer(array.buffers()[1], dtype=np.uint64)[::2]
     return words[array.offset : array.offset + len(array)]
 

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from finance_job.columns import FIELDS, STATISTICS, TICK_FIELDS
 from finance_job.data_file import DataFile, rows_by_partition, statistics_of, write_data_file
-from finance_job.tables import FIELDS, STATISTICS, TICK_FIELDS
 from finance_lake.state.digest import digest_of
 
 DATE = {"date": "2026-11-24"}
@@ -148,7 +149,9 @@ def test_every_column_of_the_table_is_under_the_digest(tmp_path: Path, name: str
     other: dict[str, Any] = {"symbol": "MSFT", "size": 1, "ts_event_nanos": 1, "source": None, "price": Decimal(1)}
     changed = other.get(name, 10_000) if not hasattr(values[0], "year") else values[0] + timedelta(days=1)
     rows = TICKS.set_column(
-        TICK_FIELDS.get_field_index(name), TICK_FIELDS.field(name), [pa.array([changed, *values[1:]], TICK_FIELDS.field(name).type)]
+        TICK_FIELDS.get_field_index(name),
+        TICK_FIELDS.field(name),
+        [pa.array([changed, *values[1:]], TICK_FIELDS.field(name).type)],
     )
     digests = [write_ticks(tmp_path, table).digest for table in (TICKS, rows)]
     assert digests[0] != digests[1]

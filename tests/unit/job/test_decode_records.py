@@ -8,12 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from finance_contract import MAX_VALUE_BYTES, Reason, Tick, encode, examples
-from finance_contract.tick import EVENT_TIMES_NS
-from finance_job.decode import Decoded, decode_records
-from finance_job.tables import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from finance_contract import MAX_VALUE_BYTES, Reason, Tick, encode, examples
+from finance_contract.tick import EVENT_TIMES_NS
+from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
+from finance_job.decode import Decoded, decode_records
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b'{"symbol": "AAPL", "price": "174.5"}'

@@ -8,9 +8,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from finance_job import write
+from finance_job.columns import UTC_MICROSECONDS
 from finance_job.data_file import DataFile
-from finance_job.tables import UTC_MICROSECONDS
 from finance_job.write import FILE_COLUMN, Task
 from finance_lake.state.digest import add, digest_of
 

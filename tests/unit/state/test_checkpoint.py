@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+
 from finance_lake.state.checkpoint import Checkpoint, PlannedBatch
 from finance_lake.state.record import OffsetRange
 

@@ -6,9 +6,10 @@ import json
 
 import msgspec
 import pytest
-from finance_lake.state.record import CommitRecord, OffsetRange, decode_record
 from hypothesis import given
 from hypothesis import strategies as st
+
+from finance_lake.state.record import CommitRecord, OffsetRange, decode_record
 
 RECORD = CommitRecord(
     contract=1,
@@ -60,7 +61,9 @@ def test_other_json_is_no_record(text: str) -> None:
         decode_record(text)
 
 
-@pytest.mark.parametrize(("field", "value"), [("batch", "3"), ("rows", {"x": 1}), ("offsets", {"0": [1]}), ("digest", 7), ("offsets", [])])
+@pytest.mark.parametrize(
+    ("field", "value"), [("batch", "3"), ("rows", {"x": 1}), ("offsets", {"0": [1]}), ("digest", 7), ("offsets", [])]
+)
 def test_a_record_with_a_field_of_another_type_is_none(field: str, value: object) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode_record(json.dumps({**json.loads(RECORD.encode()), field: value}))
