@@ -62,7 +62,7 @@ smoke: $(READY) ## the container smoke test: up, ticks, restart in mid-stream, a
 	$(BIN)/pytest -m containers tests/containers
 
 bench: $(READY) ## measure; prints a table
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run
 
 lock: .venv/.ready ## pin the requirements anew
 	@for name in producer spark-job dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \

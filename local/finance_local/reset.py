@@ -45,7 +45,7 @@ def is_a_lake(folder: Path) -> bool:
         "lake.json",
         KEPT,
     }
-    return all(path.name in made for path in folder.iterdir())
+    return all(path.name in made and not path.is_symlink() for path in folder.iterdir())
 
 
 def _agrees(question: str) -> bool:

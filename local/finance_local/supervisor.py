@@ -112,7 +112,8 @@ class Supervisor:
         while process.returncode is None and not (role.is_ready and await role.is_ready()):
             await asyncio.sleep(POLL_SECONDS)
         if process.returncode is not None:
-            await self._tasks[role.name]
+            # Not for the follower alone: a child of the role that still has its output open would hold up the start.
+            await asyncio.wait([self._tasks[role.name], self._ended], return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             await self._ended
 

@@ -10,6 +10,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from confluent_kafka import KafkaException
+
 from finance_producer.config import Settings
 from finance_producer.link import FatalError
 from finance_producer.produce import produce
@@ -33,7 +35,7 @@ def main() -> int:
         except UnreadableError as error:
             sys.stderr.write(f"{error}\n")
             return USAGE
-        except (FatalError, OSError) as error:
+        except (FatalError, KafkaException, OSError) as error:
             log.error("giving up", reason=str(error))  # noqa: TRY400 (a known reason needs no traceback)
             return 1
 

@@ -36,8 +36,8 @@ class Settings(RoleSettings):
     max_ticks: int = Field(0, ge=0)  # 0: no end
 
     symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = (
-        *("AAPL", "MSFT", "GOOG", "IBM", "AMZN"),
-        *("NVDA", "META", "JPM", "XOM", "KO"),
+        *("AAPL", "MSFT", "GOOG", "AMZN", "NVDA"),
+        *("META", "TSLA", "IBM", "JPM", "XOM"),
     )
     seed: int = Field(7, ge=0)
     malformed_rate: float = Field(0, ge=0, lt=1, allow_inf_nan=False)  # the share of all records; 1 would never make a tick

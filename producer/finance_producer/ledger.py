@@ -82,7 +82,10 @@ class Ledger:
 
     def _append(self, line: dict[str, Any]) -> None:
         data = msgspec.json.encode(line) + b"\n"
+        size = os.fstat(self._descriptor).st_size
         if os.write(self._descriptor, data) != len(data):
+            # Away with the part, or the next line would be glued to it.
+            os.ftruncate(self._descriptor, size)
             raise OSError(f"the disk took only a part of a line of the ledger, {len(data)} bytes")
 
 
@@ -97,7 +100,9 @@ class Account(NamedTuple):
 
 def read(file: Path) -> Account:
     """Read a ledger, also one that is being written. Raises ValueError if any but a torn last line is not a ledger's."""
-    header, *lines = map(_object, file.read_bytes().split(b"\n")[:-1])
+    if not (whole := file.read_bytes().split(b"\n")[:-1]):
+        raise ValueError(f"{file} does not begin with a whole line")
+    header, *lines = map(_object, whole)
     ending = lines.pop() if lines and "ended" in lines[-1] else None
     return Account(header, ending, _ranges(lines, "acknowledged"), _ranges(lines, "failed"))
 

@@ -1,4 +1,4 @@
-"""The link to the broker as a story: one line when it is lost, one when it is back, instead of the client's many."""
+"""The link to the broker: wait until it is there, and tell of it in one line when lost and one when back, not in many."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from finance_producer.publisher import client_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
 
+    from finance_producer.config import Settings
+
 QUIET_SECONDS = 30.0
+ASK_SECONDS = 0.5
+REST_SECONDS = 0.2
 
 # What the link tells itself, and the broker's way to say that it has just started.
 _TOLD_ELSEWHERE = {"FAIL", "ERROR", "GETPID"}
@@ -81,3 +87,32 @@ def client_logger(log: FilteringBoundLogger) -> logging.Logger:
     logger = logging.Logger("librdkafka")  # noqa: LOG001 (belongs to one client, not to the tree of loggers)
     logger.addHandler(Murmur(log))
     return logger
+
+
+def connect(settings: Settings, link: Link, log: FilteringBoundLogger, stopping: Callable[[], bool]) -> Producer | None:
+    """Give a client of a broker that has the topic; None if asked to stop before. Raises FatalError."""
+    config = client_config(settings.kafka_bootstrap, settings.delivery_timeout_seconds)
+    client = Producer(config | {"error_cb": link.on_error, "logger": client_logger(log)})
+    told = False
+    while not stopping():
+        link.check()
+        partitions = _partitions(client, settings.kafka_topic, link)
+        if partitions:
+            log.info("connected", bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, partitions=partitions)
+            return client
+        if partitions == 0 and not told:
+            log.warning("no such topic, waiting for topic-init to make it", topic=settings.kafka_topic)
+            told = True
+        client.poll(REST_SECONDS)
+    return None
+
+
+def _partitions(client: Producer, topic: str, link: Link) -> int | None:
+    """Count the topic's partitions; None if no broker answers. Asks for all topics: asking for one may create it."""
+    try:
+        topics = client.list_topics(timeout=ASK_SECONDS).topics
+    except KafkaException as error:
+        link.on_silence(error.args[0].str())
+        return None
+    link.on_answer()
+    return len(topics[topic].partitions) if topic in topics else 0

@@ -1,9 +1,9 @@
 """What is known of a symbol before the market opens: price, volatility, how it moves with the market, how much it trades.
 
-The volatilities and loadings of AAPL, GOOG, IBM and MSFT are those of their daily closes from 2004-08-20 to 2013-03-01 in
-the PyPI package `bokeh-sampledata` (Quandl WIKI, public domain): standard deviation of daily log returns times the root of
-252, and loadings on one common factor by principal axis factoring of their correlations; a test computes them again. The
-other figures are plausible values in round numbers.
+The volatilities and loadings of AAPL, GOOG, IBM and MSFT are those of their adjusted daily closes from 2004-08-20 to
+2013-03-01 in the PyPI package `bokeh-sampledata` (Quandl WIKI, public domain): standard deviation of daily log returns times
+the root of 252, and loadings on one common factor by principal axis factoring of their correlations; a test computes them
+again. The other figures are plausible values in round numbers.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _KNOWN = {
     "AMZN": Listing(146_10, 0.35, 0.65, 2.0),
     "NVDA": Listing(487_20, 0.48, 0.60, 3.2),
     "META": Listing(334_90, 0.40, 0.60, 1.4),
+    "TSLA": Listing(242_80, 0.55, 0.55, 2.4),
     "JPM": Listing(152_60, 0.26, 0.70, 0.8),
     "XOM": Listing(104_30, 0.25, 0.45, 0.9),
     "KO": Listing(58_40, 0.16, 0.50, 0.7),

@@ -56,7 +56,7 @@ def _require_exact_types(file: Path, types: dict[str, str]) -> None:
                 f" store it as {'a decimal' if name == 'price' else 'an integer'} or as text."
             )
         if not re.fullmatch(exact, actual):
-            raise UnreadableError(f"{file} holds {name} as {actual}, which cannot be read as that.")
+            raise UnreadableError(f"{file} holds {name} as {actual}, which is no type for it: store it as text.")
 
 
 def _numbered(cursor: duckdb.DuckDBPyConnection) -> Iterator[Row]:

@@ -75,16 +75,23 @@ class Publisher:
         return len(self._client)
 
     def publish(self, ticks: Ticks, wait: Callable[[], bool]) -> None:
-        """Hand over ticks. Whenever the queue is full, `wait` is called to serve it; when that is False, leave the rest."""
+        """Hand over ticks. Whenever the queue is full, `wait` is called to serve it; when that is False, leave the rest.
+
+        What was handed over counts as made, also when the client raises KafkaException.
+        """
         block = self.deliveries.open(ticks.first, len(ticks.values))
         produce, topic, delivered = self._client.produce, self._topic, block.delivered
-        for place, (key, value) in enumerate(zip(ticks.keys, ticks.values, strict=True)):
-            try:
-                produce(topic, value, key, ANY_PARTITION, delivered)
-            except BufferError:
-                if not self._insist(key, value, delivered, wait):
-                    self.deliveries.cut(block, place)
-                    return
+        handed = 0
+        try:
+            for key, value in zip(ticks.keys, ticks.values, strict=True):
+                try:
+                    produce(topic, value, key, ANY_PARTITION, delivered)
+                except BufferError:
+                    if not self._insist(key, value, delivered, wait):
+                        return
+                handed += 1
+        finally:
+            self.deliveries.cut(block, handed)
 
     def publish_malformed(self, values: Iterable[bytes | None], wait: Callable[[], bool]) -> None:
         """Hand over records that are malformed on purpose; they have no key."""

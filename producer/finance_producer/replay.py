@@ -1,15 +1,15 @@
-"""A user's rows as ticks: what the contract accepts is sent, digit for digit; any other row is named, counted and left out."""
+"""A user's rows as ticks: what the contract accepts is sent, digit for digit; any other row is named and left out."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from finance_contract import Malformed, Reason, Tick, decode, encode, key
-from finance_producer.event_time import nanoseconds
 from finance_producer.feed import Ticks
 
 if TYPE_CHECKING:
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from finance_producer.rows import Row
 
 AHEAD = 1000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 
 _NUMBER = re.compile(r"-?[0-9]{1,60}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?")
 _INTEGER = re.compile(r"-?[0-9]{1,60}")
+_ISO = re.compile(
+    r"([0-9-]{10})(?:[T ]([0-9:]{5}(?::[0-9]{2}(?:\.(?P<fraction>[0-9]{1,9}))?)?)(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
 
 
 class Ready(NamedTuple):
@@ -45,7 +50,6 @@ class Replay:
         self._read = 0
         self._exhausted = False
         self._ahead: deque[Ready] = deque()
-        self.rejected = 0
         self.ahead()
 
     @property
@@ -73,7 +77,6 @@ class Replay:
             self._ahead.append(ready(row, self._read, self._source))
             self._read += 1
         except Malformed as malformed:
-            self.rejected += 1
             self._reject(row.line, str(malformed))
 
 
@@ -113,3 +116,20 @@ def _ts_event(text: str | None) -> int | None:
         return nanoseconds(text)
     except ValueError:
         raise Malformed(Reason.TS_EVENT_TYPE, text) from None
+
+
+def nanoseconds(text: str) -> int:
+    """Give the nanoseconds since 1970 in UTC that a text says, without losing a digit.
+
+    An integer is nanoseconds; ISO 8601 text is a date (midnight) or a date and time, in UTC if it names no zone.
+
+    Raises ValueError for other text, for days and hours that do not exist, and for more than nine decimal places.
+    """
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    parts = _ISO.fullmatch(text)
+    if parts is None:
+        raise ValueError(text)
+    date, time, fraction, zone = parts.groups()
+    moment = datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
+    return (moment - EPOCH) // SECOND * 10**9 + int((fraction or "").ljust(9, "0"))

@@ -9,7 +9,7 @@ import csv
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 REQUIRED = ("symbol", "price")
@@ -55,23 +55,39 @@ def csv_rows(file: Path) -> Iterator[Row]:
     """Give the rows of a CSV file with a header, UTF-8, cells separated by commas."""
     # A byte that is not UTF-8 becomes U+FFFD, which is in no symbol and no number: its row is rejected, not the file.
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        lines = csv.reader(stream)
+        records = _records(stream)
+        _, header = next(records, (0, []))
+        if isinstance(header, str):
+            raise UnreadableError(f"{file} cannot be read: its first line is no CSV, {header}.")
+        header = [name.strip() for name in header]
+        require_columns(file, header)
+        places = {name: header.index(name) for name in COLUMNS if name in header}
+        for line, cells in records:
+            yield Row(line, fault=cells) if isinstance(cells, str) else _row(line, cells, places, len(header))
+
+
+def _records(stream: Iterable[str]) -> Iterator[tuple[int, list[str] | str]]:
+    """Give the lines that are not empty: where each begins, and its cells or why it cannot be read; then reading goes on."""
+    reader = csv.reader(stream, strict=True)
+    while True:
+        line = reader.line_num + 1
         try:
-            header = [name.strip() for name in next(lines, [])]
-            require_columns(file, header)
-            places = {name: header.index(name) for name in COLUMNS if name in header}
-            for cells in lines:
-                if cells:
-                    yield _row(lines.line_num, cells, places, len(header))
+            cells = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
-            raise UnreadableError(f"{file} cannot be read beyond line {lines.line_num}: {error}.") from None
+            yield line, f"lines {line} to {reader.line_num}: {error}"
+        else:
+            if cells:
+                yield line, cells
 
 
 def require_columns(file: Path, present: Sequence[str]) -> None:
     """Raise UnreadableError if a required column is missing, or if one that is read stands there twice."""
     missing = [name for name in REQUIRED if name not in present]
     if missing:
-        raise UnreadableError(f"{file} has no column {' or '.join(missing)}; it has: {', '.join(present) or 'none'}.")
+        shown = ", ".join(ascii(name[:24]) for name in present[:20]) or "none"
+        raise UnreadableError(f"{file} has no column {' or '.join(missing)}; it has: {shown}.")
     doubled = [name for name in COLUMNS if present.count(name) > 1]
     if doubled:
         raise UnreadableError(f"{file} has the column {doubled[0]} twice.")

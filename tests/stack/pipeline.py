@@ -66,7 +66,7 @@ class Run:
         """Return all that it has printed."""
         return self.log.read_text()
 
-    def wait_for(self, pattern: str, seconds: float = 90) -> None:
+    def wait_for(self, pattern: str, seconds: float = 180) -> None:
         """Wait until a line matches; fail if the supervisor ends before, or time runs out."""
 
         def printed() -> bool:
@@ -97,7 +97,7 @@ class Run:
                 return process
         raise AssertionError(f"{role} does not run:\n{self.text()[-4000:]}")
 
-    def end(self, seconds: float = 120) -> int:
+    def end(self, seconds: float = 180) -> int:
         """Wait for the supervisor to end by itself; return its exit code."""
         try:
             return self.process.wait(seconds)
@@ -202,7 +202,7 @@ class Stack:
                 coordinates.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
         return coordinates
 
-    def wait_until_stored(self, seconds: float = 120) -> None:
+    def wait_until_stored(self, seconds: float = 180) -> None:
         """Wait until the tables have reached the topic's end."""
 
         def reached() -> bool:

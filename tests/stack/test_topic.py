@@ -48,8 +48,9 @@ def test_a_topic_that_nobody_made_is_not_made_by_a_client(stack: Stack) -> None:
 def test_a_decompression_bomb_meets_the_broker_at_the_door(stack: Stack) -> None:
     stack.make_topic()
     bomb = bytes(50 * 1024 * 1024)
+    settings: dict[str, str | int] = {"compression.type": "zstd", "message.max.bytes": 100_000_000}
 
-    error = delivery_of(stack, stack.topic, bomb, **{"compression.type": "zstd", "message.max.bytes": 100_000_000})
+    error = delivery_of(stack, stack.topic, bomb, **settings)
 
     assert error is not None
     assert error.code() == KafkaError.MSG_SIZE_TOO_LARGE

@@ -141,6 +141,31 @@ def test_each_role_has_the_time_that_it_takes_to_stop(name: str, own: int) -> No
     assert seconds(SERVICES[name]["stop_grace_period"]) >= own
 
 
+@every_service
+def test_an_image_is_built_here_or_has_an_exact_tag(service: dict[str, Any]) -> None:
+    image, _, tag = service["image"].partition(":")
+    if image.startswith("financelake/"):
+        assert "build" in service or service["pull_policy"] == "never"
+    else:
+        assert tag not in {"", "latest"}
+
+
+def test_one_service_builds_each_image() -> None:
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert sorted(built) == sorted({service["image"] for service in SERVICES.values()})
+
+
+@pytest.mark.parametrize("folder", ["kafka", "producer", "spark-job"])
+def test_images_begin_with_the_one_base_image_by_its_tag(folder: str) -> None:
+    dockerfile = (ROOT / folder / "Dockerfile").read_text()
+    assert re.findall(r"^ARG BASE_IMAGE=(.+)$", dockerfile, re.MULTILINE) == ["debian:bookworm-slim"]
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages == {"${BASE_IMAGE}"}
+    for service in SERVICES.values():
+        if service.get("build", {}).get("dockerfile") == f"{folder}/Dockerfile":
+            assert service["build"]["args"]["BASE_IMAGE"] == "${BASE_IMAGE:-debian:bookworm-slim}"
+
+
 def test_no_secret_stands_in_an_environment() -> None:
     keys = [key for service in SERVICES.values() for key in service.get("environment", ())]
     assert not [key for key in keys if re.search("PASSWORD|SECRET|TOKEN|CREDENTIAL", key)]

@@ -23,7 +23,7 @@ FOLDERS = {
 ALLOWED = {
     "finance_contract": set[str](),
     "finance_role": set[str](),
-    "finance_topic": {"finance_role"},
+    "finance_topic": {"finance_contract", "finance_role"},
     "finance_producer": {"finance_contract", "finance_role"},
     "finance_job": {"finance_contract", "finance_role", "finance_lake.state"},
     "finance_lake.state": set[str](),

@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+from hypothesis import strategies as st
+
 from finance_contract import Tick
 from finance_contract.tick import COUNTS, EVENT_TIMES_NS, SOURCE, SYMBOL
-from hypothesis import strategies as st
 
 _COUNT = st.none() | st.integers(COUNTS[0], COUNTS[-1])
 _EVENT_TIME = st.none() | st.integers(EVENT_TIMES_NS[0], EVENT_TIMES_NS[-1])

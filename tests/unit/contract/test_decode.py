@@ -4,9 +4,10 @@ from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 import pytest
-from finance_contract import MAX_DEPTH, MAX_VALUE_BYTES, Malformed, Reason, Tick, decode, strict
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from finance_contract import MAX_DEPTH, MAX_VALUE_BYTES, Malformed, Reason, Tick, decode, strict
 
 MINIMAL = b'{"symbol": "AAPL", "price": 174.5}'
 

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-import finance_contract
 import pytest
+
+import finance_contract
 from finance_contract import Malformed, Reason, decode, examples
 
 FOLDER = Path(finance_contract.__file__).parent

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from finance_contract import Malformed, Reason, Tick, decode, encode, examples, strict
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from finance_contract import Malformed, Reason, Tick, decode, encode, examples, strict
 
 MUTATIONS = 200_000
 SEED = 20261124

@@ -2,9 +2,10 @@
 
 import pickle
 
-from finance_contract import Malformed, Reason, decode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from finance_contract import Malformed, Reason, decode
 
 
 def is_safe(text: str) -> bool:

@@ -5,14 +5,15 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-import finance_contract
 import pytest
-from finance_contract import MAX_VALUE_BYTES, TOPIC, Malformed, Tick, decode, examples
-from finance_contract.tick import COUNTS, EVENT_TIMES_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 from ruamel.yaml import YAML
+
+import finance_contract
+from finance_contract import MAX_VALUE_BYTES, TOPIC, Malformed, Tick, decode, examples
+from finance_contract.tick import COUNTS, EVENT_TIMES_NS
 
 FOLDER = Path(finance_contract.__file__).parent
 SCHEMA = json.loads((FOLDER / "schema" / "tick.schema.json").read_text(), parse_float=Decimal)

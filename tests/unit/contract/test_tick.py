@@ -4,9 +4,10 @@ import json
 from decimal import Decimal
 
 import pytest
-from finance_contract import Tick, decode, encode, key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from finance_contract import Tick, decode, encode, key
 
 
 @settings(deadline=None, max_examples=300)

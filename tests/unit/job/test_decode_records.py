@@ -84,6 +84,16 @@ def test_a_value_stays_with_its_own_coordinates() -> None:
     ]
 
 
+def test_a_fault_stays_with_its_own_record() -> None:
+    rows = decoded(None, GOOD, b"", b"{", BAD).quarantine.to_pylist()
+    assert [(row["kafka_offset"] - FIRST_OFFSET, row["reason"]) for row in rows] == [
+        (0, "tombstone"),
+        (2, "empty"),
+        (3, "not_json"),
+        (4, "price_type"),
+    ]
+
+
 def test_a_full_tick_becomes_a_row() -> None:
     tick = Tick("BRK.B", Decimal("0.00000001"), size=0, ts_event=1_764_000_000_123_456_789, seq=2**63 - 1, source="sim-7")
     assert the_tick(encode(tick)) == {

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_local import containers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def test_the_users_keys_are_replaced_and_all_else_is_kept() -> None:
     assert containers.with_user(text, 501, 20) == "# LAKE_UID=2\nSEED=7\nLAKE_UIDS=4\nLAKE_UID=501\nLAKE_GID=20\n"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["A=1", "", "# x", "#\x0cA=1", "LAKE_UID=5", "LAKE_GID=6"])).map("\n".join))
 def test_writing_the_user_twice_is_writing_it_once(text: str) -> None:
     once = containers.with_user(text, 501, 20)
@@ -66,10 +67,31 @@ def test_what_a_person_has_set_is_kept(clone: Path) -> None:
     assert not (clone / "data").exists()
 
 
-def test_a_file_without_the_folder_means_the_default(clone: Path) -> None:
-    (clone / ".env").write_text("SEED=8\n")
+@pytest.mark.parametrize("settings", ["SEED=8\n", "DATA_DIR=\nSEED=8\n"], ids=["absent", "empty"])
+def test_a_file_without_the_folder_means_the_default_and_never_the_clone_itself(clone: Path, settings: str) -> None:
+    (clone / ".env").write_text(settings)
     assert containers.main() == 0
     assert (clone / "data").is_dir()
+    assert (clone / ".env.example").stat().st_uid == os.getuid()
+
+
+def test_a_folder_from_the_command_line_comes_first(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", "of this run")
+    assert containers.main() == 0
+    assert [path.name for path in clone.iterdir() if path.is_dir()] == ["of this run"]
+
+
+def test_the_machines_own_python_is_enough(clone: Path) -> None:
+    command = [sys.executable, "-S", "-m", "finance_local.containers"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3] / "local"), "PATH": os.environ["PATH"]}
+    subprocess.run(command, cwd=clone, env=environment, check=True)
+    assert "LAKE_UID=" in (clone / ".env").read_text()
+
+
+def test_a_file_that_a_running_lake_removes_meanwhile_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "rglob", lambda folder, _: iter([folder / "run" / "producer.new"]))
+    containers.give(tmp_path, os.getuid(), os.getgid())
+    assert tmp_path.stat().st_uid == os.getuid()
 
 
 def test_all_that_is_in_the_data_folder_comes_to_belong_to_the_user(clone: Path) -> None:

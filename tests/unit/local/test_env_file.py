@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from finance_local.env_file import USER_KEYS, EnvFileError, known_keys, parse
@@ -85,6 +85,7 @@ def test_the_keys_of_the_example_and_the_users_are_known() -> None:
     assert known_keys("A=1\n") == {"A", *USER_KEYS}
 
 
+@settings(deadline=None)
 @given(files)
 def test_dotenv_reads_the_value_of_every_accepted_line(values: dict[str, str]) -> None:
     text = "".join(f"{key}={value}\n" for key, value in values.items())
@@ -92,6 +93,7 @@ def test_dotenv_reads_the_value_of_every_accepted_line(values: dict[str, str]) -
     assert dotenv_values(stream=io.StringIO(text)) == values
 
 
+@settings(deadline=None)
 @given(st.lists(noise | st.sampled_from(["A=1", "B=x", "# x"])).map("\n".join))
 @example("# a comment\x0cA=1")
 @example("# a comment\rA=1")

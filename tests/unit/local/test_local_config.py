@@ -15,6 +15,7 @@ from finance_local.roles import STARTING, STOPPING, all_roles
         ("zookeeper kafka topic-init", ("zookeeper", "kafka", "topic-init")),
         ("spark-job", ("spark-job",)),
         ("producer,kafka", ("kafka", "producer")),
+        (" producer ,\tkafka ", ("kafka", "producer")),
         ("kafka kafka", ("kafka",)),
         ("", ALL_ROLES),
     ],
@@ -33,7 +34,15 @@ def test_an_unknown_role_is_named_beside_those_that_exist(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("KAFKA_PORT", "0"), ("KAFKA_PORT", "65536"), ("ZOOKEEPER_PORT", "x"), ("RUN_SECONDS", "-1")]
+    ("key", "value"),
+    [
+        ("KAFKA_PORT", "0"),
+        ("KAFKA_PORT", "65536"),
+        ("ZOOKEEPER_PORT", "x"),
+        ("RUN_SECONDS", "-1"),
+        ("RUN_SECONDS", "inf"),
+        ("ROLES", " , "),
+    ],
 )
 def test_a_value_out_of_range_is_refused(key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(key, value)

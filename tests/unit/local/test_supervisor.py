@@ -41,10 +41,10 @@ while True:
     signal.pause()
 """
 LEAVES_A_CHILD = """
-import os, subprocess, sys
+import subprocess, sys
 child = "import os, signal; print('up', os.getpid(), flush=True); signal.pause()"
 subprocess.Popen([sys.executable, "-I", "-S", "-c", child])
-sys.exit(os.read(0, 1) and 1 or 3)
+sys.exit(3)
 """
 
 
@@ -75,7 +75,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def role(
+def role(  # noqa: PLR0913
     name: str,
     code: str,
     *,
@@ -114,6 +114,10 @@ async def supervising(folder: Path, said: Said, *roles: Role) -> AsyncIterator[S
 
 def run(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 2 * PATIENCE_SECONDS))
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def processes(session_of: int | None = None) -> set[int]:
@@ -224,8 +228,17 @@ def test_the_end_of_a_role_is_seen_though_its_child_lives_on(tmp_path: Path, sai
                 await asyncio.wait_for(asyncio.gather(supervisor.start(), supervisor.until_one_ends()), PATIENCE_SECONDS / 2)
             await until(lambda: bool(said.lines))
             child = int(said.lines[0][1].split()[1])
-            assert Path(f"/proc/{child}").exists()
-        await until(lambda: child not in processes(os.getsid(child) if Path(f"/proc/{child}").exists() else -1))
+            assert is_there(child)
+        await until(lambda: child not in processes(os.getsid(child) if is_there(child) else -1))
+
+    run(scenario())
+
+
+def test_the_start_ends_too_with_a_role_whose_child_lives_on(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("spark-job", LEAVES_A_CHILD, is_ready=never)) as supervisor:
+            with pytest.raises(RoleEndedError, match=r"^spark-job ended with code 3"):
+                await asyncio.wait_for(supervisor.start(), PATIENCE_SECONDS / 2)
 
     run(scenario())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_lake.state.digest import MODULUS, add, digest_of, to_text
@@ -120,22 +120,26 @@ def by_definition(row: dict[str, Any]) -> int:
     return mixed ^ mixed >> 31
 
 
+@settings(deadline=None)
 @given(rows_strategy)
 def test_the_digest_is_what_its_definition_says(rows: list[dict[str, Any]]) -> None:
     assert digest(*rows) == sum(map(by_definition, rows)) % MODULUS
 
 
+@settings(deadline=None)
 @given(rows_strategy, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows: list[dict[str, Any]], random: Any) -> None:  # noqa: ANN401
     shuffled = random.sample(rows, len(rows))
     assert digest(*shuffled) == digest(*rows)
 
 
+@settings(deadline=None)
 @given(rows_strategy, rows_strategy)
 def test_digests_of_disjoint_sets_add_up(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     assert digest(*some, *others) == add([digest(*some), digest(*others)])
 
 
+@settings(deadline=None)
 @given(row_strategy, row_strategy)
 def test_rows_that_differ_have_different_digests(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (digest(one) == digest(other)) == (one == other)
@@ -217,6 +221,7 @@ def test_a_column_that_is_left_out_does_not_count() -> None:
     assert digest_of(table({**ROW, "size": 99}), names) == digest_of(table(ROW), names)
 
 
+@settings(deadline=None)
 @given(st.lists(row_strategy, min_size=1, max_size=8), st.data())
 def test_chunks_and_slices_leave_the_digest_as_it_is(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(rows)))

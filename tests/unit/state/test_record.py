@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_lake.state.record import CommitRecord, OffsetRange, decode_record
@@ -31,6 +31,7 @@ records = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(records)
 def test_a_record_comes_back_as_it_was(record: CommitRecord) -> None:
     assert decode_record(record.encode()) == record

@@ -1,0 +1,92 @@
+"""`.env` as its other readers see it: make and the shell read what the parser reads, and `make local` takes it over."""
+
+from __future__ import annotations
+
+import os
+import string
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from finance_local import __main__ as local
+from finance_local.env_file import parse
+
+ALLOWED = string.ascii_letters + string.digits + "_./:,@%+=-"
+# Every allowed character alone, first and last, and the doubtful ones in company.
+VALUES = [
+    "",
+    ALLOWED,
+    "==",
+    ":=x",
+    "+=x",
+    "a:b=c,d",
+    "-n",
+    *ALLOWED,
+    *(f"{one}x" for one in ALLOWED),
+    *(f"x{one}" for one in ALLOWED),
+]
+KEYS = {f"KEY_{number}": value for number, value in enumerate(VALUES)}
+TEXT = "".join(f"{key}={value}\n" for key, value in KEYS.items())
+
+
+def shown(lines: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines.splitlines())
+
+
+def test_every_allowed_character_is_allowed_everywhere() -> None:
+    assert parse(TEXT) == KEYS
+
+
+def test_make_reads_the_same_values(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(TEXT)
+    told = "".join(f"$(info {key}=$({key}))\n" for key in KEYS)
+    (tmp_path / "Makefile").write_text(f"include .env\n{told}all:\n\t@:\n")
+    # This may itself run under make, whose flags are not for this one.
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "KEY_"))}
+    made = subprocess.run(["make", "--silent", "-C", tmp_path], capture_output=True, text=True, check=True, env=plain)
+    assert shown(made.stdout) == KEYS
+
+
+def test_a_shell_reads_the_same_values(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(TEXT)
+    command = ["env", "-i", "sh", "-c", "set -a; . ./.env; env"]
+    values = shown(subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout)
+    assert {key: values.get(key) for key in KEYS} == KEYS
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "ENV_FILE", Path(".env"))
+    monkeypatch.setattr(os, "environ", {"SEED": "from the command line"})
+    (tmp_path / ".env.example").write_text("SEED=7\nKAFKA_PORT=9092\n")
+    return tmp_path
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+
+
+def test_the_environment_comes_before_the_file(folder: Path) -> None:
+    (folder / ".env").write_text("SEED=8\nKAFKA_PORT=9093\n")
+    local.load_env_file()
+    assert environment() == {"SEED": "from the command line", "KAFKA_PORT": "9093"}
+
+
+def test_a_file_that_make_up_has_written_serves_make_local_too(folder: Path) -> None:
+    (folder / ".env").write_text("LAKE_UID=1000\nLAKE_GID=1000\n")
+    local.load_env_file()
+    assert environment()["LAKE_UID"] == "1000"
+
+
+def test_without_a_file_nothing_is_loaded(folder: Path) -> None:
+    assert not (folder / ".env").exists()
+    local.load_env_file()
+    assert environment() == {"SEED": "from the command line"}
+
+
+def test_a_wrong_file_ends_make_local_with_a_sentence_and_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / ".env").write_text("SEED=8\nKAFKA_PRT=9093\n")
+    assert local.main() == 2
+    assert capsys.readouterr().err.startswith(".env is not as it must be:\nline 2, 'KAFKA_PRT': there is no such key")

@@ -1,0 +1,64 @@
+"""The settings: wrong ones are reported together, in sentences, with exit code 2."""
+
+from __future__ import annotations
+
+import pytest
+
+from finance_producer.config import Settings
+from finance_role.settings import settings_or_exit
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_defaults_are_a_market_of_eight_symbols_or_more_with_apple_at_a_hundred_a_second() -> None:
+    settings = Settings()
+    assert len(settings.symbols) >= 8
+    assert "AAPL" in settings.symbols
+    assert settings.ticks_per_second == 100
+
+
+def test_every_wrong_key_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = {
+        "TICKS_PER_SECOND": "-1",
+        "SYMBOLS": "AAPL,aapl,MSFT,MSFT,",
+        "MALFORMED_RATE": "1",
+        "TICK_SOURCE": "guess",
+        "MAX_TICKS": "many",
+        "SEED": "-3",
+        "REPLAY_SPEED": "inf",
+        "FLUSH_SECONDS": "0",
+        "DELIVERY_TIMEOUT_SECONDS": "0.5",
+        "KAFKA_TOPIC": "a topic",
+    }
+    for key, value in wrong.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(SystemExit) as ended:
+        settings_or_exit(Settings)
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(line.split("=")[0] for line in lines) == sorted(wrong)
+    (symbols,) = [line for line in lines if line.startswith("SYMBOLS=")]
+    for said in ("'aapl' is not a symbol", "'' is not a symbol", "'MSFT' stands there twice"):
+        assert said in symbols
+
+
+def test_a_replay_needs_a_file_which_is_said_along_with_all_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TICK_SOURCE", "replay")
+    monkeypatch.setenv("REPLAY_FILE", "")
+    monkeypatch.setenv("MAX_TICKS", "-1")
+    with pytest.raises(SystemExit):
+        settings_or_exit(Settings)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("=")[0] for line in lines] == ["MAX_TICKS", "REPLAY_FILE"]
+    assert "needs the path of a CSV or Parquet file" in lines[1]
+
+
+def test_symbols_may_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMBOLS", "AAPL, BRK.B ,ES=F")
+    assert Settings().symbols == ("AAPL", "BRK.B", "ES=F")

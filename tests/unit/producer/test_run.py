@@ -1,0 +1,280 @@
+"""A run against a client of the test's own: what is sent, sent again, counted and written down."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from finance_contract import Malformed, Reason, decode
+from finance_producer.__main__ import on_signals
+from finance_producer.feed import Simulated
+from finance_producer.ledger import Ledger, ledger_file, read
+from finance_producer.link import FatalError, Link, Murmur
+from finance_producer.pace import Flat, Steady
+from finance_producer.publisher import Publisher, client_config
+from finance_producer.run import Run
+from finance_producer.spoiler import Spoiler
+from finance_producer.watch import Watch
+from finance_role.heartbeat import Heartbeat, is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from finance_producer.pace import Pace
+
+BEYOND_REPAIR = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
+TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
+DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
+
+
+class Record:
+    """As much of a confluent_kafka.Message as a delivery callback looks at."""
+
+    def __init__(self, value: bytes | None) -> None:
+        self._value = value
+
+    def value(self) -> bytes | None:
+        return self._value
+
+
+class Client:
+    """A queue of `room` records, of which each poll answers `answers`; `fate` says how."""
+
+    def __init__(self, room: int = 10**6, answers: int = 10**6) -> None:
+        self.room = room
+        self.answers = answers
+        self.queue: deque[tuple[bytes | None, Callable[..., None]]] = deque()
+        self.arrived: list[bytes | None] = []
+        self.refused = 0
+        self.fate: Callable[[bytes | None], KafkaError | None] = lambda _: None
+        self.broken = False
+
+    def produce(
+        self,
+        topic: str,  # noqa: ARG002
+        value: bytes | None,
+        key: bytes | None,  # noqa: ARG002
+        partition: int,  # noqa: ARG002
+        callback: Callable[..., None],
+    ) -> None:
+        if self.broken:
+            raise KafkaException(BEYOND_REPAIR)
+        if len(self.queue) >= self.room:
+            self.refused += 1
+            raise BufferError
+        self.queue.append((value, callback))
+
+    def poll(self, timeout: float) -> int:  # noqa: ARG002
+        for _ in range(min(self.answers, len(self.queue))):
+            self._answer(self.fate)
+        return 0
+
+    def flush(self, timeout: float) -> int:
+        self.poll(timeout)
+        return len(self.queue)
+
+    def purge(self) -> None:
+        while self.queue:
+            self._answer(lambda _: KafkaError(KafkaError._PURGE_QUEUE))  # noqa: SLF001
+
+    def _answer(self, fate: Callable[[bytes | None], KafkaError | None]) -> None:
+        value, callback = self.queue.popleft()
+        error = fate(value)
+        if error is None:
+            self.arrived.append(value)
+        callback(error, Record(value))
+
+    def __len__(self) -> int:
+        """Count what waits."""
+        return len(self.queue)
+
+
+class Diary:
+    """A log that remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def _say(self, event: str, **_: object) -> None:
+        self.lines.append(event)
+
+    info = warning = error = _say
+
+
+class Trial:
+    """A run over a client, in a folder."""
+
+    def __init__(self, folder: Path, client: Client, *, rate: float = 0, pace: Pace | None = None) -> None:
+        self.client, self.log, self.stopped = client, Diary(), False
+        self.link = Link(self.log)  # type: ignore[arg-type]
+        self.publisher = Publisher(client, "finance")
+        self.file = ledger_file(folder, "test")
+        self.heartbeat = folder / "heartbeat"
+        self.now = 0.0
+        self.run = Run(
+            feed=Simulated(["AAPL", "MSFT"], 7, "test", lambda: 1_790_000_000_000_000_000),
+            pace=pace or Flat(),
+            spoiler=Spoiler(rate, 7),
+            publisher=self.publisher,
+            ledger=Ledger(self.file, {"source": "test"}),
+            link=self.link,
+            watch=Watch(self.publisher, self.link, Heartbeat(self.heartbeat, 10), self.log),  # type: ignore[arg-type]
+            stopping=lambda: self.stopped,
+            monotonic=self._tick,
+        )
+
+    def _tick(self) -> float:
+        self.now += 0.01
+        return self.now
+
+    def seqs(self) -> list[int | None]:
+        """Numbers of the ticks that arrived, in their order."""
+        return [decode(value).seq for value in self.client.arrived]
+
+
+def test_max_ticks_are_sent_in_order_acknowledged_and_written_down(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client())
+    trial.run.until_end(2345)
+    assert trial.run.finish(1) == 0
+    assert trial.seqs() == list(range(2345))
+    account = read(trial.file)
+    assert account.acknowledged == [(0, 2344)]
+    assert account.ending is not None
+    assert account.ending["acknowledged"] == account.ending["made"] == 2345
+    assert is_alive(trial.heartbeat)
+
+
+def test_a_full_queue_is_waited_for_and_the_same_tick_sent_again(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=10, answers=3), rate=0.2)
+    trial.run.until_end(500)
+    assert trial.run.finish(1) == 0
+    assert trial.client.refused > 50
+    assert trial.publisher.retries > 50
+    good = [value for value in trial.client.arrived if value is not None and b'"source":"test"' in value]
+    assert [decode(value).seq for value in good] == list(range(500))
+    assert read(trial.file).acknowledged == [(0, 499)]
+
+
+def test_asked_to_stop_at_a_full_queue_it_makes_no_more_and_counts_what_it_handed_over(tmp_path: Path) -> None:
+    client = Client(room=10, answers=0)
+    trial = Trial(tmp_path, client)
+    serve = client.poll
+
+    def stop(timeout: float) -> int:
+        trial.stopped = True
+        return serve(timeout)
+
+    client.poll = stop  # type: ignore[method-assign]
+    trial.run.until_end(0)
+    client.answers = 4  # the broker takes four within the grace
+    assert trial.run.finish(1) == 6
+    assert trial.publisher.deliveries.figures() == {"made": 10, "acknowledged": 4, "unsent": 6, "malformed": 0}
+    account = read(trial.file)
+    assert account.acknowledged == [(0, 3)]
+    assert account.failed == [(4, 9)]
+
+
+def test_what_the_broker_never_acknowledged_is_unsent_and_in_no_acknowledged_range(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client())
+    trial.client.fate = lambda value: TIMED_OUT if value is not None and (decode(value).seq or 0) % 10 == 3 else None
+    trial.run.until_end(100)
+    assert trial.run.finish(1) == 10
+    account = read(trial.file)
+    assert account.failed == [(seq, seq) for seq in range(3, 100, 10)]
+    acknowledged = [seq for first, last in account.acknowledged for seq in range(first, last + 1)]
+    assert acknowledged == [seq for seq in range(100) if seq % 10 != 3] == trial.seqs()
+
+
+def test_malformed_records_of_every_reason_take_no_number(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(), rate=0.2)
+    trial.run.until_end(400)
+    assert trial.run.finish(1) == 0
+    seqs, reasons = [], []
+    for value in trial.client.arrived:
+        try:
+            seqs.append(decode(value).seq)
+        except Malformed as malformed:
+            reasons.append(malformed.reason)
+    assert seqs == list(range(400))
+    assert len(reasons) == 100
+    assert set(reasons) == set(Reason)
+    assert trial.publisher.deliveries.figures() == {"made": 400, "acknowledged": 400, "unsent": 0, "malformed": 100}
+
+
+def test_a_fatal_error_that_is_reported_ends_the_run(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(answers=0))
+    trial.link.on_error(BEYOND_REPAIR)
+    with pytest.raises(FatalError, match="fenced"):
+        trial.run.until_end(0)
+
+
+def test_a_client_that_refuses_for_good_ends_the_run_and_the_balance_stays_true(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=10))
+    trial.client.fate = lambda _: setattr(trial.client, "broken", True)
+    with pytest.raises(KafkaException):
+        trial.run.until_end(0)
+    assert trial.run.finish(1) == 0
+    assert trial.publisher.deliveries.figures()["made"] == 10
+    assert read(trial.file).acknowledged == [(0, 9)]
+
+
+def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(answers=0), pace=Steady(100, 0))
+    look = trial.run.watch.look
+    trial.run.publisher.publish(trial.run.feed.take(1), lambda: True)
+    look()
+    assert not trial.heartbeat.exists()
+    trial.client.answers = 1
+    trial.publisher.serve(0)
+    look()
+    assert is_alive(trial.heartbeat)
+    trial.heartbeat.unlink()
+    trial.run.watch._heartbeat._next = 0  # noqa: SLF001 (it writes once a second)
+    look()  # nothing is waiting, so nothing is missing
+    assert is_alive(trial.heartbeat)
+
+
+def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
+    log = Diary()
+    link = Link(log)  # type: ignore[arg-type]
+    for _ in range(50):
+        link.on_error(DOWN)
+    for _ in range(50):
+        link.on_answer()
+    link.check()
+    assert log.lines == ["broker away, waiting for it", "broker back"]
+
+
+def test_the_clients_own_log_is_passed_on_rarely() -> None:
+    log, now = Diary(), 0.0
+    murmur = Murmur(log, lambda: now)  # type: ignore[arg-type]
+    for facility in ("FAIL", "ERROR", "OTHER", "OTHER"):
+        murmur.emit(logging.LogRecord("", 30, "", 0, "%s [%s] %s", (facility, "name", "text"), None))
+    assert log.lines == ["Kafka client"]
+
+
+def test_the_client_is_idempotent_waits_for_all_compresses_and_is_bounded() -> None:
+    config = client_config("broker:9092", 1.5)
+    assert config["enable.idempotence"] is True
+    assert (config["acks"], config["compression.type"], config["delivery.timeout.ms"]) == ("all", "zstd", 1500)
+    assert config["queue.buffering.max.messages"] <= 100_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_noted(number: signal.Signals) -> None:
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stopping = on_signals()
+        assert not stopping()
+        os.kill(os.getpid(), number)
+        assert stopping()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,41 @@
+"""Records that are malformed on purpose."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finance_contract import Malformed, Reason, decode
+from finance_producer.spoiler import Spoiler
+
+
+def _reason(value: bytes | None) -> Reason:
+    with pytest.raises(Malformed) as verdict:
+        decode(value)
+    return verdict.value.reason
+
+
+def test_every_reason_comes_in_turn_before_one_comes_again() -> None:
+    values = Spoiler(0.5, 7).due(3 * len(Reason))
+    assert Counter(map(_reason, values)) == dict.fromkeys(Reason, 3)
+    assert Counter(map(_reason, values[: len(Reason)])) == dict.fromkeys(Reason, 1)
+
+
+def test_without_a_rate_there_are_none() -> None:
+    assert Spoiler(0, 7).due(10**9) == []
+
+
+def test_the_same_seed_spoils_alike_and_another_in_another_order() -> None:
+    assert Spoiler(0.5, 7).due(100) == Spoiler(0.5, 7).due(100) != Spoiler(0.5, 8).due(100)
+
+
+@given(st.sampled_from([0.001, 0.01, 0.2, 0.5, 0.9]), st.lists(st.integers(0, 400), max_size=20))
+def test_their_share_of_all_records_is_the_rate(rate: float, blocks: list[int]) -> None:
+    spoiler, ticks, spoilt = Spoiler(rate, 1), 0, 0
+    for block in blocks:
+        ticks += block
+        spoilt += len(spoiler.due(ticks))
+        assert abs(spoilt - rate * (spoilt + ticks)) <= 1
