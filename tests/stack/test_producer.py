@@ -181,7 +181,7 @@ def test_malformed_records_of_every_reason_arrive_at_their_rate(stack: Stack) ->
 def test_a_full_queue_sends_the_same_tick_again_and_none_is_lost(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
-    run = own_stack.run("producer", TICKS_PER_SECOND=0, DELIVERY_TIMEOUT_SECONDS=300)
+    run = own_stack.run("producer", TICKS_PER_SECOND=20_000, DELIVERY_TIMEOUT_SECONDS=300)
     run.wait_for("Running:")
     kafka = broker.role_process("kafka")
 

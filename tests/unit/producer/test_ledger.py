@@ -69,6 +69,7 @@ def test_a_block_tells_acknowledged_from_failed_whatever_the_order_of_answers(
     assert deliveries.settled() == []
     assert _numbers(block.acknowledged_ranges()) == [first + place for place, good in enumerate(fates) if good]
     assert sorted(_numbers(block.failed_ranges())) == [first + place for place, good in enumerate(fates) if not good]
+    assert all(one <= last for one, last in block.acknowledged_ranges())
     assert deliveries.figures() == {
         "made": len(fates),
         "acknowledged": sum(fates),

@@ -252,11 +252,18 @@ def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
     assert log.lines == ["broker away, waiting for it", "broker back"]
 
 
-def test_the_clients_own_log_is_passed_on_rarely() -> None:
-    log, now = Diary(), 0.0
-    murmur = Murmur(log, lambda: now)  # type: ignore[arg-type]
-    for facility in ("FAIL", "ERROR", "OTHER", "OTHER"):
-        murmur.emit(logging.LogRecord("", 30, "", 0, "%s [%s] %s", (facility, "name", "text"), None))
+def _line_of(facility: str) -> logging.LogRecord:
+    return logging.LogRecord("", logging.WARNING, "", 0, "%s [%s] %s", (facility, "name", "text"), None)
+
+
+def test_the_clients_own_log_says_what_is_not_told_elsewhere_and_rarely() -> None:
+    log = Diary()
+    murmur = Murmur(log, lambda: 0.0)  # type: ignore[arg-type]
+    for facility in ("FAIL", "ERROR", "GETPID"):
+        murmur.emit(_line_of(facility))
+    assert log.lines == []
+    for _ in range(5):
+        murmur.emit(_line_of("MAXPOLL"))
     assert log.lines == ["Kafka client"]
 
 
