@@ -80,7 +80,7 @@ def _ended(run: Run) -> int:
         wait_until(lambda: not _is_running(run), 10, "the producer ends")
         assert run.stop() == 0
         return 0
-    assert run.end() == 1
+    assert run.end(30) == 1
     (code,) = re.findall(r"producer ended with code (-?\d+)", run.text())
     return int(code)
 

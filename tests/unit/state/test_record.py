@@ -78,3 +78,8 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
 def test_text_that_is_no_json_is_no_record(text: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_record(text)
+
+
+def test_a_record_does_not_change() -> None:
+    with pytest.raises(AttributeError, match="immutable"):
+        RECORD.batch = 4  # type: ignore[misc]
