@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finance_lake.committed import open_table, row_count
+from finance_lake.committed import committed_offsets, open_table, row_count
 from tests.stack.pipeline import Run, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def producer_and_drain() -> dict[str, Any]:
         producer.stop()
         job = stack.run("spark-job")
         job.wait_for("batch id=0")
-        stack.wait_until_stored(600)
+        # By the log alone: reading the rows meanwhile would take a core from the job.
+        wait_until(lambda: committed_offsets(stack.layout.ticks) == stack.end_offsets(), 600, "the end of the topic")
         job.stop()
         stack.assert_complete()
         return {

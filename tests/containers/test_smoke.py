@@ -6,15 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from finance_lake.committed import open_table
 from finance_lake.state.layout import Layout
 from finance_local.drain import topic_offsets
-from tests.stack.pipeline import ROOT, free_port, wait_until
+from tests.stack.pipeline import ROOT, coordinates, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,17 +81,8 @@ class Containers:
         described = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
         return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in described}
 
-    def coordinates(self) -> Counter[tuple[int, int]]:
-        found: Counter[tuple[int, int]] = Counter()
-        for folder in (self.layout.ticks, self.layout.quarantine):
-            table = open_table(folder)
-            if table is not None:
-                rows = table.to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
-                found.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
-        return found
-
     def rows(self) -> int:
-        return sum(self.coordinates().values())
+        return sum(coordinates(self.layout).values())
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +145,6 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
     wait_until(lambda: lake.rows() >= sum(end.values()), 60, f"the tables reach the end offsets\n{lake.logs()}")
 
-    coordinates = lake.coordinates()
-    assert max(coordinates.values()) == 1
-    assert set(coordinates) == {(partition, offset) for partition, last in end.items() for offset in range(last)}
+    stored = coordinates(lake.layout)
+    assert max(stored.values()) == 1
+    assert set(stored) == {(partition, offset) for partition, last in end.items() for offset in range(last)}

@@ -45,6 +45,17 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def coordinates(layout: Layout) -> Counter[tuple[int, int]]:
+    """Count how often each (partition, offset) stands in the two tables together."""
+    found: Counter[tuple[int, int]] = Counter()
+    for folder in (layout.ticks, layout.quarantine):
+        table = open_table(folder)
+        if table is not None:
+            rows = table.to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
+            found.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
+    return found
+
+
 class Run:
     """One supervisor and its roles; what they print goes to a file that failures show."""
 
@@ -194,13 +205,7 @@ class Stack:
 
     def stored(self) -> Counter[tuple[int, int]]:
         """Count how often each (partition, offset) stands in the two tables together."""
-        coordinates: Counter[tuple[int, int]] = Counter()
-        for folder in (self.layout.ticks, self.layout.quarantine):
-            table = open_table(folder)
-            if table is not None:
-                rows = table.to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
-                coordinates.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
-        return coordinates
+        return coordinates(self.layout)
 
     def wait_until_stored(self, seconds: float = 180) -> None:
         """Wait until the tables have reached the topic's end."""
