@@ -35,7 +35,6 @@ ps: ## state and health of the containers
 ##@ The lake as local processes
 .PHONY: local
 local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops by itself)
-	@local/require java
 	@exec $(BIN)/python -m finance_local
 
 ##@ The lake's data

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import socket
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
 
-JAVA_NEEDED = 17
-INSTALL_JAVA = "Install it: `sudo apt-get install openjdk-17-jre-headless` (Debian), `brew install openjdk@17` (macOS)"
+REQUIRE = Path("local/require").resolve()
 
 
 class UnfitMachineError(Exception):
@@ -21,12 +19,9 @@ class UnfitMachineError(Exception):
 
 def require_java() -> None:
     """Raise UnfitMachineError unless a Java of the right version is on the PATH."""
-    if shutil.which("java") is None:
-        raise UnfitMachineError(f"Java {JAVA_NEEDED} is missing. {INSTALL_JAVA}.")
-    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', told)
-    if version is None or int(version[1]) < JAVA_NEEDED:
-        raise UnfitMachineError(f"Java {JAVA_NEEDED} is needed, `java -version` says: {told.strip()[:80]}. {INSTALL_JAVA}.")
+    result = subprocess.run([REQUIRE, "java"], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise UnfitMachineError(result.stderr.strip())
 
 
 def require_free_ports(settings: Settings) -> None:

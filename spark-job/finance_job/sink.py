@@ -87,7 +87,7 @@ class Sink:
             self._stopping = True
 
     def _store(self, records: DataFrame, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
-        missing = [name for name in (QUARANTINE, TICKS) if self._newest_batch(name, query) < plan.batch]
+        missing = [name for name in (QUARANTINE, TICKS) if self._batches(query)[name] < plan.batch]
         files = _write(records, Task({name: str(self._layout.table(name)) for name in missing}, plan.planned_ms), plan)
         if len(missing) == len(self._logs):
             _check(files, plan)
@@ -110,9 +110,6 @@ class Sink:
         version = self._logs[name].append(_app_id(query, name), plan.batch, files, record)
         self._batches(query)[name] = plan.batch
         return version
-
-    def _newest_batch(self, name: str, query: str) -> int:
-        return self._batches(query)[name]
 
     def _batches(self, query: str) -> dict[str, int]:
         # Asked of the tables once after a start; after that this process alone commits, so it knows.
