@@ -21,6 +21,8 @@ from finance_role.lock import AlreadyRunningError, hold
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+    Processes = Callable[[], set[int]]
+
 PATIENCE_SECONDS = 10.0
 FOLDERS = [str(Path(__file__).parents[3] / "role")]
 
@@ -120,7 +122,7 @@ def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def processes(session_of: int | None = None) -> set[int]:
+def running(session_of: int | None = None) -> set[int]:
     """Give the processes that descend from this one, or those of a session; zombies are none."""
     found: dict[int, tuple[int, int]] = {}
     for folder in Path("/proc").iterdir():
@@ -134,6 +136,13 @@ def processes(session_of: int | None = None) -> set[int]:
     while more := {pid for pid, (parent, _) in found.items() if parent in below} - below:
         below |= more
     return below - {os.getpid()}
+
+
+@pytest.fixture
+def processes() -> Processes:
+    """Give the processes that this test has started and that still run; other tests may keep a broker."""
+    before = running()
+    return lambda: running() - before
 
 
 @pytest.fixture
@@ -207,7 +216,9 @@ def test_a_role_that_ends_before_it_is_ready_ends_the_start_by_name(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("code", "end"), [("raise SystemExit(3)", 3), ("pass", 0), ("import os; os.kill(os.getpid(), 9)", -9)])
-def test_a_role_that_ends_later_is_named_with_its_code(tmp_path: Path, said: Said, code: str, end: int) -> None:
+def test_a_role_that_ends_later_is_named_with_its_code(
+    tmp_path: Path, said: Said, code: str, end: int, processes: Processes
+) -> None:
     async def scenario() -> None:
         waits = f"import signal; signal.signal(signal.SIGUSR1, lambda *_: 0); print('up', flush=True); signal.pause(); {code}"
         async with supervising(tmp_path, said, role("kafka", waits, is_ready=ready_when_up(said, "kafka"))) as supervisor:
@@ -229,7 +240,7 @@ def test_the_end_of_a_role_is_seen_though_its_child_lives_on(tmp_path: Path, sai
             await until(lambda: bool(said.lines))
             child = int(said.lines[0][1].split()[1])
             assert is_there(child)
-        await until(lambda: child not in processes(os.getsid(child) if is_there(child) else -1))
+        await until(lambda: child not in running(os.getsid(child) if is_there(child) else -1))
 
     run(scenario())
 
@@ -266,7 +277,9 @@ def test_a_role_that_may_finish_must_not_fail(tmp_path: Path, said: Said) -> Non
     run(scenario())
 
 
-def test_roles_stop_one_after_another_writers_first_and_zookeeper_last(tmp_path: Path, said: Said) -> None:
+def test_roles_stop_one_after_another_writers_first_and_zookeeper_last(
+    tmp_path: Path, said: Said, processes: Processes
+) -> None:
     names = ["zookeeper", "kafka", "spark-job", "producer"]
 
     async def scenario() -> None:
@@ -298,7 +311,7 @@ def test_a_role_is_not_told_to_stop_before_the_one_before_it_has_stopped(tmp_pat
     run(scenario())
 
 
-def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Said) -> None:
+def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Said, processes: Processes) -> None:
     async def scenario() -> None:
         roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("kafka", "producer")]
         async with supervising(tmp_path, said, *roles) as supervisor:
@@ -312,23 +325,25 @@ def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Sai
     run(scenario())
 
 
-def test_who_ignores_sigterm_is_killed_after_its_grace_and_its_children_too(tmp_path: Path, said: Said) -> None:
+def test_who_ignores_sigterm_is_killed_after_its_grace_and_its_children_too(
+    tmp_path: Path, said: Said, processes: Processes
+) -> None:
     async def scenario() -> None:
         stubborn = role("kafka", IGNORES_SIGTERM, is_ready=ready_when_up(said, "kafka"), grace_seconds=0.2)
         async with supervising(tmp_path, said, stubborn) as supervisor:
             await supervisor.start()
             (pid,) = {pid for pid in processes() if os.getsid(pid) == pid}
-            assert len(processes(pid)) == 2
+            assert len(running(pid)) == 2
             started = time.monotonic()
             await supervisor.stop()
             assert time.monotonic() - started >= 0.2
             assert said.by("kafka")[-1] == "did not stop within 0 s and was killed"
-            await until(lambda: processes(pid) == set())
+            await until(lambda: running(pid) == set())
 
     run(scenario())
 
 
-def test_children_of_a_role_that_stops_in_time_are_not_left_behind(tmp_path: Path, said: Said) -> None:
+def test_children_of_a_role_that_stops_in_time_are_not_left_behind(tmp_path: Path, said: Said, processes: Processes) -> None:
     careless = IGNORES_SIGTERM.replace("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild", "child")
 
     async def scenario() -> None:
@@ -337,15 +352,15 @@ def test_children_of_a_role_that_stops_in_time_are_not_left_behind(tmp_path: Pat
         ) as supervisor:
             await supervisor.start()
             (pid,) = {pid for pid in processes() if os.getsid(pid) == pid}
-            assert len(processes(pid)) == 2
+            assert len(running(pid)) == 2
             await supervisor.stop()
-            await until(lambda: processes(pid) == set())
+            await until(lambda: running(pid) == set())
             assert not any("was killed" in line for line in said.by("kafka"))
 
     run(scenario())
 
 
-def test_each_role_runs_in_a_session_of_its_own(tmp_path: Path, said: Said) -> None:
+def test_each_role_runs_in_a_session_of_its_own(tmp_path: Path, said: Said, processes: Processes) -> None:
     async def scenario() -> None:
         roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("kafka", "producer")]
         async with supervising(tmp_path, said, *roles) as supervisor:
@@ -379,7 +394,7 @@ def test_a_role_that_takes_its_own_lock_finds_it_free(tmp_path: Path, said: Said
     run(scenario())
 
 
-def test_a_role_that_runs_elsewhere_is_not_started_again(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_runs_elsewhere_is_not_started_again(tmp_path: Path, said: Said, processes: Processes) -> None:
     async def scenario() -> None:
         roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("zookeeper", "kafka")]
         with hold(tmp_path, "kafka"):
