@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finance_lake.committed import committed_offsets, open_table, row_count
+from finance_lake.state.table import committed_offsets, open_table, row_count
 from tests.stack.pipeline import Run, Stack, free_port, wait_until
 
 if TYPE_CHECKING:

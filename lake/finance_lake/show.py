@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from finance_lake.committed import open_table, row_count
 from finance_lake.state.layout import Layout
+from finance_lake.state.table import open_table, row_count
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 NEWEST = 10
+WIDTH = 140
 COLUMNS = ("symbol", "price", "size", "ts_event", "kafka_partition", "kafka_offset", "kafka_timestamp")
 
 
@@ -56,7 +57,9 @@ def main() -> int:
     if table is None:
         sys.stderr.write(f"There is no table at {layout.ticks} yet. `make up` or `make local` fills it.\n")
         return 1
-    Console(soft_wrap=True).print(as_text(newest_rows(table, NEWEST)))
+    console = Console()
+    console.width = max(console.width, WIDTH)  # a pipe has none of its own, and half a price is no price
+    console.print(as_text(newest_rows(table, NEWEST)))
     print(
         f"{row_count(layout.ticks)} rows, {row_count(layout.quarantine)} quarantined, "
         f"version {table.version()} at {layout.ticks}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, TopicPartition
 
-from finance_lake.committed import committed_offsets, row_count
+from finance_lake.state.table import committed_offsets, row_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,20 +5,27 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 from finance_job.config import Settings
+from finance_job.guard import RefusedError, Watch, open_lake, wait_for_topic
 from finance_job.progress import PATIENCE_SECONDS, Progress
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.source import read_topic
 from finance_job.stream import HopelessError, run_until
 from finance_job.tables import create_tables
+from finance_lake.state.broker import ask
 from finance_lake.state.checkpoint import Checkpoint
 from finance_lake.state.layout import Layout
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import REFUSED, hold_or_exit
 from finance_role.log import story
 from finance_role.settings import settings_or_exit
+
+if TYPE_CHECKING:
+    from pyspark.sql.streaming.query import StreamingQuery
+    from structlog.typing import FilteringBoundLogger
 
 ROLE = "spark-job"
 
@@ -33,7 +40,25 @@ def main() -> int:
     lock = hold_or_exit(settings.data_dir, ROLE)
     log.info("settings", **settings.model_dump(mode="json"))
     layout = Layout(settings.data_dir.resolve())
+    try:
+        with lock:
+            _run(settings, layout, stopping, log)
+    except (RefusedError, HopelessError) as error:
+        log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
+        return REFUSED
+    log.info("stopped")
+    return 0
+
+
+def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: FilteringBoundLogger) -> None:
+    bootstrap, topic = settings.kafka_bootstrap, settings.kafka_topic
+    broker = wait_for_topic(bootstrap, topic, stopping, log)
+    if broker is None:
+        return
+    identity = open_lake(layout, topic, broker)
+    log.info("the lake is in order", query=identity.query, topic_id=identity.topic_id, cluster=identity.cluster)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
+    watch = Watch(bootstrap, identity)
     spark = start_session(settings)
     try:
         spark.streams.addListener(progress)
@@ -45,17 +70,17 @@ def main() -> int:
             .option("checkpointLocation", str(layout.checkpoint))
             .trigger(processingTime=f"{settings.trigger_seconds} seconds")
         )
-        log.info("connected", bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, table=str(layout.ticks))
-        run_until(stopping, writer.start, sink, log)
+
+        def start() -> StreamingQuery:
+            open_lake(layout, topic, ask(bootstrap, topic))
+            return writer.start()
+
+        log.info("connected", bootstrap=bootstrap, topic=topic, table=str(layout.ticks))
+        run_until(stopping, start, sink, lambda: watch.fault, log)
         log.info("stopping")
-    except HopelessError as error:
-        log.error("stopped, and starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
-        return REFUSED
     finally:
+        watch.close()
         spark.stop()
-        lock.close()
-    log.info("stopped")
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from finance_job.columns import FIELDS, STATISTICS
+from finance_job.columns import STATISTICS
 from finance_lake.state.digest import digest_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def write_data_file(rows: pa.Table, table: str, folder: str, partition_values: d
         size=filesystem.get_file_info(target).size,
         statistics=statistics_of(rows, STATISTICS[table]),
         rows=rows_by_partition(rows),
-        digest=digest_of(rows, FIELDS[table].names),
+        digest=digest_of(rows),
     )
 
 

@@ -36,6 +36,8 @@ def spark_options(settings: Settings) -> dict[str, str]:
         "spark.ui.retainedStages": "50",
         "spark.sql.ui.retainedExecutions": "20",
         "spark.sql.session.timeZone": "UTC",
+        # No table is stored there, but Spark makes the folder: not where the command happens to run.
+        "spark.sql.warehouse.dir": str(settings.data_dir.resolve() / "run" / "spark-warehouse"),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # The defaults of 200 shuffle partitions and 50 snapshot partitions are for clusters: a second a batch here.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,8 @@ from finance_job.transaction import DeltaLog
 from finance_job.write import FILE_COLUMN, Task
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import CommitRecord
+from finance_lake.state.record import CommitRecord, Total
+from finance_lake.state.table import newest_record, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,17 @@ class BatchSummary:
     milliseconds: int
 
 
+class _Committed(NamedTuple):
+    """How far a table is: its newest batch of this query, and the newest record, whoever wrote it."""
+
+    batch: int
+    record: CommitRecord | None
+
+    @property
+    def total(self) -> Total:
+        return self.record.total if self.record else Total()
+
+
 class Sink:
     """Takes each micro-batch of the query (`foreachBatch`)."""
 
@@ -63,7 +75,7 @@ class Sink:
         self._checkpoint = checkpoint
         self._report = report
         self._logs = {name: DeltaLog(spark, layout.table(name)) for name in (QUARANTINE, TICKS)}
-        self._done: dict[str, int] | None = None
+        self._committed: dict[str, _Committed] = {}
         self._busy = threading.Lock()
         self._stopping = False
 
@@ -86,37 +98,47 @@ class Sink:
         with self._busy:
             self._stopping = True
 
+    def forget(self) -> None:
+        """Ask the tables anew how far they are: a batch has failed, and nobody knows where."""
+        with self._busy:
+            self._committed.clear()
+
     def _store(self, records: DataFrame, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
-        missing = [name for name in (QUARANTINE, TICKS) if self._batches(query)[name] < plan.batch]
+        missing = [name for name in (QUARANTINE, TICKS) if self._newest(name, query).batch < plan.batch]
         files = _write(records, Task({name: str(self._layout.table(name)) for name in missing}, plan.planned_ms), plan)
-        if len(missing) == len(self._logs):
-            _check(files, plan)
         written = {name: [file for file in files if file.table == name] for name in (QUARANTINE, TICKS)}
+        holes = _holes(files, [self._newest(name, query) for name in self._logs if name not in missing], plan)
         version = None
         for name in missing:
             if name == TICKS or written[name]:
-                version = self._commit(name, written[name], plan, query)
+                version = self._commit(name, written[name], plan, query, holes if name == TICKS else 0)
         return written, version
 
-    def _commit(self, name: str, files: Sequence[DataFile], plan: PlannedBatch, query: str) -> int:
+    def _commit(self, name: str, files: Sequence[DataFile], plan: PlannedBatch, query: str, holes: int) -> int:
+        before = self._newest(name, query)
+        rows, digest_of_rows = _rows_by_partition(files), digest.add([file.digest for file in files])
         record = CommitRecord(
             contract=CONTRACT_VERSION,
             query=query,
             batch=plan.batch,
             offsets=plan.offsets,
-            rows=_rows_by_partition(files),
-            digest=digest.to_text(digest.add([file.digest for file in files])),
+            rows=rows,
+            digest=digest.to_text(digest_of_rows),
+            position=plan.end,
+            total=before.total.plus(sum(rows.values()), digest_of_rows, holes),
+            redrives=before.record.redrives if before.record else 0,
         )
         version = self._logs[name].append(_app_id(query, name), plan.batch, files, record)
-        self._batches(query)[name] = plan.batch
+        self._committed[name] = _Committed(plan.batch, record)
         return version
 
-    def _batches(self, query: str) -> dict[str, int]:
+    def _newest(self, name: str, query: str) -> _Committed:
         # Asked of the tables once after a start; after that this process alone commits, so it knows.
-        if self._done is None:
-            newest = {name: log.last_transaction(_app_id(query, name)) for name, log in self._logs.items()}
-            self._done = {name: -1 if version is None else version for name, version in newest.items()}
-        return self._done
+        if name not in self._committed:
+            batch = self._logs[name].last_transaction(_app_id(query, name))
+            table = open_table(self._layout.table(name))
+            self._committed[name] = _Committed(-1 if batch is None else batch, newest_record(table) if table else None)
+        return self._committed[name]
 
 
 def _app_id(query: str, table: str) -> str:
@@ -132,12 +154,20 @@ def _write(records: DataFrame, task: Task, plan: PlannedBatch) -> list[DataFile]
     return [msgspec.json.decode(line[FILE_COLUMN], type=DataFile) for line in lines]
 
 
-def _check(files: Sequence[DataFile], plan: PlannedBatch) -> None:
-    """Refuse rows that the plan has no offset for. Fewer are not the sink's to judge: a transaction marker is an offset too."""
-    for partition, rows in _rows_by_partition(files).items():
+def _holes(files: Sequence[DataFile], stored: Sequence[_Committed], plan: PlannedBatch) -> int:
+    """Count the offsets of the batch that Kafka had no record for, which transactional producers leave.
+
+    Raises RuntimeError for records that the plan has no offset for.
+    """
+    rows = _rows_by_partition(files)
+    for table in stored:
+        if table.record and table.batch == plan.batch:
+            rows = {partition: rows.get(partition, 0) + table.record.rows.get(partition, 0) for partition in plan.offsets}
+    for partition, count in rows.items():
         offsets = plan.offsets[partition].count
-        if rows > offsets:
-            raise RuntimeError(f"batch {plan.batch} brought {rows} records of partition {partition} for {offsets} offsets")
+        if count > offsets:
+            raise RuntimeError(f"batch {plan.batch} brought {count} records of partition {partition} for {offsets} offsets")
+    return sum(offsets.count for offsets in plan.offsets.values()) - sum(rows.values())
 
 
 def _rows_by_partition(files: Sequence[DataFile]) -> dict[int, int]:

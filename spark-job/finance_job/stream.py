@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.errors import StreamingQueryException
 
+from finance_lake.state.broker import NoTopicError, SilentError
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
@@ -37,33 +39,54 @@ class HopelessError(Exception):
     """The query failed in a way that a restart does not mend; the message is a sentence for the operator."""
 
 
-def run_until(stopping: threading.Event, start: Callable[[], StreamingQuery], sink: Sink, log: FilteringBoundLogger) -> None:
-    """Keep the query running until `stopping` is set, then stop it cleanly. Raises HopelessError."""
+class QueryEndedError(Exception):
+    """The query has ended, and a new one may do better; the message is Spark's."""
+
+
+def run_until(
+    stopping: threading.Event,
+    start: Callable[[], StreamingQuery],
+    sink: Sink,
+    fault: Callable[[], str | None],
+    log: FilteringBoundLogger,
+) -> None:
+    """Keep the query running until `stopping` is set, then stop it cleanly.
+
+    `fault` is asked again and again and gives a sentence when the job must not go on. Raises HopelessError, and what `start`
+    raises but for a broker or a topic that is away.
+    """
     pause = 1.0
     while not stopping.is_set():
         started = time.monotonic()
-        query = start()
-        failure = _watch(query, stopping)
-        if failure is None:
+        try:
+            query = start()
+            _watch(query, stopping, fault)
             _stop(query, sink)
+        except (SilentError, NoTopicError, QueryEndedError) as error:
+            failure = str(error)
+        else:
             return
+        sink.forget()
         if any(sign in failure for sign in HOPELESS):
-            raise HopelessError(failure)
+            raise HopelessError(_reason(failure))
         pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, LONGEST_PAUSE_SECONDS)
         log.warning("the query failed and starts again", reason=_reason(failure), in_seconds=pause)
         stopping.wait(pause)
 
 
-def _watch(query: StreamingQuery, stopping: threading.Event) -> str | None:
-    """Return why the query ended, or None when it is time to stop."""
+def _watch(query: StreamingQuery, stopping: threading.Event, fault: Callable[[], str | None]) -> None:
+    """Return when it is time to stop. Raises QueryEndedError when the query has ended, HopelessError when it must."""
     while query.isActive:
         if stopping.wait(POLL_SECONDS):
-            return None
+            return
+        if found := fault():
+            query.stop()
+            raise HopelessError(found)
     try:
         query.awaitTermination()
     except StreamingQueryException as error:
-        return str(error)
-    return "the query ended by itself"
+        raise QueryEndedError(str(error)) from None
+    raise QueryEndedError("the query ended by itself")
 
 
 def _stop(query: StreamingQuery, sink: Sink) -> None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Self
 import psutil
 from confluent_kafka import KafkaException, Producer
 
-from finance_lake.committed import open_table
 from finance_lake.state.layout import Layout
+from finance_lake.state.table import open_table
 from finance_local.drain import topic_offsets
 
 if TYPE_CHECKING:

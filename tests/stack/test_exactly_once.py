@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_contract import examples
-from finance_lake.committed import open_table
+from finance_lake.state.table import open_table
 from tests.stack.pipeline import wait_until
 
 if TYPE_CHECKING:

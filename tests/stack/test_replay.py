@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import bokeh_sampledata
 import pytest
 
-from finance_lake.committed import open_table
+from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
     from tests.stack.pipeline import Stack

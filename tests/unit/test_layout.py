@@ -34,7 +34,7 @@ ALLOWED = {
 # What stands outside of the standard library: the contract and the pure accounting are held to little.
 THIRD_PARTY = {
     "finance_contract": {"msgspec"},
-    "finance_lake.state": {"msgspec", "numpy", "pyarrow"},
+    "finance_lake.state": {"confluent_kafka", "deltalake", "msgspec", "numpy", "pyarrow"},
 }
 # These read their environment at the edge; all others get a settings object. Every entry has its reason.
 READS_THE_ENVIRONMENT = {

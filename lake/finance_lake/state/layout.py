@@ -19,6 +19,11 @@ class Layout:
     root: Path
 
     @property
+    def identity(self) -> Path:
+        """The lake's birth certificate."""
+        return self.root / "lake.json"
+
+    @property
     def ticks(self) -> Path:
         """The table of good records."""
         return self.root / "finance_delta"
@@ -32,6 +37,16 @@ class Layout:
     def checkpoint(self) -> Path:
         """The streaming query's checkpoint."""
         return self.root / "checkpoints" / "finance"
+
+    @property
+    def ledgers(self) -> Path:
+        """What each run of a producer says of its ticks."""
+        return self.root / "ledger"
+
+    @property
+    def redrive_journal(self) -> Path:
+        """There while a redrive is under way."""
+        return self.root / "redrive.json"
 
     def table(self, name: str) -> Path:
         """The folder of the table called `ticks` or `quarantine`."""

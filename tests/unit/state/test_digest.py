@@ -95,7 +95,7 @@ def table(*rows: dict[str, Any]) -> pa.Table:
 
 
 def digest(*rows: dict[str, Any]) -> int:
-    return digest_of(table(*rows), SCHEMA.names)
+    return digest_of(table(*rows))
 
 
 def hashed(value: bytes) -> int:
@@ -151,7 +151,7 @@ def test_no_rows_have_the_digest_zero() -> None:
 
 
 def test_the_order_of_columns_does_not_matter() -> None:
-    assert digest_of(table(ROW), SCHEMA.names[::-1]) == digest(ROW)
+    assert digest_of(table(ROW).select(SCHEMA.names[::-1])) == digest(ROW)
 
 
 def test_a_sum_stays_below_the_modulus() -> None:
@@ -216,9 +216,9 @@ def test_a_row_that_stands_twice_counts_twice() -> None:
     assert digest(ROW, ROW) != digest(ROW)
 
 
-def test_a_column_that_is_left_out_does_not_count() -> None:
-    names = [name for name in SCHEMA.names if name != "size"]
-    assert digest_of(table({**ROW, "size": 99}), names) == digest_of(table(ROW), names)
+def test_when_a_row_was_stored_does_not_count() -> None:
+    later = table(ROW).append_column("ingested_at", pa.array([MOMENT], pa.timestamp("us", tz="UTC")))
+    assert digest_of(later) == digest(ROW)
 
 
 @settings(deadline=None)
@@ -228,39 +228,39 @@ def test_chunks_and_slices_leave_the_digest_as_it_is(rows: list[dict[str, Any]],
     chunked = pa.concat_tables([table(*rows[:cut]), table(*rows[cut:])])
     surrounded = table(ROW, *rows, NULLS, OTHER_ROW).slice(1, len(rows))
     batch = table(NULLS, *rows).combine_chunks().to_batches()[0].slice(1)
-    assert {digest_of(form, SCHEMA.names) for form in (chunked, surrounded, batch)} == {digest(*rows)}
+    assert {digest_of(form) for form in (chunked, surrounded, batch)} == {digest(*rows)}
 
 
 def test_what_stands_behind_a_null_does_not_count() -> None:
     hidden = pa.Array.from_buffers(pa.int64(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(bytes([7] * 16))])
     plain = pa.array([hidden[0].as_py(), None], pa.int64())
     assert hidden.equals(plain)
-    assert digest_of(pa.table({"size": hidden}), ["size"]) == digest_of(pa.table({"size": plain}), ["size"])
+    assert digest_of(pa.table({"size": hidden})) == digest_of(pa.table({"size": plain}))
 
 
 def test_a_parquet_file_gives_back_the_digest(tmp_path: Path) -> None:
     rows = table(ROW, OTHER_ROW, NULLS, {**ROW, "price": Decimal("-9999999999.99999999")})
     pq.write_table(rows, tmp_path / "rows.parquet", store_decimal_as_integer=True, compression="zstd")
-    assert digest_of(pq.read_table(tmp_path / "rows.parquet"), SCHEMA.names) == digest_of(rows, SCHEMA.names)
+    assert digest_of(pq.read_table(tmp_path / "rows.parquet")) == digest_of(rows)
 
 
 def test_a_timestamp_counts_by_its_moment_and_not_by_its_unit() -> None:
     moments = pa.array([MOMENT, None], pa.timestamp("us", tz="UTC"))
     nanoseconds = moments.cast(pa.timestamp("ns", tz="UTC"))
-    assert digest_of(pa.table({"at": nanoseconds}), ["at"]) == digest_of(pa.table({"at": moments}), ["at"])
+    assert digest_of(pa.table({"at": nanoseconds})) == digest_of(pa.table({"at": moments}))
 
 
 @pytest.mark.parametrize("kind", UNRULED, ids=str)
 def test_a_column_without_a_rule_is_refused(kind: pa.DataType) -> None:
     with pytest.raises(TypeError, match="no rule"):
-        digest_of(pa.table({"odd": pa.nulls(3, kind)}), ["odd"])
+        digest_of(pa.table({"odd": pa.nulls(3, kind)}))
 
 
 def test_digests_of_many_rows_add_up_too() -> None:
     """Also prints how fast it is; no time is asserted."""
     rows = pa.concat_tables([table(ROW, OTHER_ROW, NULLS)] * 1000 * 100).combine_chunks()
     started = time.perf_counter()
-    found = digest_of(rows, SCHEMA.names)
+    found = digest_of(rows)
     print(f"digest: {rows.num_rows / (time.perf_counter() - started) / 1e6:.1f} million rows/s of {len(SCHEMA.names)} columns")
     assert found == 100_000 * digest(ROW, OTHER_ROW, NULLS) % MODULUS
 

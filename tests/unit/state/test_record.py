@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finance_lake.state.record import CommitRecord, OffsetRange, decode_record
+from finance_lake.state.record import CommitRecord, OffsetRange, Total, decode_record
 
 RECORD = CommitRecord(
     contract=1,
@@ -18,8 +18,12 @@ RECORD = CommitRecord(
     offsets={0: OffsetRange(10, 15), 1: OffsetRange(0, 0)},
     rows={0: 5},
     digest="00000000000000ab",
+    position={0: 15, 1: 0},
+    total=Total(20, "00000000000000cd", 1),
+    redrives=2,
 )
 offsets = st.integers(0, 2**63 - 1)
+digests = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 records = st.builds(
     CommitRecord,
     contract=st.integers(1, 9),
@@ -27,7 +31,10 @@ records = st.builds(
     batch=offsets,
     offsets=st.dictionaries(st.integers(0, 999), st.builds(OffsetRange, offsets, offsets)),
     rows=st.dictionaries(st.integers(0, 999), offsets),
-    digest=st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+    digest=digests,
+    position=st.dictionaries(st.integers(0, 999), offsets),
+    total=st.builds(Total, offsets, digests, offsets),
+    redrives=offsets,
 )
 
 
@@ -40,7 +47,8 @@ def test_a_record_comes_back_as_it_was(record: CommitRecord) -> None:
 def test_a_record_is_the_json_that_older_commits_hold() -> None:
     assert RECORD.encode() == (
         '{"contract":1,"query":"ef26f982-2f7f-4d6c-af12-36854e11262a","batch":3,'
-        '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab"}'
+        '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab",'
+        '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2}'
     )
 
 

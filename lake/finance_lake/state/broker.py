@@ -1,0 +1,44 @@
+"""What the broker says of the topic: whose it is, and from which to which offset it has records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from finance_lake.state.accounting import Broker
+
+if TYPE_CHECKING:
+    from finance_lake.state.record import Offsets
+
+ANSWER_SECONDS = 5.0
+
+
+class SilentError(Exception):
+    """No broker answers; the message says where."""
+
+
+class NoTopicError(Exception):
+    """The broker has no such topic."""
+
+
+def ask(bootstrap: str, topic: str) -> Broker:
+    """Ask the broker at `bootstrap` about the topic. Raises SilentError, NoTopicError."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
+    try:
+        cluster = admin.list_topics(timeout=ANSWER_SECONDS)
+        if topic not in cluster.topics:
+            raise NoTopicError(f"the broker at {bootstrap} has no topic {topic}")
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
+        partitions = [TopicPartition(topic, number) for number in cluster.topics[topic].partitions]
+        first = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    except KafkaException as error:
+        raise SilentError(f"no broker answers at {bootstrap} ({error.args[0].str()})") from None
+    return Broker(str(cluster.cluster_id), str(described.topic_id), first, end)
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], where: OffsetSpec) -> Offsets:
+    asked = admin.list_offsets(dict.fromkeys(partitions, where), request_timeout=ANSWER_SECONDS)
+    return {partition.partition: answer.result().offset for partition, answer in asked.items()}
