@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from finance_job.config import Settings
+from finance_job.failpoint import arm, reach
 from finance_job.guard import RefusedError, Watch, open_lake, wait_for_topic
 from finance_job.progress import PATIENCE_SECONDS, Progress
 from finance_job.session import start_session
@@ -32,6 +33,7 @@ ROLE = "spark-job"
 
 def main() -> int:
     """Wire the parts together and run until SIGTERM or SIGINT."""
+    arm()
     settings = settings_or_exit(Settings)
     log = story()
     stopping = threading.Event()
@@ -73,6 +75,7 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
 
         def start() -> StreamingQuery:
             open_lake(layout, topic, ask(bootstrap, topic))
+            reach("before-offsets")
             return writer.start()
 
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(layout.ticks))

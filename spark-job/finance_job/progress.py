@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
+from finance_job.failpoint import reach
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
@@ -36,6 +38,7 @@ class Progress(StreamingQueryListener):
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
         """Write the line of a batch."""
+        reach("after-commit-log")
         self._heartbeat.beat()
         progress = event.progress
         summary = self._summaries.pop(progress.batchId, None)

@@ -20,6 +20,7 @@ import msgspec
 
 from finance_contract import CONTRACT_VERSION
 from finance_job.data_file import DataFile
+from finance_job.failpoint import reach
 from finance_job.transaction import DeltaLog
 from finance_job.write import FILE_COLUMN, Task
 from finance_lake.state import digest
@@ -84,6 +85,7 @@ class Sink:
         with self._busy:
             if self._stopping:
                 raise StoppingError
+            reach("after-offsets")
             started = time.monotonic()
             plan = self._checkpoint.planned(batch)
             query = self._checkpoint.query_id()
@@ -128,7 +130,9 @@ class Sink:
             total=before.total.plus(sum(rows.values()), digest_of_rows, holes),
             redrives=before.record.redrives if before.record else 0,
         )
+        reach(f"before-{name}-commit")
         version = self._logs[name].append(_app_id(query, name), plan.batch, files, record)
+        reach(f"after-{name}-commit")
         self._committed[name] = _Committed(plan.batch, record)
         return version
 

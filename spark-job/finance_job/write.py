@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from finance_job.columns import UTC_MICROSECONDS
 from finance_job.data_file import DataFile, write_data_file
 from finance_job.decode import decode_records
+from finance_job.failpoint import reach
 from finance_lake.state.layout import QUARANTINE, TICKS
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class _Pending:
             if parts:
                 for values, rows in _partitions(table, pa.concat_tables(parts)):
                     yield write_data_file(rows, table, self._folders[table], values)
+                    reach("in-data-files")
                 parts.clear()
         self.nbytes = 0
 
