@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -103,9 +104,10 @@ class Run:
             "spark-job": "finance_job",
         }
         for process in psutil.Process(self.process.pid).children(recursive=True):
-            command = process.cmdline()
-            if any(marks[role] in part for part in command) and "bash" not in command[0]:
-                return process
+            with suppress(psutil.NoSuchProcess):  # a probe, say, that has ended meanwhile
+                command = process.cmdline()
+                if any(marks[role] in part for part in command) and "bash" not in command[0]:
+                    return process
         raise AssertionError(f"{role} does not run:\n{self.text()[-4000:]}")
 
     def end(self, seconds: float = 180) -> int:
