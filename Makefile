@@ -38,9 +38,15 @@ local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stop
 	@exec $(BIN)/python -m finance_local
 
 ##@ The lake's data
-.PHONY: show reset
+.PHONY: show recover redrive reset
 show: .venv/.ready ## count and newest rows of the table
 	@$(BIN)/python -m finance_lake.show
+
+recover: $(READY) ## repair: make the tables the source of truth (YES=1 does not ask; SKIP=2:1234 leaves a record out)
+	@$(BIN)/python -m finance_local.repair recover
+
+redrive: .venv/.ready ## move quarantined records that pass the rules now (REASON=price_decimals, or all)
+	@$(BIN)/python -m finance_local.repair redrive
 
 reset: ## delete all state, after asking (YES=1 does not ask)
 	@PYTHONPATH=local $(PYTHON) -m finance_local.reset

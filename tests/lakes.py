@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction, RemoveAction
 
 from finance_contract import CONTRACT_VERSION
-from finance_job.columns import FIELDS
-from finance_job.data_file import DataFile
+from finance_job.data_file import DataFile, rows_of
+from finance_job.tables import PARTITIONS, create_tables
 from finance_job.write import Task
 from finance_lake.state import digest
 from finance_lake.state.accounting import Broker
@@ -25,6 +25,7 @@ from finance_lake.state.checkpoint import Checkpoint
 from finance_lake.state.identity import Identity, write_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import CommitRecord, OffsetRange, Total
+from finance_lake.state.table import newest_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,12 +65,11 @@ class BuiltLake:
         self.checkpoint = Checkpoint(self.layout.checkpoint)
         self.ends = dict.fromkeys(range(partitions), 0)
         self.batch = -1
-        self.totals = {TICKS: Total(), QUARANTINE: Total()}
+        self.arrived = ARRIVED
         self.identity = Identity("the-cluster", TOPIC, "the-topic", QUERY, dict(self.ends), "2026-11-24T12:00:00+00:00")
         write_identity(self.layout.identity, self.identity)
         self.checkpoint.begin(QUERY, TOPIC, self.ends)
-        self._create(TICKS)
-        self._create(QUARANTINE)
+        create_tables(self.layout)
 
     @property
     def broker(self) -> Broker:
@@ -89,14 +89,17 @@ class BuiltLake:
     def plan(self, count: int, partition: int = 0) -> int:
         """Write the next batch into the write-ahead log; return where it begins."""
         start = self.ends[partition]
+        self.plan_all({partition: count})
+        return start
+
+    def plan_all(self, counts: dict[int, int]) -> None:
+        """Plan a batch with records of several partitions."""
         self.batch += 1
-        self.spans = {number: OffsetRange(end, end) for number, end in self.ends.items()}
-        self.spans[partition] = OffsetRange(start, start + count)
-        self.ends[partition] += count
+        self.spans = {number: OffsetRange(end, end + counts.get(number, 0)) for number, end in self.ends.items()}
+        self.ends = {number: span.end for number, span in self.spans.items()}
         plan = json.dumps({"batchWatermarkMs": 0, "batchTimestampMs": 1_764_000_000_000 + self.batch})
         ends = json.dumps({TOPIC: {str(number): end for number, end in self.ends.items()}})
         self._file("offsets", f"v1\n{plan}\n{ends}")
-        return start
 
     def write(self, values: Sequence[bytes | None], partition: int, start: int) -> list[DataFile]:
         """Write the batch's data files."""
@@ -108,20 +111,19 @@ class BuiltLake:
         (lines,) = task(iter([pa.RecordBatch.from_pylist(rows, RECORDS)]))
         return [msgspec.json.decode(line, type=DataFile) for line in lines.column(0).to_pylist()]
 
-    def commit(self, name: str, files: Sequence[DataFile], contract: int = CONTRACT_VERSION) -> None:
+    def commit(self, name: str, files: Sequence[DataFile], contract: int = CONTRACT_VERSION, holes: int = 0) -> None:
         """Commit what the files have for one table, as the sink does."""
         files = [file for file in files if file.table == name]
         if name == QUARANTINE and not files:
             return
-        rows: dict[int, int] = {}
-        for file in files:
-            for partition, count in file.rows.items():
-                rows[partition] = rows.get(partition, 0) + count
+        rows = rows_of(files)
         of_rows = digest.add([file.digest for file in files])
-        self.totals[name] = self.totals[name].plus(sum(rows.values()), of_rows)
+        before = newest_record(DeltaTable(str(self.layout.table(name))))
+        total = (before.total if before else Total()).plus(sum(rows.values()), of_rows, holes)
         position = {number: span.end for number, span in self.spans.items()}
+        redrives = before.redrives if before else 0
         text = digest.to_text(of_rows)
-        record = CommitRecord(contract, QUERY, self.batch, self.spans, rows, text, position, self.totals[name], 0)
+        record = CommitRecord(contract, QUERY, self.batch, self.spans, rows, text, position, total, redrives)
         self.append(name, files, record, Transaction(f"{QUERY}:{name}", self.batch))
 
     def append(
@@ -144,9 +146,7 @@ class BuiltLake:
             custom_metadata={"userMetadata": record.encode()} if record else None,
             app_transactions=[transaction] if transaction else None,
         )
-        table.create_write_transaction(
-            actions, "append", table.schema(), ["date"] if name == TICKS else [], commit_properties=properties
-        )
+        table.create_write_transaction(actions, "append", table.schema(), PARTITIONS[name], commit_properties=properties)
 
     def close(self) -> None:
         """Let Spark close the batch."""
@@ -161,8 +161,3 @@ class BuiltLake:
         path = self.layout.checkpoint / folder / str(self.batch)
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-
-    def _create(self, name: str) -> None:
-        partitions = ["date"] if name == TICKS else []
-        columns = Schema.from_arrow(pa.schema([*FIELDS[name], *(pa.field(column, pa.date32()) for column in partitions)]))
-        DeltaTable.create(str(self.layout.table(name)), columns, partition_by=partitions)

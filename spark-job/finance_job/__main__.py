@@ -7,10 +7,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from finance_job import redrive
 from finance_job.config import Settings
 from finance_job.failpoint import arm, reach
 from finance_job.guard import RefusedError, Watch, open_lake, wait_for_topic
 from finance_job.progress import PATIENCE_SECONDS, Progress
+from finance_job.request import serve
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.source import read_topic
@@ -18,6 +20,7 @@ from finance_job.stream import HopelessError, run_until
 from finance_job.tables import create_tables
 from finance_lake.state.broker import ask
 from finance_lake.state.checkpoint import Checkpoint
+from finance_lake.state.identity import DamagedError
 from finance_lake.state.layout import Layout
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import REFUSED, hold_or_exit
@@ -27,6 +30,8 @@ from finance_role.settings import settings_or_exit
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
     from structlog.typing import FilteringBoundLogger
+
+    from finance_job.request import Answer
 
 ROLE = "spark-job"
 
@@ -45,7 +50,7 @@ def main() -> int:
     try:
         with lock:
             _run(settings, layout, stopping, log)
-    except (RefusedError, HopelessError) as error:
+    except (RefusedError, HopelessError, DamagedError) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
     log.info("stopped")
@@ -61,10 +66,12 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
     log.info("the lake is in order", query=identity.query, topic_id=identity.topic_id, cluster=identity.cluster)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
     watch = Watch(bootstrap, identity)
+    create_tables(layout)
+    if moved := redrive.complete(layout):
+        log.info("a redrive that was interrupted is complete", records=moved)
     spark = start_session(settings)
     try:
         spark.streams.addListener(progress)
-        create_tables(spark, layout)
         sink = Sink(spark, layout, Checkpoint(layout.checkpoint), progress.stored)
         writer = (
             read_topic(spark, settings)
@@ -78,8 +85,17 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
             reach("before-offsets")
             return writer.start()
 
+        def redrive_between_batches(reason: str) -> Answer:
+            with sink.between_batches():
+                return redrive.answer_to(layout, reason)
+
+        def attend() -> None:
+            if watch.fault:
+                raise HopelessError(watch.fault)
+            serve(layout, redrive_between_batches, log)
+
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(layout.ticks))
-        run_until(stopping, start, sink, lambda: watch.fault, log)
+        run_until(stopping, start, sink, attend, log)
         log.info("stopping")
     finally:
         watch.close()

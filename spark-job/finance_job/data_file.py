@@ -20,6 +20,7 @@ from finance_job.columns import STATISTICS
 from finance_lake.state.digest import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 MILLISECOND_US = 1000
@@ -70,6 +71,15 @@ def write_data_file(rows: pa.Table, table: str, folder: str, partition_values: d
         rows=rows_by_partition(rows),
         digest=digest_of(rows),
     )
+
+
+def rows_of(files: Iterable[DataFile]) -> dict[int, int]:
+    """Add up the rows of files, by Kafka partition."""
+    totals: dict[int, int] = {}
+    for file in files:
+        for partition, count in file.rows.items():
+            totals[partition] = totals.get(partition, 0) + count
+    return totals
 
 
 def rows_by_partition(rows: pa.Table) -> dict[int, int]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from finance_contract import CONTRACT_VERSION
-from finance_job.data_file import DataFile
+from finance_job.data_file import DataFile, rows_of
 from finance_job.failpoint import reach
 from finance_job.transaction import DeltaLog
 from finance_job.write import FILE_COLUMN, Task
@@ -29,7 +30,7 @@ from finance_lake.state.record import CommitRecord, Total
 from finance_lake.state.table import newest_record, open_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -100,6 +101,13 @@ class Sink:
         with self._busy:
             self._stopping = True
 
+    @contextmanager
+    def between_batches(self) -> Iterator[None]:
+        """Keep batches waiting while somebody else in this process changes the tables."""
+        with self._busy:
+            yield
+            self._committed.clear()
+
     def forget(self) -> None:
         """Ask the tables anew how far they are: a batch has failed, and nobody knows where."""
         with self._busy:
@@ -118,7 +126,7 @@ class Sink:
 
     def _commit(self, name: str, files: Sequence[DataFile], plan: PlannedBatch, query: str, holes: int) -> int:
         before = self._newest(name, query)
-        rows, digest_of_rows = _rows_by_partition(files), digest.add([file.digest for file in files])
+        rows, digest_of_rows = rows_of(files), digest.add([file.digest for file in files])
         record = CommitRecord(
             contract=CONTRACT_VERSION,
             query=query,
@@ -163,7 +171,7 @@ def _holes(files: Sequence[DataFile], stored: Sequence[_Committed], plan: Planne
 
     Raises RuntimeError for records that the plan has no offset for.
     """
-    rows = _rows_by_partition(files)
+    rows = rows_of(files)
     for table in stored:
         if table.record and table.batch == plan.batch:
             rows = {partition: rows.get(partition, 0) + table.record.rows.get(partition, 0) for partition in plan.offsets}
@@ -174,13 +182,5 @@ def _holes(files: Sequence[DataFile], stored: Sequence[_Committed], plan: Planne
     return sum(offsets.count for offsets in plan.offsets.values()) - sum(rows.values())
 
 
-def _rows_by_partition(files: Sequence[DataFile]) -> dict[int, int]:
-    totals: dict[int, int] = {}
-    for file in files:
-        for partition, count in file.rows.items():
-            totals[partition] = totals.get(partition, 0) + count
-    return totals
-
-
 def _row_count(files: Sequence[DataFile]) -> int:
-    return sum(_rows_by_partition(files).values())
+    return sum(rows_of(files).values())

@@ -47,20 +47,20 @@ def run_until(
     stopping: threading.Event,
     start: Callable[[], StreamingQuery],
     sink: Sink,
-    fault: Callable[[], str | None],
+    attend: Callable[[], None],
     log: FilteringBoundLogger,
 ) -> None:
     """Keep the query running until `stopping` is set, then stop it cleanly.
 
-    `fault` is asked again and again and gives a sentence when the job must not go on. Raises HopelessError, and what `start`
-    raises but for a broker or a topic that is away.
+    `attend` is called again and again meanwhile; what it raises stops the query for good. Raises HopelessError, and what
+    `start` raises but for a broker or a topic that is away.
     """
     pause = 1.0
     while not stopping.is_set():
         started = time.monotonic()
         try:
             query = start()
-            _watch(query, stopping, fault)
+            _watch(query, stopping, attend)
             _stop(query, sink)
         except (SilentError, NoTopicError, QueryEndedError) as error:
             failure = str(error)
@@ -74,14 +74,16 @@ def run_until(
         stopping.wait(pause)
 
 
-def _watch(query: StreamingQuery, stopping: threading.Event, fault: Callable[[], str | None]) -> None:
-    """Return when it is time to stop. Raises QueryEndedError when the query has ended, HopelessError when it must."""
+def _watch(query: StreamingQuery, stopping: threading.Event, attend: Callable[[], None]) -> None:
+    """Return when it is time to stop. Raises QueryEndedError when the query has ended, and what `attend` raises."""
     while query.isActive:
         if stopping.wait(POLL_SECONDS):
             return
-        if found := fault():
+        try:
+            attend()
+        except Exception:
             query.stop()
-            raise HopelessError(found)
+            raise
     try:
         query.awaitTermination()
     except StreamingQueryException as error:

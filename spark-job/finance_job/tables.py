@@ -1,40 +1,40 @@
-"""The two tables, and how they are made."""
+"""The two tables, and how they are made. deltalake makes them: it takes milliseconds, where Spark's builder takes seconds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from delta.tables import DeltaTable
-from pyspark.sql.pandas.types import from_arrow_schema
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
 
 from finance_job.columns import FIELDS, STATISTICS
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pathlib import Path
+
+# `date`, the UTC date of `kafka_timestamp`, is a column of ticks that no data file holds.
+PARTITIONS = {TICKS: ["date"], QUARANTINE: []}
 
 
-def create_tables(spark: SparkSession, layout: Layout) -> None:
+def create_tables(layout: Layout) -> None:
     """Make the tables that are not there yet."""
     for name in (TICKS, QUARANTINE):
-        if not DeltaTable.isDeltaTable(spark, str(layout.table(name))):
-            _create(spark, layout, name)
+        if open_table(layout.table(name)) is None:
+            _create(layout.table(name), name)
 
 
-def _create(spark: SparkSession, layout: Layout, name: str) -> None:
-    builder = DeltaTable.create(spark).location(str(layout.table(name))).addColumns(from_arrow_schema(FIELDS[name]))
-    if name == TICKS:
-        builder = builder.addColumn("date", "DATE", comment="UTC date of kafka_timestamp").partitionedBy("date")
-    for key, value in _properties(name).items():
-        builder = builder.property(key, value)
-    builder.execute()
+def _create(folder: Path, name: str) -> None:
+    columns = [*FIELDS[name], *(pa.field(column, pa.date32()) for column in PARTITIONS[name])]
+    DeltaTable.create(
+        str(folder), Schema.from_arrow(pa.schema(columns)), partition_by=PARTITIONS[name], configuration=_properties(name)
+    )
 
 
 def _properties(name: str) -> dict[str, str]:
+    # Any Delta reader opens these tables: reader version 1, writer version 2, no feature that needs newer ones.
     return {
-        # Any Delta reader opens these tables: no feature that needs a newer one.
-        "delta.minReaderVersion": "1",
-        "delta.minWriterVersion": "2",
         "delta.enableDeletionVectors": "false",
         "delta.columnMapping.mode": "none",
         "delta.dataSkippingStatsColumns": ",".join(STATISTICS[name]),

@@ -39,10 +39,11 @@ class Task:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Consume Arrow batches of Kafka records; yield one row of JSON for each file written (`DataFile`)."""
-        lines = [msgspec.json.encode(file).decode() for file in self._files(batches)]
+        lines = [msgspec.json.encode(file).decode() for file in self.files(batches)]
         yield pa.RecordBatch.from_pydict({FILE_COLUMN: pa.array(lines, pa.string())})
 
-    def _files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[DataFile]:
+    def files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[DataFile]:
+        """Consume Arrow batches of Kafka records; yield each file that is written."""
         ingested_at = pa.scalar(EPOCH + timedelta(milliseconds=self.planned_ms), UTC_MICROSECONDS)
         pending = _Pending(self.folders)
         for records in batches:

@@ -56,7 +56,7 @@ class Lake:
             (self.layout.checkpoint / folder).mkdir(parents=True)
         (self.layout.checkpoint / "metadata").write_text('{"id":"the-query"}')
         (self.layout.checkpoint / "sources/0/0").write_text('v1\n{"finance":{"0":0}}')
-        create_tables(spark, self.layout)
+        create_tables(self.layout)
 
     def plan(self, batch: int, values: Sequence[bytes | None]) -> None:
         self.values[batch] = list(values)

@@ -38,9 +38,11 @@ THIRD_PARTY = {
 }
 # These read their environment at the edge; all others get a settings object. Every entry has its reason.
 READS_THE_ENVIRONMENT = {
+    "spark-job/finance_job/failpoint.py": "a switch of tests, which Spark's workers inherit",
     "spark-job/finance_job/session.py": "sets what Spark's workers inherit",
     "lake/finance_lake/show.py": "DATA_DIR, a command of its own",
     "local/finance_local/__main__.py": "puts .env into the environment",
+    "local/finance_local/repair.py": "hands the environment on to the job's command",
     "local/finance_local/supervisor.py": "hands the environment on to the roles",
     "local/finance_local/containers.py": "standard library only: runs before anything is installed",
     "local/finance_local/reset.py": "standard library only: runs before anything is installed",

@@ -69,6 +69,14 @@ def _hash(value: bytes) -> int:
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
+_OTHER_TEXTS = {
+    pa.string_view(): pa.string(),
+    pa.binary_view(): pa.binary(),
+    pa.large_string(): pa.string(),
+    pa.large_binary(): pa.binary(),
+}
+
+
 def _column_words(column: pa.Array | pa.ChunkedArray) -> Words:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     words = _words(array)
@@ -81,6 +89,8 @@ def _words(array: pa.Array) -> Words:
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return _text_words(array)
+    if kind in _OTHER_TEXTS:  # as other writers of Parquet have their readers make it
+        return _text_words(array.cast(_OTHER_TEXTS[kind]))
     if pa.types.is_decimal128(kind) and kind.precision <= INT64_DIGITS:
         return _unscaled(array)
     if pa.types.is_timestamp(kind):

@@ -64,8 +64,6 @@ UNRULED = [
     pa.bool_(),
     pa.date32(),
     pa.list_(pa.int64()),
-    pa.large_string(),
-    pa.string_view(),
     pa.dictionary(pa.int32(), pa.string()),
     pa.decimal32(9, 4),
     pa.decimal64(18, 8),
@@ -254,6 +252,12 @@ def test_a_timestamp_counts_by_its_moment_and_not_by_its_unit() -> None:
 def test_a_column_without_a_rule_is_refused(kind: pa.DataType) -> None:
     with pytest.raises(TypeError, match="no rule"):
         digest_of(pa.table({"odd": pa.nulls(3, kind)}))
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view()], ids=str)
+def test_a_text_counts_whatever_its_layout(kind: pa.DataType) -> None:
+    texts = pa.array(["AAPL", None, ""])
+    assert digest_of(pa.table({"symbol": texts.cast(kind)})) == digest_of(pa.table({"symbol": texts}))
 
 
 def test_digests_of_many_rows_add_up_too() -> None:

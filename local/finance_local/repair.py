@@ -1,0 +1,79 @@
+"""`python -m finance_local.repair recover|redrive`: run the job's repair with what `.env` says, and with a broker.
+
+Where none answers, ZooKeeper and Kafka are started for the time of the repair: a lake that is down can be repaired, whichever
+way it runs otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+
+from finance_local import env_file
+from finance_local.__main__ import ENV_FILE, load_env_file
+from finance_local.config import Settings
+from finance_local.console import Terminal
+from finance_local.machine import UnfitMachineError, require_free_ports, require_java
+from finance_local.roles import LOOPBACK, all_roles
+from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_role.lock import REFUSED, AlreadyRunningError
+from finance_role.settings import USAGE, settings_or_exit
+
+COMMANDS = {"recover": "finance_job.recover", "redrive": "finance_job.redrive"}
+BROKER = ("zookeeper", "kafka")
+
+
+def broker_answers(port: int) -> bool:
+    """Whether anybody listens where the broker does."""
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+async def repair(command: str, settings: Settings) -> int:
+    """Run the command, with a broker if it needs one; return its exit code."""
+    if command != "recover" or broker_answers(settings.kafka_port):
+        return await _run(command, settings)
+    require_java()
+    require_free_ports(settings.model_copy(update={"roles": BROKER}))
+    terminal = Terminal()
+    roles = all_roles(settings)
+    supervisor = Supervisor({name: roles[name] for name in BROKER}, settings.data_dir, lambda *_: None)
+    terminal.say("No broker answers: starting ZooKeeper and Kafka for the time of the repair ...")
+    try:
+        await supervisor.start()
+        return await _run(command, settings)
+    finally:
+        await supervisor.stop()
+        terminal.say("ZooKeeper and Kafka are stopped.")
+
+
+async def _run(command: str, settings: Settings) -> int:
+    environment = all_roles(settings)["spark-job"].environment
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", COMMANDS[command], env={**os.environ, **environment})
+    return await process.wait()
+
+
+def main() -> int:
+    """Check what can be checked, then repair."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command not in COMMANDS:
+        sys.stderr.write(f"usage: python -m finance_local.repair {'|'.join(COMMANDS)}\n")
+        return USAGE
+    try:
+        load_env_file()
+        return asyncio.run(repair(command, settings_or_exit(Settings)))
+    except env_file.EnvFileError as error:
+        sys.stderr.write(f"{ENV_FILE} is not as it must be:\n{error}\n")
+        return USAGE
+    except AlreadyRunningError as error:
+        sys.stderr.write(f"{error}\n")
+        return REFUSED
+    except (UnfitMachineError, RoleEndedError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""What recover has to do: the offsets that the tables hold, against those that they should hold and those that Kafka has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from finance_job import rewrite
+from finance_lake.state import spans
+from finance_lake.state.accounting import identities
+from finance_lake.state.damage import damaged_log
+from finance_lake.state.identity import DamagedError, Identity, Loss, read_identity
+from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import OffsetRange
+from finance_lake.state.table import open_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from finance_job.rewrite import LiveFile
+    from finance_lake.state.accounting import Broker
+    from finance_lake.state.record import Offsets
+    from finance_lake.state.spans import Spans
+
+NAMES = (QUARANTINE, TICKS)  # in the order of commits
+STEP = 200_000
+GONE = "Kafka no longer has them"
+NO_RECORD = "Kafka has no record there, as where a transaction was marked"
+
+
+class RecoverError(Exception):
+    """There is something that recover must not or cannot mend; the message says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the tables hold.
+
+    Attributes:
+        held: coordinates that are there, by table
+        doubled: coordinates that are there more than once, in one table or in both
+        broken: data files that are gone, cut or fail a checksum, by table
+
+    """
+
+    held: dict[str, Spans]
+    doubled: Spans
+    broken: dict[str, list[LiveFile]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What recover is going to do.
+
+    Attributes:
+        identity: the lake's as it is now, or as it is found out where lake.json is gone
+        aside: torn or empty newest entries of the tables' logs, to be put away
+        broken: data files that leave their table
+        leaving: rows that leave their tables: foreign ones, and doubled ones, which are read again
+        backfill: offsets to read from Kafka
+        losses: what will be noted as lost, with what was known before
+        position: where the tables end afterwards and the new query begins
+
+    """
+
+    identity: Identity
+    aside: list[Path]
+    broken: dict[str, list[LiveFile]]
+    leaving: Spans
+    backfill: Spans
+    losses: tuple[Loss, ...]
+    position: Offsets
+
+    def steps(self) -> Iterator[str]:
+        """Tell it to people, a line a step."""
+        for path in self.aside:
+            yield f"put {path} aside, which is torn or empty"
+        for name, files in self.broken.items():
+            for file in files:
+                yield f"take {file.path} out of {name}: it is gone, cut or fails its checksums"
+        if self.leaving:
+            yield f"take rows out that are doubled or do not belong to the lake: {spans.text(self.leaving)}"
+        if self.backfill:
+            yield f"read {spans.count(self.backfill)} records from Kafka again: {spans.text(self.backfill)}"
+        for loss in self.losses[len(self.identity.losses) :]:
+            yield f"note {loss.count} records as lost: partition {loss.partition}, {loss.start}-{loss.end - 1}: {loss.reason}"
+        ends = ", ".join(f"{partition}:{offset}" for partition, offset in sorted(self.position.items()))
+        yield f"begin a fresh checkpoint at offsets {ends}; the old one is put aside"
+
+
+def content(layout: Layout, versions: dict[str, int]) -> Content:
+    """Read all coordinates of both tables, as of a version where one is given."""
+    held: dict[str, Spans] = {}
+    doubled: list[Spans] = []
+    broken: dict[str, list[LiveFile]] = {}
+    for name in NAMES:
+        offsets: dict[int, list[np.ndarray]] = {}
+        broken[name] = []
+        for file, rows in _files(layout, name, versions.get(name)):
+            if rows is None:
+                broken[name].append(file)
+                continue
+            partitions, found = (rows.column(column).to_numpy() for column in ("kafka_partition", "kafka_offset"))
+            for partition in np.unique(partitions):
+                offsets.setdefault(int(partition), []).append(found[partitions == partition])
+        together = {partition: np.concatenate(parts) for partition, parts in offsets.items()}
+        held[name] = spans.spans_of(together)
+        doubled.append(spans.spans_of({partition: _repeated(found) for partition, found in together.items()}))
+    doubled.append(spans.common(held[TICKS], held[QUARANTINE]))
+    return Content(held, spans.union(*doubled), broken)
+
+
+def _repeated(offsets: np.ndarray) -> np.ndarray:
+    distinct, times = np.unique(offsets, return_counts=True)
+    found: np.ndarray = distinct[times > 1]
+    return found
+
+
+def _files(layout: Layout, name: str, version: int | None) -> Iterator[tuple[LiveFile, pa.Table | None]]:
+    folder = layout.table(name)
+    table = open_table(folder, version)
+    for file in rewrite.live_files(table) if table else []:
+        try:
+            rows = rewrite.read(folder, file) if (folder / file.path).stat().st_size == file.size else None
+        except (OSError, pa.ArrowInvalid):
+            rows = None
+        yield file, rows
+
+
+def torn_entries(layout: Layout) -> dict[str, Path]:
+    """Find the newest entry of each table's log that is torn or empty. Raises RecoverError for damage further back."""
+    found = {}
+    for name in NAMES:
+        if damage := list(damaged_log(layout.table(name))):
+            newest = max((layout.table(name) / "_delta_log").glob("[0-9]*.json"))
+            if len(damage) > 1 or not damage[0].startswith(str(newest)):
+                raise RecoverError(
+                    f"the log of {layout.table(name)} is damaged before its newest entry ({damage[0]}). Restore data/ from a "
+                    "copy; or move the folder of the table away and recover again, which reads back what Kafka still has"
+                )
+            found[name] = newest
+    return found
+
+
+def make_plan(layout: Layout, topic: str, broker: Broker, skip: Spans) -> Plan:
+    """Find out what to do; changes nothing. Raises RecoverError."""
+    torn = torn_entries(layout)
+    there = content(layout, {name: int(path.stem) - 1 for name, path in torn.items()})
+    identity = _identity(layout, topic, broker, there)
+    for found in identities(identity, broker):
+        raise RecoverError(str(found))
+    return decide(identity, broker, there, skip, list(torn.values()))
+
+
+def decide(identity: Identity, broker: Broker, there: Content, skip: Spans, aside: list[Path]) -> Plan:
+    """Compare what the tables should hold with what they hold and what Kafka has. Pure. Raises RecoverError."""
+    held = spans.union(*there.held.values())
+    position = _position(identity, broker, spans.union(held, skip))
+    wanted, has = spans.spans_between(identity.first, position), spans.spans_between(broker.first, broker.end)
+    foreign = spans.minus(held, wanted)
+    doubled = spans.minus(there.doubled, foreign)
+    if unclear := spans.minus(doubled, has):
+        raise RecoverError(
+            f"these offsets are in the tables more than once, and Kafka no longer has them: {spans.text(unclear)}. "
+            "Nobody but you can tell which copy is right: delete the others, then recover"
+        )
+    known = spans.union(*({loss.partition: [OffsetRange(loss.start, loss.end)]} for loss in identity.losses))
+    kept = spans.minus(held, spans.union(foreign, doubled))
+    missing = spans.minus(wanted, spans.union(kept, known, skip))
+    losses = [*losses_of(spans.minus(skip, known), "skipped by name"), *losses_of(spans.minus(missing, has), GONE)]
+    return Plan(
+        identity=identity,
+        aside=aside,
+        broken=there.broken,
+        leaving=spans.union(foreign, doubled, spans.common(held, skip)),
+        backfill=spans.common(missing, has),
+        losses=(*identity.losses, *losses),
+        position=position,
+    )
+
+
+def _position(identity: Identity, broker: Broker, held: Spans) -> Offsets:
+    ends = {partition: ranges[-1].end for partition, ranges in held.items()}
+    position = {
+        partition: max(ends.get(partition, 0), identity.start(partition), broker.first.get(partition, 0))
+        for partition in sorted({*ends, *identity.first, *broker.end})
+    }
+    for partition, offset in position.items():
+        if offset > broker.end.get(partition, 0):
+            raise RecoverError(
+                f"the tables hold partition {partition} up to offset {offset}, the topic ends at "
+                f"{broker.end.get(partition, 0)}: the broker has lost records, and new ones would get offsets that the lake "
+                "has. Restore data/kafka, or begin another lake with DATA_DIR or `make reset`"
+            )
+    return position
+
+
+def losses_of(lost: Spans, reason: str) -> Iterator[Loss]:
+    """Give ranges of offsets as losses."""
+    for partition, ranges in sorted(lost.items()):
+        for span in ranges:
+            yield Loss(partition, span.start, span.end, reason, now())
+
+
+def _identity(layout: Layout, topic: str, broker: Broker, there: Content) -> Identity:
+    try:
+        identity = read_identity(layout.identity)
+    except DamagedError:
+        identity = None
+    if identity is not None:
+        return identity
+    held = spans.union(*there.held.values())
+    first = {p: min(offset, held[p][0].start) if p in held else offset for p, offset in broker.first.items()}
+    return Identity(broker.cluster, topic, broker.topic_id, "", first, now())
+
+
+def now() -> str:
+    """The present moment as lake.json has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

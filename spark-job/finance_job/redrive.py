@@ -1,0 +1,246 @@
+"""Redrive: quarantined records that the rules of today let pass move into the table of ticks, under their own coordinates.
+
+Exactly once, whatever is killed. The coordinates are journalled first (`data/redrive.json`); then they are appended to ticks
+under a transaction of the journal's id, then taken out of the quarantine under another, then the journal goes. Who finds a
+journal asks both tables for their transactions and does what is missing. Between the two commits the records stand in both
+tables: verify and guard know it by the journal and by the records' count of redrives.
+
+`python -m finance_job.redrive` (`make redrive REASON=price_decimals`, or `REASON=all`) works under the job's lock, or asks the
+job to, if it runs. Exit codes: 0 done, 1 not done, 2 wrong settings.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from finance_contract import CONTRACT_VERSION
+from finance_job import rewrite
+from finance_job.columns import UTC_MICROSECONDS
+from finance_job.config import Settings
+from finance_job.data_file import rows_of
+from finance_job.decode import decode_records
+from finance_job.request import Answer, ask_job
+from finance_job.write import Task
+from finance_lake.state import digest
+from finance_lake.state.files import sync_folder, write_whole
+from finance_lake.state.identity import DamagedError, read_identity
+from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import CommitRecord
+from finance_lake.state.spans import Spans, count, spans_of
+from finance_lake.state.table import newest_record, open_table
+from finance_role.lock import AlreadyRunningError, hold
+from finance_role.settings import settings_or_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deltalake import DeltaTable
+
+ALL = "all"
+ROLE = "spark-job"
+PATIENCE_SECONDS = 120.0
+
+
+class RedriveError(Exception):
+    """The redrive cannot be done now; the message says why and what to do."""
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """A redrive under way: its id, the reason that was asked for, and the coordinates (partition, offset) that move."""
+
+    id: str
+    reason: str
+    coordinates: list[tuple[int, int]]
+
+    @property
+    def spans(self) -> Spans:
+        """The coordinates as ranges."""
+        return _spans(self.coordinates)
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """What came of a redrive: records that were looked at, and that moved."""
+
+    examined: int
+    moved: int
+
+    def sentence(self, reason: str) -> str:
+        """For the log and the terminal."""
+        return f"of {self.examined} quarantined records with reason {reason}, {self.moved} pass the rules now and are ticks"
+
+
+def read_journal(layout: Layout) -> Journal | None:
+    """Read the journal of a redrive that has not ended; None if there is none. Raises DamagedError."""
+    try:
+        return msgspec.json.decode(layout.redrive_journal.read_bytes(), type=Journal)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise DamagedError(f"{layout.redrive_journal} is damaged ({error})") from None
+
+
+def redrive(layout: Layout, reason: str) -> Redriven:
+    """Decode quarantined records of a reason (or ALL) again and move those that pass.
+
+    Only where nobody else writes the tables: under the job's lock, or in the job between two batches.
+    """
+    complete(layout)
+    quarantine = open_table(layout.quarantine)
+    if quarantine is None:
+        return Redriven(0, 0)
+    _refuse_half_batch(layout, quarantine)
+    examined, passing = 0, list[tuple[int, int]]()
+    for records in _quarantined(layout, quarantine, reason):
+        examined += records.num_rows
+        passing += _passing(records)
+    if passing:
+        journal = Journal(str(uuid.uuid4()), reason, passing)
+        write_whole(layout.redrive_journal, msgspec.json.encode(journal))
+        complete(layout)
+    return Redriven(examined, len(passing))
+
+
+def complete(layout: Layout) -> int:
+    """Do what an open journal still asks for; return how many records it moves, 0 if there is no journal."""
+    journal = read_journal(layout)
+    if journal is None:
+        return 0
+    ticks, quarantine = open_table(layout.ticks), open_table(layout.quarantine)
+    if ticks is None or quarantine is None:
+        raise DamagedError(f"{layout.redrive_journal} is there and a table is not")
+    if ticks.transaction_version(f"{journal.id}:{TICKS}") is None:
+        _append(layout, ticks, quarantine, journal)
+    if quarantine.transaction_version(f"{journal.id}:{QUARANTINE}") is None:
+        _take_out(layout, quarantine, journal)
+    layout.redrive_journal.unlink()
+    sync_folder(layout.root)
+    return len(journal.coordinates)
+
+
+def _refuse_half_batch(layout: Layout, quarantine: DeltaTable) -> None:
+    """A batch that only the quarantine has is the job's to finish; its rows count for a commit that is yet to come."""
+    ticks, identity = open_table(layout.ticks), read_identity(layout.identity)
+    if ticks is None or identity is None:
+        raise RedriveError(f"the lake at {layout.root} is not whole: `make recover` repairs it")
+    ahead = quarantine.transaction_version(f"{identity.query}:{QUARANTINE}")
+    stored = ticks.transaction_version(f"{identity.query}:{TICKS}")
+    if ahead is not None and (stored is None or stored < ahead):
+        raise RedriveError(f"only the quarantine has batch {ahead}: let the job start and finish it, then redrive again")
+
+
+def _append(layout: Layout, ticks: DeltaTable, quarantine: DeltaTable, journal: Journal) -> None:
+    task = Task({TICKS: str(layout.ticks)}, int(time.time() * 1000))
+    wanted = journal.spans
+    files = list(task.files(_kafka_records(rows) for rows in _rows_inside(layout, quarantine, wanted)))
+    moved = sum(sum(file.rows.values()) for file in files)
+    if moved != count(wanted):
+        raise DamagedError(f"{layout.redrive_journal} names {count(wanted)} records, {moved} of them pass the rules now")
+    record = _record(ticks, journal, rows_of(files), digest.add([file.digest for file in files]))
+    rewrite.commit(ticks, TICKS, files, [], record)
+
+
+def _take_out(layout: Layout, quarantine: DeltaTable, journal: Journal) -> None:
+    change = rewrite.without(quarantine, QUARANTINE, layout.quarantine, journal.spans)
+    rows = {partition: -taken for partition, taken in change.rows.items()}
+    record = _record(quarantine, journal, rows, -change.digest)
+    rewrite.commit(quarantine, QUARANTINE, change.added, change.removed, record)
+
+
+def _record(table: DeltaTable, journal: Journal, rows: dict[int, int], of_rows: int) -> CommitRecord:
+    before = newest_record(table)
+    if before is None:
+        raise DamagedError(f"{table.table_uri} has rows and no record of a commit")
+    return CommitRecord(
+        contract=CONTRACT_VERSION,
+        query=journal.id,
+        batch=0,
+        offsets={},
+        rows=rows,
+        digest=digest.to_text(digest.add([of_rows])),
+        position=before.position,
+        total=before.total.plus(sum(rows.values()), of_rows),
+        redrives=before.redrives + 1,
+    )
+
+
+def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
+    """Give the records of a reason whose bytes are all there, a data file at a time."""
+    for file in rewrite.live_files(quarantine):
+        rows = rewrite.read(layout.quarantine, file)
+        whole = pc.equal(pc.binary_length(rows.column("value")), rows.column("value_length"))
+        chosen = whole if reason == ALL else pc.and_(whole, pc.equal(rows.column("reason"), reason))
+        yield _kafka_records(rows.filter(chosen))
+
+
+def _rows_inside(layout: Layout, quarantine: DeltaTable, wanted: Spans) -> Iterator[pa.Table]:
+    for file in rewrite.live_files(quarantine):
+        rows = rewrite.read(layout.quarantine, file)
+        mask = rewrite.inside(wanted, rows)
+        if mask.any():
+            yield rows.filter(pa.array(mask))
+
+
+def _kafka_records(rows: pa.Table) -> pa.RecordBatch:
+    """Give quarantined rows the shape in which Kafka records come to be decoded."""
+    columns = {
+        "key": rows.column("key"),
+        "value": rows.column("value"),
+        "partition": rows.column("kafka_partition"),
+        "offset": rows.column("kafka_offset"),
+        "timestamp": rows.column("kafka_timestamp").cast(UTC_MICROSECONDS),
+    }
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in columns.values()], names=list(columns))
+
+
+def _passing(records: pa.RecordBatch) -> list[tuple[int, int]]:
+    decoded = decode_records(records, pa.scalar(0, pa.int64()).cast(UTC_MICROSECONDS)).ticks
+    columns = (decoded.column(name).to_pylist() for name in ("kafka_partition", "kafka_offset"))
+    return list(zip(*columns, strict=True))
+
+
+def _spans(coordinates: list[tuple[int, int]]) -> Spans:
+    pairs = np.array(coordinates, dtype=np.int64).reshape(-1, 2)
+    return spans_of({int(partition): pairs[pairs[:, 0] == partition, 1] for partition in np.unique(pairs[:, 0])})
+
+
+class RedriveSettings(Settings):
+    """What `make redrive` takes besides `.env`: a reason code, or `all`."""
+
+    reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
+
+
+def answer_to(layout: Layout, reason: str) -> Answer:
+    """Redrive, and say what came of it."""
+    try:
+        return Answer(done=True, sentence=redrive(layout, reason).sentence(reason))
+    except (RedriveError, DamagedError) as error:
+        return Answer(done=False, sentence=str(error))
+
+
+def main() -> int:
+    """Redrive here, or ask the running job."""
+    settings = settings_or_exit(RedriveSettings)
+    layout = Layout(settings.data_dir.resolve())
+    try:
+        with hold(settings.data_dir, ROLE):
+            answer: Answer | None = answer_to(layout, settings.reason)
+    except AlreadyRunningError:
+        answer = ask_job(layout, settings.reason, PATIENCE_SECONDS)
+    if answer is None:
+        sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will say what comes of it.\n")
+        return 1
+    print(answer.sentence)
+    return 0 if answer.done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Refusals and repairs with the real ZooKeeper, Kafka, Spark and Delta; tests/unit/job has every case, without a JVM."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from deltalake import DeltaTable
+
+from finance_lake.state.identity import read_identity
+from tests.lakes import BAD, GOOD
+from tests.stack.pipeline import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from tests.stack.pipeline import Stack
+
+pytestmark = pytest.mark.stack
+
+REFUSED = 78
+
+
+def fill(stack: Stack) -> None:
+    """Store two batches, one of them with malformed records."""
+    stack.make_topic().send([GOOD, BAD, GOOD] * 20)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stack.wait_until_stored()
+    stack.send([GOOD] * 30)
+    stack.wait_until_stored()
+    assert job.stop() == 0
+
+
+def refusal(stack: Stack) -> str:
+    """Start the job, which must refuse with 78, in one line, before any JVM."""
+    job = stack.run("spark-job")
+    assert job.end(60) == 1
+    text = job.text()
+    assert f"spark-job ended with code {REFUSED}" in text, text
+    assert "Traceback" not in text
+    assert "WARNING: Using incubator modules" not in text  # what the JVM says first
+    return next(line for line in text.splitlines() if "refused" in line)
+
+
+def repair(stack: Stack, command: str, **environment: str) -> str:
+    """Run `make recover` or `make redrive` for this lake."""
+    lake = {
+        "ENV_FILE": os.devnull,
+        "DATA_DIR": str(stack.layout.root),
+        "KAFKA_PORT": str(stack.kafka_port),
+        "ZOOKEEPER_PORT": str(stack.zookeeper_port),
+        "KAFKA_TOPIC": stack.topic,
+        "YES": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "finance_local.repair", command],
+        cwd=ROOT,
+        env={**os.environ, **lake, **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def goes_on(stack: Stack) -> None:
+    """Let the job run to the topic's end; each record must be there once."""
+    stack.send([GOOD, BAD])
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stack.wait_until_stored()
+    assert job.stop() == 0
+    stack.assert_complete()
+
+
+def test_a_lost_checkpoint_is_refused_and_recovered(stack: Stack) -> None:
+    fill(stack)
+    shutil.rmtree(stack.layout.checkpoint)
+    said = refusal(stack)
+    assert "the checkpoint is missing, the table is not" in said
+    assert "make recover" in said
+    assert "Recovered, 0 records known to be lost" in repair(stack, "recover")
+    goes_on(stack)
+
+
+def test_a_restored_table_is_refused_and_recovered(stack: Stack) -> None:
+    fill(stack)
+    DeltaTable(str(stack.layout.ticks)).restore(1)
+    assert "were removed by somebody else" in refusal(stack)
+    repair(stack, "recover")
+    goes_on(stack)
+
+
+def test_a_rolled_back_checkpoint_is_refused_and_recovered(stack: Stack) -> None:
+    fill(stack)
+    newest = max(int(path.name) for path in (stack.layout.checkpoint / "offsets").glob("[0-9]*"))
+    for folder in ("offsets", "commits"):
+        (stack.layout.checkpoint / folder / str(newest)).unlink()
+        (stack.layout.checkpoint / folder / f".{newest}.crc").unlink(missing_ok=True)
+    assert "the checkpoint is at batch" in refusal(stack)
+    repair(stack, "recover")
+    goes_on(stack)
+
+
+def test_an_emptied_commit_is_refused_and_recovered(stack: Stack) -> None:
+    fill(stack)
+    max((stack.layout.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
+    assert "is empty" in refusal(stack)
+    repair(stack, "recover")
+    goes_on(stack)
+
+
+def test_a_lake_that_is_whole_has_nothing_to_recover(stack: Stack) -> None:
+    fill(stack)
+    assert "nothing to recover" in repair(stack, "recover")
+
+
+def test_a_topic_that_is_made_again_stops_the_running_job(stack: Stack) -> None:
+    stack.make_topic().send([GOOD] * 10)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stack.wait_until_stored()
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    admin.delete_topics([stack.topic])[stack.topic].result()
+    wait_until(lambda: stack.topic not in admin.list_topics(timeout=10).topics, 30, "the topic is gone")
+    stack.make_topic().send([GOOD] * 500)  # more than before: offsets alone do not show it
+    assert job.end(90) == 1
+    assert f"spark-job ended with code {REFUSED}" in job.text()
+    assert "deleted and made again" in job.text()
+    assert "deleted and made again" in refusal(stack)
+
+
+def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_down(stack: Stack) -> None:
+    fill(stack)
+    assert "of 20 quarantined records with reason all, 0 pass" in repair(stack, "redrive", REASON="all")
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    job.wait_for("connected")
+    assert "of 20 quarantined records with reason price_type, 0 pass" in repair(stack, "redrive", REASON="price_type")
+    assert "redrive" in job.text()
+    assert job.stop() == 0
+
+
+def test_a_lake_is_born_with_the_topic_that_it_will_hold(stack: Stack) -> None:
+    fill(stack)
+    identity = read_identity(stack.layout.identity)
+    assert identity is not None
+    assert identity.topic == stack.topic
+    assert identity.first == dict.fromkeys(stack.end_offsets(), 0)

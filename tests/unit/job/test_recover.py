@@ -1,0 +1,294 @@
+"""Recover on damaged lakes: afterwards each record that Kafka still has is there once, and the guard lets the job start.
+
+What Kafka gives is played from what the test stored; tests/stack/test_recover.py does the same against the real one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from finance_job import recover, rewrite
+from finance_job.guard import open_lake
+from finance_job.recover import Recovery
+from finance_job.recovery_plan import Plan, RecoverError, make_plan
+from finance_lake.state import digest, spans
+from finance_lake.state.identity import read_identity
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.record import OffsetRange
+from finance_lake.state.table import newest_record
+from tests.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from finance_lake.state.accounting import Broker
+
+VALUES = {0: [*numbered(10), BAD, *numbered(5, first=10)], 1: [GOOD, BAD, BAD]}
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
+    built = BuiltLake(tmp_path, partitions=2)
+    built.store(VALUES[0][:11])
+    built.store(VALUES[1], partition=1)
+    built.store(VALUES[0][11:])
+    monkeypatch.setattr(recover, "read_range", lambda _, __, partition, span: replay(built, partition, span))
+    return built
+
+
+def replay(lake: BuiltLake, partition: int, span: OffsetRange) -> Iterator[pa.RecordBatch]:
+    for offset in range(span.start, span.end):
+        row = {"key": b"AAPL", "value": VALUES[partition][offset], "partition": partition, "offset": offset}
+        yield pa.RecordBatch.from_pylist([{**row, "timestamp": lake.arrived}], RECORDS)
+
+
+def recovered(lake: BuiltLake, broker: Broker | None = None, skip: spans.Spans | None = None) -> Plan:
+    broker = broker or lake.broker
+    plan = make_plan(lake.layout, TOPIC, broker, skip or {})
+    assert all("\n" not in step for step in plan.steps())
+    Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
+    open_lake(lake.layout, TOPIC, broker)
+    for name in (TICKS, QUARANTINE):
+        table = DeltaTable(str(lake.layout.table(name)))
+        record, rows = newest_record(table), table.to_pyarrow_table()
+        assert record is not None
+        assert (record.total.rows, record.total.digest) == (rows.num_rows, digest.to_text(digest.digest_of(rows)))
+    return plan
+
+
+def stored(lake: BuiltLake) -> Counter[tuple[int, int]]:
+    found: Counter[tuple[int, int]] = Counter()
+    for name in (TICKS, QUARANTINE):
+        rows = DeltaTable(str(lake.layout.table(name))).to_pyarrow_table()
+        columns = (rows.column(column).to_pylist() for column in ("kafka_partition", "kafka_offset"))
+        found.update(zip(*columns, strict=True))
+    return found
+
+
+def below(position: dict[int, int]) -> Counter[tuple[int, int]]:
+    """Give what the tables must hold: the stream reads the rest, from there on."""
+    return Counter({(partition, offset): 1 for partition, offset in ALL if offset < position[partition]})
+
+
+ALL = Counter((partition, offset) for partition, values in VALUES.items() for offset in range(len(values)))
+
+
+def lose_checkpoint(lake: BuiltLake) -> None:
+    shutil.rmtree(lake.layout.checkpoint)
+
+
+def roll_back_checkpoint(lake: BuiltLake) -> None:
+    for folder in ("offsets", "commits"):
+        (lake.layout.checkpoint / folder / "2").unlink()
+
+
+def restore_table(lake: BuiltLake) -> None:
+    DeltaTable(str(lake.layout.ticks)).restore(1)
+
+
+def delete_rows(lake: BuiltLake) -> None:
+    DeltaTable(str(lake.layout.quarantine)).delete("kafka_partition = 1")
+    DeltaTable(str(lake.layout.ticks)).delete("kafka_offset IN (3, 4, 9)")
+
+
+def append_rows_again(lake: BuiltLake) -> None:
+    for name in (TICKS, QUARANTINE):
+        lake.append(name, [file for file in lake.write(VALUES[0][8:12], 0, 8) if file.table == name], None, None)
+
+
+def append_foreign_rows(lake: BuiltLake) -> None:
+    lake.append(TICKS, [file for file in lake.write([GOOD], 0, 3) if file.table == TICKS], None, None)
+
+
+def empty_newest_entry(lake: BuiltLake) -> None:
+    max((lake.layout.ticks / "_delta_log").glob("*.json")).write_bytes(b"")
+
+
+def tear_newest_entries(lake: BuiltLake) -> None:
+    for name in (TICKS, QUARANTINE):
+        entry = max((lake.layout.table(name) / "_delta_log").glob("*.json"))
+        entry.write_bytes(entry.read_bytes()[:-20])
+
+
+def lose_table(lake: BuiltLake) -> None:
+    shutil.rmtree(lake.layout.ticks)
+
+
+def lose_both_tables(lake: BuiltLake) -> None:
+    shutil.rmtree(lake.layout.ticks)
+    shutil.rmtree(lake.layout.quarantine)
+
+
+def delete_data_file(lake: BuiltLake) -> None:
+    lake.files(TICKS)[0].unlink()
+
+
+def flip_byte(lake: BuiltLake) -> None:
+    path = lake.files(TICKS)[0]
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+
+
+def lose_certificate(lake: BuiltLake) -> None:
+    lake.layout.identity.unlink()
+
+
+def damage_certificate(lake: BuiltLake) -> None:
+    lake.layout.identity.write_text("{")
+
+
+def empty_everything_new(lake: BuiltLake) -> None:
+    empty_newest_entry(lake)
+    for folder in ("offsets", "commits"):
+        (lake.layout.checkpoint / folder / "2").write_bytes(b"")
+
+
+def die_between_the_tables(lake: BuiltLake) -> None:
+    """Half a batch, and then the checkpoint is gone too."""
+    values = [GOOD, BAD, GOOD]
+    VALUES[1] = VALUES[1][:3] + values
+    lake.commit(QUARANTINE, lake.write(values, 1, lake.plan(3, partition=1)))
+    shutil.rmtree(lake.layout.checkpoint)
+
+
+DAMAGES = [
+    lose_checkpoint,
+    roll_back_checkpoint,
+    restore_table,
+    delete_rows,
+    append_rows_again,
+    append_foreign_rows,
+    empty_newest_entry,
+    tear_newest_entries,
+    lose_table,
+    lose_both_tables,
+    delete_data_file,
+    flip_byte,
+    lose_certificate,
+    damage_certificate,
+    empty_everything_new,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_kafka_still_has_is_there_once_afterwards(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
+    damage(lake)
+    plan = recovered(lake)
+    assert stored(lake) == below(plan.position)
+    assert lake.checkpoint.initial_offsets() == plan.position
+    identity = read_identity(lake.layout.identity)
+    assert identity is not None
+    assert identity.losses == ()
+
+
+def test_a_batch_that_only_the_quarantine_had_is_whole_afterwards(lake: BuiltLake) -> None:
+    die_between_the_tables(lake)
+    try:
+        plan = recovered(lake)
+        assert stored(lake) - ALL == Counter({(1, 3): 1, (1, 4): 1})
+        assert plan.position == {0: 16, 1: 5}
+    finally:
+        VALUES[1] = VALUES[1][:3]
+
+
+@pytest.mark.parametrize("damage", [restore_table, delete_rows])
+def test_what_kafka_no_longer_has_is_noted_as_lost(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
+    damage(lake)
+    gone = ALL - stored(lake)
+    late = replace(lake.broker, first={0: 8, 1: 1})
+    plan = recovered(lake, late)
+    identity = read_identity(lake.layout.identity)
+    assert identity is not None
+    lost = {(loss.partition, offset) for loss in identity.losses for offset in range(loss.start, loss.end)}
+    assert lost == {(partition, offset) for partition, offset in gone if offset < late.first[partition]}
+    assert stored(lake) + Counter(lost) == below(plan.position)
+
+
+def test_records_that_kafka_removed_before_the_lake_had_them_are_noted_as_lost(lake: BuiltLake) -> None:
+    plan = recovered(lake, replace(lake.broker, first={0: 20, 1: 3}, end={0: 25, 1: 3}))
+    assert plan.position == {0: 20, 1: 3}
+    assert [(loss.partition, loss.start, loss.end) for loss in plan.losses] == [(0, 16, 20)]
+
+
+def test_a_record_that_is_skipped_by_name_is_noted_as_lost(lake: BuiltLake) -> None:
+    VALUES[0] += [GOOD, GOOD, b"poison"]
+    try:
+        ahead = replace(lake.broker, end={0: 20, 1: 3})
+        plan = recovered(lake, ahead, {0: [OffsetRange(18, 19)]})
+        assert plan.position == {0: 19, 1: 3}
+        assert [(loss.start, loss.end, loss.reason) for loss in plan.losses] == [(18, 19, "skipped by name")]
+        assert stored(lake) - ALL == Counter({(0, 16): 1, (0, 17): 1})
+    finally:
+        del VALUES[0][16:]
+
+
+def test_doubled_records_that_kafka_no_longer_has_are_for_a_person_to_judge(lake: BuiltLake) -> None:
+    append_rows_again(lake)
+    with pytest.raises(RecoverError, match=r"more than once, and Kafka no longer has them: partition 0: 8-11"):
+        make_plan(lake.layout, TOPIC, replace(lake.broker, first={0: 12, 1: 0}), {})
+
+
+def test_another_topic_is_refused(lake: BuiltLake) -> None:
+    with pytest.raises(RecoverError, match="deleted and made again"):
+        make_plan(lake.layout, TOPIC, replace(lake.broker, topic_id="other"), {})
+
+
+def test_a_topic_that_is_shorter_than_the_tables_is_refused(lake: BuiltLake) -> None:
+    with pytest.raises(RecoverError, match="the topic ends at 12"):
+        make_plan(lake.layout, TOPIC, replace(lake.broker, end={0: 12, 1: 3}), {})
+
+
+def test_damage_further_back_in_a_log_is_refused(lake: BuiltLake) -> None:
+    (lake.layout.ticks / "_delta_log" / f"{2:020d}.json").write_bytes(b"")
+    with pytest.raises(RecoverError, match="damaged before its newest entry"):
+        make_plan(lake.layout, TOPIC, lake.broker, {})
+
+
+class KilledError(BaseException):
+    """In place of kill -9."""
+
+
+@pytest.mark.parametrize("damage", [restore_table, delete_rows, lose_both_tables, append_rows_again, empty_newest_entry])
+def test_a_recovery_that_is_killed_anywhere_is_done_by_the_next(
+    lake: BuiltLake, damage: Callable[[BuiltLake], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(lake)
+    step, died = 0, True
+    while died:
+        died = kill_recovery(lake, step, monkeypatch)
+        step += 1
+    assert step > 3
+    open_lake(lake.layout, TOPIC, lake.broker)
+    assert stored(lake) == below(lake.checkpoint.initial_offsets())
+
+
+def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Recover, and die at the given step; return whether there was such a step."""
+    steps = 0
+    with monkeypatch.context() as context:
+        for module, name in ((rewrite, "commit"), (recover, "sync_folder"), (recover, "write_identity")):
+            original = getattr(module, name)
+
+            def dying(*arguments: object, original: Callable[..., object] = original) -> object:
+                nonlocal steps
+                if steps == step:
+                    raise KilledError
+                steps += 1
+                return original(*arguments)
+
+            context.setattr(module, name, dying)
+        try:
+            plan = make_plan(lake.layout, TOPIC, lake.broker, {})
+            Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
+        except KilledError:
+            return True
+    return False

@@ -1,0 +1,157 @@
+"""Redrive: what passes the rules of today moves, once, whatever is killed; the accounts stay right at every moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from deltalake import DeltaTable
+
+from finance_contract import Malformed, Reason, decode
+from finance_job import redrive, rewrite
+from finance_job.guard import examine
+from finance_job.redrive import ALL, Redriven, complete, read_journal
+from finance_lake.state import digest
+from finance_lake.state.accounting import disagreements
+from finance_lake.state.identity import DamagedError
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.table import newest_record, open_table
+from tests.lakes import BAD, GOOD, BuiltLake, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from finance_contract import Tick
+
+LATER = b'{"symbol": "LATER", "price": 5}'
+CUT = b'{"symbol": "LATER", "price": 5, "pad": "' + b"x" * 70_000 + b'"}'
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Let the rules of yesterday refuse the symbol LATER, and those of today take it."""
+
+    def of_yesterday(value: bytes | None) -> Tick:
+        tick = decode(value)
+        if tick.symbol == "LATER":
+            raise Malformed(Reason.SYMBOL_INVALID, "not yet")
+        return tick
+
+    def choose(is_strict: bool) -> None:  # noqa: FBT001
+        monkeypatch.setattr("finance_job.decode.decode", of_yesterday if is_strict else decode)
+
+    choose(True)  # noqa: FBT003
+    return choose
+
+
+@pytest.fixture
+def lake(tmp_path: Path, strict: Callable[[bool], None]) -> BuiltLake:
+    built = BuiltLake(tmp_path, partitions=2)
+    built.store([GOOD, LATER, BAD, LATER, CUT])
+    built.store([LATER, None], partition=1)
+    built.store(numbered(5))
+    strict(False)  # noqa: FBT003
+    return built
+
+
+def rows(lake: BuiltLake, name: str) -> pa.Table:
+    table = open_table(lake.layout.table(name))
+    assert table is not None
+    return table.to_pyarrow_table()
+
+
+def coordinates(lake: BuiltLake, name: str) -> list[tuple[int, int]]:
+    columns = (rows(lake, name).column(column).to_pylist() for column in ("kafka_partition", "kafka_offset"))
+    return sorted(zip(*columns, strict=True))
+
+
+def in_order(lake: BuiltLake) -> bool:
+    for name in (TICKS, QUARANTINE):
+        table = open_table(lake.layout.table(name))
+        assert table is not None
+        record = newest_record(table)
+        assert record is not None
+        found = rows(lake, name)
+        assert (record.total.rows, record.total.digest) == (found.num_rows, digest.to_text(digest.digest_of(found)))
+    return not disagreements(examine(lake.layout, lake.broker))
+
+
+def test_what_passes_now_becomes_a_tick_under_its_own_coordinates(lake: BuiltLake) -> None:
+    assert redrive.redrive(lake.layout, ALL) == Redriven(4, 3)  # not the one that was cut, nor the tombstone
+    assert coordinates(lake, TICKS) == [(0, offset) for offset in (0, 1, 3, 5, 6, 7, 8, 9)] + [(1, 0)]
+    assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
+    assert rows(lake, TICKS).column("symbol").to_pylist().count("LATER") == 3
+    assert in_order(lake)
+    assert not lake.layout.redrive_journal.exists()
+
+
+def test_a_record_whose_bytes_were_cut_stays(lake: BuiltLake) -> None:
+    redrive.redrive(lake.layout, ALL)
+    assert (0, 4) in coordinates(lake, QUARANTINE)
+
+
+def test_only_the_reason_that_was_asked_for_moves(lake: BuiltLake) -> None:
+    assert redrive.redrive(lake.layout, "price_type") == Redriven(1, 0)
+    assert redrive.redrive(lake.layout, "symbol_invalid").moved == 3
+
+
+def test_a_second_redrive_finds_nothing(lake: BuiltLake) -> None:
+    redrive.redrive(lake.layout, ALL)
+    before = [DeltaTable(str(lake.layout.table(name))).version() for name in (TICKS, QUARANTINE)]
+    assert redrive.redrive(lake.layout, ALL).moved == 0
+    assert before == [DeltaTable(str(lake.layout.table(name))).version() for name in (TICKS, QUARANTINE)]
+
+
+def test_the_lake_goes_on_after_it(lake: BuiltLake) -> None:
+    redrive.redrive(lake.layout, ALL)
+    lake.store([GOOD, BAD], partition=1)
+    assert in_order(lake)
+
+
+class KilledError(BaseException):
+    """In place of kill -9."""
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0
+
+    def dying(module: object, name: str) -> None:
+        original = getattr(module, name)
+
+        def call(*arguments: object, **named: object) -> object:
+            nonlocal passed
+            if passed == step:
+                raise KilledError
+            passed += 1
+            result = original(*arguments, **named)
+            if passed == step:
+                raise KilledError
+            passed += 1
+            return result
+
+        monkeypatch.setattr(module, name, call)
+
+    with monkeypatch.context():
+        dying(rewrite, "commit")
+        dying(redrive, "sync_folder")
+        with pytest.raises(KilledError):
+            redrive.redrive(lake.layout, ALL)
+    monkeypatch.undo()
+    assert not disagreements(examine(lake.layout, lake.broker))
+
+    complete(lake.layout)
+
+    assert read_journal(lake.layout) is None
+    assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
+    assert len(coordinates(lake, TICKS)) == len(set(coordinates(lake, TICKS))) == 9
+    assert in_order(lake)
+
+
+def test_a_damaged_journal_is_named(lake: BuiltLake) -> None:
+    lake.layout.redrive_journal.write_text("{")
+    with pytest.raises(DamagedError, match=r"redrive.json is damaged"):
+        complete(lake.layout)
