@@ -52,7 +52,7 @@ reset: ## delete all state, after asking (YES=1 does not ask)
 	@PYTHONPATH=local $(PYTHON) -m finance_local.reset
 
 ##@ Development
-.PHONY: check test test-unit smoke lock bench clean
+.PHONY: check test test-unit test-faults smoke chaos lock bench clean
 check: .venv/.ready ## format, lint, types, compose schema, shell and Docker lint
 	@tests/check
 
@@ -65,6 +65,12 @@ test-unit: .venv/.ready ## the tests that need neither Java nor Docker: seconds
 smoke: $(READY) ## the container smoke test: up, ticks, restart in mid-stream, all there once, down
 	@local/require docker
 	$(BIN)/pytest -m containers tests/containers
+
+chaos: $(READY) ## break a scratch lake at random, then prove it whole (SEED=7 ROUNDS=30 CHAOS_IN=containers)
+	@$(BIN)/python -m tests.chaos
+
+test-faults: $(READY) ## the long half of the fault matrix
+	$(BIN)/pytest -m faults tests
 
 bench: $(READY) ## measure; prints a table
 	$(BIN)/python -m bench.run

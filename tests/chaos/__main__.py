@@ -1,0 +1,193 @@
+"""`make chaos SEED=7 ROUNDS=30`: break a scratch lake at random under load, let it heal, prove that nothing is lost or doubled.
+
+Settings, all optional, from the environment: SEED (drawn and printed if absent), ROUNDS (30), RUN_SECONDS (no more rounds after
+so many seconds), CHAOS_IN (`local` or `containers`), KEEP=1 (keep the scratch lake; a failed one is kept anyway). The lake is
+in build/chaos/<seed>, never the user's. Exit code 0 if the verdict is 0 and no role has refused to start.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from finance_lake.state.layout import Layout
+from finance_lake.state.table import committed_offsets
+from tests.chaos.faults import Fault, schedule
+from tests.chaos.rigs import ContainerRig, LocalRig, RefusedError
+from tests.stack.pipeline import ROOT, Stack, free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SMALL_DISK_MB = 600
+LOAD = {"TICKS_PER_SECOND": "1000", "MALFORMED_RATE": "0.01", "TRIGGER_SECONDS": "0.5", "DELIVERY_TIMEOUT_SECONDS": "300"}
+PATIENCE_SECONDS = 240
+
+
+class ChaosSettings(BaseSettings):
+    """What a run is asked to be."""
+
+    seed: int = Field(default_factory=lambda: secrets.randbelow(10**6))
+    rounds: int = Field(30, ge=1)
+    run_seconds: float = Field(float("inf"), gt=0)
+    chaos_in: str = Field("local", pattern="^(local|containers)$")
+    keep: bool = False
+
+
+class Chaos:
+    """One run."""
+
+    def __init__(self, settings: ChaosSettings, folder: Path, disk: Path | None) -> None:
+        """Prepare the scratch lake; `disk` is the small volume that it is on, if the machine lets us make one."""
+        self._settings = settings
+        self._disk = disk
+        self._stack = Stack(folder, free_port(), free_port(), "finance")
+        self._layout = Layout(folder / "data")
+        self._rig = self._make_rig()
+        self.done: Counter[str] = Counter()
+
+    def run(self) -> int:
+        """Break and heal; return the verdict's exit code."""
+        started = time.monotonic()
+        self._rig.heal()
+        self._wait_for_progress()
+        for number, fault in enumerate(schedule(self._settings.seed, self._settings.rounds), 1):
+            if time.monotonic() - started > self._settings.run_seconds:
+                break
+            print(f"round {number}: {fault}", flush=True)
+            self._strike(fault)
+            if number % 5 == 0:
+                self._wait_for_progress()
+        print("healing ...", flush=True)
+        self._wait_for_progress()
+        self._rig.stop("producer")
+        self._wait_until_stored()
+        return self._verify()
+
+    def close(self, *, in_order: bool) -> None:
+        """Stop everything."""
+        try:
+            if in_order:
+                self._rig.stop_all()
+        finally:
+            self._rig.kill_all()
+
+    def _make_rig(self) -> LocalRig | ContainerRig:
+        if self._settings.chaos_in == "local":
+            return LocalRig(self._stack, LOAD)
+        ports = {"KAFKA_PORT": str(self._stack.kafka_port), "SPARK_UI_PORT": str(free_port())}
+        owner = {"LAKE_UID": "1000", "LAKE_GID": "1000"}
+        os.chown(self._layout.root, 1000, 1000)
+        return ContainerRig(f"chaos-{self._settings.seed}", {"DATA_DIR": str(self._layout.root), **owner, **ports, **LOAD})
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.kind == "fill the disk" and self._disk is None:
+            self.done["fill the disk: skipped, no small volume here"] += 1
+            return
+        time.sleep(fault.after_seconds)  # the schedule's, not a wait for anything
+        self.done[f"{fault.kind} {' and '.join(fault.roles)}".strip()] += 1
+        if fault.kind == "fill the disk":
+            self._fill_disk(fault.lasts_seconds)
+        for role in fault.roles:
+            {"pause": self._rig.pause, "stop": self._rig.stop}.get(fault.kind, self._rig.kill)(role)
+        time.sleep(fault.lasts_seconds)
+        if fault.kind == "pause":
+            self._rig.proceed(*fault.roles)
+        self._rig.heal()
+
+    def _fill_disk(self, seconds: float) -> None:
+        assert self._disk is not None
+        filler = self._disk / "filler"
+        with suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(b"\0" * 1024 * 1024)
+        time.sleep(seconds)
+        filler.unlink()
+
+    def _wait_for_progress(self) -> None:
+        before = sum(committed_offsets(self._layout.ticks).values())
+
+        def progressed() -> bool:
+            self._rig.heal()
+            return sum(committed_offsets(self._layout.ticks).values()) > before
+
+        wait_until(progressed, PATIENCE_SECONDS, "the table moves on")
+
+    def _wait_until_stored(self) -> None:
+        def stored() -> bool:
+            try:
+                ends = self._stack.end_offsets()
+            except KafkaException:
+                return False
+            committed = committed_offsets(self._layout.ticks)
+            return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+        wait_until(stored, PATIENCE_SECONDS, "all of the topic is stored")
+
+    def _verify(self) -> int:
+        lake = {"DATA_DIR": str(self._layout.root), "KAFKA_BOOTSTRAP": self._stack.bootstrap, "KAFKA_TOPIC": "finance"}
+        command = [sys.executable, "-m", "finance_lake", "verify"]
+        return subprocess.run(command, cwd=ROOT, env={**os.environ, **lake}, check=False).returncode
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """Mount a small volume on the folder, if this machine lets us."""
+    options = f"size={SMALL_DISK_MB}m,mode=0755"
+    mount = shutil.which("mount")
+    mounted = mount and subprocess.run([mount, "-t", "tmpfs", "-o", options, "chaos", folder], check=False).returncode == 0
+    try:
+        yield folder if mounted else None
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", folder], check=False)
+
+
+def main() -> int:
+    """Run, and tell."""
+    settings = ChaosSettings()
+    folder = ROOT / "build" / "chaos" / str(settings.seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "data").mkdir(parents=True)
+    print(f"chaos: SEED={settings.seed} ROUNDS={settings.rounds} CHAOS_IN={settings.chaos_in}, in {folder}", flush=True)
+    with small_disk(folder / "data") as disk:
+        chaos = Chaos(settings, folder, disk)
+        code, trouble = 1, ""
+        try:
+            code = chaos.run()
+        except (RefusedError, AssertionError, RuntimeError) as error:
+            trouble = f"{type(error).__name__}: {error}"
+        finally:
+            chaos.close(in_order=code == 0)
+            _keep(folder, disk, wanted=settings.keep or code != 0)
+    for what, times in sorted(chaos.done.items()):
+        print(f"{times:4} x {what}")
+    print(trouble or f"verify ended with {code}", f"SEED={settings.seed}", "proven" if code == 0 else "NOT proven", sep="; ")
+    return 0 if code == 0 else 1
+
+
+def _keep(folder: Path, disk: Path | None, *, wanted: bool) -> None:
+    """Keep the scratch lake, also when the small volume that it is on goes; or leave nothing."""
+    kept = folder.with_name(f"{folder.name}-kept")
+    if wanted:
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(folder, kept)
+        print(f"the lake is kept at {kept}")
+    for path in [] if disk else [folder]:
+        shutil.rmtree(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
