@@ -76,7 +76,7 @@ bench: $(READY) ## measure; prints a table
 	$(BIN)/python -m bench.run
 
 lock: .venv/.ready ## pin the requirements anew
-	@for name in producer spark-job dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
+	@for name in build producer spark-job dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## remove the virtualenv, the jars and caches; no data
@@ -86,11 +86,12 @@ clean: ## remove the virtualenv, the jars and caches; no data
 .env:
 	cp .env.example .env
 
-.venv/.ready: requirements/dev.txt pyproject.toml
+.venv/.ready: requirements/build.txt requirements/dev.txt pyproject.toml
 	@local/require python
 	@echo "Making the virtualenv (once, a minute or two) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt
+	@$(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517 --requirement requirements/dev.txt
 	@$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
