@@ -19,7 +19,7 @@ import psutil
 from confluent_kafka import KafkaException, Producer
 
 from finance_lake.state.layout import Layout
-from finance_lake.state.table import open_table
+from finance_lake.state.table import committed_offsets, open_table
 from finance_local.drain import topic_offsets
 
 if TYPE_CHECKING:
@@ -214,11 +214,25 @@ class Stack:
 
         def reached() -> bool:
             try:
-                return sum(self.stored().values()) >= sum(self.end_offsets().values())
+                committed = committed_offsets(self.layout.ticks)
+                return all(committed.get(partition, 0) >= end for partition, end in self.end_offsets().items())
             except KafkaException:
                 return False
 
         wait_until(reached, seconds, f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
+
+    def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `financelake verify` on the lake, as a program would."""
+        lake = {"DATA_DIR": str(self.layout.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic}
+        command = [sys.executable, "-m", "finance_lake", "verify", *options]
+        return subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **lake}, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    def assert_proven(self) -> None:
+        """Have the lake prove itself, values and all."""
+        verified = self.verify("--values")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
     def assert_complete(self) -> None:
         """Each offset of the topic exactly once in the tables: nothing lost, nothing twice."""

@@ -1,0 +1,197 @@
+"""Rows of the fault matrix (docs/RELIABILITY.md) on the local stack: a fault, then healing, then the proof."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.lakes import BAD, GOOD
+from tests.stack.pipeline import wait_until
+from tests.stack.test_guard import refusal, repair
+
+if TYPE_CHECKING:
+    from tests.stack.pipeline import Run, Stack
+
+pytestmark = pytest.mark.stack
+
+
+def stop(stack: Stack, *runs: Run) -> None:
+    """Stop producers, let the table reach the topic's end, stop the job; then the proof."""
+    *producers, job = runs
+    for producer in producers:
+        assert producer.stop() == 0
+    stack.wait_until_stored()
+    assert job.stop() == 0
+    stack.assert_proven()
+
+
+def signal_family(run: Run, number: signal.Signals) -> None:
+    for process in psutil.Process(run.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def delete_records(stack: Stack, before: dict[int, int]) -> None:
+    """Let Kafka remove records as retention does."""
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    partitions = [TopicPartition(stack.topic, partition, offset) for partition, offset in before.items()]
+    for future in admin.delete_records(partitions).values():
+        future.result()
+
+
+# ---- the job ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("victim", ["python", "java"])
+def test_4_one_half_of_the_job_dies_and_the_other_does_not_linger(stack: Stack, victim: str) -> None:
+    stack.make_topic().send([GOOD] * 50)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    job.wait_for("batch id=")
+    role = job.role_process("spark-job")
+    jvm = next(process for process in role.children() if "java" in process.name())
+
+    (role if victim == "python" else jvm).kill()
+
+    assert job.end(60) == 1
+    wait_until(lambda: not jvm.is_running() or jvm.status() == psutil.STATUS_ZOMBIE, 30, "the JVM is gone")
+    stack.send([GOOD, BAD])
+    stop(stack, stack.run("spark-job"))
+
+
+@pytest.mark.faults
+def test_3_a_paused_job_resumes(stack: Stack) -> None:
+    producer = stack.make_topic().run("producer", TICKS_PER_SECOND=2000)
+    job = stack.run("spark-job")
+    job.wait_for("batch id=1 ")
+    signal_family(job, signal.SIGSTOP)
+    time.sleep(60)  # the fault itself
+    signal_family(job, signal.SIGCONT)
+    stop(stack, producer, job)
+    assert "Traceback" not in job.text()
+
+
+def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(stack: Stack) -> None:
+    stack.make_topic().send([GOOD] * 400)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stack.wait_until_stored()
+    assert job.stop() == 0
+    stored = stack.end_offsets()
+    stack.send([GOOD] * 400)
+    delete_records(
+        stack, {partition: end + 10 for partition, end in stored.items() if stack.end_offsets()[partition] > end + 10}
+    )
+
+    said = refusal(stack)
+    assert "Kafka has removed offsets" in said
+    assert "note" in repair(stack, "recover")
+
+    stop(stack, stack.run("spark-job", TRIGGER_SECONDS=0))
+    assert '"losses"' in stack.layout.identity.read_text()
+
+
+@pytest.mark.faults
+def test_2_sigterm_in_mid_batch_ends_within_its_grace(stack: Stack) -> None:
+    stack.make_topic().send([GOOD, GOOD, BAD] * 100_000)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    wait_until(lambda: (stack.layout.checkpoint / "offsets" / "0").exists(), 120, "a batch begins")
+    assert job.stop(90) == 0
+    assert "Traceback" not in job.text()
+    stop(stack, stack.run("spark-job"))
+
+
+# ---- broker and ZooKeeper -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+def test_8_a_broker_frozen_past_the_delivery_timeout_leaves_an_account_of_every_tick(own_stack: Stack) -> None:
+    broker = own_stack.run("zookeeper kafka topic-init")
+    broker.wait_for("Running:")
+    producer = own_stack.run("producer", TICKS_PER_SECOND=2000, DELIVERY_TIMEOUT_SECONDS=10)
+    job = own_stack.run("spark-job")
+    job.wait_for("batch id=1 ")
+    kafka = broker.role_process("kafka")
+    kafka.suspend()
+    time.sleep(25)  # the fault itself
+    kafka.resume()
+    assert producer.stop() in {0, 1}
+    own_stack.wait_until_stored()
+    assert job.stop() == 0
+    report = json.loads(own_stack.verify("--json").stdout)
+    assert report["code"] in {0, 15}, report  # the pipeline is complete; what the client resent may be there twice
+    assert broker.stop() == 0
+
+
+@pytest.mark.faults
+def test_11_zookeeper_away_for_a_while_stops_nobody(own_stack: Stack) -> None:
+    zookeeper = own_stack.run("zookeeper")
+    zookeeper.wait_for("Running:")
+    broker = own_stack.run("kafka topic-init")
+    broker.wait_for("Running:")
+    producer = own_stack.run("producer", TICKS_PER_SECOND=500)
+    job = own_stack.run("spark-job")
+    job.wait_for("batch id=1 ")
+    zookeeper.role_process("zookeeper").kill()
+    assert zookeeper.end() == 1
+    before = job.count("batch id=")
+    wait_until(lambda: job.count("batch id=") > before + 10, 60, "batches go on without ZooKeeper")
+    zookeeper = own_stack.run("zookeeper")
+    zookeeper.wait_for("Running:")
+    stop(own_stack, producer, job)
+    assert broker.stop() == zookeeper.stop() == 0
+
+
+@pytest.mark.faults
+def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack) -> None:
+    broker = own_stack.run("zookeeper kafka topic-init")
+    broker.wait_for("Running:")
+    assert broker.stop() == 0
+    shutil.rmtree(own_stack.layout.root / "zookeeper")
+    broker = own_stack.run("zookeeper kafka")
+    assert broker.end() == 1
+    assert "doesn't match stored clusterId" in broker.text()
+
+
+# ---- what comes over the topic ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+def test_26_a_flood_of_malformed_records_neither_stops_the_job_nor_stores_more_than_the_cap(stack: Stack) -> None:
+    long = b'{"symbol": "AAPL", "price": 1, "pad": "' + b"x" * 500_000 + b'"}'
+    stack.make_topic().send([BAD] * 200_000 + [long] * 50)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stop(stack, job)
+    size = sum(path.stat().st_size for path in stack.layout.quarantine.rglob("*.parquet"))
+    assert size < 60 * 1024 * 1024, size
+
+
+@pytest.mark.faults
+def test_a_flood_of_ticks_of_a_whole_century_does_not_shatter_the_table(stack: Stack) -> None:
+    draw = random.Random(7)  # noqa: S311
+    century = [
+        b'{"symbol": "AAPL", "price": 1, "ts_event": %d}' % draw.randrange(946_684_800 * 10**9, 4_102_444_800 * 10**9)
+        for _ in range(100_000)
+    ]
+    stack.make_topic().send(century)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stop(stack, job)
+    assert len(list(stack.layout.ticks.rglob("*.parquet"))) < 20
+
+
+@pytest.mark.faults
+def test_a_healthy_lake_proves_itself_a_hundred_times_while_it_runs(stack: Stack) -> None:
+    producer = stack.make_topic().run("producer", MALFORMED_RATE=0.01)
+    job = stack.run("spark-job")
+    job.wait_for("batch id=3 ")
+    codes = [stack.verify().returncode for _ in range(100)]
+    assert codes == [0] * 100
+    stop(stack, producer, job)
