@@ -38,9 +38,12 @@ local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stop
 	@exec $(BIN)/python -m finance_local
 
 ##@ The lake's data
-.PHONY: show recover redrive reset
+.PHONY: show verify recover redrive reset
 show: .venv/.ready ## count and newest rows of the table
-	@$(BIN)/python -m finance_lake.show
+	@$(BIN)/python -m finance_local.with_env $(BIN)/python -m finance_lake.show
+
+verify: .venv/.ready ## prove that the tables equal the topic; exit codes: financelake verify --help
+	@$(BIN)/python -m finance_local.with_env $(BIN)/financelake verify
 
 recover: $(READY) ## repair: make the tables the source of truth (YES=1 does not ask; SKIP=2:1234 leaves a record out)
 	@$(BIN)/python -m finance_local.repair recover

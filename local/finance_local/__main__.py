@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-from pathlib import Path
 
 from finance_lake.state.layout import Layout
 from finance_local import env_file
@@ -16,19 +14,9 @@ from finance_local.drain import drain
 from finance_local.machine import UnfitMachineError, require_free_ports, require_java
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_local.with_env import complaint, load_env_file
 from finance_role.lock import REFUSED, AlreadyRunningError
 from finance_role.settings import USAGE, settings_or_exit
-
-ENV_FILE = Path(os.environ.get("ENV_FILE", ".env"))
-EXAMPLE = Path(".env.example")
-
-
-def load_env_file() -> None:
-    """Put what `.env` says into the environment, where nothing stands there already."""
-    known = env_file.known_keys(EXAMPLE.read_text())
-    if ENV_FILE.exists():
-        for key, value in env_file.parse(ENV_FILE.read_text(), known).items():
-            os.environ.setdefault(key, value)
 
 
 async def run(settings: Settings, terminal: Terminal) -> int:
@@ -78,7 +66,7 @@ def main() -> int:
         require_free_ports(settings)
         return asyncio.run(run(settings, Terminal()))
     except env_file.EnvFileError as error:
-        sys.stderr.write(f"{ENV_FILE} is not as it must be:\n{error}\n")
+        sys.stderr.write(complaint(error))
         return USAGE
     except AlreadyRunningError as error:
         sys.stderr.write(f"{error}\n")

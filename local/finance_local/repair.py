@@ -12,12 +12,12 @@ import socket
 import sys
 
 from finance_local import env_file
-from finance_local.__main__ import ENV_FILE, load_env_file
 from finance_local.config import Settings
 from finance_local.console import Terminal
 from finance_local.machine import UnfitMachineError, require_free_ports, require_java
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_local.with_env import complaint, load_env_file
 from finance_role.lock import REFUSED, AlreadyRunningError
 from finance_role.settings import USAGE, settings_or_exit
 
@@ -65,7 +65,7 @@ def main() -> int:
         load_env_file()
         return asyncio.run(repair(command, settings_or_exit(Settings)))
     except env_file.EnvFileError as error:
-        sys.stderr.write(f"{ENV_FILE} is not as it must be:\n{error}\n")
+        sys.stderr.write(complaint(error))
         return USAGE
     except AlreadyRunningError as error:
         sys.stderr.write(f"{error}\n")

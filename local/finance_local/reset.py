@@ -43,6 +43,8 @@ def is_a_lake(folder: Path) -> bool:
         "locks",
         "run",
         "lake.json",
+        "redrive.json",
+        "aside",
         KEPT,
     }
     return all(path.name in made and not path.is_symlink() for path in folder.iterdir())

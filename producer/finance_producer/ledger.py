@@ -12,6 +12,7 @@ A range `[first, last]` counts both ends; no number is in two ranges. `acknowled
 killed, or has not heard of it, or written of it, yet. A run that stopped by itself has the line with `ended`, and knows all.
 
 Lines are appended whole about once a second, so a torn one is the mark of a crashed machine or a full disk, and is the last.
+lake/finance_lake/proof/ledger.py reads them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import os
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -89,24 +90,6 @@ class Ledger:
             raise OSError(f"the disk took only a part of a line of the ledger, {len(data)} bytes")
 
 
-class Account(NamedTuple):
-    """What a ledger says: its first line, its last if the run stopped by itself, and merged ranges in ascending order."""
-
-    header: dict[str, Any]
-    ending: dict[str, Any] | None
-    acknowledged: list[Range]
-    failed: list[Range]
-
-
-def read(file: Path) -> Account:
-    """Read a ledger, also one that is being written. Raises ValueError if any but a torn last line is not a ledger's."""
-    if not (whole := file.read_bytes().split(b"\n")[:-1]):
-        raise ValueError(f"{file} does not begin with a whole line")
-    header, *lines = map(_object, whole)
-    ending = lines.pop() if lines and "ended" in lines[-1] else None
-    return Account(header, ending, _ranges(lines, "acknowledged"), _ranges(lines, "failed"))
-
-
 def merged(ranges: Iterable[Range]) -> list[Range]:
     """Sort ranges, and join those that touch."""
     joined: list[Range] = []
@@ -116,14 +99,6 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
         else:
             joined.append((first, last))
     return joined
-
-
-def _ranges(lines: list[dict[str, Any]], name: str) -> list[Range]:
-    return merged((first, last) for line in lines for first, last in line.get(name, []))
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    return msgspec.json.decode(line, type=dict[str, Any])
 
 
 def _now() -> str:

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from finance_contract import CONTRACT_VERSION
 from finance_job import rewrite
-from finance_job.backfill import UnreadableError, read_range
+from finance_job.backfill import read_range
 from finance_job.config import Settings
 from finance_job.data_file import rows_of
 from finance_job.guard import examine
@@ -74,7 +74,7 @@ class Recovery:
         self._holes: list[Spans] = []
 
     def run(self) -> Identity:
-        """Do it all; return what the lake is now. Raises UnreadableError when Kafka fails to give what it has."""
+        """Do it all; return what the lake is now. Raises SilentError when Kafka fails to give what it has."""
         for entry in self._plan.aside:
             self._put_aside_entry(entry)
         create_tables(self._layout)
@@ -205,7 +205,7 @@ def main() -> int:
     with hold_or_exit(settings.data_dir, ROLE):
         try:
             return _recover(settings, layout)
-        except (RecoverError, DamagedError, SilentError, NoTopicError, UnreadableError, DeltaError) as error:
+        except (RecoverError, DamagedError, SilentError, NoTopicError, DeltaError) as error:
             sys.stderr.write(f"not recovered: {error}\n")
             return 1
 

@@ -17,7 +17,6 @@ import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -33,9 +32,10 @@ from finance_job.write import Task
 from finance_lake.state import digest
 from finance_lake.state.files import sync_folder, write_whole
 from finance_lake.state.identity import DamagedError, read_identity
+from finance_lake.state.journal import Journal, read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import CommitRecord
-from finance_lake.state.spans import Spans, count, spans_of
+from finance_lake.state.spans import Spans, count
 from finance_lake.state.table import newest_record, open_table
 from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import settings_or_exit
@@ -54,19 +54,6 @@ class RedriveError(Exception):
     """The redrive cannot be done now; the message says why and what to do."""
 
 
-class Journal(msgspec.Struct, frozen=True):
-    """A redrive under way: its id, the reason that was asked for, and the coordinates (partition, offset) that move."""
-
-    id: str
-    reason: str
-    coordinates: list[tuple[int, int]]
-
-    @property
-    def spans(self) -> Spans:
-        """The coordinates as ranges."""
-        return _spans(self.coordinates)
-
-
 class Redriven(msgspec.Struct, frozen=True):
     """What came of a redrive: records that were looked at, and that moved."""
 
@@ -76,16 +63,6 @@ class Redriven(msgspec.Struct, frozen=True):
     def sentence(self, reason: str) -> str:
         """For the log and the terminal."""
         return f"of {self.examined} quarantined records with reason {reason}, {self.moved} pass the rules now and are ticks"
-
-
-def read_journal(layout: Layout) -> Journal | None:
-    """Read the journal of a redrive that has not ended; None if there is none. Raises DamagedError."""
-    try:
-        return msgspec.json.decode(layout.redrive_journal.read_bytes(), type=Journal)
-    except FileNotFoundError:
-        return None
-    except msgspec.MsgspecError as error:
-        raise DamagedError(f"{layout.redrive_journal} is damaged ({error})") from None
 
 
 def redrive(layout: Layout, reason: str) -> Redriven:
@@ -111,7 +88,7 @@ def redrive(layout: Layout, reason: str) -> Redriven:
 
 def complete(layout: Layout) -> int:
     """Do what an open journal still asks for; return how many records it moves, 0 if there is no journal."""
-    journal = read_journal(layout)
+    journal = read_journal(layout.redrive_journal)
     if journal is None:
         return 0
     ticks, quarantine = open_table(layout.ticks), open_table(layout.quarantine)
@@ -205,11 +182,6 @@ def _passing(records: pa.RecordBatch) -> list[tuple[int, int]]:
     decoded = decode_records(records, pa.scalar(0, pa.int64()).cast(UTC_MICROSECONDS)).ticks
     columns = (decoded.column(name).to_pylist() for name in ("kafka_partition", "kafka_offset"))
     return list(zip(*columns, strict=True))
-
-
-def _spans(coordinates: list[tuple[int, int]]) -> Spans:
-    pairs = np.array(coordinates, dtype=np.int64).reshape(-1, 2)
-    return spans_of({int(partition): pairs[pairs[:, 0] == partition, 1] for partition in np.unique(pairs[:, 0])})
 
 
 class RedriveSettings(Settings):

@@ -103,7 +103,7 @@ def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(st
 def test_2_sigterm_in_mid_batch_ends_within_its_grace(stack: Stack) -> None:
     stack.make_topic().send([GOOD, GOOD, BAD] * 100_000)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
-    wait_until(lambda: (stack.layout.checkpoint / "offsets" / "0").exists(), 120, "a batch begins")
+    wait_until((stack.layout.checkpoint / "offsets" / "0").exists, 120, "a batch begins")
     assert job.stop(90) == 0
     assert "Traceback" not in job.text()
     stop(stack, stack.run("spark-job"))

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from finance_contract import Malformed, Reason, decode
-from finance_producer import ledger
+from finance_lake.proof import ledger
 from tests.stack.pipeline import wait_until
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from finance_job.config import Settings as JobSettings
+from finance_lake.config import Settings as LakeSettings
 from finance_local import env_file
 from finance_local.config import Settings as LocalSettings
 from finance_producer.config import Settings as ProducerSettings
@@ -30,8 +31,9 @@ ROLE_SETTINGS: dict[str, type[RoleSettings]] = {
     "producer": ProducerSettings,
     "spark-job": JobSettings,
     "local": LocalSettings,
+    "financelake": LakeSettings,
 }
-IN_CONTAINERS = [name for name in ROLE_SETTINGS if name != "local"]
+IN_CONTAINERS = [name for name in ROLE_SETTINGS if name not in {"local", "financelake"}]
 
 # Fields of settings classes that are no keys of .env.
 NOT_IN_ENV_FILE = {

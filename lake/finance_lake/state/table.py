@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
 
+import msgspec
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -11,11 +15,8 @@ from finance_lake.state.record import Total, record_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from finance_lake.state.record import CommitRecord, Offsets
-
-HISTORY_STEP = 100
 
 
 class Commit(NamedTuple):
@@ -33,23 +34,34 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
         return None
 
 
-def commits(table: DeltaTable) -> Iterator[Commit]:
-    """Give the job's commits that the log still has, newest first; those of maintenance carry no record and are passed over."""
-    told = 0
-    limit = HISTORY_STEP
-    while True:
-        history = table.history(limit)
-        for entry in history[told:]:
-            if record := record_in(entry.get("userMetadata")):
-                yield Commit(entry["version"], record)
-        if len(history) < limit:
+def commits(folder: Path, version: int) -> Iterator[Commit]:
+    """Give the job's commits up to a version of the table in a folder, newest first, as far back as the log has entries.
+
+    Those of maintenance carry no record and are passed over. The log's own files are read: deltalake's `history` begins at the
+    newest commit, whatever version is open, and numbers its entries from that version downward.
+    """
+    for number in count(version, -1):
+        try:
+            entry = (folder / "_delta_log" / f"{number:020d}.json").read_bytes()
+        except FileNotFoundError:
             return
-        told, limit = len(history), limit * 10
+        if record := record_in(_user_metadata(entry)):
+            yield Commit(number, record)
+
+
+def _user_metadata(entry: bytes) -> str | None:
+    told = next((line for line in entry.splitlines() if line.startswith(b'{"commitInfo"')), b"{}")
+    try:
+        metadata = msgspec.json.decode(told).get("commitInfo", {}).get("userMetadata")
+    except (msgspec.DecodeError, AttributeError):
+        return None
+    return metadata if isinstance(metadata, str) else None
 
 
 def newest_record(table: DeltaTable) -> CommitRecord | None:
     """Return the record of the job's newest commit."""
-    newest = next(commits(table), None)
+    folder = Path(unquote(urlsplit(table.table_uri).path))
+    newest = next(commits(folder, table.version()), None)
     return newest.record if newest else None
 
 

@@ -10,10 +10,11 @@ from deltalake import DeltaTable
 from finance_contract import Malformed, Reason, decode
 from finance_job import redrive, rewrite
 from finance_job.guard import examine
-from finance_job.redrive import ALL, Redriven, complete, read_journal
+from finance_job.redrive import ALL, Redriven, complete
 from finance_lake.state import digest
 from finance_lake.state.accounting import disagreements
 from finance_lake.state.identity import DamagedError
+from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import newest_record, open_table
 from tests.lakes import BAD, GOOD, BuiltLake, numbered
@@ -145,7 +146,7 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
 
     complete(lake.layout)
 
-    assert read_journal(lake.layout) is None
+    assert read_journal(lake.layout.redrive_journal) is None
     assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
     assert len(coordinates(lake, TICKS)) == len(set(coordinates(lake, TICKS))) == 9
     assert in_order(lake)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import string
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from finance_local import __main__ as local
+from finance_local import with_env
 from finance_local.env_file import parse
 
 ALLOWED = string.ascii_letters + string.digits + "_./:,@%+=-"
@@ -58,7 +60,7 @@ def test_a_shell_reads_the_same_values(tmp_path: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(local, "ENV_FILE", Path(".env"))
+    monkeypatch.setattr(with_env, "ENV_FILE", Path(".env"))
     monkeypatch.setattr(os, "environ", {"SEED": "from the command line"})
     (tmp_path / ".env.example").write_text("SEED=7\nKAFKA_PORT=9092\n")
     return tmp_path
@@ -70,19 +72,19 @@ def environment() -> dict[str, str]:
 
 def test_the_environment_comes_before_the_file(folder: Path) -> None:
     (folder / ".env").write_text("SEED=8\nKAFKA_PORT=9093\n")
-    local.load_env_file()
+    with_env.load_env_file()
     assert environment() == {"SEED": "from the command line", "KAFKA_PORT": "9093"}
 
 
 def test_a_file_that_make_up_has_written_serves_make_local_too(folder: Path) -> None:
     (folder / ".env").write_text("LAKE_UID=1000\nLAKE_GID=1000\n")
-    local.load_env_file()
+    with_env.load_env_file()
     assert environment()["LAKE_UID"] == "1000"
 
 
 def test_without_a_file_nothing_is_loaded(folder: Path) -> None:
     assert not (folder / ".env").exists()
-    local.load_env_file()
+    with_env.load_env_file()
     assert environment() == {"SEED": "from the command line"}
 
 
@@ -90,3 +92,19 @@ def test_a_wrong_file_ends_make_local_with_a_sentence_and_code_2(folder: Path, c
     (folder / ".env").write_text("SEED=8\nKAFKA_PRT=9093\n")
     assert local.main() == 2
     assert capsys.readouterr().err.startswith(".env is not as it must be:\nline 2, 'KAFKA_PRT': there is no such key")
+
+
+def test_a_command_gets_what_the_file_says(folder: Path) -> None:
+    (folder / ".env").write_text("SEED=8\nKAFKA_PORT=9093\n")
+    command = [sys.executable, "-m", "finance_local.with_env", sys.executable, "-c", "import os; print(*map(os.getenv, KEYS))"]
+    command[-1] = command[-1].replace("KEYS", '["SEED", "KAFKA_PORT"]')
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env={"SEED": "9"})
+    assert told.stdout == "9 9093\n"
+
+
+def test_a_wrong_file_ends_a_command_before_it_starts(folder: Path) -> None:
+    (folder / ".env").write_text("KAFKA_PRT=9093\n")
+    command = [sys.executable, "-m", "finance_local.with_env", sys.executable, "-c", "print(1)"]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={})
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith(".env is not as it must be:")

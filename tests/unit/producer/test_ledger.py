@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finance_contract.tick import SOURCE
+from finance_lake.proof.ledger import read
 from finance_producer.delivery import Deliveries
-from finance_producer.ledger import Ledger, ledger_file, merged, new_source, read
+from finance_producer.ledger import Ledger, ledger_file, merged, new_source
 from finance_producer.market import Trades
 from finance_producer.wire import Wire
 

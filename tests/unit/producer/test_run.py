@@ -12,9 +12,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from finance_contract import Malformed, Reason, decode
+from finance_lake.proof.ledger import read
 from finance_producer.__main__ import on_signals
 from finance_producer.feed import Simulated
-from finance_producer.ledger import Ledger, ledger_file, read
+from finance_producer.ledger import Ledger, ledger_file
 from finance_producer.link import FatalError, Link, Murmur
 from finance_producer.pace import Flat, Steady
 from finance_producer.publisher import Publisher, client_config

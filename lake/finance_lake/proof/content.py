@@ -1,0 +1,154 @@
+"""The content of a table's data files: which ones the log names, and their rows, each page held against its checksum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from finance_lake.state.record import OffsetRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+    from finance_lake.state.spans import Offsets64, Spans
+
+ROWS_A_BATCH = 1 << 18
+COORDINATES = ("kafka_partition", "kafka_offset")
+EDGES = tuple(f"{edge}.{name}" for name in COORDINATES for edge in ("min", "max"))
+ENTRY = ("path", "size_bytes", "num_records", "partition.date", *EDGES)
+MOST_PARTITIONS = 1 << 16
+DAY_US = 86_400_000_000
+
+
+class CorruptError(Exception):
+    """A data file is not what the log says, or does not fit its checksums; the message says in what."""
+
+
+class DataFile(NamedTuple):
+    """A data file as the table's log has it.
+
+    Attributes:
+        path: where it is
+        size: bytes
+        rows: how many; None if the log does not say
+        date: what its rows must have in `date`; None for a table without
+        places: the offsets that it can hold, by its statistics; empty if the log does not say
+
+    """
+
+    path: Path
+    size: int
+    rows: int | None
+    date: date | None
+    places: Spans
+
+
+class Rows(NamedTuple):
+    """Some rows of a data file, with their coordinates as arrays."""
+
+    batch: pa.RecordBatch
+    partitions: Offsets64
+    offsets: Offsets64
+
+
+def live_files(table: DeltaTable, folder: Path) -> list[DataFile]:
+    """Return the data files of the version that is open."""
+    entries = pa.table(table.get_add_actions(flatten=True))
+    # A log has thousands of files, and statistics of every column.
+    told = entries.select([name for name in ENTRY if name in entries.column_names])
+    return [_file(folder, entry) for entry in told.to_pylist()]
+
+
+def columns_of(table: DeltaTable) -> pa.Schema:
+    """Return the columns that the log says the rows have, with their types."""
+    return pa.schema(table.schema().to_arrow())
+
+
+def read_rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
+    """Read a file, at most `ROWS_A_BATCH` rows at a time. Raises CorruptError, perhaps after a part of the rows."""
+    try:
+        yield from _rows(file, columns)
+    except FileNotFoundError:
+        raise CorruptError("is missing") from None
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError) as error:
+        raise CorruptError(f"cannot be read: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the stack that some libraries add."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def dates(batch: pa.RecordBatch) -> Offsets64:
+    """Day of each row's `kafka_timestamp`, in days since the Unix epoch."""
+    return _integers(batch.column("kafka_timestamp").cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
+
+
+def _file(folder: Path, entry: dict[str, Any]) -> DataFile:
+    path, size, rows = folder / entry["path"], entry["size_bytes"], entry.get("num_records")
+    return DataFile(path, size, rows, entry.get("partition.date"), _places(entry))
+
+
+def _places(entry: dict[str, Any]) -> Spans:
+    edges = [entry.get(name) for name in EDGES]
+    if None in edges:
+        return {}
+    first, last, start, end = map(int, edges)  # type: ignore[arg-type]
+    partitions = range(first, min(last, first + MOST_PARTITIONS) + 1)
+    return {partition: [OffsetRange(start, end + 1)] for partition in partitions}
+
+
+def _rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
+    if (size := file.path.stat().st_size) != file.size:
+        raise CorruptError(f"has {size} bytes, the log says {file.size}")
+    with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
+        expected = _require_shape(parquet, file, columns)
+        read = 0
+        for batch in parquet.iter_batches(ROWS_A_BATCH, use_threads=False):
+            rows = batch.cast(expected)
+            yield Rows(rows, *(_integers(rows.column(name)) for name in COORDINATES))
+            read += len(rows)
+        if read != parquet.metadata.num_rows:  # a decayed page header can end a column early, without an error
+            raise CorruptError(f"gives {read} of its {parquet.metadata.num_rows} rows")
+
+
+def _require_shape(parquet: pq.ParquetFile, file: DataFile, columns: pa.Schema) -> pa.Schema:
+    """Return the file's columns with the table's types."""
+    if file.rows not in (None, parquet.metadata.num_rows):
+        raise CorruptError(f"has {parquet.metadata.num_rows} rows, the log says {file.rows}")
+    if absent := set(COORDINATES) - set(parquet.schema_arrow.names):
+        raise CorruptError(f"has no column {min(absent)}")
+    if unlike := [field.name for field in parquet.schema_arrow if not _is_known(field, columns)]:
+        raise CorruptError(f"has a column {unlike[0]!r} that the table does not have, or has as another type")
+    return pa.schema([columns.field(name) for name in parquet.schema_arrow.names])
+
+
+def _is_known(field: pa.Field, columns: pa.Schema) -> bool:
+    # A file may lack a column that was added to the table later; one that is too much, or another type, is a decayed footer.
+    if field.name not in columns.names:
+        return False
+    mine, theirs = field.type, columns.field(field.name).type
+    return mine == theirs or (_is_text(mine) and _is_text(theirs)) or (_is_bytes(mine) and _is_bytes(theirs))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    # Other tools write the same text as another of Arrow's types.
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _integers(column: pa.Array) -> Offsets64:
+    # A row that has lost a coordinate is at offset -1: outside of every range.
+    numbers: Offsets64 = pc.fill_null(column, -1).to_numpy().astype(np.int64, copy=False)
+    return numbers

@@ -1,0 +1,125 @@
+"""A snapshot: both tables as of one moment, while the job writes them.
+
+Ticks are opened first. Each batch is committed to the quarantine before it is committed to ticks, so whatever belongs to the
+batches in ticks is in a quarantine that is opened after them; what is there beyond ticks' position belongs to later batches and
+is left out by its offsets. Only a redrive can make two tables that were opened one after the other disagree: it is seen by the
+counters in the records, and the snapshot is taken again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from finance_lake.proof.content import columns_of, live_files
+from finance_lake.state.journal import read_journal
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.table import commits, newest_record, open_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from finance_lake.proof.content import DataFile
+    from finance_lake.state.layout import Layout
+    from finance_lake.state.record import CommitRecord
+    from finance_lake.state.spans import Spans
+    from finance_lake.state.table import Commit
+
+TRIES = 20
+REST_SECONDS = 0.25
+
+
+class TableView(NamedTuple):
+    """One table as of a version.
+
+    Attributes:
+        name: `ticks` or `quarantine`
+        folder: where it is
+        version: which
+        record: of the newest of the job's commits; None before the first
+        transaction: newest batch of the lake's query; None before the first
+        files: what the log says is live
+        columns: names and types of the columns
+        reader: version of Delta's protocol that a reader must know
+
+    """
+
+    name: str
+    folder: Path
+    version: int
+    record: CommitRecord | None
+    transaction: int | None
+    files: list[DataFile]
+    columns: pa.Schema
+    reader: int
+
+    @property
+    def redrives(self) -> int:
+        """How many redrives it has seen."""
+        return self.record.redrives if self.record else 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of its files, as the log has them."""
+        return sum(file.rows or 0 for file in self.files)
+
+    def commits(self) -> Iterator[Commit]:
+        """Give the job's commits up to this version, newest first."""
+        return commits(self.folder, self.version)
+
+
+class Snapshot(NamedTuple):
+    """Both tables, and the coordinates that a redrive under way has put into ticks and not yet taken out of the quarantine."""
+
+    ticks: TableView
+    quarantine: TableView
+    moving: Spans
+
+    @property
+    def tables(self) -> tuple[TableView, TableView]:
+        """Both of them."""
+        return self.ticks, self.quarantine
+
+
+def take(layout: Layout, query: str) -> Snapshot | None:
+    """Take a snapshot; None if a table is missing. Counters that never agree leave their rows to be counted as they are.
+
+    Raises deltalake's DeltaError for a log that cannot be read, DamagedError for such a journal.
+    """
+    for rest in [REST_SECONDS] * TRIES:
+        ticks, quarantine = (view(layout, name, query) for name in (TICKS, QUARANTINE))
+        if ticks is None or quarantine is None:
+            return None
+        moving = _moving(layout) if ticks.redrives == quarantine.redrives + 1 else {}
+        taken = Snapshot(ticks, quarantine, moving)
+        if moving or ticks.redrives == quarantine.redrives:
+            return taken
+        time.sleep(rest)
+    return taken
+
+
+def view(layout: Layout, name: str, query: str) -> TableView | None:
+    """Open a table as it is now; None if there is none."""
+    folder = layout.table(name)
+    table = open_table(folder)
+    if table is None:
+        return None
+    return TableView(
+        name=name,
+        folder=folder,
+        version=table.version(),
+        record=newest_record(table),
+        transaction=table.transaction_version(f"{query}:{name}"),
+        files=live_files(table, folder),
+        columns=columns_of(table),
+        reader=table.protocol().min_reader_version,
+    )
+
+
+def _moving(layout: Layout) -> Spans:
+    """Which coordinates a redrive moves; none if it has ended meanwhile."""
+    journal = read_journal(layout.redrive_journal)
+    return journal.spans if journal else {}

@@ -1,0 +1,134 @@
+"""The verdict: what verify can find, which code each finding has, and which code wins where there are several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from finance_lake.state import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from finance_lake.state.record import Offsets
+    from finance_lake.state.spans import Spans
+
+
+class Code(IntEnum):
+    """Exit codes, fixed: other programs rely on them. In the order of precedence, the gravest first."""
+
+    IDENTITY = 14
+    CORRUPT = 13
+    GAP = 11
+    DUPLICATE = 12
+    ALTERED = 16
+    PRODUCER = 15
+    BEHIND = 10
+    COMPLETE = 0
+
+
+PRECEDENCE = tuple(Code)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it must be; `places` are the offsets that it concerns, as far as they are known."""
+
+    code: Code
+    what: str
+    places: Spans = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.code.name.lower()}: {self.what}" + (f" ({spans.text(self.places)})" if self.places else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; a range is [first, last + 1]."""
+        places = {str(partition): [[span.start, span.end] for span in ranges] for partition, ranges in self.places.items()}
+        return {"code": int(self.code), "verdict": self.code.name.lower(), "what": self.what, "places": places}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was counted.
+
+    Attributes:
+        rows, quarantined: rows of the two tables up to the position
+        lost, doubled: offsets that are in no table, and surplus rows
+        unreadable: offsets that are missing because their file is damaged
+        behind: records that the topic has beyond the position
+        position: up to where the tables were judged
+        version: of the table of ticks
+        acknowledged, unacknowledged: ticks of sources with a ledger: that the broker took, and others that the table has
+        unheard: ticks that were acknowledged and are in no table
+
+    """
+
+    rows: int = 0
+    quarantined: int = 0
+    lost: int = 0
+    doubled: int = 0
+    unreadable: int = 0
+    behind: int = 0
+    position: Offsets = field(default_factory=dict)
+    version: int | None = None
+    acknowledged: int = 0
+    unacknowledged: int = 0
+    unheard: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that verify says: what it found, what else is worth knowing, and what it counted."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    figures: Figures = Figures()
+
+    @property
+    def code(self) -> Code:
+        """The verdict: the gravest finding's code."""
+        return gravest(finding.code for finding in self.findings)
+
+    @property
+    def pipeline(self) -> Code:
+        """The verdict on the way from the topic into the tables."""
+        return gravest(finding.code for finding in self.findings if finding.code is not Code.PRODUCER)
+
+    @property
+    def producer(self) -> Code:
+        """The verdict on the way from the producers into the topic."""
+        return gravest(finding.code for finding in self.findings if finding.code is Code.PRODUCER)
+
+    def sentence(self) -> str:
+        """Give the last line: the verdict and the figures."""
+        told = self.figures
+        parts = [f"{told.lost:,} lost", f"{told.doubled:,} doubled"]
+        parts += [f"{told.unreadable:,} unreadable"] if told.unreadable else []
+        parts += [f"{told.behind:,} still to come"] if told.behind else []
+        ends = ",".join(f"{partition}:{offset}" for partition, offset in sorted(told.position.items()))
+        where = f"in {len(told.position)} partition{'s' * (len(told.position) != 1)} up to {ends or 'nowhere'}"
+        rows = f"{told.rows:,} rows and {told.quarantined:,} quarantined {where}"
+        version = "no table yet" if told.version is None else f"table version {told.version}"
+        return f"{self.code.name.lower()}: {', '.join(parts)}, {rows}; {version}."
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        figures = {name: getattr(self.figures, name) for name in Figures.__dataclass_fields__}
+        figures["position"] = {str(partition): offset for partition, offset in sorted(self.figures.position.items())}
+        return {
+            "verdict": self.code.name.lower(),
+            "code": int(self.code),
+            "pipeline": self.pipeline.name.lower(),
+            "producer": self.producer.name.lower(),
+            "findings": [finding.as_json() for finding in self.findings],
+            "notes": list(self.notes),
+            "figures": figures,
+            "sentence": self.sentence(),
+        }
+
+
+def gravest(codes: Iterable[Code]) -> Code:
+    """Return the code that wins; COMPLETE if there is none."""
+    return min(codes, key=PRECEDENCE.index, default=Code.COMPLETE)

@@ -1,0 +1,128 @@
+"""Verify: does the lake hold exactly what is in the topic? No JVM, while the job runs. docs/RELIABILITY.md says what is judged.
+
+The order of looking is part of the proof. The ledgers first, then the ends of the topic, then the tables when they have passed
+those ends: so what a ledger says was acknowledged must be in them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from deltalake.exceptions import DeltaError
+
+from finance_lake.proof import belonging, judgement, ledger, snapshot
+from finance_lake.proof.content import first_line
+from finance_lake.proof.examination import Evidence, Examination
+from finance_lake.proof.judgement import behind, ends_of
+from finance_lake.proof.verdict import Code, Figures, Finding, Report
+from finance_lake.state.checkpoint import Checkpoint
+from finance_lake.state.damage import damaged_checkpoint, damaged_log
+from finance_lake.state.identity import DamagedError, read_identity
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.record import OffsetRange
+from finance_lake.state.table import committed_offsets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from finance_lake.proof.snapshot import Snapshot
+    from finance_lake.proof.world import World
+    from finance_lake.state.accounting import Broker
+    from finance_lake.state.identity import Identity
+    from finance_lake.state.layout import Layout
+    from finance_lake.state.record import Offsets
+
+POLL_SECONDS = 0.25
+READER_VERSION = 1
+
+
+class NoLakeError(Exception):
+    """There is nothing to verify; the message says where it was looked for."""
+
+
+def verify(layout: Layout, world: World) -> Report:
+    """Judge a lake. Raises NoLakeError, and what `world.ask` and `world.read_topic` raise."""
+    ledgers = ledger.read_all(layout.ledgers, world.topic)
+    try:
+        identity = read_identity(layout.identity)
+    except DamagedError as error:
+        return Report((Finding(Code.CORRUPT, str(error)), *_damage(layout)))
+    if identity is None:
+        return _nameless(layout)
+    broker = world.ask() if world.ask else None
+    early = [*belonging.topic_findings(identity, world.topic, broker), *_damage(layout)]
+    if broker and not early:
+        _wait_for(layout, broker.end, world.patience_seconds)
+    checkpoint = Checkpoint(layout.checkpoint)
+    before = belonging.closed(checkpoint)
+    try:
+        taken = snapshot.take(layout, identity.query)
+    except (DeltaError, DamagedError) as error:
+        return Report((*early, Finding(Code.CORRUPT, f"the tables below {layout.root} cannot be read: {first_line(error)}")))
+    if taken is None:
+        return _tableless(layout, identity, before, broker, early)
+    early += [*belonging.checkpoint_findings(checkpoint, identity, before, taken), *_hidden(taken)]
+    return Examination(Evidence(ledgers, broker, identity, taken), world).report(early)
+
+
+def _damage(layout: Layout) -> list[Finding]:
+    """Find files of logs and checkpoint that are torn; what is torn only at a first look was being written or removed."""
+
+    def look() -> list[str]:
+        try:
+            logs = [*damaged_log(layout.ticks), *damaged_log(layout.quarantine)]
+            return [*damaged_checkpoint(Checkpoint(layout.checkpoint)), *logs]
+        except FileNotFoundError as error:
+            return [f"{error.filename} vanished"]
+
+    if not (first := look()):
+        return []
+    time.sleep(POLL_SECONDS)
+    second = look()
+    return [Finding(Code.CORRUPT, what) for what in second if what in first]
+
+
+def _nameless(layout: Layout) -> Report:
+    try:
+        tables = [snapshot.view(layout, name, "") for name in (TICKS, QUARANTINE)]
+        is_lake = any(table and (table.record or table.files) for table in tables)
+    except DeltaError:
+        is_lake = True
+    if not is_lake:
+        raise NoLakeError(f"There is no lake at {layout.root} yet. `make local` or `make up` makes one.")
+    what = f"{layout.identity} is missing, the tables are not: nobody can tell whose offsets they hold"
+    return Report((Finding(Code.IDENTITY, what), *_damage(layout)))
+
+
+def _tableless(
+    layout: Layout, identity: Identity, before: belonging.Closed, broker: Broker | None, early: Sequence[Finding]
+) -> Report:
+    findings = list(early)
+    if Checkpoint(layout.checkpoint).newest_planned() is not None:
+        name = layout.quarantine if layout.ticks.exists() else layout.ticks
+        places = {partition: [OffsetRange(identity.start(partition), end)] for partition, end in before.end.items()}
+        findings.append(Finding(Code.CORRUPT, f"the table {name} is missing, the checkpoint is not", places))
+    scope = judgement.scope_of(identity, {})
+    if broker and not early:
+        findings += judgement.topic_against(scope, broker, broker)
+    return Report(tuple(findings), (), Figures(behind=behind(findings), position=ends_of(scope)))
+
+
+def _hidden(taken: Snapshot) -> Iterator[Finding]:
+    for table in taken.tables:
+        if table.reader > READER_VERSION:
+            what = f"{table.folder} was switched to reader version {table.reader} of Delta: its log may hide rows of its files"
+            yield Finding(Code.CORRUPT, what)
+
+
+def _wait_for(layout: Layout, ends: Offsets, patience_seconds: float) -> None:
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline:
+        try:
+            position = committed_offsets(layout.ticks)
+        except DeltaError:
+            return  # the snapshot will say it
+        if all(position.get(partition, 0) >= end for partition, end in ends.items()):
+            return
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,140 @@
+"""The command: flags, exit codes, what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from finance_lake import command
+from finance_lake.config import Settings
+from finance_lake.state.broker import NoTopicError, SilentError
+from finance_lake.state.layout import TICKS
+from tests.tampering import drop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    from finance_lake.state.accounting import Broker
+    from tests.lakes import BuiltLake
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("DATA_DIR", "KAFKA_BOOTSTRAP", "KAFKA_PORT", "KAFKA_TOPIC"):
+        monkeypatch.delenv(key, raising=False)
+
+
+def run(lake: BuiltLake, *flags: str) -> Result:
+    return CliRunner().invoke(command.app, ["verify", "--data", str(lake.layout.root), *flags])
+
+
+@pytest.fixture
+def asked(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Let the lake's broker answer; give what it was asked."""
+    questions = []
+
+    def ask(bootstrap: str, topic: str) -> Broker:
+        questions.append((bootstrap, topic))
+        return lake.broker
+
+    monkeypatch.setattr(command, "ask", ask)
+    return questions
+
+
+def test_a_lake_in_order_ends_with_0_and_a_sentence(lake: BuiltLake, asked: list[tuple[str, str]]) -> None:
+    result = run(lake)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1].startswith("complete: 0 lost, 0 doubled, 16 rows and 3 quarantined")
+    assert result.stderr == ""
+    assert asked == [("127.0.0.1:9092", "finance")]
+
+
+def test_both_verdicts_are_printed(lake: BuiltLake, asked: list[tuple[str, str]]) -> None:
+    lines = run(lake).stdout.splitlines()
+    assert lines[-3:-1] == ["pipeline: complete", "producers: complete, 15 ticks acknowledged, 0 more in the table"]
+    assert asked
+
+
+def test_a_finding_is_a_line_and_decides_the_exit_code(lake: BuiltLake, asked: list[tuple[str, str]]) -> None:
+    drop(lake, TICKS, 0, 3)
+    result = run(lake)
+    assert result.exit_code == 11
+    assert result.stdout.splitlines()[0] == "gap: 1 offsets are in neither table (partition 0: 3)"
+    assert result.stdout.splitlines()[-1].startswith("gap: 1 lost")
+    assert asked
+
+
+def test_json_is_one_object_and_nothing_else(lake: BuiltLake, asked: list[tuple[str, str]]) -> None:
+    drop(lake, TICKS, 0, 3)
+    result = run(lake, "--json")
+    assert result.exit_code == json.loads(result.stdout)["code"] == 11
+    assert asked
+
+
+def test_without_a_broker_nobody_is_asked(lake: BuiltLake, asked: list[tuple[str, str]]) -> None:
+    result = run(lake, "--no-broker")
+    assert result.exit_code == 0
+    assert "the files alone were judged" in result.stdout
+    assert not asked
+
+
+def test_a_silent_broker_is_no_verdict(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: str) -> Broker:
+        raise SilentError("no broker answers at 127.0.0.1:9092")
+
+    monkeypatch.setattr(command, "ask", ask)
+    result = run(lake, "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "no broker answers at 127.0.0.1:9092. Start it, or judge the files alone with --no-broker.\n"
+
+
+def test_a_broker_without_the_topic_is_another(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: str) -> Broker:
+        raise NoTopicError("the broker at 127.0.0.1:9092 has no topic finance")
+
+    monkeypatch.setattr(command, "ask", ask)
+    result = run(lake)
+    assert result.exit_code == 14
+    assert "has no topic finance" in result.stdout
+
+
+@pytest.mark.parametrize("flags", [["--values", "--no-broker"], ["--nonsense"], ["--data"]])
+def test_wrong_flags_are_usage(flags: list[str]) -> None:
+    assert CliRunner().invoke(command.app, ["verify", *flags]).exit_code == 2
+
+
+def test_no_lake_is_usage_and_names_the_commands(tmp_path: Path) -> None:
+    result = CliRunner().invoke(command.app, ["verify", "--no-broker", "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "`make local` or `make up`" in result.stderr
+
+
+def test_the_environment_says_where_the_lake_and_its_broker_are(lake: BuiltLake) -> None:
+    environment = {**os.environ, "DATA_DIR": str(lake.layout.root), "KAFKA_TOPIC": "other"}
+    run_command = [sys.executable, "-m", "finance_lake", "verify", "--no-broker"]
+    told = subprocess.run(run_command, capture_output=True, text=True, env=environment)
+    assert told.returncode == 14
+    assert "KAFKA_TOPIC is other, the lake holds topic finance" in told.stdout
+    assert told.stderr == ""
+
+
+def test_a_bootstrap_comes_before_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PORT", "9093")
+    assert Settings().bootstrap == "127.0.0.1:9093"
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka:19092")
+    assert Settings().bootstrap == "kafka:19092"
+
+
+def test_a_wrong_setting_is_usage(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PORT", "many")
+    assert run(lake).exit_code == 2

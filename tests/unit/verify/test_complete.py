@@ -1,0 +1,172 @@
+"""Lakes that are in order: verify must have no word against them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from deltalake import DeltaTable
+
+from finance_lake.proof.verdict import Code
+from finance_lake.proof.verify import NoLakeError, verify
+from finance_lake.proof.world import World
+from finance_lake.state.identity import Loss, write_identity
+from finance_lake.state.layout import QUARANTINE, TICKS
+from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
+from tests.tampering import found, judge, write_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_lake_in_order_is_complete(lake: BuiltLake) -> None:
+    report = judge(lake)
+    assert report.findings == ()
+    assert report.code is Code.COMPLETE
+    assert report.sentence() == (
+        "complete: 0 lost, 0 doubled, 16 rows and 3 quarantined in 2 partitions up to 0:16,1:3; table version 3."
+    )
+    assert (report.figures.acknowledged, report.figures.unheard, report.figures.unacknowledged) == (15, 0, 0)
+
+
+def test_a_newborn_lake_is_complete(tmp_path: Path) -> None:
+    report = judge(BuiltLake(tmp_path))
+    assert report.findings == ()
+    assert report.figures.position == {0: 0}
+
+
+def test_a_lake_without_tables_yet_is_complete_or_behind(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path)
+    for name in (TICKS, QUARANTINE):
+        for path in sorted(lake.layout.table(name).rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        lake.layout.table(name).rmdir()
+    assert judge(lake).code is Code.COMPLETE
+    lake.ends[0] = 7
+    assert found(judge(lake)) == {Code.BEHIND: {0: [(0, 6)]}}
+
+
+@pytest.mark.parametrize("values", [[GOOD], [BAD], [GOOD, BAD], [None], [b""]])
+def test_a_lake_of_one_batch_is_complete(tmp_path: Path, values: list[bytes | None]) -> None:
+    lake = BuiltLake(tmp_path)
+    lake.store(values)
+    assert judge(lake).findings == ()
+
+
+def test_a_lake_of_one_larger_batch_is_complete(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path)
+    lake.store([GOOD] * 1000)
+    assert judge(lake).figures.rows == 1000
+
+
+def test_a_lake_of_many_batches_is_complete(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path, partitions=3)
+    for batch in range(30):
+        lake.store([*numbered(5, first=5 * batch), BAD][: batch % 7], partition=batch % 3)
+    assert judge(lake).findings == ()
+
+
+def test_a_lake_that_began_at_a_later_offset_is_complete(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path)
+    write_identity(lake.layout.identity, msgspec.structs.replace(lake.identity, first={0: 100}))
+    lake.ends[0] = 100
+    lake.store(numbered(5))
+    report = judge(lake)
+    assert report.findings == ()
+    assert report.figures.rows == 5
+
+
+def test_a_partition_that_was_added_to_the_topic_is_in_order(lake: BuiltLake) -> None:
+    lake.ends[2] = 0
+    lake.store([GOOD, GOOD], partition=2)
+    assert judge(lake).findings == ()
+
+
+@pytest.mark.parametrize("tables", [[], [QUARANTINE]])
+def test_a_batch_under_way_is_no_fault(lake: BuiltLake, tables: list[str]) -> None:
+    broker = lake.broker
+    files = lake.write([GOOD, BAD, GOOD], 0, lake.plan(3))
+    for name in tables:
+        lake.commit(name, files)
+    assert judge(lake, broker).findings == ()
+
+
+def test_a_half_committed_batch_does_not_hide_what_is_missing_before_it(lake: BuiltLake) -> None:
+    files = lake.write([GOOD, BAD, GOOD], 0, lake.plan(3))
+    lake.commit(QUARANTINE, files)
+    DeltaTable(str(lake.layout.quarantine)).delete("kafka_partition = 1 and kafka_offset = 1")
+    assert found(judge(lake)) == {Code.GAP: {1: [(1, 1)]}, Code.BEHIND: {0: [(16, 18)]}}
+
+
+def test_a_table_that_is_behind_says_by_how_much(lake: BuiltLake) -> None:
+    lake.ends[1] += 4
+    report = judge(lake)
+    assert found(report) == {Code.BEHIND: {1: [(3, 6)]}}
+    assert report.figures.behind == 4
+    assert "behind: 0 lost, 0 doubled, 4 still to come" in report.sentence()
+
+
+def test_a_topic_that_grew_after_its_ends_were_asked_is_no_fault(lake: BuiltLake) -> None:
+    answers = [lake.broker]
+    lake.store(numbered(5, first=15))
+    answers.append(lake.broker)
+    report = verify(lake.layout, World(TOPIC, lambda: answers.pop(0), patience_seconds=0))
+    assert report.findings == ()
+    assert not answers
+
+
+def test_known_losses_are_no_gap(lake: BuiltLake) -> None:
+    lake.commit(TICKS, lake.write(numbered(5, first=20), 0, lake.plan(9) + 4))
+    lake.close()
+    assert found(judge(lake)) == {Code.GAP: {0: [(16, 19)]}}
+    loss = Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00")
+    write_identity(lake.layout.identity, msgspec.structs.replace(lake.identity, losses=(loss,)))
+    report = judge(lake)
+    assert report.findings == ()
+    assert any("4 offsets are known to be lost" in note for note in report.notes)
+
+
+def test_acknowledged_ticks_among_known_losses_are_told_and_not_blamed(lake: BuiltLake) -> None:
+    lake.commit(TICKS, lake.write(numbered(5, first=19), 0, lake.plan(9) + 4))
+    lake.close()
+    loss = Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00")
+    write_identity(lake.layout.identity, msgspec.structs.replace(lake.identity, losses=(loss,)))
+    write_ledger(lake, {"acknowledged": [[0, 23]]})
+    report = judge(lake)
+    assert report.findings == ()
+    assert any("seq 15-18" in note for note in report.notes)
+
+
+def test_holes_of_transactional_producers_are_told_and_not_called_a_gap(lake: BuiltLake) -> None:
+    lake.plan(4)
+    files = lake.write([GOOD, GOOD], 0, 16)
+    lake.commit(TICKS, files, holes=2)
+    lake.close()
+    report = judge(lake)
+    assert report.findings == ()
+    assert any("no record for 2 offsets" in note for note in report.notes)
+
+
+def test_a_hole_does_not_excuse_a_gap(lake: BuiltLake) -> None:
+    lake.plan(5)
+    files = lake.write([GOOD, GOOD], 0, 16)
+    lake.commit(TICKS, files, holes=2)
+    lake.close()
+    report = judge(lake)
+    assert found(report)[Code.GAP] == {0: [(18, 20)]}
+    assert report.figures.lost == 1
+
+
+def test_without_a_broker_the_files_alone_are_judged_and_it_says_so(lake: BuiltLake) -> None:
+    lake.ends[1] += 4
+    report = verify(lake.layout, World(TOPIC, None))
+    assert report.findings == ()
+    assert any("the broker was not asked" in note for note in report.notes)
+
+
+def test_where_there_is_no_lake_the_commands_that_make_one_are_named(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path)
+    lake.layout.identity.unlink()
+    with pytest.raises(NoLakeError, match=r"`make local` or `make up`"):
+        judge(lake)

@@ -1,0 +1,97 @@
+"""Whatever rows are dropped, doubled or altered in a correct lake: verify finds exactly those."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finance_lake.proof.verdict import Code
+from finance_lake.state.layout import QUARANTINE, TICKS
+from tests.lakes import BAD, GOOD, BuiltLake
+from tests.tampering import at, found, judge, rewrite, set_column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DROP, DOUBLE, ALTER = "drop", "double", "alter"
+NAMES = {GOOD: TICKS, BAD: QUARANTINE}
+batches = st.lists(
+    st.tuples(st.integers(0, 1), st.lists(st.sampled_from([GOOD, GOOD, BAD]), max_size=6)), min_size=1, max_size=5
+)
+Coordinate = tuple[int, int]
+
+
+def drop(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
+    return lambda rows: rows.filter([not here for here in at(rows, partition, offset).to_pylist()])
+
+
+def double(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
+    return lambda rows: pa.concat_tables([rows, rows.filter(at(rows, partition, offset))])
+
+
+def alter(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
+    def change(rows: pa.Table) -> pa.Table:
+        name = "symbol" if "symbol" in rows.schema.names else "reason"
+        here = at(rows, partition, offset).to_pylist()
+        values = rows.column(name).to_pylist()
+        return set_column(rows, name, ["OTHER" if one else old for one, old in zip(here, values, strict=True)])
+
+    return change
+
+
+CHANGES = {DROP: drop, DOUBLE: double, ALTER: alter}
+
+
+def numbers(places: dict[int, list[tuple[int, int]]]) -> set[Coordinate]:
+    return {
+        (partition, one) for partition, ranges in places.items() for first, last in ranges for one in range(first, last + 1)
+    }
+
+
+def span_of(lake_batches: list[tuple[int, list[bytes]]], coordinate: Coordinate) -> set[Coordinate]:
+    """Give the coordinates of the batch that brought a row."""
+    ends = {0: 0, 1: 0}
+    for partition, values in lake_batches:
+        brought = {(partition, ends[partition] + place) for place in range(len(values))}
+        ends[partition] += len(values)
+        if coordinate in brought:
+            return brought
+    raise AssertionError(coordinate)
+
+
+@settings(deadline=None, max_examples=40)
+@given(batches, st.data())
+def test_what_was_done_to_a_lake_is_what_is_found(lake_batches: list[tuple[int, list[bytes]]], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lake = BuiltLake(Path(folder), partitions=2)
+        rows: dict[Coordinate, str] = {}
+        for partition, values in lake_batches:
+            start = lake.ends[partition]
+            rows |= {(partition, start + place): NAMES[value] for place, value in enumerate(values)}
+            lake.store(list(values), partition)
+        assert judge(lake).findings == ()
+        kinds = st.sampled_from([DROP, DOUBLE, ALTER])
+        done = data.draw(st.dictionaries(st.sampled_from(sorted(rows)), kinds, max_size=4)) if rows else {}
+        for coordinate, kind in done.items():
+            rewrite(lake, rows[coordinate], CHANGES[kind](*coordinate))
+
+        report = judge(lake)
+
+        places = {code: numbers(ranges) for code, ranges in found(report).items()}
+        by_kind = {kind: {coordinate for coordinate, one in done.items() if one == kind} for kind in CHANGES}
+        assert places.get(Code.GAP, set()) == by_kind[DROP]
+        assert places.get(Code.DUPLICATE, set()) == by_kind[DOUBLE]
+        assert report.figures.lost == len(by_kind[DROP])
+        assert report.figures.doubled == len(by_kind[DOUBLE])
+        if not by_kind[DROP] | by_kind[DOUBLE]:
+            expected = set().union(*(span_of(lake_batches, coordinate) for coordinate in by_kind[ALTER]))
+            assert places.get(Code.ALTERED, set()) == expected
+        expected_code = (
+            Code.GAP if by_kind[DROP] else Code.DUPLICATE if by_kind[DOUBLE] else Code.ALTERED if done else Code.COMPLETE
+        )
+        assert report.code is expected_code

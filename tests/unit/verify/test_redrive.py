@@ -1,0 +1,142 @@
+"""A redrive under way moves rows from one table to the other: for a while they stand in both, and that is no fault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from deltalake import DeltaTable
+
+from finance_lake.proof import snapshot
+from finance_lake.proof.verdict import Code
+from finance_lake.state import digest
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.table import newest_record
+from tests.lakes import GOOD, BuiltLake
+from tests.tampering import drop, found, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from finance_lake.state.record import CommitRecord
+
+
+@pytest.fixture(autouse=True)
+def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "REST_SECONDS", 0.0)
+
+
+def record(lake: BuiltLake, name: str, rows: int, of_rows: int) -> CommitRecord:
+    before = newest_record(DeltaTable(str(lake.layout.table(name))))
+    assert before is not None
+    return msgspec.structs.replace(
+        before,
+        query="redrive-1",
+        batch=0,
+        offsets={},
+        rows={1: rows},
+        digest=digest.to_text(digest.add([of_rows])),
+        total=before.total.plus(rows, of_rows),
+        redrives=before.redrives + 1,
+    )
+
+
+def append_to_ticks(lake: BuiltLake, *offsets: int) -> None:
+    """Do the first half of a redrive of partition 1."""
+    files = [file for offset in offsets for file in lake.write([GOOD], 1, offset)]
+    lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files])), None)
+
+
+def take_out_of_quarantine(lake: BuiltLake, *offsets: int) -> None:
+    """Do the second half."""
+    from finance_job.data_file import DataFile  # noqa: F401, PLC0415
+
+    before = quarantined(lake)
+    drop(lake, QUARANTINE, 1, *offsets)
+    gone = before - quarantined(lake)
+    lake.append(QUARANTINE, [], record(lake, QUARANTINE, -len(offsets), -gone), None)
+
+
+def quarantined(lake: BuiltLake) -> int:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    return sum(digest.digest_of(pq.ParquetFile(path).read()) for path in lake.files(QUARANTINE))
+
+
+def journal(lake: BuiltLake, *offsets: int) -> Path:
+    path = lake.layout.redrive_journal
+    path.write_text(json.dumps({"id": "redrive-1", "reason": "price_type", "coordinates": [[1, offset] for offset in offsets]}))
+    return path
+
+
+def test_a_redrive_between_its_two_commits_is_in_order(lake: BuiltLake) -> None:
+    journal(lake, 1, 2)
+    append_to_ticks(lake, 1, 2)
+    report = judge(lake)
+    assert report.findings == ()
+    assert (report.figures.rows, report.figures.quarantined) == (18, 1)
+    assert any("2 rows stand in both tables and count once" in note for note in report.notes)
+
+
+def test_a_redrive_that_has_only_begun_is_in_order(lake: BuiltLake) -> None:
+    journal(lake, 1, 2)
+    assert judge(lake).findings == ()
+
+
+def test_a_redrive_that_has_ended_is_in_order(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1)
+    take_out_of_quarantine(lake, 1)
+    report = judge(lake)
+    assert report.findings == ()
+    assert (report.figures.rows, report.figures.quarantined) == (17, 2)
+
+
+def test_the_journal_excuses_its_own_coordinates_only(lake: BuiltLake) -> None:
+    journal(lake, 1)
+    append_to_ticks(lake, 1, 2)
+    assert found(judge(lake)) == {Code.DUPLICATE: {1: [(2, 2)]}}
+
+
+def test_a_journal_that_was_left_behind_excuses_nothing(lake: BuiltLake) -> None:
+    journal(lake, 1)
+    lake.append(TICKS, lake.write([GOOD], 1, 1), None, None)
+    assert found(judge(lake))[Code.DUPLICATE] == {1: [(1, 1)]}
+
+
+def test_rows_in_both_tables_without_a_journal_are_duplicates(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1, 2)
+    report = judge(lake)
+    assert report.code is Code.DUPLICATE
+    assert found(report) == {Code.DUPLICATE: {1: [(1, 2)]}}
+
+
+def test_a_journal_that_cannot_be_read_is_corrupt(lake: BuiltLake) -> None:
+    journal(lake, 1).write_text("{")
+    append_to_ticks(lake, 1)
+    assert judge(lake).code is Code.CORRUPT
+
+
+def test_a_redrive_that_ends_between_two_looks_is_looked_at_again(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_to_ticks(lake, 1)  # its journal is gone already, the quarantine was opened before
+
+    def rest(_: float) -> None:
+        if len(DeltaTable(str(lake.layout.quarantine)).history()) < 4:
+            take_out_of_quarantine(lake, 1)
+
+    monkeypatch.setattr("time.sleep", rest)
+    assert judge(lake).findings == ()
+
+
+def test_after_a_redrive_the_place_of_an_alteration_is_called_a_guess(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1)
+    take_out_of_quarantine(lake, 1)
+    from tests.tampering import rewrite  # noqa: PLC0415
+    from tests.unit.verify.test_tampered import swapped  # noqa: PLC0415
+
+    rewrite(lake, TICKS, swapped("price"))
+    report = judge(lake)
+    assert report.code is Code.ALTERED
+    assert (11, 15) in found(report)[Code.ALTERED][0]
+    assert "the place is a guess" in report.findings[0].what

@@ -1,0 +1,60 @@
+"""Reading the topic again, from the mock broker that librdkafka has inside: Kafka's protocol, without a JVM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Producer
+
+from finance_lake.state import topic
+from finance_lake.state.broker import SilentError
+from finance_lake.state.record import OffsetRange
+from finance_lake.state.topic import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORDS = 3000
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> Iterator[str]:
+    """Fill partitions 0 and 1 in turn; every seventh value is a tombstone."""
+    producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = producer.list_topics(timeout=10).brokers.values()
+    for number in range(RECORDS):
+        value = f"v{number}".encode() if number % 7 else None
+        producer.produce("finance", value, b"AAPL", number % 2, timestamp=1_764_000_000_000 + number)
+    producer.flush()
+    yield f"{broker.host}:{broker.port}"
+    del producer
+
+
+def read(bootstrap: str, ranges: dict[int, OffsetRange]) -> list[Record]:
+    return [record for records in topic.read(bootstrap, "finance", ranges) for record in records]
+
+
+def test_the_records_of_the_ranges_are_given_in_order_and_no_others(bootstrap: str) -> None:
+    found = read(bootstrap, {0: OffsetRange(5, 1400), 1: OffsetRange(0, 1500), 2: OffsetRange(3, 3)})
+    assert [(one.partition, one.offset) for one in found] == [
+        *((0, offset) for offset in range(5, 1400)),
+        *((1, offset) for offset in range(1500)),
+    ]
+
+
+def test_a_record_has_key_value_and_timestamp(bootstrap: str) -> None:
+    assert read(bootstrap, {0: OffsetRange(7, 9)}) == [
+        Record(0, 7, 1_764_000_000_014, b"AAPL", None),
+        Record(0, 8, 1_764_000_000_016, b"AAPL", b"v16"),
+    ]
+
+
+def test_at_the_end_of_the_partition_reading_ends(bootstrap: str) -> None:
+    assert len(read(bootstrap, {0: OffsetRange(1490, 1510)})) == 10
+
+
+def test_a_broker_that_gives_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic, "SILENCE_SECONDS", 0.1)
+    with pytest.raises(SilentError, match="gives no records from offset 3 on"):
+        read("127.0.0.1:1", {0: OffsetRange(3, 9)})

@@ -1,0 +1,107 @@
+"""`--values`: what the topic's records say against what the rows say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from finance_contract.examples import malformed, valid
+from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS
+from finance_job.decode import decode_records
+from finance_lake.proof.values import QUARANTINED, as_rows
+from finance_lake.proof.verdict import Code
+from finance_lake.state.layout import QUARANTINE
+from finance_lake.state.topic import Record
+from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, BuiltLake, numbered
+from tests.tampering import at, found, judge, rewrite, set_column
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARRIVED_MS = round(1000 * ARRIVED.timestamp())
+VALUES = [*valid().values(), *malformed().values()]
+
+
+def records(values: list[bytes | None], partition: int = 0, first: int = 0, key: bytes | None = b"AAPL") -> list[Record]:
+    return [Record(partition, first + place, ARRIVED_MS, key, value) for place, value in enumerate(values)]
+
+
+def topic_of_lake() -> list[Record]:
+    """Give what the fixture's lake was made of."""
+    return records([*numbered(10), BAD, *numbered(5, first=10)]) + records([GOOD, BAD, BAD], partition=1)
+
+
+def test_rows_that_are_what_the_topic_says_are_complete(lake: BuiltLake) -> None:
+    report = judge(lake, records=topic_of_lake())
+    assert report.findings == ()
+    assert any("19 records were read from the topic again" in note for note in report.notes)
+
+
+def test_every_example_of_the_contract_becomes_the_row_that_it_must(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path)
+    lake.store(VALUES)
+    assert judge(lake, records=records(VALUES)).findings == ()
+
+
+@pytest.mark.parametrize("key", [None, b"", b"AAPL", b"x" * 70_000])
+def test_rows_are_made_as_the_job_makes_them(key: bytes | None) -> None:
+    made = [rows.to_pylist() for rows in as_rows(records(VALUES, key=key), TICK_FIELDS, pa.schema(QUARANTINE_FIELDS))]
+    kafka = [
+        {"key": key, "value": value, "partition": 0, "offset": place, "timestamp": ARRIVED}
+        for place, value in enumerate(VALUES)
+    ]
+    job = decode_records(pa.RecordBatch.from_pylist(kafka, RECORDS), pa.scalar(ARRIVED, RECORDS.field("timestamp").type))
+    ignored = {"ingested_at", "detail"}
+    for mine, theirs in zip(made, (job.ticks.to_pylist(), job.quarantine.to_pylist()), strict=True):
+        assert [{**row, **dict.fromkeys(ignored)} for row in mine] == [{**row, **dict.fromkeys(ignored)} for row in theirs]
+    assert set(QUARANTINED) == set(QUARANTINE_FIELDS.names) - ignored
+
+
+@pytest.mark.parametrize(
+    ("offset", "change"),
+    [
+        (3, {"value": b'{"symbol": "AAPL", "price": 103.04, "seq": 3, "source": "sim-1"}'}),
+        (3, {"timestamp_ms": ARRIVED_MS + 1}),
+        (3, {"value": BAD}),
+        (10, {"value": GOOD}),
+        (10, {"value": BAD + b" "}),
+        (10, {"key": b"MSFT"}),
+    ],
+)
+def test_a_row_that_is_not_what_its_record_says_is_altered(lake: BuiltLake, offset: int, change: dict[str, Any]) -> None:
+    topic = [
+        record._replace(**change) if (record.partition, record.offset) == (0, offset) else record for record in topic_of_lake()
+    ]
+    assert judge(lake).findings == ()
+    report = judge(lake, records=topic)
+    assert report.code is Code.ALTERED
+    assert found(report) == {Code.ALTERED: {0: [(offset, offset)]}}
+
+
+def test_the_words_of_a_fault_are_not_compared(lake: BuiltLake) -> None:
+    def reword(rows: pa.Table) -> pa.Table:
+        here = at(rows, 1, 1).to_pylist()
+        details = rows.column("detail").to_pylist()
+        return set_column(rows, "detail", ["other words" if one else old for one, old in zip(here, details, strict=True)])
+
+    rewrite(lake, QUARANTINE, reword)
+    report = judge(lake, records=topic_of_lake())
+    assert not any("topic" in finding.what for finding in report.findings)
+    assert found(report) == {Code.ALTERED: {1: [(0, 2)]}}  # by the digests
+
+
+def test_a_row_where_the_topic_has_no_record_is_altered(lake: BuiltLake) -> None:
+    report = judge(lake, records=[record for record in topic_of_lake() if (record.partition, record.offset) != (0, 7)])
+    assert found(report) == {Code.ALTERED: {0: [(7, 7)]}}
+    assert "the topic has no record" in report.findings[0].what
+
+
+def test_what_retention_has_removed_is_not_compared(lake: BuiltLake) -> None:
+    broker = replace(lake.broker, first={0: 12, 1: 3})
+    report = judge(
+        lake, broker, records=[record for record in topic_of_lake() if record.partition == 0 and record.offset >= 12]
+    )
+    assert report.findings == ()

@@ -1,0 +1,61 @@
+"""Codes, precedence, and the sentence."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+
+import pytest
+
+from finance_lake.proof.verdict import Code, Figures, Finding, Report, gravest
+from finance_lake.state.record import OffsetRange
+
+IN_ORDER = [14, 13, 11, 12, 16, 15, 10]
+
+
+def test_the_codes_are_those_that_other_programs_rely_on() -> None:
+    assert {code.name.lower(): int(code) for code in Code} == {
+        "complete": 0,
+        "behind": 10,
+        "gap": 11,
+        "duplicate": 12,
+        "corrupt": 13,
+        "identity": 14,
+        "producer": 15,
+        "altered": 16,
+    }
+
+
+@pytest.mark.parametrize(("graver", "lesser"), list(combinations(IN_ORDER, 2)))
+def test_the_graver_finding_decides(graver: int, lesser: int) -> None:
+    for codes in ([graver, lesser], [lesser, graver]):
+        assert Report(tuple(Finding(Code(code), "") for code in codes)).code == graver
+
+
+def test_without_a_finding_it_is_complete() -> None:
+    assert gravest([]) is Code.COMPLETE
+
+
+def test_pipeline_and_producer_are_judged_apart() -> None:
+    report = Report((Finding(Code.PRODUCER, ""), Finding(Code.BEHIND, "")))
+    assert (report.code, report.pipeline, report.producer) == (Code.PRODUCER, Code.BEHIND, Code.PRODUCER)
+
+
+def test_the_sentence_has_the_figures() -> None:
+    figures = Figures(rows=123456, quarantined=7, position={0: 31000, 1: 5}, version=812, lost=3, unreadable=2, behind=1)
+    assert Report((Finding(Code.GAP, ""),), (), figures).sentence() == (
+        "gap: 3 lost, 0 doubled, 2 unreadable, 1 still to come, "
+        "123,456 rows and 7 quarantined in 2 partitions up to 0:31000,1:5; table version 812."
+    )
+
+
+def test_json_has_everything_and_is_json() -> None:
+    finding = Finding(Code.GAP, "what", {1: [OffsetRange(3, 5)]})
+    told = json.loads(json.dumps(Report((finding,), ("a note",), Figures(position={1: 9})).as_json()))
+    assert told["code"] == 11
+    assert told["verdict"] == told["pipeline"] == "gap"
+    assert told["producer"] == "complete"
+    assert told["findings"] == [{"code": 11, "verdict": "gap", "what": "what", "places": {"1": [[3, 5]]}}]
+    assert told["notes"] == ["a note"]
+    assert told["figures"]["position"] == {"1": 9}
+    assert told["sentence"].startswith("gap: ")
