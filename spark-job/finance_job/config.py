@@ -21,3 +21,4 @@ class Settings(RoleSettings):
     spark_ui_port: int = Field(4040, ge=0, le=65535)
     spark_bind: str = "127.0.0.1"
     spark_jars: Path = Path("build/jars/spark")
+    spark_archive: Path = Path("build/spark.jsa")

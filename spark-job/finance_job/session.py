@@ -12,17 +12,19 @@ from pyspark.sql import SparkSession
 if TYPE_CHECKING:
     from finance_job.config import Settings
 
+# An archive that does not fit this Java or these jars is passed over, without a word.
+QUIET = "-Xlog:cds=off -Xlog:cds+dynamic=off"
 LOG_CONFIGURATION = Path(__file__).with_name("log4j2.properties")
 
 
-def spark_options(settings: Settings) -> dict[str, str]:
+def spark_options(settings: Settings, java_options: str) -> dict[str, str]:
     """Return Spark's settings for a small machine, each of them a decision."""
     return {
         "spark.app.name": "financelake",
         "spark.driver.memory": settings.spark_heap,
         # The JVM picks its collector by the size of the machine; a name keeps it the same everywhere.
         "spark.driver.extraJavaOptions": (
-            f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{LOG_CONFIGURATION}"
+            f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{LOG_CONFIGURATION} {java_options}"
         ),
         "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
         # Driver and workers are one machine: nothing of theirs listens beyond the loopback interface.
@@ -55,12 +57,14 @@ def spark_options(settings: Settings) -> dict[str, str]:
     }
 
 
-def start_session(settings: Settings) -> SparkSession:
+def start_session(settings: Settings, java_options: str = "") -> SparkSession:
     """Start the JVM and the session; the workers run the interpreter that runs this."""
+    if not java_options and settings.spark_archive.exists():
+        java_options = f"-XX:SharedArchiveFile={settings.spark_archive.resolve()} {QUIET}"
     os.environ["PYSPARK_PYTHON"] = sys.executable
     # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
     os.environ["SPARK_LOCAL_IP"] = settings.spark_bind
     builder = SparkSession.builder.master(f"local[{settings.spark_cores}]")
-    for key, value in spark_options(settings).items():
+    for key, value in spark_options(settings, java_options).items():
         builder = builder.config(key, value)
     return builder.getOrCreate()

@@ -41,6 +41,7 @@ NOT_IN_ENV_FILE = {
     "BROKER_WAIT_SECONDS": "patience of topic-init, no choice of a user",
     "SPARK_BIND": "the loopback interface, or all of a container's own network",
     "SPARK_JARS": "where the build puts them",
+    "SPARK_ARCHIVE": "where the build puts it",
     "KAFKA_JARS": "where the build puts them",
     "ROLES": "given for one run of `make local`",
     "RUN_SECONDS": "given for one run of `make local`",
@@ -76,6 +77,7 @@ FIXED_IN_CONTAINERS = {
 LEFT_TO_THE_IMAGE = {
     "DATA_DIR": "the mount /data, set in the image",
     "SPARK_JARS": "set in the image",
+    "SPARK_ARCHIVE": "none in the image: 180 MB",
     "BROKER_WAIT_SECONDS": "its default",
 }
 # Rows that the README may have beyond .env's keys: keys of one run.
