@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from typing import TYPE_CHECKING
 
+from finance_lake.command import as_text
+from finance_lake.proof.verdict import Code
+from finance_lake.proof.verify import verify
+from finance_lake.proof.world import World
+from finance_lake.state.broker import ask
 from finance_lake.state.layout import Layout
 from finance_local import env_file
 from finance_local.config import Settings
@@ -17,6 +23,9 @@ from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role.lock import REFUSED, AlreadyRunningError
 from finance_role.settings import USAGE, settings_or_exit
+
+if TYPE_CHECKING:
+    from finance_lake.proof.verdict import Report
 
 
 async def run(settings: Settings, terminal: Terminal) -> int:
@@ -54,7 +63,13 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
     drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, layout, interrupted.is_set)
     await supervisor.stop("spark-job")
     terminal.say(drained.sentence())
-    return 0 if drained.complete else 1
+    report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, layout)
+    terminal.say(as_text(report))
+    return 0 if drained.complete and report.code == Code.COMPLETE else 1
+
+
+def _prove(bootstrap: str, topic: str, layout: Layout) -> Report:
+    return verify(layout, World(topic, lambda: ask(bootstrap, topic)))
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """Write an archive of the classes that the job loads, so that later starts map them instead of loading and verifying each.
 
-`python -m finance_job.archive FILE` (the Makefile's `build/spark.jsa`). The JVM uses the archive only with the very Java and jars
-that it was made with, and goes on without it otherwise; see docs/adr/0009.
+`python -m finance_job.archive FILE` (the Makefile's `build/spark.jsa`). The JVM uses the archive only with the very Java and
+jars that it was made with, and goes on without it otherwise; see docs/adr/0009.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from finance_job.config import Settings
 from finance_job.session import start_session
@@ -61,7 +61,7 @@ def main() -> int:
         spark = start_session(settings, f"-XX:ArchiveClassesAtExit={archive}")
         train(spark, Layout(Path(folder)))
         spark.stop()
-        gateway = spark.sparkContext._gateway  # noqa: SLF001 (py4j's bridge is PySpark's own; there is no public one)
+        gateway = cast("Any", spark.sparkContext._gateway)  # noqa: SLF001 (py4j's bridge is PySpark's own)
         gateway.shutdown()
         gateway.proc.stdin.close()
         gateway.proc.wait(120)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,7 +57,8 @@ class Containers:
 
     def give_data_away(self) -> None:
         if os.getuid() == 0:
-            os.chown(self.data, 1000, 1000)
+            for path in (self.data, *self.data.rglob("*")):
+                os.chown(path, 1000, 1000)
             for parent in self.data.parents:
                 if not parent.stat().st_mode & 0o001 and str(parent) != "/":
                     parent.chmod(parent.stat().st_mode | 0o011)
@@ -148,3 +150,37 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     stored = coordinates(lake.layout)
     assert max(stored.values()) == 1
     assert set(stored) == {(partition, offset) for partition, last in end.items() for offset in range(last)}
+
+
+def test_the_lake_proves_itself_from_within_and_from_this_machine(lake: Containers) -> None:
+    proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
+    assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
+
+    environment = {**lake.environment, "KAFKA_BOOTSTRAP": f"127.0.0.1:{lake.kafka_port}"}
+    command = [sys.executable, "-m", "finance_lake", "verify"]
+    verified = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> None:
+    lake.compose("stop", "spark-job")
+    shutil.rmtree(lake.layout.checkpoint)
+    lake.compose("up", "--detach", "--no-deps", "spark-job")
+    wait_until(lambda: lake.inspect()["spark-job"]["State"]["Status"] == "exited", 60, f"the job gives up\n{lake.logs()}")
+    job = lake.inspect()["spark-job"]
+    assert job["State"]["ExitCode"] == 78
+    assert job["RestartCount"] <= 3
+    assert "the checkpoint is missing, the table is not" in lake.compose("logs", "--no-color", "spark-job")
+
+    environment = {**lake.environment, "ENV_FILE": os.devnull, "YES": "1"}
+    command = [sys.executable, "-m", "finance_local.repair", "recover"]
+    repaired = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+
+    lake.give_data_away()  # as `make up` does
+    lake.up()
+    lake.compose("stop", "producer")
+    _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
+    wait_until(lambda: lake.rows() >= sum(end.values()), 60, f"the tables reach the end offsets\n{lake.logs()}")
+    proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
+    assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")

@@ -14,24 +14,39 @@ from deltalake import DeltaTable
 
 from finance_lake.state.identity import read_identity
 from tests.lakes import BAD, GOOD
-from tests.stack.pipeline import ROOT, wait_until
+from tests.stack.pipeline import ROOT, Stack, wait_until
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Stack
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.stack
 
 REFUSED = 78
 
 
-def fill(stack: Stack) -> None:
-    """Store two batches, one of them with malformed records."""
-    stack.make_topic().send([GOOD, BAD, GOOD] * 20)
-    job = stack.run("spark-job", TRIGGER_SECONDS=0)
-    stack.wait_until_stored()
-    stack.send([GOOD] * 30)
-    stack.wait_until_stored()
-    assert job.stop() == 0
+@pytest.fixture(scope="module")
+def filled(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a lake of two batches, one of them with malformed records; each test gets a copy of it."""
+    stack = Stack(tmp_path_factory.mktemp("filled"), broker.kafka_port, broker.zookeeper_port, "finance-filled")
+    try:
+        stack.make_topic().send([GOOD, BAD, GOOD] * 20)
+        job = stack.run("spark-job", TRIGGER_SECONDS=0)
+        stack.wait_until_stored()
+        stack.send([GOOD] * 30)
+        stack.wait_until_stored()
+        assert job.stop() == 0
+        yield stack
+    finally:
+        for run in stack.runs:
+            run.kill_everything()
+
+
+@pytest.fixture
+def lake(filled: Stack, stack: Stack) -> Stack:
+    """Return a copy of the filled lake, on its topic."""
+    shutil.copytree(filled.layout.root, stack.layout.root)
+    stack.topic = filled.topic
+    return stack
 
 
 def refusal(stack: Stack) -> str:
@@ -76,48 +91,44 @@ def goes_on(stack: Stack) -> None:
     stack.wait_until_stored()
     assert job.stop() == 0
     stack.assert_complete()
+    stack.assert_proven()
 
 
-def test_a_lost_checkpoint_is_refused_and_recovered(stack: Stack) -> None:
-    fill(stack)
-    shutil.rmtree(stack.layout.checkpoint)
-    said = refusal(stack)
+def test_a_lost_checkpoint_is_refused_and_recovered(lake: Stack) -> None:
+    shutil.rmtree(lake.layout.checkpoint)
+    said = refusal(lake)
     assert "the checkpoint is missing, the table is not" in said
     assert "make recover" in said
-    assert "Recovered, 0 records known to be lost" in repair(stack, "recover")
-    goes_on(stack)
+    assert "Recovered, 0 records known to be lost" in repair(lake, "recover")
+    goes_on(lake)
 
 
-def test_a_restored_table_is_refused_and_recovered(stack: Stack) -> None:
-    fill(stack)
-    DeltaTable(str(stack.layout.ticks)).restore(1)
-    assert "were removed by somebody else" in refusal(stack)
-    repair(stack, "recover")
-    goes_on(stack)
+def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
+    DeltaTable(str(lake.layout.ticks)).restore(1)
+    assert "were removed by somebody else" in refusal(lake)
+    repair(lake, "recover")
+    goes_on(lake)
 
 
-def test_a_rolled_back_checkpoint_is_refused_and_recovered(stack: Stack) -> None:
-    fill(stack)
-    newest = max(int(path.name) for path in (stack.layout.checkpoint / "offsets").glob("[0-9]*"))
+def test_a_rolled_back_checkpoint_is_refused_and_recovered(lake: Stack) -> None:
+    newest = max(int(path.name) for path in (lake.layout.checkpoint / "offsets").glob("[0-9]*"))
     for folder in ("offsets", "commits"):
-        (stack.layout.checkpoint / folder / str(newest)).unlink()
-        (stack.layout.checkpoint / folder / f".{newest}.crc").unlink(missing_ok=True)
-    assert "the checkpoint is at batch" in refusal(stack)
-    repair(stack, "recover")
-    goes_on(stack)
+        (lake.layout.checkpoint / folder / str(newest)).unlink()
+        (lake.layout.checkpoint / folder / f".{newest}.crc").unlink(missing_ok=True)
+    assert "the checkpoint is at batch" in refusal(lake)
+    repair(lake, "recover")
+    goes_on(lake)
 
 
-def test_an_emptied_commit_is_refused_and_recovered(stack: Stack) -> None:
-    fill(stack)
-    max((stack.layout.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
-    assert "is empty" in refusal(stack)
-    repair(stack, "recover")
-    goes_on(stack)
+def test_an_emptied_commit_is_refused_and_recovered(lake: Stack) -> None:
+    max((lake.layout.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
+    assert "is empty" in refusal(lake)
+    repair(lake, "recover")
+    goes_on(lake)
 
 
-def test_a_lake_that_is_whole_has_nothing_to_recover(stack: Stack) -> None:
-    fill(stack)
-    assert "nothing to recover" in repair(stack, "recover")
+def test_a_lake_that_is_whole_has_nothing_to_recover(lake: Stack) -> None:
+    assert "nothing to recover" in repair(lake, "recover")
 
 
 def test_a_topic_that_is_made_again_stops_the_running_job(stack: Stack) -> None:
@@ -134,19 +145,19 @@ def test_a_topic_that_is_made_again_stops_the_running_job(stack: Stack) -> None:
     assert "deleted and made again" in refusal(stack)
 
 
-def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_down(stack: Stack) -> None:
-    fill(stack)
-    assert "of 20 quarantined records with reason all, 0 pass" in repair(stack, "redrive", REASON="all")
-    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_down(lake: Stack) -> None:
+    assert "of 20 quarantined records with reason all, 0 pass" in repair(lake, "redrive", REASON="all")
+    job = lake.run("spark-job", TRIGGER_SECONDS=0)
     job.wait_for("connected")
-    assert "of 20 quarantined records with reason price_type, 0 pass" in repair(stack, "redrive", REASON="price_type")
+    assert "of 20 quarantined records with reason price_type, 0 pass" in repair(lake, "redrive", REASON="price_type")
     assert "redrive" in job.text()
     assert job.stop() == 0
 
 
-def test_a_lake_is_born_with_the_topic_that_it_will_hold(stack: Stack) -> None:
-    fill(stack)
-    identity = read_identity(stack.layout.identity)
+def test_a_lake_is_born_with_the_topic_that_it_will_hold(lake: Stack) -> None:
+    identity = read_identity(lake.layout.identity)
     assert identity is not None
-    assert identity.topic == stack.topic
-    assert identity.first == dict.fromkeys(stack.end_offsets(), 0)
+    assert identity.topic == lake.topic
+    assert identity.first == dict.fromkeys(lake.end_offsets(), 0)
+    verified = lake.verify("--no-broker")  # other tests have written to the topic since
+    assert verified.returncode == 0, verified.stdout
