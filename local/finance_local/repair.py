@@ -11,6 +11,12 @@ import os
 import socket
 import sys
 
+from finance_lake.proof.verdict import Code
+from finance_lake.proof.verify import NoLakeError, verify
+from finance_lake.proof.world import World
+from finance_lake.state import spans
+from finance_lake.state.broker import NoTopicError, SilentError, ask
+from finance_lake.state.layout import Layout
 from finance_local import env_file
 from finance_local.config import Settings
 from finance_local.console import Terminal
@@ -23,6 +29,10 @@ from finance_role.settings import USAGE, settings_or_exit
 
 COMMANDS = {"recover": "finance_job.recover", "redrive": "finance_job.redrive"}
 BROKER = ("zookeeper", "kafka")
+
+
+class UnclearError(Exception):
+    """Recover must not go on by itself; the message says why, and what a person can say."""
 
 
 def broker_answers(port: int) -> bool:
@@ -50,9 +60,29 @@ async def repair(command: str, settings: Settings) -> int:
 
 
 async def _run(command: str, settings: Settings) -> int:
-    environment = all_roles(settings)["spark-job"].environment
+    environment = {**all_roles(settings)["spark-job"].environment}
+    if command == "recover" and "ALTERED" not in os.environ:
+        environment["ALTERED"] = _altered(settings)
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", COMMANDS[command], env={**os.environ, **environment})
     return await process.wait()
+
+
+def _altered(settings: Settings) -> str:
+    """Name the rows that are not those that were committed, for recover to read them again. Raises UnclearError."""
+    world = World(
+        settings.kafka_topic, lambda: ask(f"{LOOPBACK}:{settings.kafka_port}", settings.kafka_topic), patience_seconds=0
+    )
+    try:
+        found = [finding for finding in verify(Layout(settings.data_dir), world).findings if finding.code == Code.ALTERED]
+    except (NoLakeError, NoTopicError, SilentError):
+        return ""  # recover will say it
+    if lost := [finding for finding in found if not finding.places]:
+        raise UnclearError(
+            f"{lost[0]}. Recover would make them the truth. Restore data/ from a copy; or name the offsets that shall be read "
+            "again, ALTERED=0:100-199,1:5; or say ALTERED= to take the rows as they are"
+        )
+    places = spans.union(*(finding.places for finding in found))
+    return ",".join(f"{p}:{span.start}-{span.end - 1}" for p, ranges in places.items() for span in ranges)
 
 
 def main() -> int:
@@ -70,7 +100,7 @@ def main() -> int:
     except AlreadyRunningError as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
-    except (UnfitMachineError, RoleEndedError) as error:
+    except (UnclearError, UnfitMachineError, RoleEndedError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

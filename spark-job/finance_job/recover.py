@@ -9,6 +9,7 @@ Exit codes: 0 recovered, or nothing to do; 1 it could not; 2 wrong settings, or 
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import uuid
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from finance_lake.state.spans import Spans
 
 ROLE = "spark-job"
+RANGE = r"([0-9]+):([0-9]+)(?:-([0-9]+))?"
 STEP = 200_000
 NO_RECORD = "Kafka has no record there, as where a transaction was marked"
 
@@ -124,7 +126,7 @@ class Recovery:
         """Say in a last commit what the table holds now and where the lake goes on."""
         folder, total = self._layout.table(name), Total()
         for file in rewrite.live_files(self._tables[name]):
-            rows = rewrite.read(folder, file)
+            rows = rewrite.read(name, folder, file)
             total = total.plus(rows.num_rows, digest.digest_of(rows))
         self._commit(name, [], [], {}, total)
 
@@ -186,16 +188,18 @@ def _position_of(record: CommitRecord | None) -> Offsets:
 
 
 class RecoverSettings(Settings):
-    """What `make recover` takes besides `.env`."""
+    """What `make recover` takes besides `.env`: records to skip by name, and rows to take for altered."""
 
     yes: bool = False
-    skip: str = Field("", pattern=r"^([0-9]+:[0-9]+(,[0-9]+:[0-9]+)*)?$")
+    skip: str = Field("", pattern=rf"^({RANGE}(,{RANGE})*)?$")
+    altered: str = Field("", pattern=rf"^({RANGE}(,{RANGE})*)?$")
 
-    @property
-    def skipped(self) -> Spans:
-        """The records to skip by name, `partition:offset,...`."""
-        names = [tuple(map(int, name.split(":"))) for name in self.skip.split(",") if name]
-        return spans.union(*({partition: [OffsetRange(offset, offset + 1)]} for partition, offset in names))
+
+def spans_in(text: str) -> Spans:
+    """Read `partition:offset` and `partition:first-last`, separated by commas; both ends count."""
+    found = (re.fullmatch(RANGE, one) for one in text.split(",") if one)
+    numbers = [(int(one[1]), int(one[2]), int(one[3] or one[2])) for one in found if one]
+    return spans.union(*({partition: [OffsetRange(first, last + 1)]} for partition, first, last in numbers))
 
 
 def main() -> int:
@@ -213,10 +217,10 @@ def main() -> int:
 def _recover(settings: RecoverSettings, layout: Layout) -> int:
     complete_redrive(layout)
     broker = ask(settings.kafka_bootstrap, settings.kafka_topic)
-    if not settings.skip and not accounting.disagreements(examine(layout, broker)):
-        print("The lake's parts belong together: there is nothing to recover.")
+    plan = make_plan(layout, settings.kafka_topic, broker, spans_in(settings.skip), spans_in(settings.altered))
+    if plan.is_idle and not accounting.disagreements(examine(layout, broker)):
+        print("The lake is whole and its parts belong together: there is nothing to recover.")
         return 0
-    plan = make_plan(layout, settings.kafka_topic, broker, settings.skipped)
     print("To recover the lake:", *(f"- {step}" for step in plan.steps()), sep="\n")
     if not (settings.yes or _agreed()):
         sys.stderr.write("Nothing was changed. Answer with y, or say YES=1.\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -43,13 +43,13 @@ class Content:
 
     Attributes:
         held: coordinates that are there, by table
-        doubled: coordinates that are there more than once, in one table or in both
+        doubtful: coordinates that are there more than once, in one table or in both, or whose rows were altered
         broken: data files that are gone, cut or fail a checksum, by table
 
     """
 
     held: dict[str, Spans]
-    doubled: Spans
+    doubtful: Spans
     broken: dict[str, list[LiveFile]]
 
 
@@ -61,7 +61,7 @@ class Plan:
         identity: the lake's as it is now, or as it is found out where lake.json is gone
         aside: torn or empty newest entries of the tables' logs, to be put away
         broken: data files that leave their table
-        leaving: rows that leave their tables: foreign ones, and doubled ones, which are read again
+        leaving: rows that leave their tables: foreign ones, and doubled and altered ones, which are read again
         backfill: offsets to read from Kafka
         losses: what will be noted as lost, with what was known before
         position: where the tables end afterwards and the new query begins
@@ -76,6 +76,12 @@ class Plan:
     losses: tuple[Loss, ...]
     position: Offsets
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the tables are as they should be; the checkpoint may still not be."""
+        news = self.losses[len(self.identity.losses) :]
+        return not (self.aside or any(self.broken.values()) or self.leaving or self.backfill or news)
+
     def steps(self) -> Iterator[str]:
         """Tell it to people, a line a step."""
         for path in self.aside:
@@ -84,7 +90,7 @@ class Plan:
             for file in files:
                 yield f"take {file.path} out of {name}: it is gone, cut or fails its checksums"
         if self.leaving:
-            yield f"take rows out that are doubled or do not belong to the lake: {spans.text(self.leaving)}"
+            yield f"take rows out that are doubled, altered or foreign: {spans.text(self.leaving)}"
         if self.backfill:
             yield f"read {spans.count(self.backfill)} records from Kafka again: {spans.text(self.backfill)}"
         for loss in self.losses[len(self.identity.losses) :]:
@@ -126,8 +132,8 @@ def _files(layout: Layout, name: str, version: int | None) -> Iterator[tuple[Liv
     table = open_table(folder, version)
     for file in rewrite.live_files(table) if table else []:
         try:
-            rows = rewrite.read(folder, file) if (folder / file.path).stat().st_size == file.size else None
-        except (OSError, pa.ArrowInvalid):
+            rows = rewrite.read(name, folder, file) if (folder / file.path).stat().st_size == file.size else None
+        except (OSError, pa.ArrowInvalid, KeyError):
             rows = None
         yield file, rows
 
@@ -147,14 +153,14 @@ def torn_entries(layout: Layout) -> dict[str, Path]:
     return found
 
 
-def make_plan(layout: Layout, topic: str, broker: Broker, skip: Spans) -> Plan:
-    """Find out what to do; changes nothing. Raises RecoverError."""
+def make_plan(layout: Layout, topic: str, broker: Broker, skip: Spans, altered: Spans) -> Plan:
+    """Find out what to do; changes nothing. `skip` is to be left out, `altered` to be read again. Raises RecoverError."""
     torn = torn_entries(layout)
     there = content(layout, {name: int(path.stem) - 1 for name, path in torn.items()})
     identity = _identity(layout, topic, broker, there)
     for found in identities(identity, broker):
         raise RecoverError(str(found))
-    return decide(identity, broker, there, skip, list(torn.values()))
+    return decide(identity, broker, replace(there, doubtful=spans.union(there.doubtful, altered)), skip, list(torn.values()))
 
 
 def decide(identity: Identity, broker: Broker, there: Content, skip: Spans, aside: list[Path]) -> Plan:
@@ -163,21 +169,21 @@ def decide(identity: Identity, broker: Broker, there: Content, skip: Spans, asid
     position = _position(identity, broker, spans.union(held, skip))
     wanted, has = spans.spans_between(identity.first, position), spans.spans_between(broker.first, broker.end)
     foreign = spans.minus(held, wanted)
-    doubled = spans.minus(there.doubled, foreign)
-    if unclear := spans.minus(doubled, has):
+    doubtful = spans.minus(there.doubtful, foreign)
+    if unclear := spans.minus(doubtful, has):
         raise RecoverError(
-            f"these offsets are in the tables more than once, and Kafka no longer has them: {spans.text(unclear)}. "
-            "Nobody but you can tell which copy is right: delete the others, then recover"
+            f"these offsets are in the tables more than once, or altered, and Kafka no longer has them: {spans.text(unclear)}. "
+            "Nobody but you can tell what is right: delete the rest, then recover"
         )
     known = spans.union(*({loss.partition: [OffsetRange(loss.start, loss.end)]} for loss in identity.losses))
-    kept = spans.minus(held, spans.union(foreign, doubled))
+    kept = spans.minus(held, spans.union(foreign, doubtful))
     missing = spans.minus(wanted, spans.union(kept, known, skip))
     losses = [*losses_of(spans.minus(skip, known), "skipped by name"), *losses_of(spans.minus(missing, has), GONE)]
     return Plan(
         identity=identity,
         aside=aside,
         broken=there.broken,
-        leaving=spans.union(foreign, doubled, spans.common(held, skip)),
+        leaving=spans.union(foreign, doubtful, spans.common(held, skip)),
         backfill=spans.common(missing, has),
         losses=(*identity.losses, *losses),
         position=position,

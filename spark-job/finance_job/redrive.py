@@ -152,7 +152,7 @@ def _record(table: DeltaTable, journal: Journal, rows: dict[int, int], of_rows: 
 def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
     """Give the records of a reason whose bytes are all there, a data file at a time."""
     for file in rewrite.live_files(quarantine):
-        rows = rewrite.read(layout.quarantine, file)
+        rows = rewrite.read(QUARANTINE, layout.quarantine, file)
         whole = pc.equal(pc.binary_length(rows.column("value")), rows.column("value_length"))
         chosen = whole if reason == ALL else pc.and_(whole, pc.equal(rows.column("reason"), reason))
         yield _kafka_records(rows.filter(chosen))
@@ -160,7 +160,7 @@ def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterato
 
 def _rows_inside(layout: Layout, quarantine: DeltaTable, wanted: Spans) -> Iterator[pa.Table]:
     for file in rewrite.live_files(quarantine):
-        rows = rewrite.read(layout.quarantine, file)
+        rows = rewrite.read(QUARANTINE, layout.quarantine, file)
         mask = rewrite.inside(wanted, rows)
         if mask.any():
             yield rows.filter(pa.array(mask))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, Transaction
 from deltalake.transaction import AddAction, RemoveAction
 
+from finance_job.columns import FIELDS
 from finance_job.data_file import DataFile, rows_by_partition, write_data_file
 from finance_job.tables import PARTITIONS
 from finance_lake.state import digest, spans
@@ -54,9 +55,10 @@ def live_files(table: DeltaTable) -> list[LiveFile]:
     return sorted(files, key=lambda file: (file.modified_ms, file.path))
 
 
-def read(folder: Path, file: LiveFile) -> pa.Table:
-    """Read a data file whole; raises OSError if a page does not fit its checksum."""
-    return pq.ParquetFile(folder / file.path, page_checksum_verification=True).read()
+def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
+    """Read a data file of a table whole; raises OSError if a page does not fit its checksum, ArrowInvalid for other columns."""
+    rows = pq.ParquetFile(folder / file.path, page_checksum_verification=True).read()
+    return rows.select(FIELDS[name].names).cast(FIELDS[name])  # other writers of Parquet lay texts out otherwise
 
 
 def without(table: DeltaTable, name: str, folder: Path, gone: Spans, broken: Sequence[LiveFile] = ()) -> Change:
@@ -66,7 +68,7 @@ def without(table: DeltaTable, name: str, folder: Path, gone: Spans, broken: Seq
     for file in live_files(table):
         if file in broken:
             continue
-        content = read(folder, file)
+        content = read(name, folder, file)
         mask = inside(gone, content)
         if not mask.any():
             continue

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from finance_job import recover, rewrite
 from finance_job.guard import open_lake
-from finance_job.recover import Recovery
+from finance_job.recover import Recovery, spans_in
 from finance_job.recovery_plan import Plan, RecoverError, make_plan
 from finance_lake.state import digest, spans
 from finance_lake.state.identity import read_identity
@@ -52,7 +52,7 @@ def replay(lake: BuiltLake, partition: int, span: OffsetRange) -> Iterator[pa.Re
 
 def recovered(lake: BuiltLake, broker: Broker | None = None, skip: spans.Spans | None = None) -> Plan:
     broker = broker or lake.broker
-    plan = make_plan(lake.layout, TOPIC, broker, skip or {})
+    plan = make_plan(lake.layout, TOPIC, broker, skip or {}, {})
     assert all("\n" not in step for step in plan.steps())
     Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
     open_lake(lake.layout, TOPIC, broker)
@@ -233,24 +233,43 @@ def test_a_record_that_is_skipped_by_name_is_noted_as_lost(lake: BuiltLake) -> N
 
 def test_doubled_records_that_kafka_no_longer_has_are_for_a_person_to_judge(lake: BuiltLake) -> None:
     append_rows_again(lake)
-    with pytest.raises(RecoverError, match=r"more than once, and Kafka no longer has them: partition 0: 8-11"):
-        make_plan(lake.layout, TOPIC, replace(lake.broker, first={0: 12, 1: 0}), {})
+    with pytest.raises(RecoverError, match=r"Kafka no longer has them: partition 0: 8-11"):
+        make_plan(lake.layout, TOPIC, replace(lake.broker, first={0: 12, 1: 0}), {}, {})
 
 
 def test_another_topic_is_refused(lake: BuiltLake) -> None:
     with pytest.raises(RecoverError, match="deleted and made again"):
-        make_plan(lake.layout, TOPIC, replace(lake.broker, topic_id="other"), {})
+        make_plan(lake.layout, TOPIC, replace(lake.broker, topic_id="other"), {}, {})
 
 
 def test_a_topic_that_is_shorter_than_the_tables_is_refused(lake: BuiltLake) -> None:
     with pytest.raises(RecoverError, match="the topic ends at 12"):
-        make_plan(lake.layout, TOPIC, replace(lake.broker, end={0: 12, 1: 3}), {})
+        make_plan(lake.layout, TOPIC, replace(lake.broker, end={0: 12, 1: 3}), {}, {})
 
 
 def test_damage_further_back_in_a_log_is_refused(lake: BuiltLake) -> None:
     (lake.layout.ticks / "_delta_log" / f"{2:020d}.json").write_bytes(b"")
     with pytest.raises(RecoverError, match="damaged before its newest entry"):
-        make_plan(lake.layout, TOPIC, lake.broker, {})
+        make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+
+
+def test_altered_rows_are_read_again(lake: BuiltLake) -> None:
+    before = (
+        DeltaTable(str(lake.layout.ticks))
+        .to_pyarrow_table()
+        .sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
+    )
+    DeltaTable(str(lake.layout.ticks)).update({"price": "price + 1"}, predicate="kafka_offset IN (2, 3)")
+    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, spans_in("0:2-3"))
+    Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
+    open_lake(lake.layout, TOPIC, lake.broker)
+    after = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table()
+    assert digest.digest_of(after) == digest.digest_of(before)
+
+
+def test_offsets_are_named_by_partition_alone_or_as_ranges() -> None:
+    assert spans_in("0:5,1:7-9,0:6") == {0: [OffsetRange(5, 7)], 1: [OffsetRange(7, 10)]}
+    assert spans_in("") == {}
 
 
 class KilledError(BaseException):
@@ -287,7 +306,7 @@ def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -
 
             context.setattr(module, name, dying)
         try:
-            plan = make_plan(lake.layout, TOPIC, lake.broker, {})
+            plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
             Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
         except KilledError:
             return True
