@@ -17,6 +17,7 @@ from finance_lake.proof.verdict import Code, Finding, Report
 from finance_lake.proof.verify import NoLakeError
 from finance_lake.proof.verify import verify as judge
 from finance_lake.proof.world import World
+from finance_lake.quarantine import quarantined
 from finance_lake.state import topic
 from finance_lake.state.broker import NoTopicError, SilentError, ask
 from finance_lake.state.layout import Layout
@@ -65,6 +66,31 @@ def verify(
         report = _judged(Layout(data or settings.data_dir), world)
     print(json.dumps(report.as_json()) if as_json else as_text(report))
     raise typer.Exit(int(report.code))
+
+
+@app.command()
+def quarantine(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    data: Annotated[Path | None, typer.Option(help="The lake's folder (default: DATA_DIR, or data).")] = None,
+    samples: Annotated[int, typer.Option(min=0, max=1000, help="How many records of each reason to show.")] = 3,
+) -> None:
+    """Show what was quarantined: how many records of each reason, and the newest of them, escaped."""
+    layout = Layout(data or settings_or_exit(Settings).data_dir)
+    found = quarantined(layout.quarantine, samples)
+    if found is None:
+        _say(f"There is no lake at {layout.root} yet. `make local` or `make up` makes one.")
+        raise typer.Exit(USAGE)
+    if as_json:
+        print(json.dumps({"counts": found.counts, "samples": [sample._asdict() for sample in found.samples]}))
+        return
+    for reason, count in found.counts.items():
+        print(f"{count:>12,}  {reason}")
+    for sample in found.samples:
+        value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
+        print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
+    next_step = "`make redrive REASON=...` moves those that the rules of today let pass." if found.counts else ""
+    print(f"{sum(found.counts.values()):,} records in quarantine. {next_step}".rstrip())
 
 
 def as_text(report: Report) -> str:
