@@ -37,13 +37,15 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         log.info("stopped before a broker answered")
         return 0
     publisher = Publisher(client, settings.kafka_topic)
+    ledger = ledger_file(settings.data_dir, source)
+    log.info("producing", source=source, ledger=str(ledger))
     header = {"source": source, "topic": settings.kafka_topic, "settings": settings.model_dump(mode="json")}
     run = Run(
         feed=feed,
         pace=open_pace(settings, feed, time.monotonic()),
         spoiler=Spoiler(settings.malformed_rate, settings.seed),
         publisher=publisher,
-        ledger=Ledger(ledger_file(settings.data_dir, source), header),
+        ledger=Ledger(ledger, header),
         link=link,
         watch=Watch(publisher, link, heartbeat, log),
         stopping=stopping,

@@ -100,6 +100,22 @@ def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(st
 
 
 @pytest.mark.faults
+def test_24_a_running_job_that_kafka_overtakes_stops_and_does_not_loop(stack: Stack) -> None:
+    stack.make_topic().send([GOOD] * 100)
+    job = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stack.wait_until_stored()
+    signal_family(job, signal.SIGSTOP)
+    stack.send([GOOD] * 400)
+    delete_records(stack, {partition: end - 1 for partition, end in stack.end_offsets().items() if end})
+    signal_family(job, signal.SIGCONT)
+    assert job.end(120) == 1
+    assert "spark-job ended with code 78" in job.text()
+    assert "Traceback" not in job.text()
+    repair(stack, "recover")
+    stop(stack, stack.run("spark-job", TRIGGER_SECONDS=0))
+
+
+@pytest.mark.faults
 def test_2_sigterm_in_mid_batch_ends_within_its_grace(stack: Stack) -> None:
     stack.make_topic().send([GOOD, GOOD, BAD] * 100_000)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
