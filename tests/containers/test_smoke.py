@@ -98,7 +98,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
 
 
 def test_the_stack_becomes_healthy_and_ticks_arrive(lake: Containers) -> None:
-    wait_until(lambda: lake.rows() > 1000, 120, f"a thousand rows\n{lake.logs()}")
+    wait_until(lambda: lake.rows() > 1000, 120, lambda: f"a thousand rows\n{lake.logs()}")
 
     states = {name: one["State"] for name, one in lake.inspect().items()}
     assert set(states) == SERVICES
@@ -129,7 +129,7 @@ def test_a_job_restarted_in_mid_stream_goes_on_and_tells_the_story(lake: Contain
     before = lake.rows()
 
     lake.compose("restart", "spark-job")
-    wait_until(lambda: lake.rows() > before + 1000, 120, f"rows go on\n{lake.logs()}")
+    wait_until(lambda: lake.rows() > before + 1000, 120, lambda: f"rows go on\n{lake.logs()}")
 
     story = lake.compose("logs", "--no-color", "--no-log-prefix", "spark-job")
     for event in ("settings", "connected", "batch id=", "stopping", "stopped"):
@@ -142,10 +142,10 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     stopped = lake.rows()
 
     lake.up()
-    wait_until(lambda: lake.rows() > stopped, 120, f"rows go on\n{lake.logs()}")
+    wait_until(lambda: lake.rows() > stopped, 120, lambda: f"rows go on\n{lake.logs()}")
     lake.compose("stop", "producer")
     _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
-    wait_until(lambda: lake.rows() >= sum(end.values()), 60, f"the tables reach the end offsets\n{lake.logs()}")
+    wait_until(lambda: lake.rows() >= sum(end.values()), 60, lambda: f"the tables reach the end offsets\n{lake.logs()}")
 
     stored = coordinates(lake.layout)
     assert max(stored.values()) == 1
@@ -166,7 +166,9 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     lake.compose("stop", "spark-job")
     shutil.rmtree(lake.layout.checkpoint)
     lake.compose("up", "--detach", "--no-deps", "spark-job")
-    wait_until(lambda: lake.inspect()["spark-job"]["State"]["Status"] == "exited", 60, f"the job gives up\n{lake.logs()}")
+    wait_until(
+        lambda: lake.inspect()["spark-job"]["State"]["Status"] == "exited", 60, lambda: f"the job gives up\n{lake.logs()}"
+    )
     job = lake.inspect()["spark-job"]
     assert job["State"]["ExitCode"] == 78
     assert job["RestartCount"] <= 3
@@ -181,6 +183,6 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     lake.up()
     lake.compose("stop", "producer")
     _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
-    wait_until(lambda: lake.rows() >= sum(end.values()), 60, f"the tables reach the end offsets\n{lake.logs()}")
+    wait_until(lambda: lake.rows() >= sum(end.values()), 60, lambda: f"the tables reach the end offsets\n{lake.logs()}")
     proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
     assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")

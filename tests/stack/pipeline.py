@@ -37,12 +37,12 @@ def free_port() -> int:
         return port
 
 
-def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Poll until the condition holds; fail with `what` if it does not in time."""
+def wait_until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
+    """Poll until the condition holds; fail with `what` (as it is then, if it is a function) if it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
         time.sleep(POLL_SECONDS)
 
 
@@ -89,7 +89,7 @@ class Run:
             )
             return False
 
-        wait_until(printed, seconds, f"{pattern!r} in\n{self.text()[-4000:]}")
+        wait_until(printed, seconds, lambda: f"{pattern!r} in\n{self.text()[-4000:]}")
 
     def count(self, pattern: str) -> int:
         """Count the lines that match so far."""
@@ -219,7 +219,7 @@ class Stack:
             except KafkaException:
                 return False
 
-        wait_until(reached, seconds, f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
+        wait_until(reached, seconds, lambda: f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
 
     def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `financelake verify` on the lake, as a program would."""

@@ -64,7 +64,7 @@ def test_kill_9_of_the_broker_in_mid_stream_loses_nothing_that_it_acknowledged(o
     broker = own_stack.run("zookeeper kafka")
     broker.wait_for("Running:")
     before = job.count("batch id=")
-    wait_until(lambda: job.count("batch id=") >= before + 3, 90, f"batches go on:\n{job.text()[-3000:]}")
+    wait_until(lambda: job.count("batch id=") >= before + 3, 90, lambda: f"batches go on:\n{job.text()[-3000:]}")
     assert producer.stop() == 0
     own_stack.wait_until_stored()
     assert job.stop() == 0

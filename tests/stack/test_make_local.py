@@ -100,12 +100,12 @@ def test_wrong_settings_are_named_all_together(own_stack: Stack) -> None:
 
 def test_a_job_without_a_broker_waits_for_it_and_says_so_in_lines(own_stack: Stack) -> None:
     job = own_stack.run("spark-job")
-    job.wait_for("starts again")
+    job.wait_for("waiting .*no broker answers")
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     own_stack.send([b'{"symbol": "AAPL", "price": 174.5}'])
 
-    wait_until(lambda: job.count("batch id=0") == 1, 120, f"the first batch:\n{job.text()[-3000:]}")
+    wait_until(lambda: job.count("batch id=0") == 1, 120, lambda: f"the first batch:\n{job.text()[-3000:]}")
 
     assert len(job.text().splitlines()) < 40
     assert job.stop() == 0
