@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -160,6 +161,21 @@ def test_the_lake_proves_itself_from_within_and_from_this_machine(lake: Containe
     command = [sys.executable, "-m", "finance_lake", "verify"]
     verified = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("service", ["producer", "spark-job"])
+def test_10_a_network_that_is_cut_and_joined_again_loses_nothing(lake: Containers, service: str) -> None:
+    lake.up()
+    container = lake.inspect()[service]["Id"]
+    network = f"{lake.environment['COMPOSE_PROJECT_NAME']}_lake"
+    subprocess.run(["docker", "network", "disconnect", network, container], check=True)
+    time.sleep(20)  # the fault itself
+    subprocess.run(["docker", "network", "connect", network, container], check=True)
+    before = lake.rows()
+    wait_until(lambda: lake.rows() > before + 1000, 180, lambda: f"rows go on\n{lake.logs()}")
+    proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify")
+    assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
 
 
 def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> None:

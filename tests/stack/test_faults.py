@@ -167,6 +167,25 @@ def test_11_zookeeper_away_for_a_while_stops_nobody(own_stack: Stack) -> None:
 
 
 @pytest.mark.faults
+def test_12_zookeeper_stopped_before_the_broker_and_both_started_again_at_once(own_stack: Stack) -> None:
+    zookeeper = own_stack.run("zookeeper")
+    zookeeper.wait_for("Running:")
+    broker = own_stack.run("kafka topic-init")
+    broker.wait_for("Running:")
+    producer = own_stack.run("producer", TICKS_PER_SECOND=500)
+    job = own_stack.run("spark-job")
+    job.wait_for("batch id=1 ")
+    assert zookeeper.stop() == 0
+    broker.kill_everything()
+    zookeeper, broker = own_stack.run("zookeeper"), own_stack.run("kafka")
+    broker.wait_for("Running:")
+    before = job.count("batch id=")
+    wait_until(lambda: job.count("batch id=") > before + 3, 120, lambda: f"batches go on\n{job.text()[-3000:]}")
+    stop(own_stack, producer, job)
+    assert broker.stop() == zookeeper.stop() == 0
+
+
+@pytest.mark.faults
 def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
