@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from finance_lake.state.spans import Spans
 
 NAMES = (QUARANTINE, TICKS)  # in the order of commits
-STEP = 200_000
 GONE = "Kafka no longer has them"
-NO_RECORD = "Kafka has no record there, as where a transaction was marked"
 
 
 class RecoverError(Exception):

@@ -118,10 +118,11 @@ def _append(layout: Layout, ticks: DeltaTable, quarantine: DeltaTable, journal: 
     task = Task({TICKS: str(layout.ticks)}, int(time.time() * 1000))
     wanted = journal.spans
     files = list(task.files(_kafka_records(rows) for rows in _rows_inside(layout, quarantine, wanted)))
-    moved = sum(sum(file.rows.values()) for file in files)
+    rows = rows_of(files)
+    moved = sum(rows.values())
     if moved != count(wanted):
         raise DamagedError(f"{layout.redrive_journal} names {count(wanted)} records, {moved} of them pass the rules now")
-    record = _record(ticks, journal, rows_of(files), digest.add([file.digest for file in files]))
+    record = _record(ticks, journal, rows, digest.add([file.digest for file in files]))
     rewrite.commit(ticks, TICKS, files, [], record)
 
 

@@ -33,7 +33,6 @@ class LiveFile(NamedTuple):
     path: str
     size: int
     partition_values: dict[str, str]
-    modified_ms: int
 
 
 class Change(NamedTuple):
@@ -46,13 +45,9 @@ class Change(NamedTuple):
 
 
 def live_files(table: DeltaTable) -> list[LiveFile]:
-    """Return the table's data files, the oldest first."""
+    """Return the table's data files."""
     rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    files = [
-        LiveFile(row["path"], row["size_bytes"], _partition_values(row), _milliseconds(row["modification_time"]))
-        for row in rows
-    ]
-    return sorted(files, key=lambda file: (file.modified_ms, file.path))
+    return [LiveFile(row["path"], row["size_bytes"], _partition_values(row)) for row in rows]
 
 
 def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
@@ -65,7 +60,7 @@ def without(table: DeltaTable, name: str, folder: Path, gone: Spans, broken: Seq
     """Rewrite the files that hold these coordinates, so that they do not; broken files leave without a look into them."""
     added, rows, of_rows = [], dict[int, int](), []
     removed = list(broken)
-    for file in live_files(table):
+    for file in live_files(table) if gone else []:
         if file in broken:
             continue
         content = read(name, folder, file)
@@ -134,10 +129,6 @@ def _remove(file: LiveFile) -> RemoveAction:
 
 def _partition_values(row: dict[str, Any]) -> dict[str, str]:
     return {name.removeprefix("partition."): str(value) for name, value in row.items() if name.startswith("partition.")}
-
-
-def _milliseconds(moment: Any) -> int:  # noqa: ANN401
-    return int(moment.timestamp() * 1000) if hasattr(moment, "timestamp") else int(moment)
 
 
 def _now_ms() -> int:
