@@ -6,8 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, TopicPartition
-
+from finance_lake.state.broker import ask
 from finance_lake.state.table import committed_offsets, row_count
 
 if TYPE_CHECKING:
@@ -44,28 +43,20 @@ class Drained:
         return f"{self.ticks} rows, {self.quarantined} quarantined, end offsets {ends}: {verdict}."
 
 
-def topic_offsets(bootstrap: str, topic: str) -> tuple[Offsets, Offsets]:
-    """Ask the broker for the first and the next offset of each partition. Raises KafkaException."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "financelake-watermarks", "log_level": 0})
-    try:
-        partitions = list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
-        marks = {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10) for number in partitions}
-    finally:
-        consumer.close()
-    return {number: low for number, (low, _) in marks.items()}, {number: high for number, (_, high) in marks.items()}
-
-
 def drain(bootstrap: str, topic: str, layout: Layout, is_interrupted: Callable[[], bool]) -> Drained:
-    """Wait until the table has reached the topic's end offsets, or has not moved for PATIENCE_SECONDS."""
-    begin, end = topic_offsets(bootstrap, topic)
+    """Wait until the table has reached the topic's end offsets, or has not moved for PATIENCE_SECONDS.
+
+    Raises SilentError, NoTopicError.
+    """
+    broker = ask(bootstrap, topic)
     committed: Offsets = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and not is_interrupted():
         now = committed_offsets(layout.ticks)
-        if all(now.get(partition, 0) >= offset for partition, offset in end.items()):
+        if all(now.get(partition, 0) >= offset for partition, offset in broker.end.items()):
             committed = now
             break
         if now != committed:
             committed, deadline = now, time.monotonic() + PATIENCE_SECONDS
         time.sleep(POLL_SECONDS)
-    return Drained(begin, end, committed, row_count(layout.ticks), row_count(layout.quarantine))
+    return Drained(broker.first, broker.end, committed, row_count(layout.ticks), row_count(layout.quarantine))

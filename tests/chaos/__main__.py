@@ -17,10 +17,10 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from finance_lake.state.broker import SilentError
 from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets
 from tests.chaos.faults import Fault, schedule
@@ -129,7 +129,7 @@ class Chaos:
         def stored() -> bool:
             try:
                 ends = self._stack.end_offsets()
-            except KafkaException:
+            except SilentError:
                 return False
             committed = committed_offsets(self._layout.ticks)
             return all(committed.get(partition, 0) >= end for partition, end in ends.items())

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from finance_lake.state.broker import ask
 from finance_lake.state.layout import Layout
-from finance_local.drain import topic_offsets
 from tests.stack.pipeline import ROOT, coordinates, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_no_container_has_more_rights_than_it_needs(lake: Containers) -> None:
 
 
 def test_a_client_on_this_machine_reads_the_topic_through_the_host_listener(lake: Containers) -> None:
-    _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
+    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
 
     assert len(end) == 4
     assert sum(end.values()) > 1000
@@ -145,7 +145,7 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     lake.up()
     wait_until(lambda: lake.rows() > stopped, 120, lambda: f"rows go on\n{lake.logs()}")
     lake.compose("stop", "producer")
-    _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
+    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
     wait_until(lambda: lake.rows() >= sum(end.values()), 60, lambda: f"the tables reach the end offsets\n{lake.logs()}")
 
     stored = coordinates(lake.layout)
@@ -198,7 +198,7 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     lake.give_data_away()  # as `make up` does
     lake.up()
     lake.compose("stop", "producer")
-    _, end = topic_offsets(f"127.0.0.1:{lake.kafka_port}", "finance")
+    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
     wait_until(lambda: lake.rows() >= sum(end.values()), 60, lambda: f"the tables reach the end offsets\n{lake.logs()}")
     proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
     assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")

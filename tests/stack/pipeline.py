@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 
+from finance_lake.state.broker import SilentError, ask
 from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets, open_table
-from finance_local.drain import topic_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -203,7 +203,7 @@ class Stack:
 
     def end_offsets(self) -> dict[int, int]:
         """Ask the broker where the topic ends."""
-        return topic_offsets(self.bootstrap, self.topic)[1]
+        return ask(self.bootstrap, self.topic).end
 
     def stored(self) -> Counter[tuple[int, int]]:
         """Count how often each (partition, offset) stands in the two tables together."""
@@ -216,7 +216,7 @@ class Stack:
             try:
                 committed = committed_offsets(self.layout.ticks)
                 return all(committed.get(partition, 0) >= end for partition, end in self.end_offsets().items())
-            except KafkaException:
+            except SilentError:
                 return False
 
         wait_until(reached, seconds, lambda: f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
