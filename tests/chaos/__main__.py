@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings
 from finance_lake.state.broker import SilentError
 from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets
+from tests.chaos.disk import full, small_disk
 from tests.chaos.faults import Fault, schedule
 from tests.chaos.rigs import ContainerRig, LocalRig, RefusedError
 from tests.stack.pipeline import ROOT, Stack, free_port, wait_until
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SMALL_DISK_MB = 600
 LOAD = {"TICKS_PER_SECOND": "1000", "MALFORMED_RATE": "0.01", "TRIGGER_SECONDS": "0.5", "DELIVERY_TIMEOUT_SECONDS": "300"}
 PATIENCE_SECONDS = 240
 
@@ -99,22 +99,15 @@ class Chaos:
         time.sleep(fault.after_seconds)  # the schedule's, not a wait for anything
         self.done[f"{fault.kind} {' and '.join(fault.roles)}".strip()] += 1
         if fault.kind == "fill the disk":
-            self._fill_disk(fault.lasts_seconds)
+            assert self._disk is not None
+            with full(self._disk):
+                time.sleep(fault.lasts_seconds)
         for role in fault.roles:
             {"pause": self._rig.pause, "stop": self._rig.stop}.get(fault.kind, self._rig.kill)(role)
         time.sleep(fault.lasts_seconds)
         if fault.kind == "pause":
             self._rig.proceed(*fault.roles)
         self._rig.heal()
-
-    def _fill_disk(self, seconds: float) -> None:
-        assert self._disk is not None
-        filler = self._disk / "filler"
-        with suppress(OSError), filler.open("wb") as file:
-            while True:
-                file.write(b"\0" * 1024 * 1024)
-        time.sleep(seconds)
-        filler.unlink()
 
     def _wait_for_progress(self) -> None:
         before = sum(committed_offsets(self._layout.ticks).values())
@@ -140,19 +133,6 @@ class Chaos:
         lake = {"DATA_DIR": str(self._layout.root), "KAFKA_BOOTSTRAP": self._stack.bootstrap, "KAFKA_TOPIC": "finance"}
         command = [sys.executable, "-m", "finance_lake", "verify"]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **lake}, check=False).returncode
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """Mount a small volume on the folder, if this machine lets us."""
-    options = f"size={SMALL_DISK_MB}m,mode=0755"
-    mount = shutil.which("mount")
-    mounted = mount and subprocess.run([mount, "-t", "tmpfs", "-o", options, "chaos", folder], check=False).returncode == 0
-    try:
-        yield folder if mounted else None
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", folder], check=False)
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.chaos.disk import full, small_disk
 from tests.lakes import BAD, GOOD
 from tests.stack.pipeline import wait_until
 from tests.stack.test_guard import refusal, repair
@@ -194,6 +195,31 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
     broker = own_stack.run("zookeeper kafka")
     assert broker.end() == 1
     assert "doesn't match stored clusterId" in broker.text()
+
+
+@pytest.mark.faults
+def test_10_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time(own_stack: Stack) -> None:
+    data = own_stack.layout.root
+    data.mkdir()
+    with small_disk(data) as disk:
+        if disk is None:
+            pytest.skip("this machine mounts no small volume")
+        zookeeper = own_stack.run("zookeeper")
+        zookeeper.wait_for("Running:")
+        broker = own_stack.run("kafka topic-init")
+        broker.wait_for("Running:")
+        own_stack.send([GOOD] * 10_000)
+        broker.role_process("kafka").kill()
+        assert broker.end() == 1
+        with full(disk):
+            broker = own_stack.run("kafka")
+            broker.wait_for("attempt 2 of 5")
+        broker.wait_for("Running:")
+        retention_has_looked = time.monotonic() + 40  # it looks 30 seconds after a start, then every five minutes
+        wait_until(lambda: time.monotonic() > retention_has_looked, 60, "retention has looked")
+        assert not list((data / "kafka").rglob("*.deleted"))
+        stop(own_stack, own_stack.run("spark-job", TRIGGER_SECONDS=0))
+        assert broker.stop() == zookeeper.stop() == 0
 
 
 # ---- what comes over the topic ------------------------------------------------------------------------------------------
