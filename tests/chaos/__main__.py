@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -29,7 +28,6 @@ from tests.chaos.rigs import ContainerRig, LocalRig, RefusedError
 from tests.stack.pipeline import ROOT, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LOAD = {"TICKS_PER_SECOND": "1000", "MALFORMED_RATE": "0.01", "TRIGGER_SECONDS": "0.5", "DELIVERY_TIMEOUT_SECONDS": "300"}

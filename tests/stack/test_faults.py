@@ -198,7 +198,7 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
 
 
 @pytest.mark.faults
-def test_10_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time(own_stack: Stack) -> None:
+def test_14_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time(own_stack: Stack) -> None:
     data = own_stack.layout.root
     data.mkdir()
     with small_disk(data) as disk:
