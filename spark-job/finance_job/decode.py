@@ -1,6 +1,7 @@
 """Decode: one Arrow batch of Kafka records in, its good and its malformed rows out. Pure; runs in the Python workers.
 
-Every record ends in exactly one of the two results, with its coordinates: the loop has one exit for each.
+Every record ends in exactly one of the two results, with its coordinates: the loop has one exit for each. Where all
+records of a batch are plainly good, `plain` decodes them at once, to the same result.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finance_contract import MAX_VALUE_BYTES, Malformed, Tick, decode
-from finance_job.columns import PRICE, QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
+from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
+from finance_job.plain import FIELDS, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NANOSECONDS_PER_MICROSECOND = 1000
+BLOCK = 1000
 
 
 class Decoded(NamedTuple):
@@ -30,6 +33,17 @@ class Decoded(NamedTuple):
 
 def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
     """Split Kafka records (key, value, partition, offset, timestamp) into rows for the two tables."""
+    plain = read_plain(records.column("value"))
+    if plain is not None:
+        return Decoded(_tick_rows(records, plain, ingested_at), QUARANTINE_FIELDS.empty_table())
+    if records.num_rows <= BLOCK:
+        return _decode_one_by_one(records, ingested_at)
+    # One bad record costs its neighbours the quick way, but not the whole batch.
+    blocks = [decode_records(records.slice(start, BLOCK), ingested_at) for start in range(0, records.num_rows, BLOCK)]
+    return Decoded(*map(pa.concat_tables, zip(*blocks, strict=True)))
+
+
+def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
     good: list[int] = []
     ticks: list[Tick] = []
     bad: list[int] = []
@@ -41,26 +55,23 @@ def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
         except Malformed as fault:
             faults.append(fault)
             bad.append(index)
-    if not bad:
-        return Decoded(_tick_rows(records, ticks, ingested_at), QUARANTINE_FIELDS.empty_table())
     return Decoded(
-        _tick_rows(records.take(pa.array(good, pa.int64())), ticks, ingested_at),
+        _tick_rows(records.take(pa.array(good, pa.int64())), _fields_of(ticks), ingested_at),
         _quarantine_rows(records.take(pa.array(bad, pa.int64())), faults, ingested_at),
     )
 
 
-def _tick_rows(records: pa.RecordBatch, ticks: Sequence[Tick], ingested_at: pa.Scalar) -> pa.Table:
+def _fields_of(ticks: Sequence[Tick]) -> pa.Table:
+    return pa.table({field.name: [getattr(tick, field.name) for tick in ticks] for field in FIELDS}, schema=FIELDS)
+
+
+def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar) -> pa.Table:
     arrived = _microseconds(records.column("timestamp"))
-    events = pa.array([tick.ts_event for tick in ticks], pa.int64())
-    microseconds, nanos = _split_nanoseconds(events)
+    microseconds, nanos = _split_nanoseconds(ticks.column("ts_event").combine_chunks())
     columns = {
-        "symbol": pa.array([tick.symbol for tick in ticks], pa.string()),
-        "price": pa.array([tick.price for tick in ticks], PRICE),
-        "size": pa.array([tick.size for tick in ticks], pa.int64()),
+        **{name: ticks.column(name) for name in ("symbol", "price", "size", "seq", "source")},
         "ts_event": pc.coalesce(microseconds, arrived),
         "ts_event_nanos": nanos,
-        "seq": pa.array([tick.seq for tick in ticks], pa.int64()),
-        "source": pa.array([tick.source for tick in ticks], pa.string()),
         **_coordinates(records, arrived),
     }
     return _rows(columns, ingested_at, TICK_FIELDS)
@@ -103,4 +114,4 @@ def _split_nanoseconds(nanoseconds: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 def _rows(columns: dict[str, Any], ingested_at: pa.Scalar, fields: pa.Schema) -> pa.Table:
     rows = len(columns["kafka_offset"])
-    return pa.table({**columns, "ingested_at": pa.repeat(ingested_at, rows)}, schema=fields)
+    return pa.table({**columns, "ingested_at": pa.repeat(ingested_at, rows)}).select(fields.names).cast(fields)
