@@ -108,8 +108,7 @@ class BuiltLake:
             for index, value in enumerate(values)
         ]
         task = Task({name: str(self.layout.table(name)) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)
-        (lines,) = task(iter([pa.RecordBatch.from_pylist(rows, RECORDS)]))
-        return [msgspec.json.decode(line, type=DataFile) for line in lines.column(0).to_pylist()]
+        return list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
 
     def commit(self, name: str, files: Sequence[DataFile], contract: int = CONTRACT_VERSION, holes: int = 0) -> None:
         """Commit what the files have for one table, as the sink does."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MILLISECOND_US = 1000
+# Columns that grow from row to row: their differences take a third of the space of a dictionary, and less time.
+PACKED = {"seq", "ts_event", "kafka_offset", "kafka_timestamp"}
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -59,8 +61,16 @@ def write_data_file(rows: pa.Table, table: str, folder: str, partition_values: d
     path = "/".join([*parts, f"part-{uuid.uuid4()}.zstd.parquet"])
     filesystem.create_dir("/".join([root, *parts]))
     target = f"{root}/{path}"
+    packed = dict.fromkeys(PACKED & set(rows.column_names), "DELTA_BINARY_PACKED")
     pq.write_table(
-        rows, target, filesystem=filesystem, compression="zstd", write_page_checksum=True, store_decimal_as_integer=True
+        rows,
+        target,
+        filesystem=filesystem,
+        compression="zstd",
+        use_dictionary=[name for name in rows.column_names if name not in packed],
+        column_encoding=packed,
+        write_page_checksum=True,
+        store_decimal_as_integer=True,
     )
     return DataFile(
         table=table,

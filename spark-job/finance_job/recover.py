@@ -23,10 +23,10 @@ from pydantic import Field
 
 from finance_contract import CONTRACT_VERSION
 from finance_job import rewrite
-from finance_job.backfill import read_range
 from finance_job.config import Settings
 from finance_job.data_file import rows_of
 from finance_job.guard import examine
+from finance_job.records import source
 from finance_job.recovery_plan import NAMES, RecoverError, losses_of, make_plan
 from finance_job.redrive import complete as complete_redrive
 from finance_job.tables import create_tables
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from finance_job.data_file import DataFile
+    from finance_job.records import Source
     from finance_job.recovery_plan import Plan
     from finance_job.rewrite import LiveFile
     from finance_lake.state.record import Offsets
@@ -64,10 +65,10 @@ NO_RECORD = "Kafka has no record there, as where a transaction was marked"
 class Recovery:
     """Carries a plan out, piece by piece; `say` tells what is done."""
 
-    def __init__(self, layout: Layout, bootstrap: str, plan: Plan, say: Callable[[str], None]) -> None:
-        """Take the plan; nothing happens yet."""
+    def __init__(self, layout: Layout, topic: Source, plan: Plan, say: Callable[[str], None]) -> None:
+        """Take the plan; nothing happens yet. What the tables lack is read from `topic`."""
         self._layout = layout
-        self._bootstrap = bootstrap
+        self._topic = topic
         self._plan = plan
         self._say = say
         self._id = str(uuid.uuid4())
@@ -114,7 +115,7 @@ class Recovery:
             step = OffsetRange(start, min(start + STEP, span.end))
             task = Task({name: str(self._layout.table(name)) for name in NAMES}, int(time.time() * 1000))
             seen: list[pa.RecordBatch] = []
-            files = list(task.files(_noting(read_range(self._bootstrap, self._plan.identity.topic, partition, step), seen)))
+            files = list(task.files(_noting(self._topic({partition: step}), seen)))
             for name in NAMES:
                 if added := [file for file in files if file.table == name]:
                     self._commit(name, added, [], {partition: step})
@@ -225,7 +226,9 @@ def _recover(settings: RecoverSettings, layout: Layout) -> int:
     if not (settings.yes or _agreed()):
         sys.stderr.write("Nothing was changed. Answer with y, or say YES=1.\n")
         return USAGE
-    identity = Recovery(layout, settings.kafka_bootstrap, plan, print).run()
+    # What retention removes meanwhile is noted as lost.
+    topic = source(settings.kafka_bootstrap, settings.kafka_topic, passing_over=True)
+    identity = Recovery(layout, topic, plan, print).run()
     lost = sum(loss.count for loss in identity.losses)
     print(f"Recovered, {lost} records known to be lost. `make verify` proves it; `make up` or `make local` goes on.")
     return 0

@@ -17,13 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from finance_contract import CONTRACT_VERSION
 from finance_job.data_file import DataFile, rows_of
 from finance_job.failpoint import reach
+from finance_job.records import shares_of
 from finance_job.transaction import DeltaLog
-from finance_job.write import FILE_COLUMN, Task
+from finance_job.write import Task
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import CommitRecord, Total
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from finance_job.records import Source
     from finance_lake.state.checkpoint import Checkpoint, PlannedBatch
 
 SMALL_BATCH = 100_000
@@ -70,9 +70,16 @@ class Sink:
     """Takes each micro-batch of the query (`foreachBatch`)."""
 
     def __init__(
-        self, spark: SparkSession, layout: Layout, checkpoint: Checkpoint, report: Callable[[BatchSummary], None]
+        self,
+        spark: SparkSession,
+        layout: Layout,
+        checkpoint: Checkpoint,
+        source: Source,
+        report: Callable[[BatchSummary], None],
     ) -> None:
-        """Open both tables; `report` is called after each batch."""
+        """Open both tables; the workers read a batch's records from `source`, and `report` is called after each batch."""
+        self._spark = spark
+        self._source = source
         self._layout = layout
         self._checkpoint = checkpoint
         self._report = report
@@ -81,8 +88,8 @@ class Sink:
         self._busy = threading.Lock()
         self._stopping = False
 
-    def __call__(self, records: DataFrame, batch: int) -> None:
-        """Store one micro-batch."""
+    def __call__(self, _: DataFrame, batch: int) -> None:
+        """Store one micro-batch: Spark has planned its offsets; its records are not asked of Spark."""
         with self._busy:
             if self._stopping:
                 raise StoppingError
@@ -90,7 +97,7 @@ class Sink:
             started = time.monotonic()
             plan = self._checkpoint.planned(batch)
             query = self._checkpoint.query_id()
-            written, version = self._store(records, plan, query)
+            written, version = self._store(plan, query)
             milliseconds = round(1000 * (time.monotonic() - started))
         ticks, quarantined = (_row_count(written[name]) for name in (TICKS, QUARANTINE))
         spanned = sum(offsets.count for offsets in plan.offsets.values())
@@ -113,9 +120,9 @@ class Sink:
         with self._busy:
             self._committed.clear()
 
-    def _store(self, records: DataFrame, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
+    def _store(self, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
         missing = [name for name in (QUARANTINE, TICKS) if self._newest(name, query).batch < plan.batch]
-        files = _write(records, Task({name: str(self._layout.table(name)) for name in missing}, plan.planned_ms), plan)
+        files = self._write(missing, plan)
         written = {name: [file for file in files if file.table == name] for name in (QUARANTINE, TICKS)}
         holes = _holes(files, [self._newest(name, query) for name in self._logs if name not in missing], plan)
         version = None
@@ -123,6 +130,16 @@ class Sink:
             if name == TICKS or written[name]:
                 version = self._commit(name, written[name], plan, query, holes if name == TICKS else 0)
         return written, version
+
+    def _write(self, tables: Sequence[str], plan: PlannedBatch) -> list[DataFile]:
+        task = Task({name: str(self._layout.table(name)) for name in tables}, plan.planned_ms)
+        spark, source = self._spark.sparkContext, self._source
+        count = sum(offsets.count for offsets in plan.offsets.values())
+        # One file a batch at low rates.
+        shares = shares_of(plan.offsets, 1 if count < SMALL_BATCH else spark.defaultParallelism) if tables else []
+        if not shares:
+            return []
+        return spark.parallelize(shares, len(shares)).flatMap(lambda share: task.files(source(share))).collect()
 
     def _commit(self, name: str, files: Sequence[DataFile], plan: PlannedBatch, query: str, holes: int) -> int:
         before = self._newest(name, query)
@@ -155,15 +172,6 @@ class Sink:
 
 def _app_id(query: str, table: str) -> str:
     return f"{query}:{table}"
-
-
-def _write(records: DataFrame, task: Task, plan: PlannedBatch) -> list[DataFile]:
-    if not task.folders:
-        return []
-    small = sum(offsets.count for offsets in plan.offsets.values()) < SMALL_BATCH
-    shares = records.coalesce(1) if small else records  # one file a batch at low rates
-    lines = shares.mapInArrow(task, f"{FILE_COLUMN} string").collect()
-    return [msgspec.json.decode(line[FILE_COLUMN], type=DataFile) for line in lines]
 
 
 def _holes(files: Sequence[DataFile], stored: Sequence[_Committed], plan: PlannedBatch) -> int:

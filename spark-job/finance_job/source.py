@@ -1,4 +1,4 @@
-"""The source: the topic as an unbounded table of Kafka records."""
+"""The source: the topic as an unbounded table of Kafka records, of which Spark plans the offsets of each batch."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FILE_COLUMN = "file"
 BYTES_A_FILE = 256 * 1024 * 1024
 
 
@@ -36,11 +34,6 @@ class Task:
 
     folders: dict[str, str]
     planned_ms: int
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Consume Arrow batches of Kafka records; yield one row of JSON for each file written (`DataFile`)."""
-        lines = [msgspec.json.encode(file).decode() for file in self.files(batches)]
-        yield pa.RecordBatch.from_pydict({FILE_COLUMN: pa.array(lines, pa.string())})
 
     def files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[DataFile]:
         """Consume Arrow batches of Kafka records; yield each file that is written."""
@@ -82,6 +75,6 @@ def _partitions(table: str, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa
     if table != TICKS:
         yield {}, rows
         return
-    dates = pc.strftime(rows.column("kafka_timestamp"), format="%Y-%m-%d")
-    for date in pc.unique(dates).to_pylist():
-        yield {"date": date}, rows.filter(pc.equal(dates, date))
+    dates = rows.column("kafka_timestamp").cast(pa.date32())
+    for date in pc.unique(dates):
+        yield {"date": str(date)}, rows.filter(pc.equal(dates, date))

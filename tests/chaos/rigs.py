@@ -61,7 +61,7 @@ class LocalRig:
         """SIGTERM, and wait."""
         run = self._runs[role]
         if run.process.poll() is None:
-            run.process.send_signal(signal.SIGINT)
+            run.process.send_signal(signal.SIGTERM)
         self._end(run)
 
     def stop_all(self) -> None:

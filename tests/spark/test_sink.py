@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import types as t
 
 from finance_job import sink as sink_module
+from finance_job.records import FIELDS
 from finance_job.sink import BatchSummary, Sink, StoppingError
 from finance_job.tables import create_tables
 from finance_job.transaction import DeltaLog
@@ -21,26 +22,19 @@ from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets, newest_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
+
+    from finance_job.records import Ranges, Source
 
 pytestmark = pytest.mark.spark
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b'{"symbol": "AAPL", "price": "174.5"}'
 PLANNED_MS = 1_764_000_000_123
-KAFKA_SCHEMA = t.StructType(
-    [
-        t.StructField("key", t.BinaryType()),
-        t.StructField("value", t.BinaryType()),
-        t.StructField("partition", t.IntegerType()),
-        t.StructField("offset", t.LongType()),
-        t.StructField("timestamp", t.TimestampType()),
-    ]
-)
+ANY: Any = None  # the sink asks Spark for no records
 
 
 class Lake:
@@ -64,14 +58,20 @@ class Lake:
         plan = json.dumps({"batchWatermarkMs": 0, "batchTimestampMs": PLANNED_MS + batch})
         (self.layout.checkpoint / "offsets" / str(batch)).write_text(f'v1\n{plan}\n{{"finance":{{"0":{end}}}}}')
 
-    def new_sink(self) -> Sink:
-        return Sink(self.spark, self.layout, self.checkpoint, self.summaries.append)
+    def new_sink(self, topic: Source | None = None) -> Sink:
+        return Sink(self.spark, self.layout, self.checkpoint, topic or self.topic(), self.summaries.append)
 
-    def records(self, batch: int) -> DataFrame:
-        start = sum(len(values) for number, values in self.values.items() if number < batch)
+    def topic(self) -> Source:
         arrived = datetime(2026, 11, 24, 12, tzinfo=UTC)
-        rows = [(b"AAPL", value, 0, start + index, arrived) for index, value in enumerate(self.values[batch])]
-        return self.spark.createDataFrame(rows, KAFKA_SCHEMA)
+        rows = [
+            {"key": b"AAPL", "value": value, "partition": 0, "offset": offset, "timestamp": arrived}
+            for offset, value in enumerate(value for batch in sorted(self.values) for value in self.values[batch])
+        ]
+
+        def read(ranges: Ranges) -> Iterator[pa.RecordBatch]:
+            yield pa.RecordBatch.from_pylist(rows[ranges[0].start : ranges[0].end], FIELDS)
+
+        return read
 
     def rows(self, table: str) -> pa.Table:
         return DeltaTable(str(self.layout.table(table))).to_pyarrow_table()
@@ -89,7 +89,7 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
 def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
     lake.plan(0, [GOOD, BAD, None, GOOD])
 
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     assert lake.rows("ticks").column("kafka_offset").to_pylist() == [0, 3]
     assert lake.rows("quarantine").column("reason").to_pylist() == ["price_type", "tombstone"]
@@ -104,7 +104,7 @@ def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
 def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
     lake.plan(0, [GOOD, BAD, b'{"symbol":"MSFT","price":1.25,"size":7,"ts_event":1764000000123456789,"seq":4,"source":"s"}'])
 
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     for table in ("ticks", "quarantine"):
         record = newest_record(DeltaTable(str(lake.layout.table(table))))
@@ -115,9 +115,9 @@ def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
 
 def test_a_replayed_batch_is_skipped(lake: Lake) -> None:
     lake.plan(0, [GOOD, BAD])
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
-    lake.new_sink()(lake.records(0), 0)  # a new process, which has to ask the tables
+    lake.new_sink()(ANY, 0)  # a new process, which has to ask the tables
 
     assert lake.offsets() == [0, 1]
     assert DeltaTable(str(lake.layout.ticks)).version() == 1
@@ -140,11 +140,11 @@ def test_a_batch_that_one_table_has_is_finished_in_the_other(
         monkeypatch.setattr(sink_module, "QUARANTINE", "ticks")
         monkeypatch.setattr(sink_module, "TICKS", "quarantine")
     with pytest.raises(KeyboardInterrupt):
-        lake.new_sink()(lake.records(0), 0)
+        lake.new_sink()(ANY, 0)
     assert len(lake.offsets()) in (1, 2)
     monkeypatch.undo()
 
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     assert lake.offsets() == [0, 1, 2]
 
@@ -152,7 +152,7 @@ def test_a_batch_that_one_table_has_is_finished_in_the_other(
 def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None:
     lake.plan(0, [BAD, BAD])
 
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     assert committed_offsets(lake.layout.ticks) == {0: 2}
     assert lake.rows("ticks").num_rows == 0
@@ -162,7 +162,7 @@ def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None
 def test_a_batch_without_a_bad_record_leaves_the_quarantine_alone(lake: Lake) -> None:
     lake.plan(0, [GOOD])
 
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     assert DeltaTable(str(lake.layout.quarantine)).version() == 0
 
@@ -170,7 +170,7 @@ def test_a_batch_without_a_bad_record_leaves_the_quarantine_alone(lake: Lake) ->
 def test_all_rows_of_a_batch_carry_the_time_it_was_planned(lake: Lake) -> None:
     lake.plan(0, [GOOD, BAD, GOOD])
 
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     planned = datetime.fromtimestamp(PLANNED_MS / 1000, tz=UTC)
     for table in ("ticks", "quarantine"):
@@ -178,12 +178,17 @@ def test_all_rows_of_a_batch_carry_the_time_it_was_planned(lake: Lake) -> None:
 
 
 def test_a_batch_with_more_records_than_its_plan_is_refused_and_commits_nothing(lake: Lake) -> None:
-    lake.plan(0, [GOOD, GOOD])
-    records = lake.records(0)
     lake.plan(0, [GOOD])
+    topic = lake.topic()
+
+    def twice(ranges: Ranges) -> Iterator[pa.RecordBatch]:
+        yield from topic(ranges)
+        yield from topic(ranges)
+
+    sink = lake.new_sink(twice)
 
     with pytest.raises(RuntimeError, match=r"2 records .* 1 offset"):
-        lake.new_sink()(records, 0)
+        sink(ANY, 0)
 
     assert lake.offsets() == []
 
@@ -194,14 +199,14 @@ def test_a_batch_after_the_stop_is_declined_and_not_taken_for_done(lake: Lake) -
     sink.decline_further_batches()
 
     with pytest.raises(StoppingError):
-        sink(lake.records(0), 0)
+        sink(ANY, 0)
 
     assert lake.offsets() == []
 
 
 def test_spark_reads_what_the_workers_wrote(lake: Lake) -> None:
     lake.plan(0, [GOOD, b'{"symbol":"IBM","price":0.00000001,"ts_event":1764000000123456789}'])
-    lake.new_sink()(lake.records(0), 0)
+    lake.new_sink()(ANY, 0)
 
     table = lake.spark.read.format("delta").load(str(lake.layout.ticks))
 
@@ -225,11 +230,11 @@ def test_commits_past_a_checkpoint_of_the_log_keep_their_transactions(lake: Lake
         lake.plan(batch, [GOOD])
     sink = lake.new_sink()
     for batch in range(54):
-        sink(lake.records(batch), batch)
+        sink(ANY, batch)
     assert list((lake.layout.ticks / "_delta_log").glob("*.checkpoint.parquet"))
 
     fresh = lake.new_sink()
-    fresh(lake.records(53), 53)
-    fresh(lake.records(54), 54)
+    fresh(ANY, 53)
+    fresh(ANY, 54)
 
     assert lake.offsets() == list(range(55))

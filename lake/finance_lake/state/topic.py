@@ -1,24 +1,32 @@
-"""The topic, read again from one offset to another by a consumer without a group: it leaves no trace at the broker."""
+"""The topic, read from one offset to another by a consumer without a group: it leaves no trace at the broker."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from finance_lake.state.broker import SilentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from confluent_kafka import Message
 
     from finance_lake.state.record import OffsetRange
 
+    Numbers = np.ndarray[Any, np.dtype[np.int64]]
+
 SILENCE_SECONDS = 30.0
 POLL_SECONDS = 0.5
-RECORDS_A_STEP = 20_000
+RECORDS_A_STEP = 10_000
+
+
+class GoneError(Exception):
+    """The topic no longer has a record that was asked for; the message is a sentence for the operator."""
 
 
 class Record(NamedTuple):
@@ -31,63 +39,107 @@ class Record(NamedTuple):
     value: bytes | None
 
 
+class Messages(NamedTuple):
+    """Messages as the client gives them, and where each stands."""
+
+    messages: list[Message]
+    partitions: Numbers
+    offsets: Numbers
+
+    def where(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Messages:
+        """Keep those that the mask has."""
+        return Messages(list(compress(self.messages, mask)), self.partitions[mask], self.offsets[mask])
+
+
+class Reader:
+    """Reads ranges of offsets of one topic; keeps its connection from one reading to the next."""
+
+    def __init__(self, bootstrap: str, topic: str, *, passing_over: bool = False) -> None:
+        """Connect when first asked. `passing_over` records that retention has removed, instead of raising GoneError."""
+        self._topic = topic
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "financelake-reader",  # asked for by the client; nothing is ever committed to it
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest" if passing_over else "error",
+                "isolation.level": "read_uncommitted",  # offsets without a record are counted, aborted records are records
+                "fetch.queue.backoff.ms": 5,  # the default, a second, is what a fast reader would wait for most of the time
+                "reconnect.backoff.max.ms": 1000,
+                "log_level": 0,
+            }
+        )
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
+
+    def read(self, ranges: Mapping[int, OffsetRange]) -> Iterator[Messages]:
+        """Read ranges, partitions mixed, each in order; offsets that have no record are passed over.
+
+        The topic must have offsets up to each range's end. Raises SilentError when the broker gives nothing for
+        `SILENCE_SECONDS`, or refuses, and GoneError.
+        """
+        ends = np.zeros(max(ranges, default=-1) + 1, np.int64)
+        reached = {partition: span.start for partition, span in ranges.items() if span.count > 0}
+        for partition in reached:
+            ends[partition] = ranges[partition].end
+        self._consumer.assign([TopicPartition(self._topic, *place) for place in reached.items()])
+        heard = time.monotonic()
+        while reached:
+            due = sum(int(ends[partition]) - offset for partition, offset in reached.items())
+            # It returns with fewer only when the time is up, so it is not asked for more than there are.
+            answers = self._consumer.consume(min(RECORDS_A_STEP, due), timeout=POLL_SECONDS)
+            if answers:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENCE_SECONDS:
+                raise SilentError(f"the broker gives no records from offset {_places(reached)} on")
+            ended = {_ended(answer) for answer in answers if answer.error()}
+            found = _placed([answer for answer in answers if not answer.error()] if ended else answers)
+            due_ones = found.offsets < ends[found.partitions]
+            yield found if due_ones.all() else found.where(due_ones)
+            self._move_on(reached, found, ends, ended)
+
+    def _move_on(self, reached: dict[int, int], found: Messages, ends: Numbers, ended: set[int]) -> None:
+        for partition in list(reached):
+            mine = found.offsets[found.partitions == partition]
+            if mine.size:
+                reached[partition] = int(mine[-1]) + 1
+            if partition in ended or reached[partition] >= ends[partition]:
+                del reached[partition]
+                self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+
+
 def read(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[list[Record]]:
-    """Read the records of the ranges, by partition; the topic must have offsets up to each range's end.
-
-    Raises SilentError when the broker gives nothing for `SILENCE_SECONDS`, or refuses.
-    """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "financelake-reader",  # asked for by the client; nothing is ever committed to it
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",  # what retention removes meanwhile is passed over
-            "isolation.level": "read_uncommitted",  # as the job reads
-            "log_level": 0,
-        }
-    )
+    """Read the records of the ranges once; those that retention has removed are passed over. Raises SilentError."""
+    reader = Reader(bootstrap, topic, passing_over=True)
     try:
-        for partition, span in ranges.items():
-            if span.count > 0:
-                consumer.assign([TopicPartition(topic, partition, span.start or OFFSET_BEGINNING)])
-                yield from _until(consumer, partition, span)
+        for found in reader.read(ranges):
+            yield [_record(*one) for one in zip(*found, strict=True)]
     finally:
-        consumer.close()
+        reader.close()
 
 
-def _until(consumer: Consumer, partition: int, span: OffsetRange) -> Iterator[list[Record]]:
-    reached, heard = span.start, time.monotonic()
-    while reached < span.end:
-        # It returns with fewer only when the time is up, so it is not asked for more than there are.
-        answers = consumer.consume(min(RECORDS_A_STEP, span.end - reached), timeout=POLL_SECONDS)
-        messages = [message for message in answers if message.partition() == partition]  # of no earlier assignment
-        if messages:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > SILENCE_SECONDS:
-            raise SilentError(f"the broker gives no records from offset {reached} on")
-        records = [_record(message) for message in messages if _is_record(message)]
-        yield [record for record in records if record.offset < span.end]
-        reached = _next(messages, records, reached, span)
+def _placed(messages: list[Message]) -> Messages:
+    partitions = np.array([message.partition() for message in messages], np.int64)
+    return Messages(messages, partitions, np.array([message.offset() for message in messages], np.int64))
 
 
-def _next(messages: Sequence[Message], records: Sequence[Record], reached: int, span: OffsetRange) -> int:
-    if messages and messages[-1].error():  # the end of the partition, which comes as an error that is none
-        return span.end
-    return records[-1].offset + 1 if records else reached
-
-
-def _is_record(message: Message) -> bool:
-    error = message.error()
-    if error is None:
-        return True
-    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public constants look like this)
-        return False
+def _ended(answer: Message) -> int:
+    """Give the partition that has come to its end, which comes as an error that is none. Raises for one that is."""
+    error, partition = answer.error(), answer.partition()
+    assert error is not None, "asked for errors only"  # noqa: S101
+    if error.code() == KafkaError._PARTITION_EOF and partition is not None:  # noqa: SLF001 (its public constants look like this)
+        return partition
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        raise GoneError(f"Kafka no longer has offset {answer.offset()} of partition {partition}: data may have been lost")
     raise SilentError(f"the broker does not give the topic's records: {KafkaException(error)}")
 
 
-def _record(message: Message) -> Record:
-    partition, offset = message.partition(), message.offset()
-    assert partition is not None, "a record has a partition"  # noqa: S101
-    assert offset is not None, "a record has an offset"  # noqa: S101
-    return Record(partition, offset, message.timestamp()[1], message.key(), message.value())
+def _places(reached: Mapping[int, int]) -> str:
+    return ", ".join(f"{partition}:{offset}" for partition, offset in sorted(reached.items()))
+
+
+def _record(message: Message, partition: np.int64, offset: np.int64) -> Record:
+    return Record(int(partition), int(offset), message.timestamp()[1], message.key(), message.value())

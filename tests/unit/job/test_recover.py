@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from finance_lake.state.table import newest_record
 from tests.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from finance_lake.state.accounting import Broker
@@ -35,26 +36,26 @@ VALUES = {0: [*numbered(10), BAD, *numbered(5, first=10)], 1: [GOOD, BAD, BAD]}
 
 
 @pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
+def lake(tmp_path: Path) -> BuiltLake:
     built = BuiltLake(tmp_path, partitions=2)
     built.store(VALUES[0][:11])
     built.store(VALUES[1], partition=1)
     built.store(VALUES[0][11:])
-    monkeypatch.setattr(recover, "read_range", lambda _, __, partition, span: replay(built, partition, span))
     return built
 
 
-def replay(lake: BuiltLake, partition: int, span: OffsetRange) -> Iterator[pa.RecordBatch]:
-    for offset in range(span.start, span.end):
-        row = {"key": b"AAPL", "value": VALUES[partition][offset], "partition": partition, "offset": offset}
-        yield pa.RecordBatch.from_pylist([{**row, "timestamp": lake.arrived}], RECORDS)
+def replay(lake: BuiltLake, ranges: Mapping[int, OffsetRange]) -> Iterator[pa.RecordBatch]:
+    for partition, span in ranges.items():
+        for offset in range(span.start, span.end):
+            row = {"key": b"AAPL", "value": VALUES[partition][offset], "partition": partition, "offset": offset}
+            yield pa.RecordBatch.from_pylist([{**row, "timestamp": lake.arrived}], RECORDS)
 
 
 def recovered(lake: BuiltLake, broker: Broker | None = None, skip: spans.Spans | None = None) -> Plan:
     broker = broker or lake.broker
     plan = make_plan(lake.layout, TOPIC, broker, skip or {}, {})
     assert all("\n" not in step for step in plan.steps())
-    Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
+    Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
     open_lake(lake.layout, TOPIC, broker)
     for name in (TICKS, QUARANTINE):
         table = DeltaTable(str(lake.layout.table(name)))
@@ -261,7 +262,7 @@ def test_altered_rows_are_read_again(lake: BuiltLake) -> None:
     )
     DeltaTable(str(lake.layout.ticks)).update({"price": "price + 1"}, predicate="kafka_offset IN (2, 3)")
     plan = make_plan(lake.layout, TOPIC, lake.broker, {}, spans_in("0:2-3"))
-    Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
+    Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
     open_lake(lake.layout, TOPIC, lake.broker)
     after = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table()
     assert digest.digest_of(after) == digest.digest_of(before)
@@ -307,7 +308,7 @@ def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -
             context.setattr(module, name, dying)
         try:
             plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
-            Recovery(lake.layout, "nowhere", plan, lambda _: None).run()
+            Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
         except KilledError:
             return True
     return False
