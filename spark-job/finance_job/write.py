@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BYTES_A_FILE = 256 * 1024 * 1024
+BYTES_A_FILE = 64 * 1024 * 1024  # in memory; a twentieth of it on the disk
 
 
 @dataclass(frozen=True)
@@ -76,5 +76,6 @@ def _partitions(table: str, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa
         yield {}, rows
         return
     dates = rows.column("kafka_timestamp").cast(pa.date32())
-    for date in pc.unique(dates):
-        yield {"date": str(date)}, rows.filter(pc.equal(dates, date))
+    distinct = pc.unique(dates)
+    for date in distinct:
+        yield {"date": str(date)}, rows if len(distinct) == 1 else rows.filter(pc.equal(dates, date))
