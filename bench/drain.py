@@ -1,7 +1,7 @@
 """Drain: the job as shipped and the peer loop empty the same topic in turn; `python -m bench.drain` prints ratios.
 
 Rates and CPU are taken between the first and the last commit of each, so that neither is charged for its start; the time from
-the start of the process to the last commit stands beside them. No figure is shown before both tables are found to hold the same.
+the start of the process to the last commit stands beside them. No figure is shown before both tables hold the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stand that benchmarks run on: a broker with a topic that the producer has filled, and what the machine gives meanwhile."""
+"""The stand that benchmarks run on: a broker with a topic that the producer has filled, and the pace of the machine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.stack.pipeline import Run, Stack, free_port, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LONGEST_FILL_SECONDS = 600
 VALUE = b'{"symbol":"AAPL","price":174.50,"size":100,"ts_event":1764000000000000000,"seq":1,"source":"sim-7"}'
 
 
@@ -44,7 +45,7 @@ def fill(stack: Stack, ticks: int) -> dict[str, float]:
     started, process, cpu = time.monotonic(), producer.role_process("producer"), 0.0
     while (done := sum(stack.end_offsets().values()) - before) < ticks:
         cpu = cpu_seconds(process) or cpu
-        assert time.monotonic() - started < 600, f"only {done} ticks of {ticks} were published"
+        assert time.monotonic() - started < LONGEST_FILL_SECONDS, f"only {done} ticks of {ticks} were published"
         time.sleep(0.05)
     seconds = time.monotonic() - started
     producer.stop()
@@ -69,7 +70,7 @@ def resident_mb(top: psutil.Process) -> float:
 
 
 def calibration() -> dict[str, float]:
-    """Two fixed loops, in milliseconds: copying memory and decoding JSON. They tell whether the machine has changed its pace."""
+    """Two fixed loops, in milliseconds: copying memory and decoding JSON. They tell the machine's pace."""
     decode, block = msgspec.json.Decoder().decode, np.ones(8_000_000, np.int64)
     target = block.copy()
 

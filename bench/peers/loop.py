@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003 (msgspec reads the annotations)
 from typing import TYPE_CHECKING
 
 import msgspec

@@ -1,4 +1,7 @@
-"""Run the job: `python -m finance_job`. Exit codes: 0 stopped when told to, 1 failed, 2 wrong settings, 78 refused."""
+"""Run the job: `python -m finance_job`.
+
+Exit codes: 0 stopped when told to, 1 failed, 2 wrong settings, 78 refused, 79 stopped because maintenance had to be undone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from finance_job import redrive
 from finance_job.config import Settings
 from finance_job.failpoint import arm, reach
 from finance_job.guard import RefusedError, Watch, open_lake, wait_for_topic
+from finance_job.maintenance import SPOILED, Maintenance, SpoiledError
 from finance_job.progress import PATIENCE_SECONDS, Progress
 from finance_job.records import source
 from finance_job.request import serve
@@ -51,6 +55,9 @@ def main() -> int:
     try:
         with lock:
             _run(settings, layout, stopping, log)
+    except SpoiledError as error:
+        log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
+        return SPOILED
     except (RefusedError, HopelessError, DamagedError) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
@@ -94,7 +101,9 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
             if watch.fault:
                 raise HopelessError(watch.fault)
             serve(layout, redrive_between_batches, log)
+            maintenance.step()
 
+        maintenance = Maintenance(layout, sink.between_batches, log)
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(layout.ticks))
         run_until(stopping, start, sink, attend, log)
         log.info("stopping")

@@ -51,14 +51,16 @@ class DataFile(msgspec.Struct, frozen=True):
     digest: int
 
 
-def write_data_file(rows: pa.Table, table: str, folder: str, partition_values: dict[str, str]) -> DataFile:
+def write_data_file(
+    rows: pa.Table, table: str, folder: str, partition_values: dict[str, str], prefix: str = "part"
+) -> DataFile:
     """Write rows as one file below `folder` (a path or a URI that Arrow's file systems know); return what it is.
 
     Page checksums are written, so that a flipped bit is found by whoever reads with verification.
     """
     filesystem, root = pyarrow.fs.FileSystem.from_uri(folder)
     parts = [f"{name}={value}" for name, value in partition_values.items()]
-    path = "/".join([*parts, f"part-{uuid.uuid4()}.zstd.parquet"])
+    path = "/".join([*parts, f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
     filesystem.create_dir("/".join([root, *parts]))
     target = f"{root}/{path}"
     packed = dict.fromkeys(PACKED & set(rows.column_names), "DELTA_BINARY_PACKED")

@@ -1,0 +1,179 @@
+"""Maintenance inside the job, between batches: merge small files, sort closed dates, remove files that nobody needs.
+
+Work is done in steps of about a second beside the stream; only the commit, and the look at what it did, keeps a batch waiting.
+Files are exchanged for others with the same rows: what was read, what was written and what the table holds afterwards are
+compared by row count and digest, and where they differ the table is put back and the job stops (exit code 79). Killed at any
+point, it leaves the table as it was or as it was to be, and at most files that no commit names.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
+
+from finance_job import rewrite
+from finance_job.columns import TICK_FIELDS
+from finance_job.data_file import DataFile, write_data_file
+from finance_job.layout_plan import FULL, MERGED, SORTED, Slice, slices, to_merge, to_sort
+from finance_job.rewrite import NO_HOOKS
+from finance_lake.state import digest
+from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.table import live_rows, open_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import date
+
+    import numpy as np
+    from deltalake import DeltaTable
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_job.rewrite import LiveFile
+
+SPOILED = 79
+LOOK_SECONDS = 15.0
+VACUUM_SECONDS = 24 * 3600.0
+# Records of yesterday still come in after midnight.
+GRACE = timedelta(minutes=10)
+SORTING = [("symbol", "ascending"), ("ts_event", "ascending"), ("kafka_partition", "ascending"), ("kafka_offset", "ascending")]
+
+
+def _today() -> date:
+    return (datetime.now(UTC) - GRACE).date()
+
+
+class SpoiledError(Exception):
+    """Maintenance would have changed rows; it was undone. The message is a sentence for the operator."""
+
+
+class Maintenance:
+    """Keeps the tables of a lake in shape, a step at a time."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        exclusively: Callable[[], AbstractContextManager[None]],
+        log: FilteringBoundLogger,
+        today: Callable[[], date] = _today,
+    ) -> None:
+        """Take a lake; in `exclusively()` nobody else in this process writes its tables. Dates before `today()` are closed."""
+        self._layout = layout
+        self._exclusively = exclusively
+        self._log = log
+        self._today = today
+        self._work: Iterator[None] = iter(())
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._next_vacuum = time.monotonic()
+
+    def step(self) -> None:
+        """Do a little of what is due, if anything is. Raises SpoiledError."""
+        for _ in self._work:
+            return
+        if time.monotonic() >= self._next_look:
+            self._work = self._due()
+            self._next_look = time.monotonic() + LOOK_SECONDS
+
+    def all(self) -> None:
+        """Do all that is due."""
+        for _ in self._due():
+            pass
+
+    def _due(self) -> Iterator[None]:
+        today = self._today()
+        for name in (TICKS, QUARANTINE):
+            while sources := to_merge(name, self._files(name), today):
+                yield from self._rewrite(name, sources, [self._whole(name, sources)], MERGED)
+        while sources := to_sort(self._files(TICKS), today):
+            yield from self._rewrite(TICKS, sources, self._in_order(sources), SORTED)
+        if time.monotonic() >= self._next_vacuum:
+            self._next_vacuum = time.monotonic() + VACUUM_SECONDS
+            self._vacuum()
+
+    def _files(self, name: str) -> list[LiveFile]:
+        table = open_table(self._layout.table(name))
+        return rewrite.live_files(table) if table else []
+
+    def _whole(self, name: str, sources: Sequence[LiveFile]) -> pa.Table:
+        return pa.concat_tables([rewrite.read(name, self._layout.table(name), file) for file in sources])
+
+    def _in_order(self, sources: Sequence[LiveFile]) -> Iterator[pa.Table]:
+        rows = _scan([str(self._layout.ticks / file.path) for file in sources])
+        counted = pc.value_counts(rows.to_table(columns=["symbol"]).column("symbol").combine_chunks())
+        counts = {one["values"]: one["counts"] for one in counted.to_pylist()}
+        times = {symbol: _times(rows, symbol) for symbol, count in counts.items() if count > FULL[TICKS]}
+        for piece in slices(counts, times):
+            yield rows.to_table(filter=_condition(piece)).select(TICK_FIELDS.names).cast(TICK_FIELDS).sort_by(SORTING)
+
+    def _rewrite(self, name: str, sources: Sequence[LiveFile], pieces: Iterable[pa.Table], what: str) -> Iterator[None]:
+        started, folder = time.monotonic(), self._layout.table(name)
+        added: list[DataFile] = []
+        for rows in pieces:
+            added.append(write_data_file(rows, name, str(folder), sources[0].partition_values, what))
+            yield
+        with self._exclusively():
+            self._exchange(name, added, sources, what)
+        self._log.info(
+            "maintenance",
+            table=folder.name,
+            did=what,
+            files=len(sources),
+            into=len(added),
+            rows=sum(file.rows for file in sources),
+            ms=round(1000 * (time.monotonic() - started)),
+        )
+
+    def _exchange(self, name: str, added: Sequence[DataFile], sources: Sequence[LiveFile], what: str) -> None:
+        table = open_table(self._layout.table(name))
+        if table is None or not {file.path for file in sources} <= {file.path for file in rewrite.live_files(table)}:
+            return  # a redrive has rewritten one of them meanwhile; the new files are of no use, and VACUUM removes them
+        before, version = live_rows(table), table.version()
+        rewrite.exchange(table, name, added, sources, what)
+        if fault := self._fault(name, table, before, added):
+            table.restore(version, post_commithook_properties=NO_HOOKS)
+            raise SpoiledError(f"{what} files of {name}: {fault}; the table is back at version {version}, nothing is lost")
+
+    def _fault(self, name: str, table: DeltaTable, before: int, added: Sequence[DataFile]) -> str | None:
+        """Say how the table differs from what it was; the digests of `added` are those of the rows that were read."""
+        if live_rows(table) != before:
+            return f"the table has {live_rows(table)} rows instead of {before}"
+        live = {file.path: file for file in rewrite.live_files(table)}
+        for file in added:
+            stored = digest.digest_of(rewrite.read(name, self._layout.table(name), live[file.path]))
+            if stored != file.digest:
+                return f"{file.path} does not hold the rows that it was made of"
+        return None
+
+    def _vacuum(self) -> None:
+        for name in (TICKS, QUARANTINE):
+            table = open_table(self._layout.table(name))
+            if table and table.vacuum(dry_run=True):
+                with self._exclusively():
+                    table.update_incremental()
+                    removed = table.vacuum(dry_run=False, post_commithook_properties=NO_HOOKS)
+                self._log.info("maintenance", table=self._layout.table(name).name, did="vacuumed", files=len(removed))
+
+
+def _scan(paths: list[str]) -> pyarrow.dataset.Dataset:
+    options = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+    return pyarrow.dataset.dataset(paths, format=pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options))
+
+
+def _times(rows: pyarrow.dataset.Dataset, symbol: str) -> np.ndarray:
+    times: np.ndarray = rows.to_table(columns=["ts_event"], filter=pc.field("symbol") == symbol).column("ts_event").to_numpy()
+    return times
+
+
+def _condition(piece: Slice) -> pc.Expression:
+    condition = pc.field("symbol").isin(piece.symbols)
+    kind = TICK_FIELDS.field("ts_event").type
+    if piece.start is not None:
+        condition &= pc.field("ts_event") >= pa.scalar(piece.start, kind)
+    if piece.end is not None:
+        condition &= pc.field("ts_event") < pa.scalar(piece.end, kind)
+    return condition

@@ -1,0 +1,242 @@
+"""Maintenance lays files out anew and changes no row; where it would, it undoes it and says so."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import structlog
+from deltalake import DeltaTable
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finance_job import layout_plan, maintenance, rewrite
+from finance_job.guard import open_lake
+from finance_job.layout_plan import FAN, FULL, slices, to_merge, to_sort
+from finance_job.maintenance import Maintenance, SpoiledError
+from finance_job.rewrite import LiveFile
+from finance_lake.proof.verdict import Code
+from finance_lake.state.layout import QUARANTINE, TICKS
+from tests.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
+from tests.tampering import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+THE_DAY = ARRIVED.date()
+THE_NEXT = THE_DAY + timedelta(days=1)
+LOG = structlog.get_logger()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> BuiltLake:
+    """A lake of forty small batches."""
+    built = BuiltLake(tmp_path)
+    for batch in range(40):
+        built.store([*numbered(5, first=5 * batch), BAD])
+    return built
+
+
+def maintained(lake: BuiltLake, today: date = THE_DAY) -> Maintenance:
+    return Maintenance(lake.layout, nullcontext, LOG, lambda: today)
+
+
+def table(lake: BuiltLake, name: str = TICKS) -> DeltaTable:
+    return DeltaTable(str(lake.layout.table(name)))
+
+
+def rows(lake: BuiltLake, name: str = TICKS) -> list[dict[str, object]]:
+    return list(table(lake, name).to_pyarrow_table().sort_by("kafka_offset").to_pylist())
+
+
+def assert_proven(lake: BuiltLake) -> None:
+    assert judge(lake).code is Code.COMPLETE
+    open_lake(lake.layout, TOPIC, lake.broker)
+
+
+def test_small_files_of_both_tables_are_merged_and_no_row_changes(lake: BuiltLake) -> None:
+    before = {name: rows(lake, name) for name in (TICKS, QUARANTINE)}
+    maintained(lake).all()
+    assert {name: rows(lake, name) for name in (TICKS, QUARANTINE)} == before
+    assert [len(table(lake, name).file_uris()) for name in (TICKS, QUARANTINE)] == [1, 1]
+    assert_proven(lake)
+
+
+def test_few_files_are_left_alone(tmp_path: Path) -> None:
+    lake = BuiltLake(tmp_path)
+    for batch in range(FAN - 1):
+        lake.store(numbered(1, first=batch))
+    version = table(lake).version()
+    maintained(lake).all()
+    assert table(lake).version() == version
+
+
+def test_a_merge_is_no_change_of_data_to_readers_that_follow_the_table(lake: BuiltLake) -> None:
+    maintained(lake).all()
+    (newest,) = table(lake).history(1)
+    assert newest["maintenance"] == "merged"
+    entry = (lake.layout.ticks / "_delta_log" / f"{table(lake).version():020d}.json").read_text()
+    assert '"dataChange":true' not in entry
+
+
+def test_the_stream_goes_on_after_a_merge(lake: BuiltLake) -> None:
+    maintained(lake).all()
+    lake.store(numbered(3, first=200))
+    assert_proven(lake)
+
+
+def test_a_closed_date_is_sorted_by_symbol_and_time_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FULL, TICKS, 40)
+    lake = BuiltLake(tmp_path)
+    for batch in range(10):
+        lake.store(
+            [
+                b'{"symbol":"%s","price":1,"ts_event":%d}' % (symbol, 1_764_000_000_000_000_000 + 10**9 * (7 * batch % 10))
+                for symbol in (b"IBM", b"AAPL", b"AAPL", b"AAPL", b"AAPL", b"AAPL", b"MSFT")
+            ]
+        )
+    before = rows(lake)
+    keeper = maintained(lake, THE_NEXT)
+    keeper.all()
+    assert rows(lake) == before
+    files = [pq.ParquetFile(path).read() for path in table(lake).file_uris()]
+    assert all(len(file) <= 40 for file in files)
+    files.sort(key=lambda file: (file["symbol"][0].as_py(), file["ts_event"][0].as_py()))
+    whole = pa.concat_tables(files)
+    order = list(zip(whole["symbol"].to_pylist(), whole["ts_event"].to_pylist(), strict=True))
+    assert order == sorted(order)
+    version = table(lake).version()
+    keeper.all()
+    assert table(lake).version() == version
+    assert_proven(lake)
+
+
+def test_the_date_of_today_is_not_sorted(lake: BuiltLake) -> None:
+    maintained(lake).all()
+    assert not [path for path in table(lake).file_uris() if "sorted" in path]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_kill_around_the_commit_leaves_a_whole_lake(lake: BuiltLake, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = rewrite.exchange
+
+    def die(*arguments: object) -> None:
+        if place == "after":
+            exchange(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rewrite, "exchange", die)
+    with pytest.raises(KeyboardInterrupt):
+        maintained(lake).all()
+    assert_proven(lake)
+    monkeypatch.undo()
+    maintained(lake).all()
+    assert_proven(lake)
+
+
+def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, before = maintenance.write_data_file, rows(lake)
+
+    def write_other_prices(content: pa.Table, *rest: object) -> object:
+        file = write(content, *rest)  # type: ignore[arg-type]
+        target = lake.layout.ticks / file.path
+        stored = pq.ParquetFile(target).read()
+        index = stored.column_names.index("seq")
+        pq.write_table(stored.set_column(index, "seq", pa.nulls(len(stored), pa.int64())), target)
+        return file
+
+    monkeypatch.setattr(maintenance, "write_data_file", write_other_prices)
+    with pytest.raises(SpoiledError, match="the table is back at version"):
+        maintained(lake).all()
+    assert rows(lake) == before
+    assert_proven(lake)
+
+
+def test_a_merge_that_loses_rows_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, before = maintenance.write_data_file, rows(lake)
+    monkeypatch.setattr(maintenance, "write_data_file", lambda content, *rest: write(content.slice(1), *rest))
+    with pytest.raises(SpoiledError, match="199 rows instead of 200"):
+        maintained(lake).all()
+    assert rows(lake) == before
+    assert_proven(lake)
+
+
+def test_files_that_a_redrive_has_taken_meanwhile_are_left_to_it(lake: BuiltLake) -> None:
+    @contextmanager
+    def too_late() -> Iterator[None]:
+        table(lake).optimize.compact()
+        yield
+
+    Maintenance(lake.layout, too_late, LOG, lambda: THE_DAY).all()
+    assert len(rows(lake)) == 200
+    assert_proven(lake)
+
+
+def test_work_is_done_a_step_at_a_time(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "LOOK_SECONDS", 0.0)
+    keeper = maintained(lake)
+    versions = []
+    for _ in range(10):
+        keeper.step()
+        versions.append(table(lake).version())
+    assert versions[0] == versions[1] == 40
+    assert versions[-1] == 41
+
+
+def live(number: int, count: int, day: date = THE_DAY, name: str = "part") -> LiveFile:
+    return LiveFile(f"date={day}/{name}-{number}", 1, {"date": str(day)}, count)
+
+
+@given(st.lists(st.integers(0, 2 * FULL[TICKS]), max_size=80))
+def test_what_is_merged_fits_into_memory_and_makes_fewer_files(counts: list[int]) -> None:
+    files = [live(number, count) for number, count in enumerate(counts)]
+    merged = to_merge(TICKS, files, THE_DAY)
+    assert len(merged) != 1
+    assert sum(file.rows for file in merged) <= FULL[TICKS]
+    assert set(merged) <= set(files)
+
+
+def test_merging_ends_with_few_files_whatever_comes() -> None:
+    files: list[LiveFile] = []
+    for number in range(5000):
+        files.append(live(number, 100))
+        while merged := to_merge(TICKS, files, THE_DAY):
+            files = [file for file in files if file not in merged]
+            files.append(live(number, sum(file.rows for file in merged), name="merged"))
+    assert sum(file.rows for file in files) == 500_000
+    assert len(files) < 2 * FAN + 5
+
+
+def test_closed_dates_are_sorted_the_oldest_first_and_never_merged() -> None:
+    files = [live(number, 10, THE_DAY - timedelta(days=number % 2)) for number in range(80)]
+    assert to_merge(TICKS, files, THE_NEXT) == []
+    assert {file.partition_values["date"] for file in to_sort(files, THE_NEXT)} == {str(THE_DAY - timedelta(days=1))}
+    assert to_sort([live(1, 10, name="sorted")], THE_NEXT) == []
+
+
+@given(
+    st.dictionaries(st.sampled_from("ABCDEFGH"), st.integers(1, 30)),
+    st.lists(st.integers(0, 50), min_size=11, max_size=60),
+)
+def test_slices_have_every_row_once(few: dict[str, int], times: list[int]) -> None:
+    begin = datetime(2026, 11, 24)  # noqa: DTZ001 (as NumPy has them)
+    moments = np.array([begin + timedelta(seconds=one) for one in times], dtype="datetime64[us]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(layout_plan.FULL, TICKS, 30)
+        found = slices({**few, "Z": len(times)}, {"Z": moments})
+    assert sorted(symbol for one in found if one.start is one.end is None for symbol in one.symbols if symbol != "Z") == sorted(
+        few
+    )
+    assert all(sum(few[symbol] for symbol in one.symbols) <= 30 for one in found if "Z" not in one.symbols)
+    of_z = [one for one in found if "Z" in one.symbols]
+    inside = [
+        sum((one.start is None or one.start <= moment) and (one.end is None or moment < one.end) for moment in moments.tolist())
+        for one in of_z
+    ]
+    assert sum(inside) == len(times)
