@@ -1,6 +1,7 @@
-"""Measure the lake as it is shipped: `make bench`. Prints a table and writes bench/results/<date>.json.
+"""Measure the lake as it is shipped: `make bench`. Prints a table with verdicts; writes bench/results/<date>.json and .svg.
 
 Real ZooKeeper, Kafka, producer and job, as `make local` runs them, on scratch folders. Nothing else should run meanwhile.
+`SHORT=1` takes a few minutes, writes nothing, and fails only where tables differ or the job is far slower than the loop: for CI.
 """
 
 from __future__ import annotations
@@ -8,122 +9,107 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
-import tempfile
-import time
+import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from finance_lake.state.table import committed_offsets, open_table, row_count
-from tests.stack.pipeline import Run, Stack, free_port, wait_until
+from rich.console import Console
+from rich.table import Table
 
-if TYPE_CHECKING:
-    import psutil
+from bench import drain
+from bench.chart import draw
+from bench.growth import growth
+from bench.latency import latencies
+from bench.start import start
+from bench.sustained import highest
 
-ROOT = Path(__file__).parents[1]
-TICKS = int(os.environ.get("BENCH_TICKS", "4000000"))
-BATCH = re.compile(r"(\S+)Z \[info\] batch id=\d+ rows=(\d+)")
-
-
-def new_stack() -> Stack:
-    """Return a stack on a scratch folder and free ports."""
-    return Stack(Path(tempfile.mkdtemp(prefix="financelake-bench-")), free_port(), free_port(), "finance")
-
-
-def memory_by_role(run: Run) -> dict[str, float]:
-    """Return the proportional resident memory of each role's process tree, in MB."""
-    sizes = {}
-    for role in ("zookeeper", "kafka", "producer", "spark-job"):
-        top = run.role_process(role)
-        tree = [top, *top.children(recursive=True)]
-        sizes[role] = round(sum(process.memory_full_info().pss for process in tree) / 1e6, 1)
-    return sizes
+RESULTS = Path(__file__).parent / "results"
+LIBRARIES = ("pyspark", "delta-spark", "deltalake", "confluent-kafka", "pyarrow", "msgspec", "numpy")
+COMMITS = int(os.environ.get("BENCH_COMMITS", "5000"))
+LOOSE_RATIO = 0.6
 
 
-def start_and_memory() -> dict[str, Any]:
-    """Time from the start of `make local` to the first row; memory after a minute at the default rate."""
-    stack = new_stack()
-    started = time.monotonic()
-    run = stack.run("zookeeper kafka topic-init producer spark-job")
-    try:
-        wait_until(lambda: open_table(stack.layout.ticks) is not None and row_count(stack.layout.ticks) > 0, 180, "a first row")
-        first_row = time.monotonic() - started
-        run.wait_for("Running:")
-        batches = run.count("batch id=")
-        wait_until(lambda: run.count("batch id=") >= batches + 60, 180, "sixty batches")
-        memory = memory_by_role(run)
-        return {
-            "first_row_seconds": round(first_row, 1),
-            "memory_mb": memory,
-            "memory_total_mb": round(sum(memory.values()), 1),
-        }
-    finally:
-        run.stop()
-        run.kill_everything()
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return user and system time of a process."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def producer_and_drain() -> dict[str, Any]:
-    """Rate of the producer alone as fast as it can; then of the job alone on the topic that it filled."""
-    stack = new_stack()
-    broker = stack.run("zookeeper kafka topic-init")
-    try:
-        broker.wait_for("Running:")
-        producer = stack.run("producer", TICKS_PER_SECOND=0, MAX_TICKS=TICKS)
-        producer.wait_for("connected")
-        wait_until(lambda: sum(stack.end_offsets().values()) > 0, 60, "the first tick")
-        started, process, cpu = time.monotonic(), producer.role_process("producer"), 0.0
-        while sum(stack.end_offsets().values()) < TICKS:
-            cpu = cpu_seconds(process) if process.is_running() else cpu
-            time.sleep(0.05)
-        seconds = time.monotonic() - started
-        producer.stop()
-        job = stack.run("spark-job")
-        job.wait_for("batch id=0")
-        # By the log alone: reading the rows meanwhile would take a core from the job.
-        wait_until(lambda: committed_offsets(stack.layout.ticks) == stack.end_offsets(), 600, "the end of the topic")
-        job.stop()
-        stack.assert_complete()
-        return {
-            "producer_ticks_per_second": round(TICKS / seconds),
-            "producer_cpu_us_a_tick": round(cpu / TICKS * 1e6, 2),
-            "drain_ticks_per_second": steady_rate(job.text()),
-            "bytes_a_tick": round(sum(file.stat().st_size for file in stack.layout.ticks.rglob("*.parquet")) / TICKS, 1),
-        }
-    finally:
-        for run in stack.runs:
-            run.stop()
-            run.kill_everything()
-
-
-def steady_rate(story: str) -> int:
-    """Return ticks a second from the end of the first batch to the end of the last, by the job's own lines."""
-    batches = [(datetime.fromisoformat(moment), int(rows)) for moment, rows in BATCH.findall(story)]
-    seconds = (batches[-1][0] - batches[0][0]).total_seconds()
-    return round(sum(rows for _, rows in batches[1:]) / seconds) if seconds else 0
-
-
-def main() -> None:
-    """Run all, print, write."""
-    figures = {
+def machine() -> dict[str, Any]:
+    """What the figures were taken on and with."""
+    return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
-        "ticks": TICKS,
-        **start_and_memory(),
-        **producer_and_drain(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in LIBRARIES},
     }
-    for name, value in figures.items():
-        print(f"{name:28} {value}")
-    results = ROOT / "bench" / "results"
-    results.mkdir(exist_ok=True)
-    (results / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
+    """Lay out each figure with its aim and whether it is met; None where there is none."""
+    drained, producer = figures["drain"], figures["drain"]["producer"]
+    low = {one["rate"]: one for one in figures["latency"] if one["trigger_seconds"] == 0}
+    usual = next(one for one in figures["latency"] if one["trigger_seconds"])
+    sustained = max((one["rate"] for one in figures["sustained"] if one["sustained"]), default=0)
+    grown = figures["growth"]["ratio"]
+    rate, cpu, ours = drained["rate_ratio"], drained["cpu_ratio"], drained["job"]
+    return [
+        ("first row", f"{figures['start']['first_row_seconds']} s", "25 s", figures["start"]["first_row_seconds"] <= 25),
+        ("memory, default rate", f"{figures['start']['memory_mb']['total']:.0f} MB", "", None),
+        ("producer", f"{producer['ticks_per_second']:,} /s", "400,000 /s", producer["ticks_per_second"] >= 400_000),
+        ("producer, CPU", f"{producer['cpu_us_a_tick']} us", "3 us", producer["cpu_us_a_tick"] <= 3),
+        ("drain, warm", f"{ours['rate']:,.0f} /s", "400,000 /s", ours["rate"] >= 400_000),
+        ("drain / loop", f"{rate['median']} ({rate['min']} to {rate['max']})", "1.5", rate["median"] >= 1.5),
+        ("CPU / loop", f"{cpu['median']} ({cpu['min']} to {cpu['max']})", "1.25", cpu["median"] <= 1.25),
+        ("peak memory of the job", f"{ours['peak_mb']:.0f} MB", "1,600 MB", ours["peak_mb"] <= 1600),
+        ("bytes a tick, live", f"{ours['bytes_a_tick']}", "12", ours["bytes_a_tick"] <= 12),
+        ("sustained, all on these cores", f"{sustained:,} /s", "150,000 /s", sustained >= 150_000),
+        *(
+            (f"latency at {rate:,} /s, trigger 0", f"p50 {one['p50_ms']}, p99 {one['p99_ms']} ms", *_aim(rate, one))
+            for rate, one in low.items()
+        ),
+        (f"latency at {usual['rate']:,} /s, defaults", f"p50 {usual['p50_ms']} ms", "900 ms", usual["p50_ms"] <= 900),
+        (f"batch at commit {figures['growth']['marks'][-1]['commit']:,} / 100", f"{grown}", "1.3", grown <= 1.3),
+    ]
+
+
+def _aim(rate: int, one: dict[str, Any]) -> tuple[str, bool | None]:
+    return ("300, 600 ms", one["p50_ms"] <= 300 and one["p99_ms"] <= 600) if rate == 20_000 else ("", None)
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the table."""
+    table = Table("figure", "measured", "aim", "", box=None)
+    for name, measured, aim, met in rows(figures):
+        table.add_row(name, measured, aim, "" if met is None else "reached" if met else "NOT reached")
+    Console().print(table)
+
+
+def short() -> int:
+    """Three pairs of small drains; 1 if the job is far slower than the loop."""
+    found = drain.compare()
+    ratio = found["rate_ratio"]["median"]
+    print(f"drain: {found['job']['rate']:,.0f} ticks/s, {ratio} times the loop; both tables are equal")
+    return 0 if ratio >= LOOSE_RATIO else 1
+
+
+def main() -> int:
+    """Run all, print, write."""
+    if os.environ.get("SHORT"):
+        return short()
+    figures = {
+        **machine(),
+        "start": start(),
+        "drain": drain.compare(),
+        "latency": latencies(),
+        "sustained": highest(),
+        "growth": growth(COMMITS),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    target = RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
+    target.write_text(json.dumps(figures, indent=2) + "\n")
+    draw(figures, target.with_suffix(".svg"))
+    show(figures)
+    print(f"written: {target.relative_to(Path.cwd())}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -56,7 +56,7 @@ decode = msgspec.json.Decoder(Tick).decode
 
 def columns(messages: Sequence[Message]) -> pa.Table:
     """Decode messages into the table's columns."""
-    ticks = [decode(message.value()) for message in messages]
+    ticks = [decode(message.value() or b"") for message in messages]
     arrived = pa.array([message.timestamp()[1] * 1000 for message in messages], pa.int64()).cast(UTC_MICROSECONDS)
     return pa.table(
         {

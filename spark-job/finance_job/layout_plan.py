@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MERGED = "merged"
 SORTED = "sorted"
 FAN = 32
+MOST_AT_ONCE = 256
 # Rows that are in memory at a time; a quarantined record may have 64 KiB.
 FULL = {TICKS: 1_000_000, QUARANTINE: 1_000}
 
@@ -42,7 +43,7 @@ def to_merge(name: str, files: Iterable[LiveFile], today: date) -> list[LiveFile
         if file.rows * 2 < FULL[name] and not _is_closed(file, today):
             classes[str(file.partition_values), file.rows * 100 < FULL[name]].append(file)
     for members in classes.values():
-        if len(members) >= FAN and len(merged := _up_to(FULL[name], members)) > 1:
+        if len(members) >= FAN and len(merged := _up_to(FULL[name], members[:MOST_AT_ONCE])) > 1:
             return merged
     return []
 

@@ -1,0 +1,82 @@
+"""Latency, from the moment a tick is published until it is in the table: `python -m bench.latency`.
+
+Publishing is the record's own Kafka timestamp, which the producer's client sets when it takes the tick; being in the table is
+when the entry of the table's log was written. Every tick of the time that is measured counts, not a sample.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from bench.stand import as_line, job, stand
+from finance_lake.state.layout import Layout
+from finance_lake.state.table import committed_offsets
+from tests.stack.pipeline import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.stack.pipeline import Stack
+
+RATES = [int(rate) for rate in os.environ.get("BENCH_RATES", "1000,20000,100000").split(",")]
+WARM_BATCHES = 30
+SECONDS = 30.0
+
+
+def entries(table: Path, since: float) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Give when each data file came into the table, after a moment, and what the log says of it."""
+    for entry in sorted((table / "_delta_log").glob("*.json")):
+        committed = entry.stat().st_mtime
+        if committed < since:
+            continue
+        for line in entry.read_bytes().splitlines():
+            if (added := json.loads(line).get("add")) and added["dataChange"]:
+                yield committed, added
+
+
+def delays(table: Path, since: float) -> np.ndarray:
+    """Milliseconds that each tick took."""
+    found = [
+        committed * 1000 - pq.ParquetFile(table / added["path"]).read(["kafka_timestamp"])[0].cast("int64").to_numpy() / 1000
+        for committed, added in entries(table, since)
+    ]
+    return np.concatenate(found)
+
+
+def measure(stack: Stack, rate: int, trigger_seconds: float) -> dict[str, Any]:
+    """Publish at a rate, let the job warm up, measure."""
+    run = job(stack, TRIGGER_SECONDS=trigger_seconds)
+    table = Layout(stack.folder / f"lake-{len(stack.runs) - 1}").ticks
+    producer = stack.run("producer", TICKS_PER_SECOND=rate)
+    run.wait_for(f"batch id={WARM_BATCHES} ", 300)
+    since = time.time()
+    moment = datetime.now(UTC)
+    wait_until(lambda: (datetime.now(UTC) - moment).total_seconds() > SECONDS, 2 * SECONDS, "the time that is measured")
+    producer.stop()
+    wait_until(lambda: committed_offsets(table) == stack.end_offsets(), 60, "the table has all")
+    run.stop()
+    p50, p95, p99, most = (round(float(one)) for one in np.percentile(delays(table, since), [50, 95, 99, 100]))
+    figures = {"rate": rate, "trigger_seconds": trigger_seconds, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": most}
+    print(f"latency: {as_line(figures)}", flush=True)
+    return figures
+
+
+def latencies() -> list[dict[str, Any]]:
+    """Measure each rate with the low-latency setting, and the middle one with the defaults."""
+    found = []
+    for rate, trigger in [*((rate, 0) for rate in RATES), (RATES[len(RATES) // 2], 1)]:
+        with stand() as stack:
+            found.append(measure(stack, rate, trigger))
+    return found
+
+
+if __name__ == "__main__":
+    latencies()

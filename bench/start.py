@@ -1,0 +1,38 @@
+"""Start: from `make local` to the first row, and what the roles need of memory after a minute; `python -m bench.start`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.stand import as_line, resident_mb
+from finance_lake.state.table import open_table, row_count
+from tests.stack.pipeline import Stack, free_port, wait_until
+
+ROLES = ("zookeeper", "kafka", "producer", "spark-job")
+
+
+def start() -> dict[str, Any]:
+    """Run all roles on a scratch folder."""
+    with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder:
+        stack = Stack(Path(folder), free_port(), free_port(), "finance")
+        began = time.monotonic()
+        run = stack.run("zookeeper kafka topic-init producer spark-job")
+        try:
+            ticks = stack.layout.ticks
+            wait_until(lambda: open_table(ticks) is not None and row_count(ticks) > 0, 180, "a first row")
+            first_row = round(time.monotonic() - began, 1)
+            run.wait_for("Running:")
+            batches = run.count("batch id=")
+            wait_until(lambda: run.count("batch id=") >= batches + 60, 180, "sixty batches")
+            memory = {role: resident_mb(run.role_process(role)) for role in ROLES}
+        finally:
+            run.stop()
+            run.kill_everything()
+    return {"first_row_seconds": first_row, "memory_mb": {**memory, "total": round(sum(memory.values()), 1)}}
+
+
+if __name__ == "__main__":
+    print(as_line(start()))

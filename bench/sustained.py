@@ -1,0 +1,64 @@
+"""Sustained rate: producer, broker and job on the same cores for two minutes; `python -m bench.sustained`.
+
+A rate is sustained if what is published and not yet stored, in seconds of publishing, stays below a bound in the second half.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from bench.stand import as_line, job, stand
+from tests.stack.pipeline import wait_until
+
+if TYPE_CHECKING:
+    from tests.stack.pipeline import Stack
+
+RATES = [int(rate) for rate in os.environ.get("BENCH_SUSTAINED", "150000,200000,250000").split(",")]
+SECONDS = float(os.environ.get("BENCH_SUSTAINED_SECONDS", "120"))
+MOST_SECONDS_BEHIND = 10.0
+LINE = re.compile(r"batch id=\d+ rows=(\d+).* lag=(\d+)")
+PUBLISHED = re.compile(r"publishing per_second=([0-9.]+)")
+
+
+def sustain(stack: Stack, rate: int) -> dict[str, Any]:
+    """Publish at a rate beside the job; tell how far behind the job was in the second half."""
+    run = job(stack)
+    run.wait_for("connected")
+    producer = stack.run("producer", TICKS_PER_SECOND=rate)
+    run.wait_for("batch id=1 ", 300)
+    half = time.monotonic() + SECONDS / 2
+    wait_until(lambda: time.monotonic() > half, SECONDS, "the first half")
+    seen = run.count("batch id=")
+    end = time.monotonic() + SECONDS / 2
+    wait_until(lambda: time.monotonic() > end, SECONDS, "the second half")
+    batches = LINE.findall(run.text())[seen:]
+    published = [float(one) for one in PUBLISHED.findall(producer.text())][-int(SECONDS / 20) :]
+    behind = max(int(lag) for _, lag in batches) / rate
+    producer.stop()
+    run.stop()
+    figures = {
+        "rate": rate,
+        "published_per_second": round(sum(published) / len(published)),
+        "most_seconds_behind": round(behind, 2),
+        "sustained": behind < MOST_SECONDS_BEHIND and min(published) > 0.95 * rate,
+    }
+    print(f"sustained: {as_line(figures)}", flush=True)
+    return figures
+
+
+def highest() -> list[dict[str, Any]]:
+    """Try the rates, up to the first that is too much."""
+    found = []
+    for rate in RATES:
+        with stand() as stack:
+            found.append(sustain(stack, rate))
+        if not found[-1]["sustained"]:
+            break
+    return found
+
+
+if __name__ == "__main__":
+    highest()
