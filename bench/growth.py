@@ -1,6 +1,7 @@
 """Growth: what a batch and an opening of the table cost after many commits; `python -m bench.growth [COMMITS]` (5000).
 
-The job runs batch after batch of whatever has come meanwhile, maintenance and all; medians of a hundred batches before each mark.
+The job runs batch after batch of whatever has come meanwhile, maintenance and all; medians of the hundred batches before
+each mark.
 """
 
 from __future__ import annotations
