@@ -1,7 +1,6 @@
 """Latency, from the moment a tick is published until it is in the table: `python -m bench.latency`.
 
-Publishing is the record's own Kafka timestamp, which the producer's client sets when it takes the tick; being in the table is
-when the entry of the table's log was written. Every tick of the time that is measured counts, not a sample.
+A tick's `ts_event` is the moment when the producer made it; being in the table is when the entry of the table's log was written. Every tick of the time that is measured counts, not a sample.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def entries(table: Path, since: float) -> Iterator[tuple[float, dict[str, Any]]]
 def delays(table: Path, since: float) -> np.ndarray:
     """Milliseconds that each tick took."""
     found = [
-        committed * 1000 - pq.ParquetFile(table / added["path"]).read(["kafka_timestamp"])[0].cast("int64").to_numpy() / 1000
+        committed * 1000 - pq.ParquetFile(table / added["path"]).read(["ts_event"])[0].cast("int64").to_numpy() / 1000
         for committed, added in entries(table, since)
     ]
     return np.concatenate(found)

@@ -146,7 +146,7 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     wait_until(lambda: lake.rows() > stopped, 120, lambda: f"rows go on\n{lake.logs()}")
     lake.compose("stop", "producer")
     end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
-    wait_until(lambda: lake.rows() >= sum(end.values()), 60, lambda: f"the tables reach the end offsets\n{lake.logs()}")
+    wait_until(lambda: lake.rows() >= sum(end.values()), 180, lambda: f"the tables reach the end offsets\n{lake.logs()}")
 
     stored = coordinates(lake.layout)
     assert max(stored.values()) == 1
@@ -199,6 +199,6 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     lake.up()
     lake.compose("stop", "producer")
     end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
-    wait_until(lambda: lake.rows() >= sum(end.values()), 60, lambda: f"the tables reach the end offsets\n{lake.logs()}")
+    wait_until(lambda: lake.rows() >= sum(end.values()), 180, lambda: f"the tables reach the end offsets\n{lake.logs()}")
     proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
     assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")

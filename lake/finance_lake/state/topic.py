@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 SILENCE_SECONDS = 30.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
 RECORDS_A_STEP = 10_000
 
 
@@ -66,6 +66,9 @@ class Reader:
                 "auto.offset.reset": "earliest" if passing_over else "error",
                 "isolation.level": "read_uncommitted",  # offsets without a record are counted, aborted records are records
                 "fetch.queue.backoff.ms": 5,  # the default, a second, is what a fast reader would wait for most of the time
+                # A step is bounded in records, and through these two in bytes, whatever the size of the records.
+                "queued.max.messages.kbytes": 16 * 1024,
+                "fetch.message.max.bytes": 1024 * 1024,
                 "reconnect.backoff.max.ms": 1000,
                 "log_level": 0,
             }
