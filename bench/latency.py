@@ -1,6 +1,7 @@
 """Latency, from the moment a tick is published until it is in the table: `python -m bench.latency`.
 
-A tick's `ts_event` is the moment when the producer made it; being in the table is when the entry of the table's log was written. Every tick of the time that is measured counts, not a sample.
+A tick's `ts_event` is the moment when the producer made it; it is in the table when the entry of the table's log is written.
+Every tick of the time that is measured counts, not a sample.
 """
 
 from __future__ import annotations
