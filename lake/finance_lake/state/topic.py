@@ -115,7 +115,7 @@ class Reader:
 
 
 def read(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[list[Record]]:
-    """Read the records of ranges once, partitions mixed; those that retention has removed are passed over. Raises SilentError."""
+    """Read the records of ranges once, partitions mixed; what retention has removed is passed over. Raises SilentError."""
     reader = Reader(bootstrap, topic, passing_over=True)
     try:
         for found in reader.read(ranges):
