@@ -1,0 +1,73 @@
+"""Stages: where a tick's CPU goes in a worker, stage by stage, on a real topic: `python -m bench.stages`."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from bench.stand import fill, stand
+from finance_job.columns import STATISTICS, UTC_MICROSECONDS
+from finance_job.data_file import statistics_of, write_data_file
+from finance_job.decode import decode_records
+from finance_job.plain import read_plain
+from finance_job.records import as_batch, source
+from finance_job.write import Task
+from finance_lake.state import digest
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.record import OffsetRange
+from finance_lake.state.topic import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.stack.pipeline import Stack
+
+Result = TypeVar("Result")
+TICKS_READ = 1_000_000
+
+
+def stages(stack: Stack, folder: str) -> dict[str, float]:
+    """CPU microseconds a tick, librdkafka's own threads included."""
+    spent: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Result]) -> Result:
+        before = time.process_time()
+        result = work()
+        spent[name] = round((time.process_time() - before) / TICKS_READ * 1e6, 3)
+        return result
+
+    ranges = {partition: OffsetRange(0, end) for partition, end in stack.end_offsets().items()}
+    ingested_at = pa.scalar(0, UTC_MICROSECONDS)
+    reader = Reader(stack.bootstrap, stack.topic)
+    gc.disable()
+    messages = timed("consume from Kafka", lambda: list(reader.read(ranges)))
+    batches = timed("lay out in Arrow", lambda: [as_batch(found) for found in messages if found.messages])
+    timed("parse and judge", lambda: [read_plain(batch.column("value")) for batch in batches])
+    ticks = timed("decode to rows (with parsing)", lambda: [decode_records(batch, ingested_at).ticks for batch in batches])
+    rows = pa.concat_tables(ticks)
+    timed("digest", lambda: digest.digest_of(rows))
+    timed("statistics", lambda: statistics_of(rows, STATISTICS[TICKS]))
+    timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, folder, {}))
+    del messages, batches, ticks, rows
+    gc.enable()
+    task = Task({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
+    timed("all of it, as the worker does it", lambda: list(task.files(source(stack.bootstrap, stack.topic)(ranges))))
+    reader.close()
+    return spent
+
+
+def main() -> None:
+    """Measure twice, print the second time."""
+    with stand() as stack, tempfile.TemporaryDirectory() as folder:
+        fill(stack, TICKS_READ)
+        stages(stack, folder)
+        for name, microseconds in stages(stack, folder).items():
+            print(f"{microseconds:6.3f} us  {name}")
+
+
+if __name__ == "__main__":
+    main()
