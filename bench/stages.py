@@ -52,7 +52,6 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
     timed("digest", lambda: digest.digest_of(rows))
     timed("statistics", lambda: statistics_of(rows, STATISTICS[TICKS]))
     timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, folder, {}))
-    del messages, batches, ticks, rows
     gc.enable()
     task = Task({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
     timed("all of it, as the worker does it", lambda: list(task.files(source(stack.bootstrap, stack.topic)(ranges))))
