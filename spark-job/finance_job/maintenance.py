@@ -23,7 +23,7 @@ from finance_job.layout_plan import FULL, MERGED, SORTED, Slice, slices, to_merg
 from finance_job.rewrite import NO_HOOKS
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.table import live_rows, open_table
+from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,7 +117,8 @@ class Maintenance:
             added.append(write_data_file(rows, name, str(folder), sources[0].partition_values, what))
             yield
         with self._exclusively():
-            self._exchange(name, added, sources, what)
+            if not self._exchange(name, added, sources, what):
+                return
         self._log.info(
             "maintenance",
             table=folder.name,
@@ -128,21 +129,24 @@ class Maintenance:
             ms=round(1000 * (time.monotonic() - started)),
         )
 
-    def _exchange(self, name: str, added: Sequence[DataFile], sources: Sequence[LiveFile], what: str) -> None:
+    def _exchange(self, name: str, added: Sequence[DataFile], sources: Sequence[LiveFile], what: str) -> bool:
+        """Put files in the place of others; False if those are not all there any more."""
         table = open_table(self._layout.table(name))
-        if table is None or not {file.path for file in sources} <= {file.path for file in rewrite.live_files(table)}:
-            return  # a redrive has rewritten one of them meanwhile; the new files are of no use, and VACUUM removes them
-        before, version = live_rows(table), table.version()
+        live = rewrite.live_files(table) if table else []
+        if table is None or not {file.path for file in sources} <= {file.path for file in live}:
+            return False  # a redrive has rewritten one of them meanwhile; the new files are of no use, and VACUUM removes them
+        version = table.version()
         rewrite.exchange(table, name, added, sources, what)
-        if fault := self._fault(name, table, before, added):
+        if fault := self._fault(name, table, sum(file.rows for file in live), added):
             table.restore(version, post_commithook_properties=NO_HOOKS)
             raise SpoiledError(f"{what} files of {name}: {fault}; the table is back at version {version}, nothing is lost")
+        return True
 
     def _fault(self, name: str, table: DeltaTable, before: int, added: Sequence[DataFile]) -> str | None:
         """Say how the table differs from what it was; the digests of `added` are those of the rows that were read."""
-        if live_rows(table) != before:
-            return f"the table has {live_rows(table)} rows instead of {before}"
         live = {file.path: file for file in rewrite.live_files(table)}
+        if (rows := sum(file.rows for file in live.values())) != before:
+            return f"the table has {rows} rows instead of {before}"
         for file in added:
             stored = digest.digest_of(rewrite.read(name, self._layout.table(name), live[file.path]))
             if stored != file.digest:
