@@ -45,9 +45,6 @@ def spark_options(settings: Settings, java_options: str) -> dict[str, str]:
         # The defaults of 200 shuffle partitions and 50 snapshot partitions are for clusters: a second a batch here.
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
-        # Records reach the Python workers in Arrow batches, bounded in rows and bytes whatever the records' size.
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
-        "spark.sql.execution.arrow.maxBytesPerBatch": str(32 * 1024 * 1024),
         "spark.python.worker.reuse": "true",
         # Writes to the checkpoint by rename, as the default does, without forking a process for each file.
         "spark.sql.streaming.checkpointFileManagerClass": (
