@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import time
@@ -181,7 +182,11 @@ def test_12_zookeeper_stopped_before_the_broker_and_both_started_again_at_once(o
     zookeeper, broker = own_stack.run("zookeeper"), own_stack.run("kafka")
     broker.wait_for("Running:")
     before = job.count("batch id=")
-    wait_until(lambda: job.count("batch id=") > before + 3, 120, lambda: f"batches go on\n{job.text()[-3000:]}")
+    wait_until(
+        lambda: job.count("batch id=") > before + 3,
+        120,
+        lambda: f"batches go on\n{job.text()[-3000:]}{producer.text()[-3000:]}",
+    )
     stop(own_stack, producer, job)
     assert broker.stop() == zookeeper.stop() == 0
 
@@ -194,7 +199,9 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
     shutil.rmtree(own_stack.layout.root / "zookeeper")
     broker = own_stack.run("zookeeper kafka")
     assert broker.end() == 1
-    assert "doesn't match stored clusterId" in broker.text()
+    assert re.search(r"Invalid cluster.id in: .*/kafka/meta.properties. Expected \S+, but read \S+", broker.text()), (
+        broker.text()
+    )
 
 
 @pytest.mark.faults
