@@ -75,7 +75,7 @@ chaos: $(READY) ## break a scratch lake at random, then prove it whole (SEED=7 R
 test-faults: $(READY) ## the long half of the fault matrix
 	$(BIN)/pytest -m faults tests
 
-bench: $(READY) ## measure; prints a table (SHORT=1: a few minutes, for CI)
+bench: $(READY) ## measure; prints a table (SHORT=1: a few minutes)
 	$(BIN)/python -m bench.run
 
 lock: .venv/.ready ## pin the requirements anew

@@ -1,7 +1,7 @@
 """Measure the lake as it is shipped: `make bench`. Prints a table with verdicts; writes bench/results/<date>.json and .svg.
 
 Real ZooKeeper, Kafka, producer and job, as `make local` runs them, on scratch folders. Nothing else should run meanwhile.
-`SHORT=1` takes a few minutes, writes nothing, and fails where tables differ or the job is far slower than the loop: for CI.
+`SHORT=1` takes a few minutes, writes nothing, and fails where tables differ or the job is far slower than the loop.
 """
 
 from __future__ import annotations
