@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.stack.pipeline import Stack
 
 SHORT = bool(os.environ.get("SHORT"))
-TICKS = int(os.environ.get("BENCH_TICKS", "2000000" if SHORT else "8000000"))
+TICKS = int(os.environ.get("BENCH_TICKS", "6000000" if SHORT else "8000000"))
 PAIRS = int(os.environ.get("BENCH_PAIRS", "2" if SHORT else "5"))
 # A short run, which asserts loose ratios only, takes the machine as it is.
 MOST_MOVED = float("inf") if SHORT else 0.15
@@ -63,6 +63,7 @@ def watch(start: float, top: Callable[[], psutil.Process], left: Callable[[], in
     """Follow a drain to its end."""
     while (first := left()) == TICKS:
         time.sleep(POLL_SECONDS)
+    assert first, f"{TICKS} ticks are a single commit: too few to measure between the first and the last"
     process, began = top(), time.monotonic()
     cpu, peak, looked = cpu_seconds(process), 0.0, 0.0
     used = cpu
