@@ -31,6 +31,7 @@ MEGABYTE = 1024 * 1024
 ROWS_A_BATCH = 10_000
 TIME = "time"
 MEMORY = "memory"
+OVERDRAWN = "Out of Memory Error"
 
 
 class Question(msgspec.Struct):
@@ -83,7 +84,8 @@ def _reply(out: BinaryIO, megabytes: int, question: Question) -> None:
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
         _head(out, Answer(MEMORY))
     except (duckdb.Error, RefusedError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
-        _head(out, Answer(str(error) or type(error).__name__))
+        text = str(error) or type(error).__name__
+        _head(out, Answer(MEMORY if OVERDRAWN in text else text))  # within a stream of batches it comes as an OSError
     else:
         _head(out, Answer(cut=cut))
         with pa.ipc.new_stream(out, rows.schema) as stream:

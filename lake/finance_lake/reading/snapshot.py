@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 READER_VERSION = 1
 # Other writers cut the statistics of a time to milliseconds, also those of a maximum.
 TIME_STEP = timedelta(milliseconds=1)
+LONGEST_REASON = 200
 FILL = "`make local` or `make up` fills it."
 
 
@@ -93,11 +94,12 @@ class Snapshot:
 
     def _quarantine_table(self) -> DeltaTable | None:
         table = _opened(self.layout.quarantine)
-        if table is None or not self.as_of or (record := newest_record(self.table)) is None:
+        if table is None or not self.as_of:
             return table
+        position = record.position if (record := newest_record(self.table)) else {}
         for entry in log.entries(self.layout.quarantine, table.version()):
             # A batch goes to the quarantine first: what is not beyond the ticks was there when they were committed.
-            if entry.record and all(end <= record.position.get(number, 0) for number, end in entry.record.position.items()):
+            if entry.record and all(end <= position.get(number, 0) for number, end in entry.record.position.items()):
                 return _opened(self.layout.quarantine, entry.version)
         return _opened(self.layout.quarantine, 0)
 
@@ -159,4 +161,4 @@ def _utc(at: datetime | None) -> datetime | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_REASON].rstrip(".")
