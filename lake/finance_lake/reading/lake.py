@@ -88,11 +88,13 @@ class Lake:
 
     def batches(
         self, *symbols: str, start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None
-    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Return the schema of `ticks` and its rows batch by batch, in no order: for more than fits into memory."""
+    ) -> tuple[int, pa.Schema, Iterator[pa.RecordBatch]]:
+        """Return how many ticks `ticks` would give, their schema, and its rows batch by batch: for more than memory holds."""
         wanted, snapshot = selection(symbols, start, end), take(self.layout, as_of)
-        sql = f"SELECT * FROM {snapshot.source(wanted)}"
-        return self._engine.table(f"{sql} LIMIT 0").schema, self._engine.batches(sql)
+        rows = snapshot.source(wanted)
+        count = self._engine.table(f"SELECT count(*) AS ticks FROM {rows}").column("ticks")[0].as_py()
+        schema = self._engine.table(f"SELECT * FROM {rows} LIMIT 0").schema
+        return count, schema, self._engine.batches(f"SELECT * FROM {rows} ORDER BY {IN_ORDER}")
 
     def since(self, version: int, *symbols: str, as_of: AsOf | None = None) -> Result:
         """Return the ticks that the versions after `version` added, up to the newest or to `as_of`, in the order of `ticks`.

@@ -43,6 +43,7 @@ class DataFile(NamedTuple):
     last_symbol: str | None
     first_event: datetime | None
     last_event: datetime | None
+    last_arrival: datetime | None
 
     def may_hold(self, wanted: Selection) -> bool:
         """Whether a row of the selection can be in it."""
@@ -144,6 +145,7 @@ def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
             last_symbol=row.get("max.symbol"),
             first_event=_utc(row.get("min.ts_event")),
             last_event=_utc(row.get("max.ts_event")),
+            last_arrival=_utc(row.get("max.kafka_timestamp")),
         )
         for row in rows
     )

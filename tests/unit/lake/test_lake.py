@@ -206,8 +206,9 @@ def test_results_go_on_to_other_libraries(lake: Lake) -> None:
 
 
 def test_batches_give_the_same_rows(lake: Lake) -> None:
-    schema, batches = lake.batches("AAPL")
-    assert pa.Table.from_batches(batches, schema).num_rows == 5
+    count, schema, batches = lake.batches("AAPL")
+    assert count == 5
+    assert pa.Table.from_batches(batches, schema) == lake.ticks("AAPL").arrow
 
 
 @pytest.mark.parametrize("name", ["aapl", "", "A" * 25, "A'; DROP", "..", "\x1b[31m"])
