@@ -29,8 +29,10 @@ def tail(
     from itertools import islice
 
     from finance_lake.command.display import as_json as encoded
+    from finance_lake.reading.selection import selection
 
     lake = lake_of(data)
+    selection(symbols)  # what is no symbol is said before anything is waited for
     show = encoded if as_json else line
     try:
         for row in islice(ticks(lake, symbols or [], lines), count):
