@@ -35,6 +35,11 @@ class Sentences(TyperGroup):
         except LakeError as error:
             say(str(error))
             raise typer.Exit(1 if isinstance(error, UnreadableError) else USAGE) from None
+        except ModuleNotFoundError as error:  # the job's image has what verify and quarantine need
+            say(
+                f"This needs {error.name}, which is not installed here: call it from the project's virtualenv, .venv/bin/financelake."
+            )
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(cls=Sentences, help=ABOUT, no_args_is_help=True, pretty_exceptions_enable=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from pathlib import Path
+import weakref
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from finance_lake.errors import UnreadableError
+from finance_lake.reading.selection import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,9 +32,10 @@ class Engine:
     def __init__(self) -> None:
         """Open it; it is empty."""
         self._database = duckdb.connect(":memory:", config=dict(CLOSED))
-        spill = Path(tempfile.gettempdir()) / "financelake.spill"
+        spill = tempfile.mkdtemp(prefix="financelake-")  # of its own: two databases must not share one
+        weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
         # Data files never change: their footers are read once.
-        self._database.execute(f"SET parquet_metadata_cache = true; SET temp_directory = '{spill}'")
+        self._database.execute(f"SET parquet_metadata_cache = true; SET temp_directory = {quoted(spill)}")
 
     def table(self, sql: str, **tables: pa.Table) -> pa.Table:
         """Answer a query whole; `tables` are Arrow tables that it names. Raises UnreadableError."""

@@ -262,10 +262,20 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
         "import sys, finance_lake, finance_lake.command as command\n"
         "assert not {'duckdb', 'deltalake', 'pyarrow', 'polars', 'pydantic', 'confluent_kafka'} & set(sys.modules)\n"
         "sys.modules['duckdb'] = sys.modules['polars'] = None\n"  # as in the job's image
-        f"command.app(['verify', '--no-broker', '--data', {str(built.layout.root)!r}])\n"
+        "command.app(sys.argv[1:])\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
+
+    def run_bare(*arguments: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", code, *arguments, "--data", str(built.layout.root)]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    verified = run_bare("verify", "--no-broker")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert run_bare("quarantine").returncode == 0
+    assert run_bare("status").returncode == 0
+    bars = run_bare("bars")
+    assert (bars.returncode, bars.stderr.count("\n")) == (1, 1)
+    assert "needs duckdb" in bars.stderr
 
 
 def test_the_shell_answers_and_outlives_a_wrong_query(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -236,6 +237,16 @@ def test_no_lake_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None
 def test_the_environment_says_where_the_lake_is(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(built.layout.root))
     assert fl.open().count() == 7
+
+
+def test_threads_may_share_a_lake(lake: Lake) -> None:
+    expected = {size: lake.bars(size).arrow for size in ("1s", "5s", "1m", "1h")}
+    sizes = list(expected) * 8
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda size: lake.bars(size).arrow, sizes))
+        counted = list(pool.map(lambda _: lake.sql("SELECT count(*) AS n FROM ticks").rows()[0]["n"], range(8)))
+    assert all(bars.equals(expected[size]) for size, bars in zip(sizes, found, strict=True))
+    assert counted == [7] * 8
 
 
 def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
