@@ -74,8 +74,7 @@ class Lake:
 
     def symbols(self, as_of: AsOf | None = None) -> list[str]:
         """Return the symbols that the lake has ticks of, in order."""
-        names: list[str] = self.latest(as_of=as_of).arrow.column("symbol").to_pylist()
-        return names
+        return sorted(set(self._holding(take(self.layout, as_of)).column("symbol").to_pylist()))
 
     def ticks(self, *symbols: str, start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None) -> Result:
         """Return ticks of these symbols, or of all, in the order in which they happened.
@@ -145,12 +144,7 @@ class Lake:
     def latest(self, as_of: AsOf | None = None) -> Result:
         """Return the newest tick of each symbol, by symbol; columns as in `ticks`."""
         snapshot = take(self.layout, as_of)
-
-        def compute(missing: Sequence[str]) -> pa.Table:
-            return self._engine.table(latest.candidates(source(TICKS, missing, with_file=True), f"{FILE}, "))
-
-        known = self._partials.of("latest", [file.path for file in snapshot.ticks], compute)
-        return Result(self._engine.table(latest.newest("FROM partials", drop=FILE), partials=known), snapshot.version)
+        return Result(latest.search(self._engine, snapshot.ticks, self._holding(snapshot)), snapshot.version)
 
     def asof(  # noqa: PLR0913 (keywords, each with a default)
         self,
@@ -244,6 +238,11 @@ class Lake:
     def files(self, as_of: AsOf | None = None) -> tuple[DataFile, ...]:
         """Return the data files of the ticks, with what the log says of each."""
         return take(self.layout, as_of).ticks
+
+    def _holding(self, snapshot: Snapshot) -> pa.Table:
+        """Tell which symbols each data file holds."""
+        paths = [file.path for file in snapshot.ticks]
+        return self._partials.of("symbols", paths, lambda missing: self._engine.table(latest.held(missing)))
 
     def _entries(self, snapshot: Snapshot, after: int) -> list[log.Entry]:
         found = list(log.entries(self.layout.ticks, snapshot.version, after + 1))
