@@ -36,9 +36,7 @@ class Sentences(TyperGroup):
             say(str(error))
             raise typer.Exit(1 if isinstance(error, UnreadableError) else USAGE) from None
         except ModuleNotFoundError as error:  # the job's image has what verify and quarantine need
-            say(
-                f"This needs {error.name}, which is not installed here: call it from the project's virtualenv, .venv/bin/financelake."
-            )
+            say(f"This needs {error.name}, which is not installed here: call .venv/bin/financelake, the project's own.")
             raise typer.Exit(1) from None
 
 
