@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 
 from finance_lake.reading.engine import CLOSED
+from finance_lake.reading.intervals import without_intervals
 from finance_lake.reading.selection import quoted
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _first_rows(relation: duckdb.DuckDBPyRelation, most: int) -> tuple[pa.Table,
         count += batch.num_rows
         if count > most:
             break
-    return pa.Table.from_batches(batches, reader.schema).slice(0, most), count > most
+    return without_intervals(pa.Table.from_batches(batches, reader.schema).slice(0, most)), count > most
 
 
 if __name__ == "__main__":
