@@ -9,12 +9,15 @@ import sys
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from finance_lake import condition
 from finance_lake.command import app
 from finance_lake.command.sql import shell
+from finance_lake.errors import UnreadableError
+from finance_lake.export import write
 from finance_lake.reading.lake import Lake
 from finance_lake.state.broker import SilentError
 from finance_lake.state.layout import TICKS
@@ -22,6 +25,7 @@ from tests.lakes import BAD, BuiltLake
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from typer.testing import Result
@@ -225,6 +229,19 @@ def test_an_export_that_fails_leaves_nothing(built: BuiltLake, tmp_path: Path) -
     built.files(TICKS)[0].unlink()
     target = tmp_path / "ticks.parquet"
     assert run(built, "export", str(target)).exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_is_never_there_in_part(tmp_path: Path, *, force: bool) -> None:
+    schema = pa.schema({"n": pa.int64()})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pylist([{"n": 1}], schema)
+        raise UnreadableError("the disk is gone")
+
+    with pytest.raises(UnreadableError):
+        write(tmp_path / "n.csv", schema, batches(), force=force)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

@@ -140,6 +140,12 @@ def test_a_query_may_take_so_much_and_no_more(lake: Lake, query: str) -> None:
     assert lake.sql("SELECT 1 AS one").rows() == [{"one": 1}]
 
 
+@pytest.mark.parametrize("query", ["SELECT list_sum(range(1000000000))", "SELECT length(repeat('x', 2000000000))"])
+def test_memory_is_limited_within_a_single_expression_too(lake: Lake, query: str) -> None:
+    with pytest.raises(fl.QueryError, match="more than the 256 MB"):
+        lake.sql(query, limits=Limits(seconds=60, megabytes=256))
+
+
 def test_too_many_rows_are_said_or_cut(lake: Lake) -> None:
     few = Limits(rows=3)
     with pytest.raises(fl.QueryError, match="more than 3 rows"):
