@@ -169,12 +169,19 @@ def test_a_query_sees_no_more_after_another_failed(lake: Lake) -> None:
 
 
 def test_no_process_is_left_behind(lake: Lake) -> None:
+    before = sandboxes()
     lake.sql("SELECT 1")
+    assert sandboxes() - before
     with pytest.raises(fl.QueryError):
         lake.sql("SELECT length(repeat('x', 2000000000))", limits=Limits(seconds=1, megabytes=256))
     lake.close()
-    left = [child for child in psutil.Process().children() if "finance_lake.reading.sandbox" in child.cmdline()]
-    assert not left
+    assert not sandboxes() - before
+
+
+def sandboxes() -> set[int]:
+    """Give the processes that answer SQL, of whatever lake."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if "finance_lake.reading.sandbox" in child.cmdline()}
 
 
 def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
