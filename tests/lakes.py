@@ -104,7 +104,7 @@ class BuiltLake:
     def write(self, values: Sequence[bytes | None], partition: int, start: int) -> list[DataFile]:
         """Write the batch's data files."""
         rows = [
-            {"key": b"AAPL", "value": value, "partition": partition, "offset": start + index, "timestamp": ARRIVED}
+            {"key": b"AAPL", "value": value, "partition": partition, "offset": start + index, "timestamp": self.arrived}
             for index, value in enumerate(values)
         ]
         task = Task({name: str(self.layout.table(name)) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)

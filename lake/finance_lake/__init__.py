@@ -1,1 +1,32 @@
-"""The reading side of the lake. `finance_lake.state` is what the job shares with it: pure accounting, no engine inside."""
+"""The reading side of the lake.
+
+    import finance_lake as fl
+
+    lake = fl.open()
+    lake.bars("1m", symbols="AAPL").pl()
+
+`finance_lake.state` is what the job shares with it: pure accounting, no engine inside. Engines are imported when first needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finance_lake.errors import LakeError, NoLakeError, QueryError, RequestError, UnreadableError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from finance_lake.reading.lake import Lake
+
+__all__ = ["LakeError", "NoLakeError", "QueryError", "RequestError", "UnreadableError", "open"]
+
+
+def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.open, as of a file)
+    """Open the lake in a folder for reading: DATA_DIR, or `data`, where none is given.
+
+    Nothing is locked and nothing is written; the job may go on meanwhile. Raises NoLakeError if there is no lake.
+    """
+    from finance_lake.reading.lake import Lake, default_folder  # noqa: PLC0415 (engines take a while)
+
+    return Lake(data or default_folder())

@@ -12,6 +12,8 @@ class Settings(RoleSettings):
 
     kafka_bootstrap: str = ""
     kafka_port: int = Field(9092, ge=1, le=65535)
+    zookeeper_port: int = Field(2181, ge=1, le=65535)
+    spark_ui_port: int = Field(4040, ge=0, le=65535)
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
 
     @property

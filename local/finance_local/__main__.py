@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from finance_lake.command import as_text
+from finance_lake.proof.last import leave
 from finance_lake.proof.verdict import Code
 from finance_lake.proof.verify import verify
 from finance_lake.proof.world import World
@@ -64,7 +64,8 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
     await supervisor.stop("spark-job")
     terminal.say(drained.sentence())
     report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, layout)
-    terminal.say(as_text(report))
+    leave(layout, report, with_broker=True)
+    terminal.say(report.as_text())
     return 0 if drained.complete and report.code == Code.COMPLETE else 1
 
 

@@ -113,6 +113,15 @@ class Report:
         version = "no table yet" if told.version is None else f"table version {told.version}"
         return f"{self.code.name.lower()}: {', '.join(parts)}, {rows}; {version}."
 
+    def as_text(self) -> str:
+        """Lay it out for people; the last line is the verdict."""
+        told = self.figures
+        producer = f"producers: {self.producer.name.lower()}"
+        if told.acknowledged or told.unacknowledged:
+            producer += f", {told.acknowledged:,} ticks acknowledged, {told.unacknowledged:,} more in the table"
+        lines = [*map(str, self.findings), *(f"note: {note}" for note in self.notes)]
+        return "\n".join([*lines, f"pipeline: {self.pipeline.name.lower()}", producer, self.sentence()])
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         figures = {name: getattr(self.figures, name) for name in Figures.__dataclass_fields__}

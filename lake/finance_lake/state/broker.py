@@ -23,11 +23,11 @@ class NoTopicError(Exception):
     """The broker has no such topic."""
 
 
-def ask(bootstrap: str, topic: str) -> Broker:
+def ask(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) -> Broker:
     """Ask the broker at `bootstrap` about the topic. Raises SilentError, NoTopicError."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
     try:
-        cluster = admin.list_topics(timeout=ANSWER_SECONDS)
+        cluster = admin.list_topics(timeout=patience_seconds)
         if topic not in cluster.topics:
             raise NoTopicError(f"the broker at {bootstrap} has no topic {topic}")
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()

@@ -48,6 +48,11 @@ class Layout:
         """There while a redrive is under way."""
         return self.root / "redrive.json"
 
+    @property
+    def verdict(self) -> Path:
+        """What verify said last."""
+        return self.root / "run" / "verdict.json"
+
     def table(self, name: str) -> Path:
         """The folder of the table called `ticks` or `quarantine`."""
         return {TICKS: self.ticks, QUARANTINE: self.quarantine}[name]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from finance_lake import command
 from finance_lake.config import Settings
+from finance_lake.state import broker
 from finance_lake.state.broker import NoTopicError, SilentError
 from finance_lake.state.layout import TICKS
 from tests.tampering import drop
@@ -45,7 +46,7 @@ def asked(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
         questions.append((bootstrap, topic))
         return lake.broker
 
-    monkeypatch.setattr(command, "ask", ask)
+    monkeypatch.setattr(broker, "ask", ask)
     return questions
 
 
@@ -90,7 +91,7 @@ def test_a_silent_broker_is_no_verdict(lake: BuiltLake, monkeypatch: pytest.Monk
     def ask(*_: str) -> Broker:
         raise SilentError("no broker answers at 127.0.0.1:9092")
 
-    monkeypatch.setattr(command, "ask", ask)
+    monkeypatch.setattr(broker, "ask", ask)
     result = run(lake, "--json")
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -101,7 +102,7 @@ def test_a_broker_without_the_topic_is_another(lake: BuiltLake, monkeypatch: pyt
     def ask(*_: str) -> Broker:
         raise NoTopicError("the broker at 127.0.0.1:9092 has no topic finance")
 
-    monkeypatch.setattr(command, "ask", ask)
+    monkeypatch.setattr(broker, "ask", ask)
     result = run(lake)
     assert result.exit_code == 14
     assert "has no topic finance" in result.stdout

@@ -1,0 +1,157 @@
+"""Measure how the lake is read: `python -m bench.reading [MILLIONS]` (10). Builds a lake without a JVM, asks, prints a table.
+
+The ticks are those of ten symbols over eight hours, in files of half a million as a drain leaves them, then five minutes of
+small commits as the running job makes them. `status` asks a real broker, if the jars are there (`make local` fetches them).
+Cold is the first question of a process to files that the machine has in its cache; warm is the median of later ones.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+import finance_lake
+from bench import verify
+from bench.stand import stand
+from finance_job.columns import UTC_MICROSECONDS
+from finance_job.data_file import write_data_file
+from finance_lake.state.layout import TICKS
+from tests.lakes import ARRIVED, BuiltLake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from finance_job.data_file import DataFile
+    from finance_lake.reading.lake import Lake
+
+JARS = Path("build/jars/.ready")
+HOURS = 8
+FILE = 500_000
+SMALL_COMMITS = 300
+TICKS_A_COMMIT = 100
+ROUNDS = 15
+MILLISECOND_US = 1000
+
+
+class Figure(NamedTuple):
+    """What was measured, in milliseconds, and what it may be at most."""
+
+    name: str
+    cold: float
+    warm: float
+    most: float | None = None
+
+    def __str__(self) -> str:
+        """One line of the table."""
+        target = f"at most {self.most:g}" if self.most else ""
+        return f"{self.name:44} {self.cold:9.1f} {self.warm:9.1f}   {target}"
+
+
+def build(root: Path, millions: int) -> BuiltLake:
+    """Make the lake: a drain, then the job at its usual pace."""
+    lake = BuiltLake(root, partitions=verify.PARTITIONS)
+    total = millions * verify.BATCH
+    pace_us = HOURS * 3600 * 1_000_000 // total
+    for batch in range(millions):
+        store(lake, _timed(verify.rows_of(batch), batch * verify.BATCH, pace_us), FILE)
+    some = verify.rows_of(millions).slice(0, SMALL_COMMITS * TICKS_A_COMMIT)
+    some = _timed(some, total, 1_000_000 // TICKS_A_COMMIT, HOURS * 3600 * 1_000_000)
+    for commit in range(SMALL_COMMITS):
+        store(lake, some.slice(commit * TICKS_A_COMMIT, TICKS_A_COMMIT), FILE)
+    return lake
+
+
+def store(lake: BuiltLake, rows: pa.Table, most: int) -> None:
+    """Commit rows, as a batch of the job."""
+    lake.plan_all(dict.fromkeys(lake.ends, rows.num_rows // verify.PARTITIONS))
+    date = {"date": f"{ARRIVED:%Y-%m-%d}"}
+    files: list[DataFile] = [
+        write_data_file(rows.slice(begin, most), TICKS, str(lake.layout.ticks), date) for begin in range(0, rows.num_rows, most)
+    ]
+    lake.commit(TICKS, files)
+    lake.close()
+
+
+def _timed(rows: pa.Table, first: int, pace_us: int, begin_us: int | None = None) -> pa.Table:
+    """Let the ticks happen one after the other, `pace_us` apart."""
+    begin = first * pace_us if begin_us is None else begin_us
+    moments = int(ARRIVED.timestamp()) * 1_000_000 + begin + np.arange(rows.num_rows) * pace_us
+    column = pa.array(moments).cast(UTC_MICROSECONDS)
+    for name in ("ts_event", "kafka_timestamp"):
+        rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), column)
+    return rows
+
+
+def timed(name: str, ask: Callable[[], object], most: float | None = None, rounds: int = ROUNDS) -> Figure:
+    """Ask once, then some more times."""
+    cold, *warm = (_milliseconds(ask) for _ in range(rounds + 1))
+    return Figure(name, cold, statistics.median(warm), most)
+
+
+def _milliseconds(ask: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    ask()
+    return 1000 * (time.perf_counter() - started)
+
+
+def command(*arguments: str, port: int = 9) -> Callable[[], object]:
+    """Give a run of the command, whose exit code does not matter here."""
+    words = [sys.executable, "-m", "finance_lake", *arguments]
+    environment = os.environ | {"KAFKA_PORT": str(port), "KAFKA_BOOTSTRAP": ""}
+    return lambda: subprocess.run(words, check=False, capture_output=True, env=environment)
+
+
+def followed(lake: Lake, built: BuiltLake) -> Figure:
+    """What a chart pays for a bar that has changed: a commit, then the bars of one symbol."""
+    rows = _timed(verify.rows_of(99).slice(0, TICKS_A_COMMIT), 0, 10_000, (HOURS * 3600 + SMALL_COMMITS) * 1_000_000)
+
+    def ask() -> float:
+        store(built, rows, FILE)
+        return _milliseconds(lambda: lake.bars("1m", "AAPL"))
+
+    first, *later = (ask() for _ in range(ROUNDS))
+    return Figure("1-minute bars of one symbol after a commit", first, statistics.median(later))
+
+
+@contextmanager
+def broker() -> Iterator[int]:
+    """Run a broker if that is possible; give its port, or one that nobody listens on."""
+    if not JARS.exists():
+        print("(no jars: `status` is measured without a broker)")
+        yield 9
+        return
+    with stand() as stack:
+        yield stack.kafka_port
+
+
+def main() -> None:
+    """Print the figures."""
+    millions = int(next(iter(sys.argv[1:]), "10"))
+    with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder, broker() as port:
+        built = build(Path(folder), millions)
+        lake = finance_lake.open(folder)
+        print(f"{lake.count():,} ticks in {lake.version} commits; milliseconds{'':>6} {'cold':>9} {'warm':>9}")
+        print(timed("lake.version", lambda: lake.version))
+        print(timed("lake.latest()", lake.latest, 150))
+        print(timed("1-minute bars of one symbol", lambda: lake.bars("1m", "AAPL"), 60))
+        print(timed("1-minute bars of all symbols", lambda: lake.bars("1m")))
+        print(timed("5-second bars of one symbol", lambda: lake.bars("5s", "MSFT"), rounds=3))
+        print(followed(lake, built))
+        print(timed("SQL: SELECT max(price) FROM ticks", lambda: lake.sql("SELECT max(price) FROM ticks"), rounds=5))
+        print(timed("financelake status", command("status", "--data", folder, port=port), 1000, rounds=5))
+        print(timed("financelake --help", command("--help"), 300, rounds=5))
+        print(timed("financelake bars AAPL", command("bars", "AAPL", "--data", folder), rounds=3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""`financelake history`: the versions of the table, to travel to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finance_lake.command.app import AsJson, Data, hint, lake_of
+
+
+def history(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """List the versions of the table of ticks: when each was committed, what it added, how much there was then."""
+    from finance_lake.command.display import as_json as encoded
+    from finance_lake.command.display import print_rows
+
+    result = lake_of(data).history(limit)
+    if as_json:
+        print(encoded({"version": result.version, "rows": result.rows()}))
+        return
+    print_rows(result.rows(), result.columns)
+    hint(f"`financelake sql --as-of {result.rows()[-1]['version']} 'FROM latest'` looks at the table as it was.")

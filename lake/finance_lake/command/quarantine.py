@@ -1,0 +1,37 @@
+"""`financelake quarantine`: what was malformed, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finance_lake.command.app import USAGE, AsJson, Data, layout_of, say
+
+
+def quarantine(
+    *,
+    as_json: AsJson = False,
+    data: Data = None,
+    samples: Annotated[int, typer.Option(min=0, max=1000, help="How many records of each reason to show.")] = 3,
+) -> None:
+    """Show what was quarantined: how many records of each reason, and the newest of them, escaped."""
+    import json
+
+    from finance_lake.quarantine import quarantined
+
+    layout = layout_of(data)
+    found = quarantined(layout.quarantine, samples)
+    if found is None:
+        say(f"There is no lake at {layout.root} yet. `make local` or `make up` makes one.")
+        raise typer.Exit(USAGE)
+    if as_json:
+        print(json.dumps({"counts": found.counts, "samples": [sample._asdict() for sample in found.samples]}))
+        return
+    for reason, count in found.counts.items():
+        print(f"{count:>12,}  {reason}")
+    for sample in found.samples:
+        value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
+        print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
+    next_step = "`make redrive REASON=...` moves those that the rules of today let pass." if found.counts else ""
+    print(f"{sum(found.counts.values()):,} records in quarantine. {next_step}".rstrip())

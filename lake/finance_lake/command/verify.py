@@ -1,0 +1,90 @@
+"""`financelake verify`: the proof that the tables hold the topic. A verdict goes out, and stays in data/run/verdict.json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finance_lake.command.app import USAGE, AsJson, Data, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress
+
+    from finance_lake.proof.verdict import Report
+    from finance_lake.proof.world import World
+    from finance_lake.state.layout import Layout
+
+
+def verify(
+    *,
+    as_json: AsJson = False,
+    data: Data = None,
+    no_broker: Annotated[bool, typer.Option("--no-broker", help="Judge the files alone.")] = False,
+    values: Annotated[bool, typer.Option("--values", help="Read the topic again and compare every value.")] = False,
+) -> None:
+    """Prove that the tables hold each record of the topic once, as it was.
+
+    Exit codes: 0 complete, 10 behind, 11 gap, 12 duplicate, 13 corrupt, 14 identity mismatch, 15 a producer's own gap or
+    duplicate, 16 altered; where several apply, the first of 14, 13, 11, 12, 16, 15, 10.
+    """
+    import json
+    from functools import partial
+
+    from finance_lake.config import Settings
+    from finance_lake.proof.last import leave
+    from finance_lake.proof.world import World
+    from finance_lake.state import broker, topic
+    from finance_lake.state.layout import Layout
+    from finance_role.settings import settings_or_exit
+
+    if values and no_broker:
+        raise typer.BadParameter("--values reads the topic, which --no-broker leaves alone")
+    settings = settings_or_exit(Settings)
+    where = settings.bootstrap, settings.kafka_topic
+    layout = Layout(data or settings.data_dir)
+    with _bar() as progress:
+        world = World(
+            topic=settings.kafka_topic,
+            ask=None if no_broker else partial(broker.ask, *where),
+            read_topic=partial(topic.read, *where) if values else None,
+            advance=_shown(progress),
+        )
+        report = _judged(layout, world)
+    leave(layout, report, with_broker=not no_broker)
+    print(json.dumps(report.as_json()) if as_json else report.as_text())
+    raise typer.Exit(int(report.code))
+
+
+def _judged(layout: Layout, world: World) -> Report:
+    from finance_lake.proof.verdict import Code, Finding, Report
+    from finance_lake.proof.verify import NoLakeError
+    from finance_lake.proof.verify import verify as judge
+    from finance_lake.state.broker import NoTopicError, SilentError
+
+    try:
+        return judge(layout, world)
+    except NoLakeError as error:
+        say(str(error))
+        raise typer.Exit(USAGE) from None
+    except NoTopicError as error:
+        return Report((Finding(Code.IDENTITY, f"{error}, which the lake holds"),))
+    except SilentError as error:
+        say(f"{error}. Start it, or judge the files alone with --no-broker.")
+        raise typer.Exit(1) from None
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _shown(progress: Progress) -> Callable[[int, int], None]:
+    task = progress.add_task("reading", total=None)
+    return lambda rows, of: progress.update(task, completed=rows, total=of)

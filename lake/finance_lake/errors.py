@@ -1,0 +1,23 @@
+"""What can be wrong with a question to the lake. Each message is a sentence: what, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class LakeError(Exception):
+    """The lake cannot answer."""
+
+
+class NoLakeError(LakeError):
+    """There is no lake in the folder."""
+
+
+class RequestError(LakeError):
+    """What was asked for is not as it must be: a symbol, a time, a version, a bar size."""
+
+
+class QueryError(LakeError):
+    """SQL that is refused, wrong, or wants more than it may have."""
+
+
+class UnreadableError(LakeError):
+    """The tables are there and cannot be read: a file is missing or damaged, or they need a newer reader."""

@@ -1,0 +1,70 @@
+"""Files for others: Parquet, CSV, Arrow. A file is written beside its place, flushed, and only then has its name."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from finance_lake.errors import RequestError
+from finance_lake.state.files import sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {
+    ".parquet": lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd"),
+    ".csv": pyarrow.csv.CSVWriter,
+    ".arrow": pa.ipc.new_file,
+}
+
+
+def write(
+    target: Path,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    force: bool = False,
+    advance: Callable[[int], object] = lambda _: None,
+) -> int:
+    """Write rows into a file; return how many. Raises RequestError where it cannot be written or, without `force`, is there."""
+    if target.suffix not in WRITERS:
+        raise RequestError(f"{target.name!r} does not say what to become: end it with .parquet, .csv or .arrow.")
+    if target.is_dir():
+        raise RequestError(f"{target} is a folder: name a file in it.")
+    rows = 0
+    try:
+        with _whole(target, force=force) as file, WRITERS[target.suffix](file, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+                advance(batch.num_rows)
+    except FileExistsError:
+        raise RequestError(f"{target} is there already: --force replaces it.") from None
+    except OSError as error:
+        raise RequestError(f"{target} cannot be written: {error.strerror or error}.") from None
+    return rows
+
+
+@contextmanager
+def _whole(target: Path, *, force: bool) -> Iterator[Any]:
+    if not force and os.path.lexists(target):
+        raise FileExistsError
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            beside.replace(target)
+        else:
+            os.link(beside, target)  # which fails where somebody has made the file meanwhile
+    finally:
+        beside.unlink(missing_ok=True)
+        sync_folder(target.absolute().parent)

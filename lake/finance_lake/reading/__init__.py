@@ -1,0 +1,1 @@
+"""Reading the tables with deltalake and DuckDB, while the job writes: no JVM, no lock."""

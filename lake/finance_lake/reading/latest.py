@@ -1,0 +1,118 @@
+"""The newest tick of each symbol.
+
+The table is not read for it: which symbols a data file holds is read once a file and kept, and cheap, since that column is a
+dictionary; their newest ticks are looked for from the newest file backward, until no file that is left reaches up to them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from finance_lake.reading.selection import Selection
+from finance_lake.reading.source import ORDER, source
+from finance_lake.state.layout import TICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from finance_lake.reading.engine import Engine
+    from finance_lake.reading.snapshot import DataFile
+
+# How many files are looked at first, and how many times more next: most symbols are settled by little. A file costs as much to
+# open as some thousand ticks to read.
+FIRST_FILES = 10
+TICKS_A_FILE = 5_000
+MORE = 5
+EVER = datetime.max.replace(tzinfo=UTC)
+# Other writers cut the statistics of a time to milliseconds, also those of a maximum.
+TIME_STEP = timedelta(milliseconds=1)
+
+
+def candidates(source: str) -> str:
+    """Give the SQL of ticks among which the newest are: those of the newest moment of each symbol."""
+    # Two looks at few columns cost half of one that carries all of them along.
+    return f"""
+        WITH moments AS MATERIALIZED (SELECT symbol, max(ts_event) AS ts_event FROM {source} GROUP BY ALL)
+        SELECT ticks.* FROM {source} AS ticks JOIN moments USING (symbol, ts_event)"""
+
+
+def newest(ticks: str) -> str:
+    """Give the SQL of the newest tick of each symbol, by symbol."""
+    order = ", ".join(f"{name} DESC" for name in ORDER)
+    return f"SELECT * FROM ({ticks}) QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY {order}) = 1 ORDER BY symbol"
+
+
+def held(paths: Sequence[str]) -> str:
+    """Give the SQL of which symbols each of these files holds."""
+    return f"SELECT DISTINCT filename, symbol FROM {source(TICKS, paths, with_file=True)}"
+
+
+def search(engine: Engine, files: Iterable[DataFile], holding: pa.Table) -> pa.Table:
+    """Find the newest tick of each symbol; `holding` is what `held` says of the files."""
+    symbols = _symbols_by_file(holding)
+    left = sorted(files, key=_reach, reverse=True)
+    wanted = frozenset[str]().union(*symbols.values())
+    found, most = engine.table(newest(f"FROM {source(TICKS, [])}")), FIRST_FILES
+    while wanted:
+        count = _count(left, most)
+        looked, left, most = left[:count], left[count:], most * MORE
+        here = wanted & _union(symbols, looked)
+        if here:
+            since = _since(found, here)
+            rows = f"(SELECT * FROM {source(TICKS, [file.path for file in looked])} WHERE {since.where})"
+            found = engine.table(newest(f"FROM found UNION ALL FROM ({candidates(rows)})"), found=found)
+        wanted = _unsettled(wanted, _moments(found), left, symbols)
+    return found
+
+
+def _count(files: Sequence[DataFile], most: float) -> int:
+    """How many files may be looked at, where a large one counts as several; one at least."""
+    for number, file in enumerate(files, 1):
+        most -= 1 + file.rows / TICKS_A_FILE
+        if most <= 0:
+            return number
+    return len(files)
+
+
+def _since(found: pa.Table, symbols: frozenset[str]) -> Selection:
+    """Select what can be newer than what was found: nothing that is older than the oldest of these symbols' ticks."""
+    moments = _moments(found)
+    start = min(moments[symbol] for symbol in symbols) if symbols <= moments.keys() else None
+    return Selection(tuple(sorted(symbols)), start)
+
+
+def _unsettled(
+    wanted: frozenset[str],
+    moments: Mapping[str, datetime],
+    left: Sequence[DataFile],
+    symbols: Mapping[str, frozenset[str]],
+) -> frozenset[str]:
+    """Give the symbols of which a file that is left may hold a newer tick, or one of the same moment."""
+    return frozenset(
+        symbol
+        for file in left
+        for symbol in symbols.get(file.path, frozenset()) & wanted
+        if symbol not in moments or _reach(file) >= moments[symbol]
+    )
+
+
+def _reach(file: DataFile) -> datetime:
+    return EVER if file.last_event is None else file.last_event + TIME_STEP
+
+
+def _moments(found: pa.Table) -> dict[str, datetime]:
+    return dict(zip(found.column("symbol").to_pylist(), found.column("ts_event").to_pylist(), strict=True))
+
+
+def _symbols_by_file(holding: pa.Table) -> dict[str, frozenset[str]]:
+    grouped: dict[str, set[str]] = {}
+    for path, symbol in zip(holding.column("filename").to_pylist(), holding.column("symbol").to_pylist(), strict=True):
+        grouped.setdefault(path, set()).add(symbol)
+    return {path: frozenset(symbols) for path, symbols in grouped.items()}
+
+
+def _union(symbols: Mapping[str, frozenset[str]], files: Iterable[DataFile]) -> frozenset[str]:
+    return frozenset[str]().union(*(symbols.get(file.path, frozenset()) for file in files))

@@ -1,0 +1,127 @@
+"""The entries of a table's log, read one by one: when each was committed, by what, and which files it added.
+
+deltalake's own `history` counts from the newest commit whatever version is open, and knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from finance_lake.errors import RequestError, UnreadableError
+from finance_lake.state.record import record_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from finance_lake.state.record import CommitRecord
+
+ENTRY = re.compile(r"(\d{20})\.json")
+
+
+class _Add(msgspec.Struct):
+    path: str
+    dataChange: bool = True  # noqa: N815 (the protocol's name)
+    stats: str | None = None
+
+
+class _Info(msgspec.Struct):
+    timestamp: int | None = None
+    operation: str = ""
+    userMetadata: str | None = None  # noqa: N815
+
+
+class _Line(msgspec.Struct):
+    add: _Add | None = None
+    remove: msgspec.Raw = msgspec.Raw()
+    commitInfo: _Info | None = None  # noqa: N815
+
+
+class _Stats(msgspec.Struct):
+    numRecords: int = 0  # noqa: N815
+
+
+class Entry(NamedTuple):
+    """One commit.
+
+    Attributes:
+        version: of the table after it
+        committed: when, UTC
+        operation: as its writer calls it
+        record: what the job says of it; None for maintenance and others
+        added: data files with new rows (a compaction adds none), relative to the table's folder
+        rows: how many rows these have
+        removed: data files that left the table
+
+    """
+
+    version: int
+    committed: datetime
+    operation: str
+    record: CommitRecord | None
+    added: tuple[str, ...]
+    rows: int
+    removed: int
+
+
+def entry(folder: Path, version: int) -> Entry | None:
+    """Read the entry of a version; None if the log has none (clean-up removes old ones)."""
+    path = _path(folder, version)
+    try:
+        content, changed = path.read_bytes(), path.stat().st_mtime
+        lines = [msgspec.json.decode(line, type=_Line) for line in content.splitlines() if line.strip()]
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise UnreadableError(f"{path} is damaged ({error}). `make verify` says what is wrong with the lake.") from None
+    info = next((line.commitInfo for line in lines if line.commitInfo), _Info())
+    adds = [line.add for line in lines if line.add and line.add.dataChange]
+    return Entry(
+        version=version,
+        committed=datetime.fromtimestamp(changed if info.timestamp is None else info.timestamp / 1000, UTC),
+        operation=info.operation,
+        record=record_in(info.userMetadata),
+        added=tuple(add.path for add in adds),
+        rows=sum(msgspec.json.decode(add.stats, type=_Stats).numRecords for add in adds if add.stats),
+        removed=sum(bool(line.remove) for line in lines),
+    )
+
+
+def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
+    """Give the entries from a version down to another, as far back as the log has them."""
+    for version in range(newest, oldest - 1, -1):
+        if (found := entry(folder, version)) is None:
+            return
+        yield found
+
+
+def version_at(folder: Path, newest: int, at: datetime) -> int:
+    """Return the newest version that was committed at or before a moment. Raises RequestError if the log begins later."""
+    oldest = _oldest(folder, newest)
+    before, after = oldest - 1, newest + 1
+    while after - before > 1:
+        middle = (before + after) // 2
+        if (found := entry(folder, middle)) and found.committed > at:
+            after = middle
+        else:
+            before = middle
+    if before >= oldest:
+        return before
+    first = entry(folder, oldest)
+    begin = f"{first.committed:%Y-%m-%dT%H:%M:%S}Z" if first else "later"
+    raise RequestError(
+        f"Nothing is known as of {at:%Y-%m-%dT%H:%M:%S}Z: the table's log begins with version {oldest} at {begin}."
+    )
+
+
+def _oldest(folder: Path, newest: int) -> int:
+    versions = (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
+    return min(versions, default=newest)
+
+
+def _path(folder: Path, version: int) -> Path:
+    return folder / "_delta_log" / f"{version:020d}.json"

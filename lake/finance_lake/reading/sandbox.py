@@ -1,0 +1,155 @@
+"""Answer one SQL query after another from standard input, with no way out: `python -m finance_lake.reading.sandbox MEGABYTES`.
+
+DuckDB itself limits what its operators allocate and lets a query be interrupted between them; within a single expression
+(`list_sum(range(1000000000))`) it does neither. So users' SQL runs in a process of its own, under the kernel's limits: memory
+that is too much fails, time that is too long ends the process, no file can be written. Within it DuckDB reads the data files
+that it was given and no other, loads no extension, and takes one SELECT statement.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from finance_lake.reading.engine import CLOSED
+from finance_lake.reading.intervals import without_intervals
+from finance_lake.reading.selection import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GRACE_SECONDS = 1.0
+MEGABYTE = 1024 * 1024
+ROWS_A_BATCH = 10_000
+TIME = "time"
+MEMORY = "memory"
+OVERDRAWN = "Out of Memory Error"
+
+
+class Question(msgspec.Struct):
+    """What to answer: `views` are the tables, SQL by name; `files` are all that they read."""
+
+    query: str
+    views: dict[str, str]
+    files: list[str]
+    seconds: float
+    rows: int
+
+
+class Answer(msgspec.Struct):
+    """The line before the rows, which follow as an Arrow stream unless there is an error: TIME, MEMORY or DuckDB's text."""
+
+    error: str | None = None
+    cut: bool = False
+
+
+class RefusedError(Exception):
+    """Not one SELECT statement."""
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    megabytes = int(sys.argv[1])
+    _connection(megabytes, Question("", {}, [], 1, 1)).close()  # so that what the engine itself needs is there before the limit
+    _confine(megabytes)
+    for line in sys.stdin.buffer:
+        question = msgspec.json.decode(line, type=Question)
+        signal.setitimer(signal.ITIMER_REAL, question.seconds + GRACE_SECONDS)  # SIGALRM ends the process
+        _reply(sys.stdout.buffer, megabytes, question)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _confine(megabytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if sys.platform == "linux":  # elsewhere the kernel does not count it, and DuckDB's own limit has to do
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        used = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+        resource.setrlimit(resource.RLIMIT_DATA, (used + megabytes * MEGABYTE,) * 2)
+
+
+def _reply(out: BinaryIO, megabytes: int, question: Question) -> None:
+    try:
+        rows, cut = _answer(megabytes, question)
+    except (duckdb.InterruptException, TimeoutError):
+        _head(out, Answer(TIME))
+    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
+        _head(out, Answer(MEMORY))
+    except (duckdb.Error, RefusedError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
+        text = str(error) or type(error).__name__
+        _head(out, Answer(MEMORY if OVERDRAWN in text else text))  # within a stream of batches it comes as an OSError
+    else:
+        _head(out, Answer(cut=cut))
+        with pa.ipc.new_stream(out, rows.schema) as stream:
+            stream.write_table(rows)
+        out.flush()
+
+
+def _head(out: BinaryIO, answer: Answer) -> None:
+    out.write(msgspec.json.encode(answer) + b"\n")
+    out.flush()
+
+
+def _answer(megabytes: int, question: Question) -> tuple[pa.Table, bool]:
+    connection = _connection(megabytes, question)
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        connection.interrupt()
+
+    timer = threading.Timer(question.seconds, expire)
+    timer.start()
+    try:
+        return _first_rows(_only_select(connection, question.query), question.rows)
+    except (duckdb.Error, OSError):
+        if expired.is_set():  # an interrupt within a stream of batches comes as an OSError
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
+        connection.close()
+
+
+def _connection(megabytes: int, question: Question) -> duckdb.DuckDBPyConnection:
+    limits = {"threads": str(min(4, os.cpu_count() or 1)), "memory_limit": f"{megabytes // 2}MiB", "temp_directory": ""}
+    connection = duckdb.connect(":memory:", config={**CLOSED, **limits})
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, sql in question.views.items():
+        connection.execute(f"CREATE VIEW {name} AS {sql}")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, question.files))}]")
+    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    return connection
+
+
+def _only_select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+    statements: Sequence[duckdb.Statement] = connection.extract_statements(query)
+    if len(statements) != 1:
+        raise RefusedError(f"One SELECT statement is taken, not {len(statements) or 'none'}.")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise RefusedError("Only SELECT is taken: the lake is read here, never written.")
+    return connection.sql(query)
+
+
+def _first_rows(relation: duckdb.DuckDBPyRelation, most: int) -> tuple[pa.Table, bool]:
+    reader = relation.to_arrow_reader(ROWS_A_BATCH)
+    batches, count = [], 0
+    for batch in reader:
+        batches.append(batch)
+        count += batch.num_rows
+        if count > most:
+            break
+    return without_intervals(pa.Table.from_batches(batches, reader.schema).slice(0, most)), count > most
+
+
+if __name__ == "__main__":
+    main()

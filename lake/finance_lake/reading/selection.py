@@ -1,0 +1,85 @@
+"""A selection of ticks: which symbols, from when to when."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from finance_contract.tick import SYMBOL
+from finance_lake.errors import RequestError
+from finance_lake.reading.moment import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from finance_lake.reading.moment import Time
+
+SIZE = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
+UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+LONGEST_US = UNIT_US["d"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Ticks of some symbols (none: of all), with `start <= ts_event < end` as far as these are given."""
+
+    symbols: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def where(self) -> str:
+        """As SQL."""
+        terms = [f"symbol IN ({', '.join(map(quoted, self.symbols))})"] if self.symbols else []
+        terms += [f"ts_event >= {timestamp(self.start)}"] if self.start else []
+        terms += [f"ts_event < {timestamp(self.end)}"] if self.end else []
+        return " AND ".join(terms) or "true"
+
+
+def selection(symbols: Iterable[str] | str | None = (), start: Time | None = None, end: Time | None = None) -> Selection:
+    """Read a selection. Raises RequestError for what is no symbol or no time."""
+    names = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols or ()))
+    for name in names:
+        _require_symbol(name)
+    first = None if start is None else moment(start, "start")
+    last = None if end is None else moment(end, "end")
+    if first and last and first > last:
+        raise RequestError(f"start={first.isoformat()} is after end={last.isoformat()}: nothing lies between them.")
+    return Selection(names, first, last)
+
+
+def step_us(size: str) -> int:
+    """Read a bar size such as `1m`: microseconds. Raises RequestError."""
+    match = SIZE.fullmatch(size) if isinstance(size, str) else None
+    step = int(match[1]) * UNIT_US[match[2]] if match else 0
+    if not 0 < step <= LONGEST_US:
+        raise RequestError(
+            f"size={size!r} is no bar size: a number and s, m, h or d, one day at most, such as 1s, 5m, 1h or 1d."
+        )
+    return step
+
+
+def quoted(text: str) -> str:
+    """Give a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Give the name of a column as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def timestamp(at: datetime) -> str:
+    """Give a moment as an SQL literal."""
+    return f"TIMESTAMPTZ '{at:%Y-%m-%d %H:%M:%S.%f}+00'"
+
+
+def _require_symbol(name: str) -> None:
+    if isinstance(name, str) and SYMBOL.fullmatch(name):
+        return
+    hint = ""
+    if isinstance(name, str) and SYMBOL.fullmatch(name.strip().upper()):
+        hint = f" Did you mean {name.strip().upper()}?"
+    raise RequestError(f"{name!r} is no symbol: 1 to 24 of A-Z 0-9 . - _ / ^ =, beginning with a letter or a digit.{hint}")

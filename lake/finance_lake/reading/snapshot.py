@@ -1,0 +1,166 @@
+"""The tables as of one version: which data files they have, and which of these a selection needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+
+from finance_lake.errors import NoLakeError, RequestError, UnreadableError
+from finance_lake.reading import log
+from finance_lake.reading.moment import version_or_moment
+from finance_lake.reading.source import source
+from finance_lake.state.layout import TICKS
+from finance_lake.state.table import newest_record, open_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+    from finance_lake.reading.moment import AsOf
+    from finance_lake.reading.selection import Selection
+    from finance_lake.state.layout import Layout
+
+READER_VERSION = 1
+# Other writers cut the statistics of a time to milliseconds, also those of a maximum.
+TIME_STEP = timedelta(milliseconds=1)
+LONGEST_REASON = 200
+FILL = "`make local` or `make up` fills it."
+
+
+class DataFile(NamedTuple):
+    """A live data file and what the log says of it; None is not known."""
+
+    path: str
+    rows: int
+    first_symbol: str | None
+    last_symbol: str | None
+    first_event: datetime | None
+    last_event: datetime | None
+    last_arrival: datetime | None
+
+    def may_hold(self, wanted: Selection) -> bool:
+        """Whether a row of the selection can be in it."""
+        named = not wanted.symbols or any(self._spans(symbol) for symbol in wanted.symbols)
+        after = not (wanted.start and self.last_event) or self.last_event + TIME_STEP >= wanted.start
+        before = not (wanted.end and self.first_event) or self.first_event < wanted.end
+        return named and after and before
+
+    def _spans(self, symbol: str) -> bool:
+        return (self.first_symbol or "") <= symbol and (self.last_symbol is None or symbol <= self.last_symbol)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Both tables at one moment of the lake's life. `version` is that of the table of ticks."""
+
+    layout: Layout
+    table: DeltaTable
+    as_of: bool
+
+    @property
+    def version(self) -> int:
+        """The version of the table of ticks."""
+        return self.table.version()
+
+    @cached_property
+    def ticks(self) -> tuple[DataFile, ...]:
+        """The data files of the ticks."""
+        return _files(self.table, self.layout.ticks)
+
+    @cached_property
+    def quarantine(self) -> tuple[DataFile, ...]:
+        """The data files of the quarantine, as it was when the ticks were so."""
+        table = self._quarantine_table()
+        return _files(table, self.layout.quarantine) if table else ()
+
+    @property
+    def rows(self) -> int:
+        """How many ticks."""
+        return sum(file.rows for file in self.ticks)
+
+    def paths(self, wanted: Selection) -> list[str]:
+        """Absolute paths of the data files that may hold ticks of a selection."""
+        return [file.path for file in self.ticks if file.may_hold(wanted)]
+
+    def source(self, wanted: Selection) -> str:
+        """Give the SQL of a selection's ticks."""
+        return f"(SELECT * FROM {source(TICKS, self.paths(wanted))} WHERE {wanted.where})"
+
+    def _quarantine_table(self) -> DeltaTable | None:
+        table = _opened(self.layout.quarantine)
+        if table is None or not self.as_of:
+            return table
+        position = record.position if (record := newest_record(self.table)) else {}
+        for entry in log.entries(self.layout.quarantine, table.version()):
+            # A batch goes to the quarantine first: what is not beyond the ticks was there when they were committed.
+            if entry.record and all(end <= position.get(number, 0) for number, end in entry.record.position.items()):
+                return _opened(self.layout.quarantine, entry.version)
+        return _opened(self.layout.quarantine, 0)
+
+
+def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
+    """Look at the tables as they are, or were. Raises NoLakeError, RequestError, UnreadableError."""
+    table = _opened(layout.ticks)
+    if table is None:
+        raise NoLakeError(f"There is no lake at {layout.root} yet: {FILL}")
+    if as_of is None:
+        return Snapshot(layout, table, as_of=False)
+    wanted = version_or_moment(as_of)
+    version = log.version_at(layout.ticks, table.version(), wanted) if isinstance(wanted, datetime) else wanted
+    if version > table.version():
+        raise RequestError(
+            f"There is no version {version} yet: the newest is {table.version()}. `financelake history` lists them."
+        )
+    earlier = _opened(layout.ticks, version)
+    if earlier is None:
+        raise NoLakeError(f"There is no lake at {layout.root} any more: {FILL}")
+    return Snapshot(layout, earlier, as_of=True)
+
+
+def _opened(folder: Path, version: int | None = None) -> DeltaTable | None:
+    try:
+        table = open_table(folder, version)
+    except DeltaError as error:
+        at = "" if version is None else f" as of version {version}"
+        raise UnreadableError(f"{folder} cannot be read{at}: {_first_line(error)}. `make verify` says more.") from None
+    if table and table.protocol().min_reader_version > READER_VERSION:
+        raise UnreadableError(f"{folder} was switched to a newer Delta protocol, which hides rows from this reader.")
+    return table
+
+
+def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
+    rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return tuple(
+        DataFile(
+            path=str(folder.absolute() / _inside(row["path"], folder)),
+            rows=row["num_records"] or 0,
+            first_symbol=row.get("min.symbol"),
+            last_symbol=row.get("max.symbol"),
+            first_event=_utc(row.get("min.ts_event")),
+            last_event=_utc(row.get("max.ts_event")),
+            last_arrival=_utc(row.get("max.kafka_timestamp")),
+        )
+        for row in rows
+    )
+
+
+def _inside(path: str, folder: Path) -> str:
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "://" in path:
+        raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
+    return path
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_REASON].rstrip(".")

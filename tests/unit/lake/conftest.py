@@ -1,0 +1,50 @@
+"""A small lake with a story: two symbols, two partitions, a gap, malformed records."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finance_lake.reading.lake import Lake
+from tests.lakes import BAD, BuiltLake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BEGIN = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+BEGIN_NS = int(BEGIN.timestamp()) * 10**9
+SOURCE = "sim-1"
+
+
+def tick(symbol: str, price: float, seconds: float, **others: int | str) -> bytes:
+    """Encode a tick that happened so many seconds after BEGIN."""
+    return json.dumps({"symbol": symbol, "price": price, "ts_event": BEGIN_NS + round(seconds * 10**9), **others}).encode()
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> BuiltLake:
+    """Give version 1: AAPL in partition 0; version 2: MSFT in partition 1; version 3: more of both minutes, late ones too."""
+    lake = BuiltLake(tmp_path / "data", partitions=2)
+    lake.store(
+        [
+            tick("AAPL", 100, 0, size=10, seq=0, source=SOURCE),
+            tick("AAPL", 102, 20, size=30, seq=1, source=SOURCE),
+            BAD,
+            tick("AAPL", 99.5, 40, seq=3, source=SOURCE),
+        ]
+    )
+    lake.store([tick("MSFT", 400, 10, size=1, seq=4, source=SOURCE), tick("MSFT", 401, 70, seq=5, source=SOURCE)], partition=1)
+    lake.store([tick("AAPL", 101, 65, size=5, seq=6, source=SOURCE), BAD, tick("AAPL", 98, 30, seq=9, source=SOURCE)])
+    return lake
+
+
+@pytest.fixture
+def lake(built: BuiltLake) -> Iterator[Lake]:
+    """Open it."""
+    opened = Lake(built.layout.root)
+    yield opened
+    opened.close()

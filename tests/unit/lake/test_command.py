@@ -1,0 +1,308 @@
+"""The commands: what they print, to which stream, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from finance_lake import condition
+from finance_lake.command import app
+from finance_lake.command.sql import shell
+from finance_lake.errors import UnreadableError
+from finance_lake.export import write
+from finance_lake.reading.lake import Lake
+from finance_lake.state.broker import SilentError
+from finance_lake.state.layout import TICKS
+from tests.lakes import BAD, BuiltLake
+from tests.unit.lake.conftest import tick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    from finance_lake.state.accounting import Broker
+
+SETTINGS = ("DATA_DIR", "KAFKA_BOOTSTRAP", "KAFKA_PORT", "KAFKA_TOPIC", "ZOOKEEPER_PORT", "SPARK_UI_PORT")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in SETTINGS:
+        monkeypatch.delenv(key, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _broker(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the lake's broker answer."""
+
+    def ask(*_: object) -> Broker:
+        return built.broker
+
+    monkeypatch.setattr(condition, "ask_soon", ask)
+
+
+def run(built: BuiltLake, *arguments: str, text: str | None = None) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--data", str(built.layout.root)], input=text)
+
+
+def told(result: Result) -> dict[str, object]:
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+COMMANDS = [
+    ["status"],
+    ["bars"],
+    ["bars", "AAPL", "--chart"],
+    ["history"],
+    ["sql", "SELECT count(*) AS n FROM ticks"],
+    ["tail", "--count", "1"],
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_each_command_ends_with_a_hint_at_the_next_one(built: BuiltLake, arguments: list[str]) -> None:
+    result = run(built, *arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+    assert result.stderr.splitlines()[-1].startswith("Next: `")
+
+
+@pytest.mark.parametrize("arguments", [*COMMANDS[:2], *COMMANDS[3:]], ids=" ".join)
+def test_json_is_json_and_nothing_else(built: BuiltLake, arguments: list[str]) -> None:
+    assert told(run(built, *arguments, "--json"))
+
+
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"], ["quarantine"], ["verify"], ["export", "x.csv"]], ids=" ".join)
+def test_without_a_lake_the_command_that_makes_one_is_named(tmp_path: Path, arguments: list[str]) -> None:
+    result = CliRunner().invoke(
+        app, [*arguments, *(["--no-broker"] if arguments == ["verify"] else []), "--data", str(tmp_path)]
+    )
+    assert result.exit_code == 2
+    assert "`make local` or `make up`" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["bars"], ["bars", "AAPL"], ["export", "x.parquet"]], ids=" ".join)
+def test_a_lake_without_a_tick_says_what_fills_it(tmp_path: Path, arguments: list[str]) -> None:
+    result = run(BuiltLake(tmp_path / "empty"), *arguments)
+    assert result.exit_code == 2
+    assert "holds no tick yet: `make local` or `make up` fills it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["bars", "aapl"], "Did you mean AAPL?"),
+        (["bars", "IBM"], "The lake has no tick of IBM. It has AAPL, MSFT."),
+        (["bars", "--size", "7w"], "is no bar size"),
+        (["bars", "--start", "noon"], "is no time"),
+        (["bars", "--as-of", "99"], "no version 99 yet"),
+        (["sql", "SELEC 1"], "syntax error"),
+        (["sql", "DELETE FROM ticks"], "Only SELECT is taken"),
+        (["sql", "SELECT * FROM read_text('/etc/passwd')"], "disabled by configuration"),
+        (["sql", "SELECT list_sum(range(1000000000))", "--seconds", "2"], "The query "),
+        (["tail", "x y"], "is no symbol"),
+        (["export", "x.xls"], "end it with .parquet, .csv or .arrow"),
+        (["export", "/nowhere/x.csv"], "cannot be written"),
+        (["export", "/x.csv/", "--as-of", "never"], "is no time"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence_and_exit_code_2(built: BuiltLake, arguments: list[str], sentence: str) -> None:
+    result = run(built, *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_broken_lake_is_a_sentence_and_exit_code_1(built: BuiltLake) -> None:
+    built.files(TICKS)[0].unlink()
+    result = run(built, "bars")
+    assert result.exit_code == 1
+    assert "`make verify` says what is wrong" in result.stderr
+
+
+def test_status_says_how_far_the_tables_are(built: BuiltLake) -> None:
+    seen = told(run(built, "status", "--json"))
+    assert (seen["rows"], seen["quarantined"], seen["version"], seen["lag"]) == (7, 2, 3, 0)
+    assert seen["verdict"] is None
+    built.ends[0] += 5
+    text = run(built, "status").stdout
+    assert "5 records behind the topic, waiting for" in text
+    assert "kafka up, producer down, spark-job down" in text
+
+
+def test_status_shows_the_last_proof(built: BuiltLake) -> None:
+    assert "last proof   never" in run(built, "status").stdout
+    assert run(built, "verify", "--no-broker").exit_code == 0
+    assert "complete, 0 lost, 0 doubled, at " in run(built, "status").stdout
+    built.files(TICKS)[0].unlink()
+    assert run(built, "verify", "--no-broker").exit_code == 13
+    assert "last proof   corrupt" in run(built, "status").stdout
+
+
+def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object) -> Broker:
+        raise SilentError("no broker answers at 127.0.0.1:9092")
+
+    monkeypatch.setattr(condition, "ask_soon", silent)
+    result = run(built, "status")
+    assert result.exit_code == 0
+    assert "lag          unknown: no broker answers at 127.0.0.1:9092" in result.stdout
+    assert "`make local`" in result.stderr
+
+
+def test_a_verdict_that_cannot_be_kept_is_still_given(built: BuiltLake) -> None:
+    (built.layout.root / "run").write_text("a file where a folder should be")
+    assert run(built, "verify", "--no-broker").exit_code == 0
+
+
+def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:
+    rows = told(run(built, "bars", "AAPL", "--json", "--last", "1"))["rows"]
+    assert isinstance(rows, list)
+    assert (rows[0]["open"], rows[0]["ts"], len(rows)) == ("101.00000000", "2026-11-24T10:31:00Z", 1)
+
+
+def test_candles_are_drawn(built: BuiltLake) -> None:
+    chart = run(built, "bars", "AAPL", "--chart").stdout
+    assert "AAPL 1m, 2 bars" in chart
+    assert set(chart) & set("│╿╽┃")
+    assert "102.00 ┤" in chart
+
+
+def test_sql_cuts_what_is_too_long_and_says_so(built: BuiltLake) -> None:
+    result = run(built, "sql", "FROM ticks", "--limit", "3")
+    assert "There are more rows than these 3" in result.stderr
+    assert len(result.stdout.splitlines()) == 4
+    assert told(run(built, "sql", "FROM ticks", "--limit", "3", "--json"))["cut"] is True
+
+
+def test_sql_reads_a_query_from_standard_input(built: BuiltLake) -> None:
+    assert told(run(built, "sql", "--json", text="SELECT max(price) AS p FROM ticks"))["rows"] == [{"p": "401.00000000"}]
+
+
+def test_tail_begins_with_the_newest_and_goes_on(built: BuiltLake) -> None:
+    result = run(built, "tail", "AAPL", "--lines", "2", "--count", "2")
+    assert [line.split()[1:3] for line in result.stdout.splitlines()] == [["AAPL", "98.00"], ["AAPL", "101.00"]]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
+def test_an_export_holds_the_ticks_and_every_digit(built: BuiltLake, tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"ticks.{suffix}"
+    assert told(run(built, "export", str(target), "--symbol", "AAPL", "--json"))["rows"] == 5
+    if suffix == "csv":
+        frame = pl.read_csv(target, schema_overrides={"price": pl.String})
+    else:
+        frame = pl.read_parquet(target) if suffix == "parquet" else pl.read_ipc(target)
+    assert [str(price) for price in frame["price"]] == [
+        "100.00000000",
+        "102.00000000",
+        "98.00000000",
+        "99.50000000",
+        "101.00000000",
+    ]
+
+
+def test_an_export_replaces_a_file_only_when_told_to(built: BuiltLake, tmp_path: Path) -> None:
+    target = tmp_path / "bars.parquet"
+    target.write_text("mine")
+    refused = run(built, "export", str(target), "--bars", "1m")
+    assert (refused.exit_code, target.read_text()) == (2, "mine")
+    assert "--force" in refused.stderr
+    assert run(built, "export", str(target), "--bars", "1m", "--force").exit_code == 0
+    assert pl.read_parquet(target).height == 4
+
+
+def test_an_export_that_fails_leaves_nothing(built: BuiltLake, tmp_path: Path) -> None:
+    built.files(TICKS)[0].unlink()
+    target = tmp_path / "ticks.parquet"
+    assert run(built, "export", str(target)).exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_is_never_there_in_part(tmp_path: Path, *, force: bool) -> None:
+    schema = pa.schema({"n": pa.int64()})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pylist([{"n": 1}], schema)
+        raise UnreadableError("the disk is gone")
+
+    with pytest.raises(UnreadableError):
+        write(tmp_path / "n.csv", schema, batches(), force=force)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+HOSTILE = b'\x1b]0;owned\x07{"symbol": "\xe2\x80\xaeAAPL[bold red]"}\x9b31m'
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["quarantine"], ["sql", "FROM quarantine"], ["sql", "SELECT decode(value) AS v, chr(27) AS c FROM quarantine"]],
+)
+def test_nothing_in_a_record_reaches_the_terminal_as_it_was(built: BuiltLake, arguments: list[str]) -> None:
+    built.store([HOSTILE, b"\x1b[2J", BAD])
+    built.store([tick("AAPL", 1, 1, source="[bold red]x[/]")])
+    for command in (arguments, ["sql", "SELECT source AS \"\x1b[31m\", '\u202e' || source AS v FROM ticks"]):
+        output = run(built, *command).output
+        assert all(one == "\n" or one.isprintable() for one in output)
+    assert "[bold red]x[/]" in output
+
+
+def program(built: BuiltLake, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DATA_DIR": str(built.layout.root), "KAFKA_PORT": "1"}
+    return subprocess.run([sys.executable, "-m", "finance_lake", *arguments], capture_output=True, text=True, env=environment)
+
+
+def test_as_a_program(built: BuiltLake) -> None:
+    result = program(built, "bars", "AAPL", "--size", "1h")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[1].split()[:3] == ["AAPL", "2026-11-24", "10:00:00"]
+    assert program(built, "bars", "nothing here").returncode == 2
+    assert program(built, "status").returncode == 0
+
+
+def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
+    code = (
+        "import sys, finance_lake, finance_lake.command as command\n"
+        "assert not {'duckdb', 'deltalake', 'pyarrow', 'polars', 'pydantic', 'confluent_kafka'} & set(sys.modules)\n"
+        "sys.modules['duckdb'] = sys.modules['polars'] = None\n"  # as in the job's image
+        "command.app(sys.argv[1:])\n"
+    )
+
+    def run_bare(*arguments: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", code, *arguments, "--data", str(built.layout.root)]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    verified = run_bare("verify", "--no-broker")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert run_bare("quarantine").returncode == 0
+    assert run_bare("status").returncode == 0
+    bars = run_bare("bars")
+    assert (bars.returncode, bars.stderr.count("\n")) == (1, 1)
+    assert "needs duckdb" in bars.stderr
+
+
+def test_the_shell_answers_and_outlives_a_wrong_query(
+    built: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["SELECT", "1 AS one;", "SELEC;", "", ".quit"])
+    monkeypatch.setattr("builtins.input", lambda _: next(typed))
+    lake = Lake(built.layout.root)
+    shell(lake, None, 10, 5)
+    lake.close()
+    output = capsys.readouterr()
+    assert "one\n" in output.out
+    assert "syntax error" in output.err

@@ -1,0 +1,132 @@
+"""What doctor says of a machine, with tools and ports that the test makes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from finance_lake import machine
+from finance_lake.command import app
+from finance_lake.state.accounting import Broker
+from tests.lakes import BuiltLake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typer.testing import Result
+
+JAVA = "echo 'openjdk version \"17.0.9\"' >&2"
+DOCKER = "echo 26.1"
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make `java` and `docker` what the test says; none of them where it says nothing."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def make(**scripts: str) -> None:
+        for name, script in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Give a port that is free, as Kafka's; let the others be free too."""
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for each in (one, two, three):
+            each.bind(("127.0.0.1", 0))
+        ports = [each.getsockname()[1] for each in (one, two, three)]
+    for key, number in zip(("KAFKA_PORT", "ZOOKEEPER_PORT", "SPARK_UI_PORT"), ports, strict=True):
+        monkeypatch.setenv(key, str(number))
+    monkeypatch.delenv("KAFKA_BOOTSTRAP", raising=False)
+    return int(ports[0])
+
+
+def doctor(folder: Path, *flags: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", "--data", str(folder), *flags])
+
+
+@pytest.mark.parametrize(
+    ("scripts", "code", "ways"),
+    [
+        ({"java": JAVA, "docker": DOCKER}, 0, ["make local", "make up"]),
+        ({"java": JAVA}, 0, ["make local"]),
+        ({"docker": DOCKER}, 0, ["make up"]),
+        ({"java": "echo 'openjdk version \"11.0.2\"' >&2", "docker": '[ "$1" = compose ] && echo 2.26'}, 1, []),
+        ({}, 1, []),
+    ],
+)
+def test_it_fails_only_if_neither_way_can_work(
+    tools: Callable[..., None], tmp_path: Path, scripts: dict[str, str], code: int, ways: list[str]
+) -> None:
+    tools(**scripts)
+    result = doctor(tmp_path / "data", "--json")
+    assert result.exit_code == code
+    assert json.loads(result.stdout)["possible"] == ways
+
+
+def test_what_is_missing_comes_with_its_cure(tools: Callable[..., None], tmp_path: Path) -> None:
+    tools(docker='[ "$1" = compose ] && echo 2.26')
+    text = doctor(tmp_path / "data").stdout
+    assert "openjdk-17-jre-headless" in text
+    assert "no engine answers (make up cannot work)" in text
+    assert "sudo systemctl start docker" in text
+    assert "The lake cannot run here yet." in text
+
+
+def test_a_port_of_somebody_else_is_taken(tools: Callable[..., None], tmp_path: Path, port: int) -> None:
+    tools(java=JAVA, docker=DOCKER)
+    with socket.create_server(("127.0.0.1", port)):
+        result = doctor(tmp_path / "data")
+    assert result.exit_code == 1
+    assert f"{port} is taken by somebody else" in result.stdout
+    assert "set KAFKA_PORT in .env" in result.stdout
+
+
+def test_the_port_of_the_lakes_own_broker_is_not(
+    tools: Callable[..., None], tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(java=JAVA)
+    built = BuiltLake(tmp_path / "data")
+    answers = {"own": built.broker, "foreign": Broker("another-cluster", "a-topic", {}, {})}
+    monkeypatch.setattr(machine, "_advertised", lambda _: [("127.0.0.1", port), ("kafka.invalid", 19092)])
+    with socket.create_server(("127.0.0.1", port)):
+        monkeypatch.setattr(machine, "ask", lambda *_: answers["own"])
+        own = doctor(built.layout.root)
+        monkeypatch.setattr(machine, "ask", lambda *_: answers["foreign"])
+        foreign = doctor(built.layout.root)
+    assert (own.exit_code, foreign.exit_code) == (0, 1)
+    assert f"{port} is this lake's own" in own.stdout
+    assert "the broker sends its clients to kafka.invalid:19092" in own.stdout
+    assert "use the listener of this machine" in own.stdout
+
+
+def test_a_full_disk_and_too_little_memory_are_said(
+    tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(java=JAVA)
+    monkeypatch.setattr(machine, "DISK_GB", 10**9)
+    monkeypatch.setattr(machine, "MEMORY_GB", 10**9)
+    result = doctor(tmp_path / "data")
+    assert result.exit_code == 1
+    assert "GB free (make local and make up cannot work)" in result.stdout
+    assert "SPARK_HEAP" in result.stdout
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_somebody_else_is_said_with_the_command(tools: Callable[..., None], tmp_path: Path) -> None:
+    tools(java=JAVA)
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o500)
+    assert "sudo chown -R" in doctor(folder).stdout

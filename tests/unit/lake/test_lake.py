@@ -1,0 +1,286 @@
+"""What the lake answers, on a small one whose ticks are known."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+import finance_lake as fl
+from finance_lake.reading.lake import Lake
+from finance_lake.state.layout import TICKS
+from tests.lakes import BuiltLake
+from tests.unit.lake.conftest import BEGIN, tick
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from finance_lake.reading.result import Result
+
+
+def prices(result: Result) -> list[Decimal]:
+    found: list[Decimal] = result.arrow.column("price").to_pylist()
+    return found
+
+
+def test_ticks_come_in_the_order_in_which_they_happened(lake: Lake) -> None:
+    assert prices(lake.ticks("AAPL")) == [100, 102, 98, Decimal("99.5"), 101]
+    assert len(lake.ticks()) == 7
+    assert len(lake.ticks("AAPL", "MSFT")) == 7
+    assert len(lake.ticks("IBM")) == 0
+
+
+def test_ticks_between_two_times(lake: Lake) -> None:
+    assert prices(lake.ticks("AAPL", start="2026-11-24T10:30:20", end="2026-11-24T10:30:40")) == [102, 98]
+    assert prices(lake.ticks("AAPL", start="2026-11-24T11:31:00+01:00")) == [101]
+    assert prices(lake.ticks("MSFT", end=BEGIN + timedelta(minutes=1))) == [400]
+    assert len(lake.ticks(start=date(2026, 11, 25))) == 0
+
+
+def test_the_schema_is_exact(lake: Lake) -> None:
+    schema = lake.ticks("AAPL").arrow.schema
+    assert schema.field("price").type == pa.decimal128(18, 8)
+    assert schema.field("ts_event").type == pa.timestamp("us", tz="UTC")
+    assert schema.field("date").type == pa.date32()
+    assert schema == lake.ticks("IBM").arrow.schema
+
+
+def test_an_empty_lake_answers_with_the_same_columns(lake: Lake, tmp_path: Path) -> None:
+    empty = Lake(BuiltLake(tmp_path / "empty").layout.root)
+    assert empty.ticks().arrow.schema == lake.ticks().arrow.schema
+    assert empty.bars().arrow.schema == lake.bars().arrow.schema
+    assert empty.latest().arrow.schema == lake.latest().arrow.schema
+    assert empty.coverage().arrow.schema == lake.coverage().arrow.schema
+    assert empty.quarantine().arrow.schema == lake.quarantine().arrow.schema
+    assert (empty.count(), empty.version, empty.symbols()) == (0, 0, [])
+
+
+def test_bars_of_a_minute(lake: Lake) -> None:
+    first, second = lake.bars("1m", symbols="AAPL").rows()
+    assert (first["open"], first["high"], first["low"], first["close"]) == (100, 102, 98, Decimal("99.5"))
+    assert (first["ts"], first["ticks"], first["volume"], first["vwap"]) == (BEGIN, 4, 40, Decimal("101.5"))
+    assert (second["ts"], second["open"], second["volume"]) == (BEGIN + timedelta(minutes=1), 101, 5)
+
+
+def test_bars_without_volume_have_no_vwap(lake: Lake) -> None:
+    assert [(bar["volume"], bar["vwap"]) for bar in lake.bars("1m", "MSFT").rows()] == [(1, 400), (0, None)]
+
+
+def test_bars_are_whole_and_are_chosen_by_when_they_begin(lake: Lake) -> None:
+    assert [bar["ticks"] for bar in lake.bars("1h", "AAPL", start="2026-11-24T10:00", end="2026-11-24T10:31").rows()] == [5]
+    assert len(lake.bars("1h", "AAPL", start="2026-11-24T10:01")) == 0
+    assert [bar["ticks"] for bar in lake.bars("1m", "AAPL", end="2026-11-24T10:31").rows()] == [4]
+
+
+def test_bars_follow_the_table(lake: Lake, built: BuiltLake) -> None:
+    assert lake.bars("1h", "AAPL").rows()[0]["close"] == 101
+    built.store([tick("AAPL", 111, 66, size=1)])
+    assert lake.bars("1h", "AAPL").rows()[0]["close"] == 111
+    assert lake.bars("1h", "AAPL", as_of=3).rows()[0]["close"] == 101
+    assert lake.bars("1h", "AAPL", as_of=1).rows()[0]["close"] == Decimal("99.5")
+
+
+def test_ticks_of_one_moment_are_told_apart_by_their_place_in_the_topic(tmp_path: Path) -> None:
+    built = BuiltLake(tmp_path)
+    built.store([tick("AAPL", price, 0, size=1) for price in (3, 1, 2)])
+    lake = Lake(built.layout.root)
+    bar = lake.bars().rows()[0]
+    assert (bar["open"], bar["close"]) == (3, 2)
+    assert prices(lake.latest()) == [2]
+    assert prices(lake.asof("AAPL", "AAPL")) == [3, 1, 2]
+    assert lake.asof("AAPL", "AAPL").arrow.column("price_right").to_pylist() == [2, 2, 2]
+
+
+def test_absurd_sizes_spoil_nothing_but_their_own_bar(tmp_path: Path) -> None:
+    built = BuiltLake(tmp_path)
+    built.store([tick("AAPL", 9_999_999_999, second, size=2**63 - 1) for second in range(40)])
+    built.store([tick("AAPL", 7, 60, size=10**12)])
+    first, second = Lake(built.layout.root).bars().rows()
+    assert (first["volume"], first["vwap"], first["ticks"]) == (None, None, 40)
+    assert (second["volume"], second["vwap"]) == (10**12, 7)
+
+
+def test_the_latest_tick_of_each_symbol(lake: Lake) -> None:
+    assert [(row["symbol"], row["price"]) for row in lake.latest().rows()] == [("AAPL", 101), ("MSFT", 401)]
+    assert [(row["symbol"], row["price"]) for row in lake.latest(as_of=1).rows()] == [("AAPL", Decimal("99.5"))]
+    assert lake.symbols() == ["AAPL", "MSFT"]
+
+
+def test_two_symbols_are_joined_as_of_each_tick(lake: Lake) -> None:
+    joined = lake.asof("AAPL", "MSFT")
+    assert joined.arrow.column("price_right").to_pylist() == [None, 400, 400, 400, 400]
+    aged = lake.asof("AAPL", "MSFT", tolerance="20s").arrow.column("price_right").to_pylist()
+    assert aged == [None, 400, 400, None, None]
+
+
+def test_a_join_by_symbol_and_one_across(lake: Lake) -> None:
+    bars = lake.bars("1m")
+    joined = lake.asof(lake.ticks(), bars)
+    assert joined.columns[-8:] == ["ts", "open", "high", "low", "close", "volume", "vwap", "ticks"]
+    assert [row["ticks"] for row in joined.rows() if row["symbol"] == "AAPL"] == [4, 4, 4, 4, 1]
+    across = lake.asof(lake.ticks("MSFT"), lake.ticks("AAPL"), by=None)
+    assert across.arrow.column("symbol_right").to_pylist() == ["AAPL", "AAPL"]
+
+
+def test_a_join_without_a_time_or_a_column_is_refused(lake: Lake) -> None:
+    with pytest.raises(fl.RequestError, match="no column of both"):
+        lake.asof(lake.ticks(), lake.ticks(), by="exchange")
+    with pytest.raises(fl.RequestError, match="without ts_event or ts"):
+        lake.asof(lake.ticks(), lake.sql("SELECT symbol FROM latest"))
+
+
+def test_time_travel_by_version_and_by_time(lake: Lake) -> None:
+    committed = {row["version"]: row["ts"] for row in lake.history().rows()}
+    assert [lake.count(as_of=version) for version in range(4)] == [0, 3, 5, 7]
+    assert lake.version_at(committed[2]) == 2
+    assert lake.version_at(committed[2] - timedelta(milliseconds=1)) in {0, 1}
+    assert lake.version_at("2100-01-01") == lake.version == 3
+    assert lake.version_at("2") == 2
+
+
+@pytest.mark.parametrize(
+    ("as_of", "what"),
+    [
+        (99, "no version 99 yet"),
+        (-1, "no version"),
+        (True, "no version"),
+        ("noon", "is no time"),
+        ("1999-01-01", "begins with"),
+    ],
+)
+def test_an_as_of_that_means_nothing_is_refused(lake: Lake, as_of: int | str, what: str) -> None:
+    with pytest.raises(fl.RequestError, match=what):
+        lake.ticks(as_of=as_of)
+
+
+def test_the_quarantine_is_as_old_as_the_ticks(lake: Lake) -> None:
+    assert [row["kafka_offset"] for row in lake.quarantine().rows()] == [5, 2]
+    assert len(lake.quarantine(as_of=0)) == 0
+    assert len(lake.quarantine(as_of=1)) == len(lake.quarantine(as_of=2)) == 1
+    assert len(lake.quarantine("price_type", limit=1)) == 1
+    assert len(lake.quarantine("o'clock")) == 0
+
+
+def test_history_tells_what_each_version_added(lake: Lake) -> None:
+    rows = lake.history().rows()
+    assert [(row["version"], row["rows"], row["total"]) for row in rows] == [(3, 2, 7), (2, 2, 5), (1, 3, 3), (0, 0, None)]
+    assert len(lake.history(limit=2)) == 2
+    assert lake.history(as_of=1).rows()[0]["version"] == 1
+
+
+def test_coverage_counts_ticks_silences_and_missing_numbers(lake: Lake) -> None:
+    found = {(row["symbol"], row["ts"]): row for row in lake.coverage().rows()}
+    minute = found["AAPL", BEGIN]
+    assert (minute["ticks"], minute["silence"], minute["missing"]) == (4, timedelta(seconds=20), 3)
+    assert found["MSFT", BEGIN]["silence"] is None
+    assert found["MSFT", BEGIN + timedelta(minutes=1)]["silence"] == timedelta(minutes=1)
+    assert lake.coverage("AAPL", start="2026-11-24T10:31").rows()[0]["silence"] == timedelta(seconds=25)
+    assert [row["missing"] for row in lake.coverage("AAPL").rows()] == [3, 0]  # the numbers before the last minute are MSFT's
+
+
+def test_what_was_added_since_a_version(lake: Lake, built: BuiltLake) -> None:
+    assert prices(lake.since(2)) == [98, 101]
+    assert prices(lake.since(0, "MSFT")) == [400, 401]
+    assert len(lake.since(3)) == 0
+    DeltaTable(str(built.layout.ticks)).create_checkpoint()
+    for version in (0, 1):
+        (built.layout.ticks / "_delta_log" / f"{version:020d}.json").unlink()
+    with pytest.raises(fl.RequestError, match="no longer reaches back"):
+        lake.since(0)
+
+
+def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltLake) -> None:
+    before = lake.bars("1m").arrow
+    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    assert lake.version == 4
+    assert len(lake.since(3)) == 0
+    assert len(lake.since(2)) == 2
+    assert (lake.count(), lake.bars("1m").arrow) == (7, before)
+
+
+def test_results_go_on_to_other_libraries(lake: Lake) -> None:
+    result = lake.ticks("AAPL")
+    assert result.pl().schema["price"] == pl.Decimal(18, 8)
+    assert pl.DataFrame(result).equals(result.pl())
+    assert pa.table(result) == result.arrow
+    assert result.df()["price"].sum() == Decimal("500.5")
+    with duckdb.connect() as connection:
+        assert result.relation(connection).aggregate("max(price)").fetchall() == [(Decimal("102.00000000"),)]
+    assert repr(result).startswith("Result(5 rows as of version 3: symbol, price")
+
+
+def test_batches_give_the_same_rows(lake: Lake) -> None:
+    count, schema, batches = lake.batches("AAPL")
+    assert count == 5
+    assert pa.Table.from_batches(batches, schema) == lake.ticks("AAPL").arrow
+
+
+@pytest.mark.parametrize("name", ["aapl", "", "A" * 25, "A'; DROP", "..", "\x1b[31m"])
+def test_what_is_no_symbol_is_refused(lake: Lake, name: str) -> None:
+    with pytest.raises(fl.RequestError, match="is no symbol"):
+        lake.ticks(name)
+
+
+@pytest.mark.parametrize("size", ["", "m", "0m", "1w", "2d", "1.5h", "-1m", "1 m", "1441m"])
+def test_what_is_no_bar_size_is_refused(lake: Lake, size: str) -> None:
+    with pytest.raises(fl.RequestError, match="is no bar size"):
+        lake.bars(size)
+
+
+def test_times_in_the_wrong_order_are_refused(lake: Lake) -> None:
+    with pytest.raises(fl.RequestError, match="is after"):
+        lake.ticks(start="2026-11-25", end="2026-11-24")
+
+
+def test_no_lake_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(fl.NoLakeError, match="`make local` or `make up`"):
+        fl.open(tmp_path)
+
+
+def test_the_environment_says_where_the_lake_is(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(built.layout.root))
+    assert fl.open().count() == 7
+
+
+def test_threads_may_share_a_lake(lake: Lake) -> None:
+    expected = {size: lake.bars(size).arrow for size in ("1s", "5s", "1m", "1h")}
+    sizes = list(expected) * 8
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda size: lake.bars(size).arrow, sizes))
+        counted = list(pool.map(lambda _: lake.sql("SELECT count(*) AS n FROM ticks").rows()[0]["n"], range(8)))
+    assert all(bars.equals(expected[size]) for size, bars in zip(sizes, found, strict=True))
+    assert counted == [7] * 8
+
+
+def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
+    built.files(TICKS)[0].unlink()
+    with pytest.raises(fl.UnreadableError, match="`make verify` says"):
+        lake.ticks()
+
+
+def test_a_log_that_names_a_file_outside_of_the_table_is_refused(lake: Lake, built: BuiltLake) -> None:
+    entry = built.layout.ticks / "_delta_log" / f"{3:020d}.json"
+    entry.write_text(entry.read_text().replace("date=2026-11-24/", "../../date=2026-11-24/"))
+    with pytest.raises(fl.UnreadableError, match="outside of the table"):
+        lake.ticks()
+
+
+def test_a_folder_with_a_name_that_is_a_pattern_is_a_folder(tmp_path: Path) -> None:
+    built = BuiltLake(tmp_path / "[a]* 'b'?")
+    built.store([tick("AAPL", 1, 0)])
+    lake = Lake(built.layout.root)
+    assert len(lake.ticks()) == 1
+    assert lake.sql("SELECT count(*) AS n FROM ticks").rows() == [{"n": 1}]
+
+
+def test_only_files_that_can_hold_a_selection_are_read(lake: Lake, built: BuiltLake) -> None:
+    first = next(path for path in built.files(TICKS) if pl.read_parquet(path, columns=["symbol"])["symbol"][0] == "MSFT")
+    first.unlink()
+    assert len(lake.ticks("AAPL")) == 5

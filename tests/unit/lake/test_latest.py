@@ -1,0 +1,38 @@
+"""The newest ticks, found from the newest file backward, against SQL over the whole table."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import finance_lake
+from finance_contract.tick import Tick, encode
+from finance_lake.reading import latest
+from tests.lakes import BuiltLake
+
+# Times of a few milliseconds apart and less, so that files overlap and ticks of one moment stand in several.
+TICKS = st.builds(
+    Tick,
+    symbol=st.sampled_from(["AAPL", "IBM", "MSFT"]),
+    price=st.decimals(1, 9, places=2),
+    ts_event=st.integers(0, 30).map(lambda step: 1_795_514_400_000_000_000 + step * 400_001),
+)
+
+
+@given(batches=st.lists(st.lists(TICKS, min_size=1, max_size=4), min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_the_search_finds_what_a_look_at_all_ticks_finds(batches: list[list[Tick]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        built = BuiltLake(Path(folder), partitions=2)
+        for number, batch in enumerate(batches):
+            built.store([encode(tick) for tick in batch], partition=number % 2)
+        lake = finance_lake.open(folder)
+        everything = lake.ticks().pl()  # in the order in which they happened
+        with patch.object(latest, "FIRST_FILES", 1), patch.object(latest, "MORE", 1):
+            found = lake.latest().pl()
+        assert found.equals(everything.group_by("symbol", maintain_order=True).last().select(found.columns).sort("symbol"))
+        assert lake.symbols() == found["symbol"].to_list()

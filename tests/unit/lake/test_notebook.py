@@ -1,0 +1,66 @@
+"""The notebook is a tutorial that runs: each cell, on the lake of tests/market.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from finance_lake.proof.verdict import Code
+from tests.market import market
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NOTEBOOK = Path("lake/finance_lake/notebook.py").resolve()
+
+
+@pytest.fixture(scope="module")
+def morning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("market")
+    market(folder / "data")
+    return folder
+
+
+def notebook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def names(morning: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run every cell; give what they have defined."""
+    monkeypatch.setenv("DATA_DIR", str(morning / "data"))
+    _, defined = notebook().app.run()
+    return dict(defined)
+
+
+def test_every_cell_runs_and_shows_the_lake_as_it_is(names: dict[str, Any]) -> None:
+    assert names["version"] == names["lake"].version
+    assert names["latest"]["symbol"].to_list() == ["AAPL", "IBM", "MSFT"]
+    assert names["busiest"]["ticks"].sum() == names["lake"].count()
+    assert names["bars"]["ticks"].sum() == dict(names["busiest"].select("symbol", "ticks").rows())["AAPL"]
+    assert names["chart"].count("<rect") == len(names["bars"])
+    assert isinstance(names["spread"]["spread"][0], Decimal)
+    assert names["counted"] < names["lake"].count()
+    assert names["report"].code is Code.COMPLETE
+
+
+def test_what_a_record_holds_is_shown_escaped(names: dict[str, Any]) -> None:
+    shown = "".join(str(sample["value"]) for sample in names["malformed"])
+    assert "\\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
+def test_it_is_a_program_too(morning: Path) -> None:
+    ended = subprocess.run([sys.executable, NOTEBOOK], cwd=morning, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr

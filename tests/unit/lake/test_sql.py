@@ -1,0 +1,204 @@
+"""SQL that users write: what it may see, and that it can neither leave the lake nor take the machine."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+import finance_lake as fl
+from finance_lake.reading.query import Limits
+from finance_lake.state.layout import TICKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from finance_lake.reading.lake import Lake
+    from tests.lakes import BuiltLake
+
+
+def test_the_views_hold_what_the_calls_return(lake: Lake) -> None:
+    assert lake.sql("FROM bars_1m").arrow.equals(lake.bars("1m").arrow)
+    assert lake.sql("FROM latest").arrow.equals(lake.latest().arrow)
+    assert len(lake.sql("FROM ticks")) == 7
+    assert [row["n"] for row in lake.sql("SELECT count(*) AS n FROM quarantine").rows()] == [2]
+
+
+def test_prices_stay_decimals(lake: Lake) -> None:
+    assert lake.sql("SELECT max(price) AS price FROM ticks").rows() == [{"price": Decimal("401.00000000")}]
+
+
+def test_as_of_an_earlier_version(lake: Lake) -> None:
+    result = lake.sql("SELECT count(*) AS n FROM ticks", as_of=1)
+    assert (result.rows(), result.version) == ([{"n": 3}], 1)
+
+
+REFUSED = [
+    "COPY ticks TO '{outside}/stolen.csv'",
+    "COPY (SELECT 1) TO '{file}'",
+    "EXPORT DATABASE '{outside}'",
+    "ATTACH '{outside}/other.db'",
+    "ATTACH '{file}' AS x",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE VIEW ticks AS SELECT 1",
+    "INSERT INTO ticks VALUES (1)",
+    "DELETE FROM ticks",
+    "DROP VIEW ticks",
+    "SET enable_external_access = true",
+    "SET memory_limit = '100GB'",
+    "RESET lock_configuration",
+    "PRAGMA database_list",
+    "PRAGMA enable_profiling",
+    "CALL enable_logging()",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "PREPARE p AS SELECT 1",
+    "EXPLAIN ANALYZE SELECT 1",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; COPY ticks TO '{outside}/x'",
+    "",
+    "-- nothing",
+    ";",
+]
+FORBIDDEN = [
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM read_blob('/etc/passwd')",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM read_json('{outside}/secret.json')",
+    "SELECT * FROM read_parquet('{outside}/secret.parquet')",
+    "SELECT * FROM read_parquet('{folder}/date=2026-11-24/../../../secret.parquet')",
+    "SELECT * FROM read_parquet('{folder}/link.parquet')",
+    "SELECT * FROM read_text('{folder}/_delta_log/00000000000000000000.json')",
+    "SELECT * FROM glob('/etc/*')",
+    "SELECT * FROM glob('{folder}/*')",
+    "SELECT * FROM '/etc/passwd'",
+    "SELECT * FROM '{outside}/secret.parquet'",
+    "SELECT * FROM sniff_csv('/etc/passwd')",
+    "SELECT * FROM parquet_metadata('{outside}/secret.parquet')",
+    "SELECT * FROM read_duckdb('{outside}/secret.parquet')",
+    "SELECT * FROM read_text('https://example.com/')",
+    "SELECT * FROM read_csv('/dev/stdin')",
+    "SELECT * FROM read_text('/proc/self/environ')",
+    "SELECT * FROM query('COPY (SELECT 1) TO ''{outside}/x''')",
+    "SELECT getenv('HOME')",
+    "SELECT * FROM enable_logging()",
+    "SELECT * FROM duckdb_secrets()",
+    "SELECT nonsense FROM ticks",
+    "SELEC 1",
+    "SELECT price + 'x\x1b[31m' FROM ticks",
+    "SELECT error('\x1b]0;owned\x07')",
+    "SELECT " + "(" * 20_000 + "1" + ")" * 20_000,
+    "SELECT * FROM ticks WHERE symbol = '" + "x" * 200_000 + "'",
+]
+
+
+@pytest.mark.parametrize("query", REFUSED)
+def test_what_is_not_one_select_is_refused(lake: Lake, built: BuiltLake, tmp_path: Path, query: str) -> None:
+    before = contents(tmp_path)
+    with pytest.raises(fl.QueryError, match=r"SELECT|syntax error|Parser Error"):
+        lake.sql(filled(query, built, tmp_path))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("query", FORBIDDEN, ids=lambda query: query[:60].encode("unicode_escape").decode())
+def test_nothing_outside_of_the_lake_is_seen(lake: Lake, built: BuiltLake, tmp_path: Path, query: str) -> None:
+    secret = lake.ticks().pl()
+    secret.write_parquet(tmp_path / "secret.parquet")
+    (tmp_path / "secret.json").write_text('{"a": 1}')
+    (built.layout.ticks / "link.parquet").symlink_to(tmp_path / "secret.parquet")
+    before = contents(tmp_path)
+    with pytest.raises(fl.QueryError) as refusal:
+        lake.sql(filled(query, built, tmp_path))
+    assert str(refusal.value).replace("\n", "").isprintable()
+    assert len(str(refusal.value)) <= 500
+    assert contents(tmp_path) == before
+    assert lake.sql("SELECT 1 AS one").rows() == [{"one": 1}]
+
+
+GREEDY = [
+    "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+    "SELECT count(*) FROM range(1000000000000)",
+    "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range + b.range = 7",
+    "SELECT list_sum(range(1000000000))",
+    "SELECT length(repeat('x', 2000000000))",
+    "SELECT list(i) FROM range(1000000000) t(i)",
+    "SELECT string_agg(i::VARCHAR) FROM range(1000000000) t(i)",
+    "SELECT repeat('x', 10000000) FROM range(1000)",
+]
+
+
+@pytest.mark.parametrize("query", GREEDY)
+def test_a_query_may_take_so_much_and_no_more(lake: Lake, query: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(fl.QueryError, match=r"longer than 1 s|more than the 256 MB"):
+        lake.sql(query, limits=Limits(seconds=1, megabytes=256))
+    assert time.monotonic() - started < 10
+    assert lake.count() == 7
+    assert lake.sql("SELECT 1 AS one").rows() == [{"one": 1}]
+
+
+@pytest.mark.parametrize("query", ["SELECT list_sum(range(1000000000))", "SELECT length(repeat('x', 2000000000))"])
+def test_memory_is_limited_within_a_single_expression_too(lake: Lake, query: str) -> None:
+    with pytest.raises(fl.QueryError, match="more than the 256 MB"):
+        lake.sql(query, limits=Limits(seconds=60, megabytes=256))
+
+
+def test_too_many_rows_are_said_or_cut(lake: Lake) -> None:
+    few = Limits(rows=3)
+    with pytest.raises(fl.QueryError, match="more than 3 rows"):
+        lake.sql("FROM ticks", limits=few)
+    cut = lake.sql("FROM ticks", limits=few, cut=True)
+    assert (len(cut), cut.cut) == (3, True)
+    assert not lake.sql("FROM ticks LIMIT 3", limits=few).cut
+
+
+def test_variables_of_the_caller_are_no_tables(lake: Lake) -> None:
+    secret = lake.ticks().arrow
+    with pytest.raises(fl.QueryError, match="secret does not exist"):
+        lake.sql("SELECT * FROM secret")
+    assert secret.num_rows
+
+
+def test_a_query_sees_no_more_after_another_failed(lake: Lake) -> None:
+    with pytest.raises(fl.QueryError):
+        lake.sql("SELECT * FROM nothing")
+    assert lake.sql("SELECT count(*) AS n FROM ticks").rows() == [{"n": 7}]
+
+
+def test_no_process_is_left_behind(lake: Lake) -> None:
+    before = sandboxes()
+    lake.sql("SELECT 1")
+    assert sandboxes() - before
+    with pytest.raises(fl.QueryError):
+        lake.sql("SELECT length(repeat('x', 2000000000))", limits=Limits(seconds=1, megabytes=256))
+    lake.close()
+    assert not sandboxes() - before
+
+
+def sandboxes() -> set[int]:
+    """Give the processes that answer SQL, of whatever lake."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if "finance_lake.reading.sandbox" in child.cmdline()}
+
+
+def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
+    built.files(TICKS)[0].unlink()
+    with pytest.raises(fl.LakeError, match=r"No files found|does not exist|Cannot open"):
+        lake.sql("FROM ticks")
+
+
+def filled(query: str, built: BuiltLake, outside: Path) -> str:
+    """Put paths into a query."""
+    return (
+        query.replace("{outside}", str(outside))
+        .replace("{folder}", str(built.layout.ticks))
+        .replace("{file}", str(built.files(TICKS)[0]))
+    )
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Tell which files there are, and how large."""
+    return {str(path): path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()}
