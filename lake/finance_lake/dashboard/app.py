@@ -50,8 +50,9 @@ class Dashboard:
 
     def __init__(self, layout: Layout, hosts: Sequence[str] = LOOPBACK) -> None:
         """Prepare it; nothing is read before the server starts. `hosts` are the names under which it may be asked."""
-        self.panels = Panels(layout)
-        self.feed = Feed(layout, Engine(), self.panels.status)
+        engine = Engine()
+        self.panels = Panels(layout, engine)
+        self.feed = Feed(layout, engine, self.panels.status)
         self._answers = Answers()
         self._sql = Answers(SQL_AT_ONCE, SQL_WAITING)
         self.app = Starlette(

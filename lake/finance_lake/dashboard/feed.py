@@ -92,8 +92,8 @@ class Feed:
         self.viewers += 1
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
-            # Who names no lake and no version begins here and now.
-            seen, news = (lake or self.lake), b""
+            # Who names neither is told where it begins; who names a version alone takes the lake to be the same.
+            seen, news = (self.lake if lake is None and after is not None else lake), b""
             place = self.newest if after is None else after
             while not self._closing:
                 newest = self.newest

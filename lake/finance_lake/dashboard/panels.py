@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_lake.dashboard.change import EPOCH, MICROSECOND, milliseconds, price, total_rows
+from finance_lake.dashboard.change import EPOCH, MICROSECOND, change, milliseconds, price, total_rows
 from finance_lake.dashboard.wire import cells, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
@@ -21,8 +22,9 @@ from finance_lake.state.table import row_count
 from finance_role.heartbeat import heartbeat_file, is_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from finance_lake.reading.engine import Engine
     from finance_lake.reading.log import Entry
     from finance_lake.reading.result import Result
     from finance_lake.state.layout import Layout
@@ -43,9 +45,11 @@ LONGEST_VALUE = 300
 class Panels:
     """The questions that the page asks. Each raises LakeError: see `finance_lake.errors`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, engine: Engine) -> None:
         """Nothing is opened before the first question: a dashboard may be there before its lake."""
         self.layout = layout
+        self._engine = engine
+        self._lag_of: tuple[int, int | None] = (-1, None)
         self._now: Lake | None = None
         self._earlier: Lake | None = None
 
@@ -131,13 +135,14 @@ class Panels:
 
     def _figures(self, as_of: str | None) -> dict[str, Any]:
         version = take(self.layout, as_of).version
-        entries = list(log.entries(self.layout.ticks, version, max(0, version - RATE_COMMITS)))
+        entries = recent(log.entries(self.layout.ticks, version, max(0, version - RATE_COMMITS)))
         entry, verdict = entries[0], last(self.layout)
         return {
             "version": version,
             "committed": milliseconds(entry.committed),
             "rows": total_rows(self.layout, entry),
             "rate": rate(entries),
+            "lag": self._lag(version),
             "quarantined": self._quarantined(as_of),
             "verdict": sent_verdict(verdict),
         }
@@ -147,16 +152,27 @@ class Panels:
             return row_count(self.layout.quarantine)
         return sum(file.rows for file in take(self.layout, as_of).quarantine)
 
+    def _lag(self, version: int) -> int | None:
+        if self._lag_of[0] != version:
+            said = change(self.layout, self._engine, version)
+            self._lag_of = version, said.lag if said else None
+        return self._lag_of[1]
+
     def _roles(self) -> dict[str, bool]:
         return {role: is_alive(heartbeat_file(self.layout.root, role)) for role in ("producer", "spark-job")}
 
 
+def recent(entries: Iterator[Entry]) -> list[Entry]:
+    """Give the entries of the last seconds before the newest; entries come the newest first, and at least it stays."""
+    newest = next(entries)
+    return [newest, *takewhile(lambda one: (newest.committed - one.committed).total_seconds() <= RATE_SECONDS, entries)]
+
+
 def rate(entries: list[Entry]) -> float | None:
-    """Give ticks a second before the newest commit: by the newest entries, newest first; None if there are too few."""
-    recent = [one for one in entries if (entries[0].committed - one.committed).total_seconds() <= RATE_SECONDS]
-    seconds = (recent[0].committed - recent[-1].committed).total_seconds()
+    """Give ticks a second in the time that entries span, newest first; None if they span none."""
+    seconds = (entries[0].committed - entries[-1].committed).total_seconds()
     # What the oldest of them added was gathered before the span begins.
-    return round(sum(one.rows for one in recent[:-1]) / seconds, 1) if seconds else None
+    return round(sum(one.rows for one in entries[:-1]) / seconds, 1) if seconds else None
 
 
 def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
