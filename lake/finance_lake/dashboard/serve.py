@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -70,4 +71,5 @@ def serve(layout: Layout, host: str, port: int, names: list[str]) -> None:
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
     )
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped: that is no failure
     Server(config, dashboard.feed).run(sockets=[taken])

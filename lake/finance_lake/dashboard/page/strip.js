@@ -21,6 +21,7 @@ export class Strip {
     this.#say("version", count(status.version));
     this.#say("rows", count(status.rows));
     this.#say("rate", status.rate === null ? "–" : count(Math.round(status.rate)));
+    this.#say("lag", duration(status.lag));
     this.#say("quarantined", count(status.quarantined));
     this.#verdict(status.verdict, status.now);
     this.#age();
