@@ -32,6 +32,7 @@ BEFORE = 300
 TICKS_A_COMMIT = 100
 COMMITS_SEEN = 40
 VIEWERS = 50
+SETTLE_SECONDS = 2
 WATCHERS_OF_MEMORY = 10
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 # What is noted in the page, at the moment when the candles say that they have a version.
@@ -160,6 +161,7 @@ def main() -> None:
             lake.add(records(number))
         with serving(lake.layout.root) as (address, process), sync_playwright() as playwright, chromium(playwright) as browser:
             server = psutil.Process(process.pid)
+            time.sleep(SETTLE_SECONDS)  # a person takes longer to get there
             figures["first_load"] = first_load(browser, address)
             with Job(lake) as job:
                 figures["commit_to_candle"] = to_candle(browser, address, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,8 @@ LOOPBACK = ("127.0.0.1", "localhost")
 MOST_VIEWERS = 200
 SQL_AT_ONCE = 2
 SQL_WAITING = 8
+# As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
+THREADS = 6
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
@@ -140,15 +143,23 @@ class Dashboard:
             body = await self._answers.fresh(lambda: msgspec.json.encode(compute()))
         return Response(body, media_type="application/json")
 
+    async def _warm(self) -> None:
+        """Read what the first viewer will ask for, before there is one."""
+        with suppress(LakeError):
+            await asyncio.to_thread(self.panels.latest)
+
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "reading"))
         watcher = asyncio.create_task(self.feed.watch())
+        warming = asyncio.create_task(self._warm())
         try:
             yield
         finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+            for task in (watcher, warming):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             self.panels.close()
 
 

@@ -124,9 +124,9 @@ class Panels:
     def _lake(self, as_of: str | None) -> Lake:
         # Two, because what is remembered for the one would be forgotten for the other.
         if as_of is None:
-            self._now = self._now or Lake(self.layout.root, cache_bytes=CACHE_BYTES)
+            self._now = self._now or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
             return self._now
-        self._earlier = self._earlier or Lake(self.layout.root, cache_bytes=CACHE_BYTES)
+        self._earlier = self._earlier or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
         return self._earlier
 
     def _newest_ticks(self, of: Result, as_of: str | None) -> dict[str, dict[str, Any]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import socket
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import uvicorn
 
 from finance_lake.dashboard.app import LOOPBACK, PAGE, Dashboard
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 LIBRARY = PAGE / "vendor" / "lightweight-charts.js"
 STOP_SECONDS = 3
+M_ARENA_MAX = -8  # of malloc.h
+MOST_ARENAS = 2
 MOST_CONNECTIONS = 400
 
 
@@ -37,6 +43,14 @@ class Server(uvicorn.Server):
         """End the streams, then stop."""
         self._feed.close()
         super().handle_exit(sig, frame)
+
+
+def be_frugal() -> None:
+    """Keep less memory for later: by default each of many threads keeps some of its own."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another C library than GNU's
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, MOST_ARENAS)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -61,6 +75,7 @@ def serve(layout: Layout, host: str, port: int, names: list[str]) -> None:
     if not LIBRARY.exists():
         raise CannotServeError("The chart library is not beside the page yet: `make dashboard` puts it there.")
     taken = bind(host, port)
+    be_frugal()
     dashboard = Dashboard(layout, (*LOOPBACK, host, *names))
     config = uvicorn.Config(
         dashboard.app,

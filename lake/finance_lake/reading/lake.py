@@ -46,10 +46,13 @@ class Lake:
     RequestError (a bad symbol, time, version or size) and UnreadableError, all of them LakeError. Threads may share one Lake.
     """
 
-    def __init__(self, data: str | PathLike[str], *, cache_bytes: int = MOST_BYTES) -> None:
-        """Open the lake in a folder; `cache_bytes` is how much is remembered of files. Raises NoLakeError if there is none."""
+    def __init__(self, data: str | PathLike[str], *, cache_bytes: int = MOST_BYTES, engine: Engine | None = None) -> None:
+        """Open the lake in a folder. Raises NoLakeError if there is none.
+
+        `cache_bytes` is how much is remembered of files; several lakes may share an engine.
+        """
         self.layout = Layout(Path(data))
-        self._engine = Engine()
+        self._engine = engine or Engine()
         self._partials = Partials(cache_bytes)
         self._sandboxes = Sandboxes()
         self._finalizer = weakref.finalize(self, self._sandboxes.close)

@@ -71,11 +71,15 @@ function move(all) {
 // ---- what is looked at ------------------------------------------------------------------------------------------------
 
 const load = later(async () => {
-  await listWatched();
-  await showCandles();
+  const symbol = look.symbol;
+  await Promise.all([listWatched(), showCandles()]);
+  if (look.symbol !== symbol) await showCandles();
 }, 0);
 const candlesAgain = later(showCandles, 250);
-const listAgain = later(listWatched, 250);
+const listAgain = later(async () => {
+  await listWatched();
+  if (!candles) await showCandles();
+}, 250);
 const bounds = later(async () => {
   const { commits: all } = await ask("history", { limit: 1000 }).catch(() => ({ commits: [] }));
   if (all.length) travel.reach(all[0].version, all.at(-1).version);
@@ -93,7 +97,6 @@ async function listWatched() {
   if (asOf === null) {
     // Commits that came while this was asked for.
     for (const said of recent) if (!watch.take(said)) listAgain();
-    if (symbols.length && !candles) candlesAgain();
   }
 }
 
