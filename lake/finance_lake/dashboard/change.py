@@ -16,12 +16,13 @@ import msgspec
 from finance_lake.errors import UnreadableError
 from finance_lake.reading import bars, log
 from finance_lake.reading.selection import UNIT_US
-from finance_lake.reading.snapshot import take
 from finance_lake.reading.source import source
 from finance_lake.state.layout import TICKS
-from finance_lake.state.table import commits
+from finance_lake.state.table import live_rows, open_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from finance_lake.reading.engine import Engine
     from finance_lake.reading.log import Entry
     from finance_lake.state.layout import Layout
@@ -54,7 +55,7 @@ class Change(msgspec.Struct):
         version: of the table
         committed: when, milliseconds since 1970
         rows: that it added
-        total: rows of the table then; None if the log does not say
+        total: rows of the table then
         lag: milliseconds from the arrival of the newest of its ticks in the topic to the commit; None without a tick
         operation: as its writer calls it
         reload: the bars do not say it all (rows were taken away, or there are too many): ask anew
@@ -65,7 +66,7 @@ class Change(msgspec.Struct):
     version: int
     committed: int
     rows: int
-    total: int | None
+    total: int
     lag: int | None
     operation: str
     reload: bool = False
@@ -81,7 +82,7 @@ def change(layout: Layout, engine: Engine, version: int) -> Change | None:
         version=version,
         committed=milliseconds(entry.committed),
         rows=entry.rows,
-        total=total_rows(layout, entry),
+        total=total_rows(layout.ticks, entry),
         lag=None,
         operation=entry.operation,
     )
@@ -92,14 +93,12 @@ def change(layout: Layout, engine: Engine, version: int) -> Change | None:
     return said
 
 
-def total_rows(layout: Layout, entry: Entry) -> int | None:
-    """Return how many rows the table had: by the job's own record, or counted where another writer has committed."""
+def total_rows(folder: Path, entry: Entry) -> int:
+    """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
     if entry.record:
         return entry.record.total.rows
-    newest = next(commits(layout.ticks, entry.version), None)
-    if newest is None and entry.version:
-        return take(layout, entry.version).rows
-    return newest.record.total.rows if newest else 0
+    table = open_table(folder, entry.version)
+    return live_rows(table) if table else 0
 
 
 def milliseconds(at: datetime) -> int:

@@ -30,7 +30,7 @@ export class Strip {
   commit(commit) {
     this.#committed = commit.committed;
     this.#say("version", count(commit.version));
-    if (commit.total !== null) this.#say("rows", count(commit.total));
+    this.#say("rows", count(commit.total));
     if (commit.lag !== null) this.#say("lag", duration(commit.lag));
     this.#age();
   }
