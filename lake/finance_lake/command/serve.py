@@ -23,9 +23,9 @@ def serve(
     from finance_role.settings import settings_or_exit
 
     wanted = port or settings_or_exit(DashboardSettings).dashboard_port
-    say(f"The dashboard is at http://{host}:{wanted}; Ctrl-C ends it.")
+    address = f"http://{host}:{wanted}"
     try:
-        run(layout_of(data), host, wanted, name or [])
+        run(layout_of(data), host, wanted, name or [], lambda: say(f"The dashboard is at {address}; Ctrl-C ends it."))
     except CannotServeError as error:
         say(str(error))
         raise typer.Exit(USAGE) from None

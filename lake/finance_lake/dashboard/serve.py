@@ -15,6 +15,7 @@ import uvicorn
 from finance_lake.dashboard.app import LOOPBACK, PAGE, Dashboard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from finance_lake.dashboard.feed import Feed
@@ -70,11 +71,15 @@ def bind(host: str, port: int) -> socket.socket:
     return taken
 
 
-def serve(layout: Layout, host: str, port: int, names: list[str]) -> None:
-    """Serve until it is stopped. `names` are further host names that requests may name. Raises CannotServeError."""
+def serve(layout: Layout, host: str, port: int, names: list[str], ready: Callable[[], None]) -> None:
+    """Serve until it is stopped; `ready` is called once the port is had. Raises CannotServeError.
+
+    `names` are further host names that requests may name.
+    """
     if not LIBRARY.exists():
         raise CannotServeError("The chart library is not beside the page yet: `make dashboard` puts it there.")
     taken = bind(host, port)
+    ready()
     be_frugal()
     dashboard = Dashboard(layout, (*LOOPBACK, host, *names))
     config = uvicorn.Config(
