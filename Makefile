@@ -10,6 +10,7 @@ export PYTHON
 BIN := .venv/bin
 IVY = $(wildcard .venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar)
 READY := .venv/.ready build/jars/.ready build/spark.jsa
+PAGE := build/page/.ready
 
 .PHONY: help
 help: ## this list
@@ -37,6 +38,11 @@ ps: ## state and health of the containers
 local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops by itself)
 	@exec $(BIN)/python -m finance_local
 
+##@ Look at it
+.PHONY: dashboard
+dashboard: .venv/.ready $(PAGE) ## the live dashboard in the foreground, http://127.0.0.1:8050; Ctrl-C ends it
+	@exec $(BIN)/python -m finance_local.with_env $(BIN)/financelake serve
+
 ##@ The lake's data
 .PHONY: show verify recover redrive reset
 show: .venv/.ready ## count and newest rows of the table
@@ -59,10 +65,10 @@ reset: ## delete all state, after asking (YES=1 does not ask)
 check: .venv/.ready ## format, lint, types, compose schema, shell and Docker lint
 	@tests/check
 
-test: $(READY) ## every test that this machine can run
+test: $(READY) $(PAGE) ## every test that this machine can run
 	$(BIN)/pytest
 
-test-unit: .venv/.ready ## the tests that need neither Java nor Docker: seconds
+test-unit: .venv/.ready $(PAGE) ## the tests that need neither Java nor Docker: seconds
 	$(BIN)/pytest tests/unit
 
 smoke: $(READY) ## the container smoke test: up, ticks, restart in mid-stream, all there once, down
@@ -75,11 +81,11 @@ chaos: $(READY) ## break a scratch lake at random, then prove it whole (SEED=7 R
 test-faults: $(READY) ## the long half of the fault matrix
 	$(BIN)/pytest -m faults tests
 
-bench: $(READY) ## measure; prints a table (SHORT=1: a few minutes)
+bench: $(READY) $(PAGE) ## measure; prints a table (SHORT=1: a few minutes)
 	$(BIN)/python -m bench.run
 
 lock: .venv/.ready ## pin the requirements anew
-	@for name in build producer spark-job dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
+	@for name in build producer spark-job page dashboard dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## remove the virtualenv, the jars and caches; no data
@@ -96,6 +102,11 @@ clean: ## remove the virtualenv, the jars and caches; no data
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt
 	@$(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517 --requirement requirements/dev.txt
 	@$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# The chart library, by the hashes of its lock file; its own scripts are not run. `financelake serve` serves what is beside the page.
+build/page/.ready: lake/package.json lake/package-lock.json lake/put-beside-page | .venv/.ready
+	@PATH="$(CURDIR)/$(BIN):$$PATH" lake/put-beside-page build/page
 	@touch $@
 
 build/jars/.ready: jars/kafka.lock jars/spark.lock | .venv/.ready

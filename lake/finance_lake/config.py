@@ -20,3 +20,9 @@ class Settings(RoleSettings):
     def bootstrap(self) -> str:
         """Where the broker is: KAFKA_BOOTSTRAP, which a container has, or KAFKA_PORT of this machine."""
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+
+class DashboardSettings(RoleSettings):
+    """Keys that `financelake serve` reads."""
+
+    dashboard_port: int = Field(8050, ge=1, le=65535)

@@ -14,8 +14,10 @@ from finance_local.config import ALL_ROLES
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+# Services that a profile adds; they only look.
+ADDED = {"dashboard"}
 LONG_RUNNING = sorted(SERVICES.keys() - {"topic-init"})
-WITH_STATE = LONG_RUNNING
+WITH_STATE = sorted(SERVICES.keys() - {"topic-init"} - ADDED)
 CLIENTS = ["producer", "spark-job"]
 RESTART = {
     "zookeeper": "unless-stopped",
@@ -23,9 +25,10 @@ RESTART = {
     "topic-init": "no",
     "producer": "on-failure",
     "spark-job": "on-failure:3",
+    "dashboard": "unless-stopped",
 }
 # Published for people; ZooKeeper and topic-init have nobody to talk to.
-PUBLISHING = {"kafka", "spark-job"}
+PUBLISHING = {"kafka", "spark-job", "dashboard"}
 
 every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
@@ -37,12 +40,20 @@ def seconds(duration: str) -> int:
 
 
 def test_plain_compose_up_means_the_five_services() -> None:
-    assert set(SERVICES) == {"zookeeper", "kafka", "topic-init", "producer", "spark-job"}
-    assert not [name for name, service in SERVICES.items() if "profiles" in service]
+    assert set(SERVICES) == {"zookeeper", "kafka", "topic-init", "producer", "spark-job"} | ADDED
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == ADDED
+
+
+def test_the_dashboard_is_a_profile_of_its_own_that_only_reads() -> None:
+    dashboard = SERVICES["dashboard"]
+    assert dashboard["profiles"] == ["dashboard"]
+    (mount,) = dashboard["volumes"]
+    assert mount == {"type": "bind", "source": "${DATA_DIR:-data}", "target": "/data", "read_only": True}
+    assert "depends_on" not in dashboard
 
 
 def test_containers_and_local_processes_are_the_same_roles() -> None:
-    assert set(SERVICES) == set(ALL_ROLES)
+    assert set(SERVICES) - ADDED == set(ALL_ROLES)
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)
@@ -155,7 +166,7 @@ def test_one_service_builds_each_image() -> None:
     assert sorted(built) == sorted({service["image"] for service in SERVICES.values()})
 
 
-@pytest.mark.parametrize("folder", ["kafka", "producer", "spark-job"])
+@pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "spark-job"])
 def test_images_begin_with_the_one_base_image_by_its_tag(folder: str) -> None:
     dockerfile = (ROOT / folder / "Dockerfile").read_text()
     assert re.findall(r"^ARG BASE_IMAGE=(.+)$", dockerfile, re.MULTILINE) == ["debian:bookworm-slim"]

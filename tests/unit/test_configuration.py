@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from finance_job.config import Settings as JobSettings
+from finance_lake.config import DashboardSettings
 from finance_lake.config import Settings as LakeSettings
 from finance_local import env_file
 from finance_local.config import Settings as LocalSettings
@@ -32,8 +33,9 @@ ROLE_SETTINGS: dict[str, type[RoleSettings]] = {
     "spark-job": JobSettings,
     "local": LocalSettings,
     "financelake": LakeSettings,
+    "dashboard": DashboardSettings,
 }
-IN_CONTAINERS = [name for name in ROLE_SETTINGS if name not in {"local", "financelake"}]
+IN_CONTAINERS = [name for name in ROLE_SETTINGS if name not in {"local", "financelake", "dashboard"}]
 
 # Fields of settings classes that are no keys of .env.
 NOT_IN_ENV_FILE = {
@@ -151,7 +153,7 @@ def test_a_container_gets_each_key_under_its_own_name(role: str) -> None:
         assert value == (fixed[0] if fixed else f"${{{key}:-{EXAMPLE[key]}}}")
 
 
-@pytest.mark.parametrize("folder", ["kafka", "producer", "spark-job"])
+@pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "spark-job"])
 def test_the_images_hold_their_state_where_compose_mounts_it(folder: str) -> None:
     assert re.search(r"\bDATA_DIR=/data\b", (ROOT / folder / "Dockerfile").read_text())
 

@@ -6,7 +6,7 @@ What a subcommand needs is imported when it runs, so that `--help` and completio
 
 from __future__ import annotations
 
-from finance_lake.command import bars, doctor, export, history, notebook, quarantine, sql, status, tail, verify
+from finance_lake.command import bars, doctor, export, history, notebook, quarantine, serve, sql, status, tail, verify
 from finance_lake.command.app import app
 
 app.command()(status.status)
@@ -18,6 +18,7 @@ app.command()(history.history)
 app.command()(verify.verify)
 app.command()(quarantine.quarantine)
 app.command()(export.export)
+app.command()(serve.serve)
 app.command()(notebook.notebook)
 
 __all__ = ["app"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from finance_lake.errors import QueryError, RequestError
 from finance_lake.reading import asof, bars, coverage, history, latest, log
 from finance_lake.reading.engine import Engine
-from finance_lake.reading.partials import FILE, Partials
+from finance_lake.reading.partials import FILE, MOST_BYTES, Partials
 from finance_lake.reading.query import Limits, Sandboxes
 from finance_lake.reading.result import Result
 from finance_lake.reading.selection import Selection, quoted, selection, step_us, timestamp
@@ -46,11 +46,14 @@ class Lake:
     RequestError (a bad symbol, time, version or size) and UnreadableError, all of them LakeError. Threads may share one Lake.
     """
 
-    def __init__(self, data: str | PathLike[str]) -> None:
-        """Open the lake in a folder. Raises NoLakeError if there is none."""
+    def __init__(self, data: str | PathLike[str], *, cache_bytes: int = MOST_BYTES, engine: Engine | None = None) -> None:
+        """Open the lake in a folder. Raises NoLakeError if there is none.
+
+        `cache_bytes` is how much is remembered of files; several lakes may share an engine.
+        """
         self.layout = Layout(Path(data))
-        self._engine = Engine()
-        self._partials = Partials()
+        self._engine = engine or Engine()
+        self._partials = Partials(cache_bytes)
         self._sandboxes = Sandboxes()
         self._finalizer = weakref.finalize(self, self._sandboxes.close)
         take(self.layout)

@@ -1,0 +1,181 @@
+"""The addresses of the dashboard, as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from finance_lake.dashboard.answers import Answers, BusyError
+from finance_lake.dashboard.feed import Feed
+from finance_lake.dashboard.guards import Guards, sentence
+from finance_lake.dashboard.panels import MOST_BARS, MOST_ROWS, Panels
+from finance_lake.dashboard.wire import as_csv
+from finance_lake.errors import LakeError, NoLakeError, RequestError, UnreadableError
+from finance_lake.reading.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from starlette.requests import Request
+
+    from finance_lake.state.layout import Layout
+
+PAGE = Path(__file__).parent / "page"
+LOOPBACK = ("127.0.0.1", "localhost")
+MOST_VIEWERS = 200
+SQL_AT_ONCE = 2
+SQL_WAITING = 8
+# As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
+THREADS = 6
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /api/sql."""
+
+    query: str
+    as_of: str | int | None = None
+
+
+class Dashboard:
+    """The dashboard of one lake; `app` is what a server runs."""
+
+    def __init__(self, layout: Layout, hosts: Sequence[str] = LOOPBACK) -> None:
+        """Prepare it; nothing is read before the server starts. `hosts` are the names under which it may be asked."""
+        engine = Engine()
+        self.panels = Panels(layout, engine)
+        self.feed = Feed(layout, engine, self.panels.status)
+        self._answers = Answers()
+        self._sql = Answers(SQL_AT_ONCE, SQL_WAITING)
+        self.app = Starlette(
+            routes=[
+                Route("/api/health", self.health),
+                Route("/api/status", self.status),
+                Route("/api/bars", self.bars),
+                Route("/api/latest", self.latest),
+                Route("/api/history", self.history),
+                Route("/api/quarantine", self.quarantine),
+                Route("/api/sql", self.sql, methods=["POST"]),
+                Route("/api/events", self.events),
+                Mount("/", StaticFiles(directory=PAGE, html=True)),
+            ],
+            middleware=[
+                Middleware(Guards),
+                Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            ],
+            exception_handlers={LakeError: _explained, BusyError: _busy},
+            lifespan=self._lifespan,
+        )
+
+    async def health(self, _request: Request) -> Response:
+        """Answer whoever wants to know whether the server answers."""
+        return PlainTextResponse("ok")
+
+    async def status(self, request: Request) -> Response:
+        """Answer GET /api/status, with `as_of`."""
+        return await self._answer(request, "status", keep=False)
+
+    async def bars(self, request: Request) -> Response:
+        """Answer GET /api/bars, with `symbol`, `size`, `as_of` and `limit`."""
+        symbol, size = request.query_params.get("symbol", ""), request.query_params.get("size", "1m")
+        return await self._answer(request, "bars", symbol=symbol, size=size, limit=_limit(request, 500, MOST_BARS))
+
+    async def latest(self, request: Request) -> Response:
+        """Answer GET /api/latest, with `as_of`."""
+        return await self._answer(request, "latest")
+
+    async def history(self, request: Request) -> Response:
+        """Answer GET /api/history, with `limit` and `as_of`."""
+        return await self._answer(request, "history", limit=_limit(request, 50, MOST_ROWS))
+
+    async def quarantine(self, request: Request) -> Response:
+        """Answer GET /api/quarantine, with `reason`, `limit` and `as_of`."""
+        reason = request.query_params.get("reason") or None
+        return await self._answer(request, "quarantine", keep=False, reason=reason, limit=_limit(request, 100, MOST_ROWS))
+
+    async def sql(self, request: Request) -> Response:
+        """Answer POST /api/sql with {"query": ..., "as_of": ...}; CSV where ?format=csv or the Accept header asks for it."""
+        # A form of another page cannot send this type without asking first, and nobody allows it.
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return sentence("Send the query as application/json.", 415)
+        try:
+            question = msgspec.json.decode(await request.body(), type=Question)
+        except msgspec.MsgspecError as error:
+            return sentence(f'The body is no {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
+        as_of = None if question.as_of is None else str(question.as_of)
+        accepts = request.headers.get("accept", "")
+        if request.query_params.get("format") == "csv" or accepts.startswith("text/csv"):
+            body = await self._sql.fresh(lambda: b"".join(as_csv(self.panels.sql_table(question.query, as_of))))
+            headers = {"content-disposition": 'attachment; filename="financelake.csv"'}
+            return Response(body, media_type="text/csv; charset=utf-8", headers=headers)
+        answer = await self._sql.fresh(lambda: msgspec.json.encode(self.panels.sql(question.query, as_of)))
+        return Response(answer, media_type="application/json")
+
+    async def events(self, request: Request) -> Response:
+        """Answer GET /api/events, with `lake` and `after`: server-sent events; Last-Event-ID counts more."""
+        if self.feed.viewers >= MOST_VIEWERS:
+            return sentence(f"{MOST_VIEWERS} viewers are connected, and that is all.", 503)
+        place = request.headers.get("last-event-id") or request.query_params.get("after")
+        if place is not None and not (place.isascii() and place.isdigit()):
+            raise RequestError(f"after={place!r} is no version.")
+        messages = self.feed.messages(request.query_params.get("lake"), None if place is None else int(place))
+        headers = {"x-accel-buffering": "no"}
+        return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
+
+    async def _answer(self, request: Request, panel: str, *, keep: bool = True, **words: Any) -> Response:  # noqa: ANN401
+        as_of = request.query_params.get("as_of") or None
+        compute: Callable[[], object] = partial(getattr(self.panels, panel), **words, as_of=as_of)
+        if keep:
+            question = (panel, self.feed.lake, self.feed.newest, as_of, tuple(words.items()))
+            body = await self._answers.of(question, compute)
+        else:
+            body = await self._answers.fresh(lambda: msgspec.json.encode(compute()))
+        return Response(body, media_type="application/json")
+
+    async def _warm(self) -> None:
+        """Read what the first viewer will ask for, before there is one."""
+        with suppress(LakeError):
+            await asyncio.to_thread(self.panels.latest)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "reading"))
+        watcher = asyncio.create_task(self.feed.watch())
+        warming = asyncio.create_task(self._warm())
+        try:
+            yield
+        finally:
+            for task in (watcher, warming):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            self.panels.close()
+
+
+def _limit(request: Request, usual: int, most: int) -> int:
+    text = request.query_params.get("limit", str(usual))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+        raise RequestError(f"limit={text!r} is no number from 1 to {most:,}.")
+    return int(text)
+
+
+def _explained(_request: Request, error: Exception) -> Response:
+    status = 404 if isinstance(error, NoLakeError) else 500 if isinstance(error, UnreadableError) else 400
+    return sentence(str(error), status)
+
+
+def _busy(_request: Request, _error: Exception) -> Response:
+    response = sentence("Too much is asked at once: try again in a moment.", 503)
+    response.headers["retry-after"] = "1"
+    return response

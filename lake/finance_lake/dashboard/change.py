@@ -1,0 +1,145 @@
+"""What one commit did to the candles: for each symbol and second that it has ticks of, the bar of just these ticks.
+
+Such a bar carries the order keys of its first and last tick. A viewer adds it to the candle that it has, of whatever size;
+where it does not come after all that the viewer knows, the viewer asks for the candles anew. So the change is the same for all
+viewers, whatever they look at, and follows from the log and the files of its version alone: it can be made again after a
+restart.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from finance_lake.errors import UnreadableError
+from finance_lake.reading import bars, log
+from finance_lake.reading.selection import UNIT_US
+from finance_lake.reading.source import source
+from finance_lake.state.layout import TICKS
+from finance_lake.state.table import live_rows, open_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from finance_lake.reading.engine import Engine
+    from finance_lake.reading.log import Entry
+    from finance_lake.state.layout import Layout
+
+MOST_BARS = 2_000
+SECOND = UNIT_US["s"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Bar(msgspec.Struct, array_like=True):
+    """A bar of the ticks of one commit. `first` and `last` are (ts_event in us, its nanoseconds, partition, offset)."""
+
+    symbol: str
+    second: int
+    first: tuple[int, int, int, int]
+    last: tuple[int, int, int, int]
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: int
+    ticks: int
+
+
+class Change(msgspec.Struct):
+    """One version of the table of ticks.
+
+    Attributes:
+        version: of the table
+        committed: when, milliseconds since 1970
+        rows: that it added
+        total: rows of the table then
+        lag: milliseconds from the arrival of the newest of its ticks in the topic to the commit; None without a tick
+        operation: as its writer calls it
+        reload: the bars do not say it all (rows were taken away, or there are too many): ask anew
+        bars: by symbol and second
+
+    """
+
+    version: int
+    committed: int
+    rows: int
+    total: int
+    lag: int | None
+    operation: str
+    reload: bool = False
+    bars: list[Bar] = []
+
+
+def change(layout: Layout, engine: Engine, version: int) -> Change | None:
+    """Say what a version did; None where the log no longer has its entry."""
+    entry = log.entry(layout.ticks, version)
+    if entry is None:
+        return None
+    said = Change(
+        version=version,
+        committed=milliseconds(entry.committed),
+        rows=entry.rows,
+        total=total_rows(layout.ticks, entry),
+        lag=None,
+        operation=entry.operation,
+    )
+    if entry.removed:
+        said.reload = True
+    elif entry.added:
+        _fill(said, layout, engine, entry)
+    return said
+
+
+def total_rows(folder: Path, entry: Entry) -> int:
+    """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
+    if entry.record:
+        return entry.record.total.rows
+    table = open_table(folder, entry.version)
+    return live_rows(table) if table else 0
+
+
+def milliseconds(at: datetime) -> int:
+    """Give a moment as programs in a browser do."""
+    return round(at.timestamp() * 1000)
+
+
+def _fill(said: Change, layout: Layout, engine: Engine, entry: Entry) -> None:
+    # A path of the log is joined to the table's folder as it is: one that leads elsewhere is not read.
+    if any(path.startswith("/") or ".." in path.split("/") or "://" in path for path in entry.added):
+        raise UnreadableError(f"Version {entry.version} names a file outside of the table: it is not read.")
+    rows = source(TICKS, [str(layout.ticks.absolute() / path) for path in entry.added])
+    found = engine.table(f"{bars.partial(rows, SECOND)} ORDER BY stretch, symbol LIMIT {MOST_BARS + 1}")
+    newest = engine.table(f"SELECT epoch_ms(max(kafka_timestamp)) AS newest FROM {rows}").column("newest")[0].as_py()
+    said.lag = None if newest is None else said.committed - newest
+    said.reload = found.num_rows > MOST_BARS
+    said.bars = [] if said.reload else [_bar(row) for row in found.to_pylist()]
+
+
+def _bar(row: dict[str, Any]) -> Bar:
+    first, last = row["opening"], row["closing"]
+    return Bar(
+        symbol=row["symbol"],
+        second=row["stretch"],
+        first=order_key(first),
+        last=order_key(last),
+        open=price(first["price"]),
+        high=price(row["high"]),
+        low=price(row["low"]),
+        close=price(last["price"]),
+        volume=int(row["volume"]),
+        ticks=row["ticks"],
+    )
+
+
+def order_key(tick: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Give the place of a tick among those of its symbol, as `bars` writes it."""
+    return (tick["order_0"] - EPOCH) // MICROSECOND, tick["order_1"], tick["order_2"], tick["order_3"]
+
+
+def price(value: object) -> str:
+    """Show a decimal in plain digits: no zeros that say nothing, two after the point at least."""
+    whole, _, fraction = f"{value:f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"

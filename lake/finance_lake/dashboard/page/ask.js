@@ -1,0 +1,28 @@
+// Questions to the server. What is wrong comes as an Error with the server's own sentence.
+export async function ask(panel, words = {}) {
+  const given = Object.entries(words).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return answered(await fetch(`api/${panel}?${new URLSearchParams(given)}`));
+}
+
+export async function askSql(query, asOf) {
+  return answered(await post(query, asOf, "api/sql"));
+}
+
+export async function sqlCsv(query, asOf) {
+  const response = await post(query, asOf, "api/sql?format=csv");
+  if (!response.ok) await answered(response);
+  return response.blob();
+}
+
+const post = (query, asOf, address) => fetch(address, {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({ query, as_of: asOf }),
+});
+
+async function answered(response) {
+  const type = response.headers.get("content-type") ?? "";
+  const body = type.startsWith("application/json") ? await response.json() : { error: await response.text() };
+  if (!response.ok) throw new Error(body.error);
+  return body;
+}

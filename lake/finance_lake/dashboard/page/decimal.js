@@ -1,0 +1,26 @@
+// Exact decimals: prices come as text and stay exact; a float would not hold all of their eighteen digits.
+const DIGITS = 8;
+
+/** The text of a decimal in units of 10^-8. */
+export function scaled(text) {
+  const negative = text.startsWith("-");
+  const [whole, fraction = ""] = text.replace("-", "").split(".");
+  const units = BigInt(whole + fraction.padEnd(DIGITS, "0").slice(0, DIGITS));
+  return negative ? -units : units;
+}
+
+/** Units of 10^-8 as text, without zeros that say nothing, two digits after the point at least. */
+export function text(units) {
+  const digits = (units < 0n ? -units : units).toString().padStart(DIGITS + 1, "0");
+  const fraction = digits.slice(-DIGITS).replace(/0+$/, "").padEnd(2, "0");
+  return `${units < 0n ? "-" : ""}${digits.slice(0, -DIGITS)}.${fraction}`;
+}
+
+export const larger = (one, other) => (scaled(one) >= scaled(other) ? one : other);
+export const smaller = (one, other) => (scaled(one) <= scaled(other) ? one : other);
+
+/** The change from one price to another, and in percent with two decimals. */
+export function changed(from, to) {
+  const [first, now] = [scaled(from), scaled(to)];
+  return { change: text(now - first), percent: (Number((now - first) * 1000000n / first) / 10000).toFixed(2) };
+}

@@ -1,0 +1,42 @@
+// The page's elements. Whatever came from a record enters as text, never as markup.
+export const byId = (id) => document.getElementById(id);
+
+export function element(name, text = "", attributes = {}) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+export function say(where, text) {
+  if (where.textContent !== text) where.textContent = text;
+}
+
+/** Fill a table: columns are {name, text(row), number}. */
+export function fill(table, columns, rows) {
+  const head = element("tr");
+  head.append(...columns.map(({ name, number }) => element("th", name, { scope: "col", ...(number && { class: "number" }) })));
+  const body = element("tbody");
+  body.append(...rows.map((row) => {
+    const line = element("tr");
+    line.append(...columns.map(({ text, number }) => element("td", text(row), number ? { class: "number" } : {})));
+    return line;
+  }));
+  const thead = element("thead");
+  thead.append(head);
+  table.replaceChildren(thead, body);
+}
+
+export function choose(select, values, chosen) {
+  const known = [...select.options].map((option) => option.value).join("\n");
+  if (known !== values.join("\n")) select.replaceChildren(...values.map((value) => element("option", value, { value })));
+  if (values.includes(chosen)) select.value = chosen;
+}
+
+export function later(action, ms) {
+  let timer = 0;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => action(...given), ms);
+  };
+}

@@ -1,0 +1,26 @@
+// Figures for people.
+const COUNT = new Intl.NumberFormat("en");
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+export const count = (value) => (value === null || value === undefined ? "–" : COUNT.format(value));
+export const compact = (value) => COMPACT.format(value);
+export const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
+export const stamp = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "–";
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${seconds.toFixed(0)} s`;
+  if (seconds < 7200) return `${(seconds / 60).toFixed(0)} min`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(0)} h`;
+  return `${(seconds / 86400).toFixed(0)} d`;
+}
+
+export function cell(value) {
+  if (value === null || value === undefined) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+export const signed = (text) => (text.startsWith("-") ? `−${text.slice(1)}` : `+${text}`);
+export const direction = (text) => (/[1-9]/.test(text) ? (text.startsWith("-") ? "down" : "up") : "flat");

@@ -1,0 +1,63 @@
+// The SQL box: one SELECT, its result as a table or as a file.
+import { askSql, sqlCsv } from "./ask.js";
+import { byId, element, fill, say } from "./dom.js";
+import { cell, count } from "./format.js";
+
+const NUMBER = /^(u?int|float|double|decimal)/;
+const EXAMPLES = [
+  ["Examples", ""],
+  ["VWAP by hour", "SELECT symbol, date_trunc('hour', ts_event) AS hour,\n       round(sum(price * size) / sum(size), 4) AS vwap, count(*) AS ticks\nFROM ticks WHERE size > 0\nGROUP BY ALL ORDER BY symbol, hour"],
+  ["Newest ticks", "SELECT symbol, price, size, ts_event, kafka_partition, kafka_offset\nFROM ticks ORDER BY kafka_timestamp DESC, kafka_offset DESC LIMIT 50"],
+  ["Widest minutes", "SELECT symbol, ts, high - low AS span, ticks\nFROM bars_1m ORDER BY span DESC LIMIT 20"],
+  ["Quarantine by reason", "SELECT reason, count(*) AS records, max(kafka_timestamp) AS newest\nFROM quarantine GROUP BY ALL ORDER BY records DESC"],
+];
+
+/** @param asOf gives the version or time that is looked at, or null */
+export function sqlPage(asOf) {
+  const [query, told, examples] = [byId("query"), byId("told"), byId("examples")];
+  examples.replaceChildren(...EXAMPLES.map(([name, text]) => element("option", name, { value: text })));
+  query.value = EXAMPLES[1][1];
+  examples.addEventListener("change", () => {
+    if (examples.value) query.value = examples.value;
+  });
+  const run = () => asked(told, async () => {
+    const began = performance.now();
+    const answer = await askSql(query.value, asOf());
+    show(answer);
+    const cut = answer.cut ? `the first ${count(answer.rows.length)} rows of more` : `${count(answer.rows.length)} rows`;
+    return `${cut} as of version ${count(answer.version)}, ${(performance.now() - began).toFixed(0)} ms`;
+  });
+  byId("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  query.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      run();
+    }
+  });
+  byId("csv").addEventListener("click", () => asked(told, async () => {
+    const link = element("a", "", { href: URL.createObjectURL(await sqlCsv(query.value, asOf())), download: "financelake.csv" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+    return "saved as financelake.csv";
+  }));
+}
+
+function show({ columns, rows }) {
+  fill(byId("result"), columns.map(({ name, type }, index) => (
+    { name, text: (row) => cell(row[index]), number: NUMBER.test(type) }
+  )), rows);
+}
+
+async function asked(told, action) {
+  told.dataset.state = "";
+  say(told, "running …");
+  try {
+    say(told, await action());
+  } catch (error) {
+    told.dataset.state = "bad";
+    say(told, error.message);
+  }
+}

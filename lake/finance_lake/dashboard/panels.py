@@ -1,0 +1,233 @@
+"""What each panel shows, as plain values for JSON. Pure reading: the addresses are in `app`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from finance_lake.dashboard.change import EPOCH, MICROSECOND, change, milliseconds, price, total_rows
+from finance_lake.dashboard.tail import Tail
+from finance_lake.dashboard.wire import cells, rows, sent
+from finance_lake.errors import LakeError, NoLakeError, RequestError
+from finance_lake.proof.last import last
+from finance_lake.reading import log
+from finance_lake.reading.lake import Lake
+from finance_lake.reading.query import Limits
+from finance_lake.reading.snapshot import take
+from finance_role.heartbeat import heartbeat_file, is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from finance_lake.reading.engine import Engine
+    from finance_lake.reading.log import Entry
+    from finance_lake.reading.result import Result
+    from finance_lake.state.layout import Layout
+
+# What is remembered of files so that a question need not read them again; one lake for now, one for earlier versions.
+CACHE_BYTES = 24 * 1024 * 1024
+MOST_BARS = 2_000
+MOST_ROWS = 1_000
+MOST_CSV_ROWS = 100_000
+SQL = Limits(seconds=10, megabytes=512, rows=MOST_ROWS)
+SQL_CSV = Limits(seconds=10, megabytes=512, rows=MOST_CSV_ROWS)
+# Ticks a second are those of the commits of so many seconds before the newest.
+RATE_SECONDS = 10
+RATE_COMMITS = 60
+LONGEST_VALUE = 300
+
+
+class Panels:
+    """The questions that the page asks. Each raises LakeError: see `finance_lake.errors`."""
+
+    def __init__(self, layout: Layout, engine: Engine) -> None:
+        """Nothing is opened before the first question: a dashboard may be there before its lake."""
+        self.layout = layout
+        self._engine = engine
+        self._ticks, self._rejects = Tail(layout.ticks), Tail(layout.quarantine)
+        self._lag_of: tuple[int, int | None] = (-1, None)
+        self._now: Lake | None = None
+        self._earlier: Lake | None = None
+
+    def close(self) -> None:
+        """End the processes that answer SQL."""
+        for lake in (self._now, self._earlier):
+            if lake:
+                lake.close()
+
+    def status(self, as_of: str | None = None) -> dict[str, Any]:
+        """The strip: version, rows, rate, lag, quarantined, the last verdict, who is alive. Without a lake it says so."""
+        now = milliseconds(datetime.now(UTC))
+        try:
+            return {"now": now, "problem": None, "roles": self._roles(), **self._figures(as_of)}
+        except NoLakeError as error:
+            return {"now": now, "problem": str(error), "version": None}
+        except RequestError:
+            raise
+        except LakeError as error:
+            return {"now": now, "problem": str(error), "version": None, "unreadable": True}
+
+    def bars(self, symbol: str, size: str, as_of: str | None = None, limit: int = 500) -> dict[str, Any]:
+        """The newest bars of a symbol, oldest first, and the order key of its newest tick; times are when bars begin."""
+        if not symbol:
+            raise RequestError("symbol is missing: /api/bars?symbol=AAPL&size=1m")
+        found = self._lake(as_of).bars(size, symbol, as_of=as_of)
+        newest = self._newest_ticks(found, as_of)
+        table = found.arrow.slice(max(0, len(found) - limit)).drop_columns(["symbol"])
+        return {
+            "version": found.version,
+            "symbol": symbol,
+            "size": size,
+            "last": newest.get(symbol, {}).get("last"),
+            "bars": [{**row, "ts": _stamp(row["ts"])} for row in rows(table)],
+        }
+
+    def latest(self, as_of: str | None = None) -> dict[str, Any]:
+        """Each symbol's newest tick, and its change since the first tick of that tick's day (UTC)."""
+        days = self._lake(as_of).bars("1d", as_of=as_of)
+        today = {row["symbol"]: row for row in days.rows()}  # by symbol, then time: the newest stays
+        ticks = self._newest_ticks(days, as_of)
+        found = [{**tick, **_day(tick, today[symbol])} for symbol, tick in ticks.items()]
+        return {"version": days.version, "symbols": found}
+
+    def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
+        """The newest versions, the newest first, and the oldest that the log still has."""
+        found = self._lake(as_of).history(limit, as_of=as_of)
+        return {"version": found.version, "commits": rows(found.arrow)}
+
+    def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
+        """Counts by reason, and the newest records with keys and values escaped."""
+        lake = self._lake(as_of)
+        everything = lake.quarantine(as_of=as_of)
+        counts = {one["values"]: one["counts"] for one in pc.value_counts(everything.arrow.column("reason")).to_pylist()}
+        wanted = everything.arrow.filter(pc.field("reason") == reason) if reason else everything.arrow
+        return {
+            "version": everything.version,
+            "counts": dict(sorted(counts.items(), key=lambda one: -one[1])),
+            "records": [_shortened(row) for row in rows(wanted.slice(0, limit))],
+        }
+
+    def sql(self, query: str, as_of: str | None = None) -> dict[str, Any]:
+        """Answer one SELECT; columns and rows apart, since names can occur twice."""
+        found = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True)
+        columns = [{"name": field.name, "type": str(field.type)} for field in found.arrow.schema]
+        return {"version": found.version, "columns": columns, "rows": cells(found.arrow), "cut": found.cut}
+
+    def sql_table(self, query: str, as_of: str | None = None) -> pa.Table:
+        """Answer one SELECT for CSV. Raises QueryError where there are more rows than a download may have."""
+        return self._lake(as_of).sql(query, as_of, limits=SQL_CSV).arrow
+
+    def _lake(self, as_of: str | None) -> Lake:
+        # Two, because what is remembered for the one would be forgotten for the other.
+        if as_of is None:
+            self._now = self._now or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
+            return self._now
+        self._earlier = self._earlier or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
+        return self._earlier
+
+    def _newest_ticks(self, of: Result, as_of: str | None) -> dict[str, dict[str, Any]]:
+        ticks = self._lake(as_of).latest(as_of=of.version).arrow
+        return {row["symbol"]: _newest(row) for row in ticks.to_pylist()}
+
+    def _figures(self, as_of: str | None) -> dict[str, Any]:
+        version = self._version(as_of)
+        entries = recent(log.entries(self.layout.ticks, version, max(0, version - RATE_COMMITS)))
+        entry, verdict = entries[0], last(self.layout)
+        return {
+            "version": version,
+            "committed": milliseconds(entry.committed),
+            "rows": total_rows(self.layout.ticks, entry),
+            "rate": rate(entries),
+            "lag": self._lag(version),
+            "quarantined": self._quarantined(as_of),
+            "verdict": sent_verdict(verdict),
+        }
+
+    def _version(self, as_of: str | None) -> int:
+        # The status is asked for after each commit: a look at the log costs a hundredth of opening the table.
+        newest = self._ticks.look() if as_of is None else None
+        return take(self.layout, as_of).version if newest is None else newest
+
+    def _quarantined(self, as_of: str | None) -> int:
+        if as_of is not None:
+            return sum(file.rows for file in take(self.layout, as_of).quarantine)
+        newest = self._rejects.look()
+        entry = None if newest is None else log.entry(self.layout.quarantine, newest)
+        return total_rows(self.layout.quarantine, entry) if entry else 0
+
+    def _lag(self, version: int) -> int | None:
+        if self._lag_of[0] != version:
+            said = change(self.layout, self._engine, version)
+            self._lag_of = version, said.lag if said else None
+        return self._lag_of[1]
+
+    def _roles(self) -> dict[str, bool]:
+        return {role: is_alive(heartbeat_file(self.layout.root, role)) for role in ("producer", "spark-job")}
+
+
+def recent(entries: Iterator[Entry]) -> list[Entry]:
+    """Give the entries of the last seconds before the newest; entries come the newest first, and at least it stays."""
+    newest = next(entries, None)
+    if newest is None:
+        raise NoLakeError("The lake was there a moment ago.")  # it is being deleted
+    return [newest, *takewhile(lambda one: (newest.committed - one.committed).total_seconds() <= RATE_SECONDS, entries)]
+
+
+def rate(entries: list[Entry]) -> float | None:
+    """Give ticks a second in the time that entries span, newest first; None if they span none."""
+    seconds = (entries[0].committed - entries[-1].committed).total_seconds()
+    # What the oldest of them added was gathered before the span begins.
+    return round(sum(one.rows for one in entries[:-1]) / seconds, 1) if seconds else None
+
+
+def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
+    """Give the last verdict as it is sent; None if there is none."""
+    if verdict is None:
+        return None
+    return {
+        name: sent(getattr(verdict, name))
+        for name in ("verdict", "code", "sentence", "at", "broker", "version", "lost", "doubled")
+    }
+
+
+def _newest(row: Mapping[str, Any]) -> dict[str, Any]:
+    place = (row["ts_event"] - EPOCH) // MICROSECOND, row["ts_event_nanos"] or 0, row["kafka_partition"], row["kafka_offset"]
+    return {
+        "symbol": row["symbol"],
+        "price": price(row["price"]),
+        "size": row["size"],
+        "ts": sent(row["ts_event"]),
+        "last": place,
+    }
+
+
+def _day(tick: Mapping[str, Any], day: Mapping[str, Any]) -> dict[str, Any]:
+    now, first = Decimal(tick["price"]), day["open"]
+    percent = f"{(now - first) / first * 100:.2f}"
+    return {
+        "day": _stamp(sent(day["ts"])),
+        "open": price(first),
+        "high": price(day["high"]),
+        "low": price(day["low"]),
+        "volume": sent(day["volume"]),
+        "ticks": day["ticks"],
+        "change": price(now - first),
+        "percent": percent,
+    }
+
+
+def _stamp(text: str) -> int:
+    """Give when a bar begins in seconds since 1970, as the chart wants it."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    for name in ("key", "value", "detail"):
+        text = row[name]
+        row[name] = text if text is None or len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} ..."
+    return row

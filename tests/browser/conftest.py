@@ -1,0 +1,75 @@
+"""A browser, a lake that grows, and the dashboard between them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.stage import CHROMIUM, SYMBOLS, LiveLake, chromium, serving, tick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, visibly, where there is no browser."""
+    if CHROMIUM is None:
+        for item in items:
+            if "browser" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no Chromium here: `apt-get install chromium`"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright, chromium(playwright) as started:
+        yield started
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> LiveLake:
+    """Give a lake whose version 1 to 3 hold three minutes of all symbols."""
+    made = LiveLake(tmp_path / "data")
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    for minute in (3, 2, 1):
+        at = end - timedelta(minutes=minute)
+        prices = ((symbol, f"{cents / 100 + 3 - minute:.2f}") for symbol, cents in SYMBOLS.items())
+        made.add([tick(symbol, price, at, 10) for symbol, price in prices], at)
+    return made
+
+
+@pytest.fixture
+def address(lake: LiveLake) -> Iterator[str]:
+    with serving(lake.layout.root) as (where, _):
+        yield where
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """Open the dashboard. What the page complains of fails the test, and so does a request to anywhere else."""
+    context = browser.new_context(viewport={"width": 1280, "height": 760})
+    opened = context.new_page()
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        # Chromium itself tells of connections that a stopped server refuses.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "blob:", "data:")):
+            complaints.append(f"a request to {request.url}")
+
+    opened.on("console", heard)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", asked)
+    opened.goto(address)
+    opened.wait_for_selector('#candles:not([data-bars="0"])')
+    yield opened
+    context.close()
+    assert not complaints

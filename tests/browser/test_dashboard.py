@@ -1,0 +1,193 @@
+"""The dashboard in a browser: text and data attributes are judged, not pixels."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.stage import SYMBOLS, LiveLake, serving, tick
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+HOSTILE = [
+    b'<img src=x onerror="document.title=1">',
+    b'{"symbol": "<script>document.title=1</script>", "price": 1}',
+]
+STATEMENT = "SELECT '<img src=x onerror=document.title=1>' AS \"<b>bold</b>\", count(*) AS n FROM ticks"
+
+
+def candles(page: Page) -> dict[str, Any]:
+    """Say what the chart tells of itself."""
+    chart = page.locator("#candles")
+    told = {name: chart.get_attribute(f"data-{name}") for name in ("symbol", "version", "bars", "ticks", "newest")}
+    return {**told, "newest": json.loads(told["newest"] or "null")}
+
+
+def await_version(page: Page, version: int) -> None:
+    expect(page.locator("#candles")).to_have_attribute("data-version", str(version))
+
+
+def move(lake: LiveLake, price: str, symbol: str = "AAPL") -> int:
+    return lake.add([tick(symbol, price, datetime.now(UTC), 5)])
+
+
+def test_candles_move_as_commits_land(page: Page, lake: LiveLake) -> None:
+    before = int(candles(page)["ticks"])
+    for number, price in enumerate(("180.25", "190.5", "170.125"), start=1):
+        await_version(page, move(lake, price))
+        assert int(candles(page)["ticks"]) == before + number
+        expect(page.locator("#watch [data-symbol=AAPL] .last")).to_have_text(price.ljust(6, "0"))
+    expect(page.locator("[data-of=version]")).to_have_text("6")
+    expect(page.locator("[data-of=rows]")).to_have_text(str(3 * len(SYMBOLS) + 3))
+
+
+def test_candles_that_were_followed_are_those_that_the_server_gives_anew(page: Page, lake: LiveLake) -> None:
+    for number in range(8):
+        move(lake, f"{170 + number * 1.5:.3f}")
+        move(lake, f"{410 - number}", "MSFT")
+    lake.add([tick("AAPL", "1.5", datetime.now(UTC) - timedelta(minutes=2), 3)])  # late
+    await_version(page, 20)
+    followed = candles(page)
+    page.reload()
+    await_version(page, 20)
+    anew = candles(page)
+    assert (followed["bars"], followed["ticks"]) == (anew["bars"], anew["ticks"])
+    assert {**anew["newest"], **followed["newest"]} == anew["newest"]
+
+
+def test_the_pickers_change_symbol_and_bar_size(page: Page) -> None:
+    page.get_by_label("Symbol", exact=True).select_option("MSFT")
+    expect(page.locator("#candles")).to_have_attribute("data-symbol", "MSFT")
+    expect(page.locator("#candles")).to_have_attribute("data-bars", "3")
+    page.get_by_label("Bars of 1d").check(force=True)
+    expect(page.locator("#candles")).to_have_attribute("data-bars", re.compile("^[12]$"))
+    page.get_by_role("button", name="Show TSLA").click()
+    expect(page.locator("#candles")).to_have_attribute("data-symbol", "TSLA")
+    assert "symbol=TSLA&size=1d" in page.url
+
+
+def test_the_keyboard_does_what_the_pointer_does(page: Page) -> None:
+    page.keyboard.press("j")
+    expect(page.locator("#candles")).to_have_attribute("data-symbol", "AMZN")
+    page.keyboard.press("]")
+    expect(page.get_by_label("Bars of 5m")).to_be_checked()
+    page.keyboard.press("2")
+    expect(page.get_by_label("SQL query")).to_be_visible()
+    page.get_by_label("SQL query").fill("SELECT 41 + 1 AS answer")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#result td")).to_have_text("42")
+
+
+def test_time_travel_shows_the_older_state_until_one_comes_back(page: Page, lake: LiveLake) -> None:
+    slider = page.get_by_label("Version of the table")
+    slider.fill("1")
+    await_version(page, 1)
+    expect(page.locator("[data-of=rows]")).to_have_text(str(len(SYMBOLS)))
+    expect(page.locator("#watch [data-symbol=AAPL] .last")).to_have_text("174.50")
+    assert candles(page)["bars"] == "1"
+    newest = move(lake, "180")
+    expect(page.locator("body")).to_have_attribute("data-version", str(newest))
+    assert candles(page)["version"] == "1", "a commit has moved the past"
+    page.get_by_role("button", name="Back to now").click()
+    await_version(page, newest)
+    expect(page.locator("#watch [data-symbol=AAPL] .last")).to_have_text("180.00")
+
+
+def test_time_travel_takes_a_time_and_says_what_is_none(page: Page) -> None:
+    moment = page.get_by_label("Version, or time in UTC")
+    moment.fill("2")
+    moment.press("Enter")
+    await_version(page, 2)
+    moment.fill("yesterday")
+    moment.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("is no time")
+    page.keyboard.press("Escape")
+    await_version(page, 3)
+
+
+def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, lake: LiveLake) -> None:
+    page = browser.new_page()
+    with serving(lake.layout.root) as (address, _):
+        page.goto(address)
+        await_version(page, 3)
+        port = int(address.rpartition(":")[2])
+    expect(page.locator("#link")).to_have_attribute("data-link", "lost")
+    before = int(candles(page)["ticks"])
+    for number in range(5):
+        move(lake, f"{180 + number}")
+    with serving(lake.layout.root, port):
+        await_version(page, 8)
+        expect(page.locator("#link")).to_have_attribute("data-link", "open")
+        assert int(candles(page)["ticks"]) == before + 5
+        assert candles(page)["newest"]["close"] == "184.00"
+        move(lake, "200")
+        await_version(page, 9)
+    page.close()
+
+
+def test_hostile_records_are_inert(page: Page, lake: LiveLake) -> None:
+    lake.add([*HOSTILE, tick("AAPL", "175", datetime.now(UTC), 1, source="<script>document.title=1</script>")])
+    await_version(page, 4)
+    page.keyboard.press("3")
+    expect(page.locator("#records")).to_contain_text(HOSTILE[0].decode())
+    page.keyboard.press("2")
+    page.get_by_label("SQL query").fill(STATEMENT)
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#result td").first).to_have_text("<img src=x onerror=document.title=1>")
+    expect(page.locator("#result th").first).to_have_text("<b>bold</b>")
+    assert page.locator("main img, main script, main b").count() == 0
+    assert page.title() == "FinanceLake"
+
+
+def test_sql_that_is_refused_gets_a_sentence(page: Page) -> None:
+    page.keyboard.press("2")
+    page.get_by_label("SQL query").fill("DELETE FROM ticks")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#told")).to_contain_text("Only SELECT is taken")
+
+
+def test_sql_comes_as_a_file(page: Page) -> None:
+    page.keyboard.press("2")
+    page.get_by_label("SQL query").fill("SELECT symbol FROM latest LIMIT 1")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    assert download.value.suggested_filename == "financelake.csv"
+    assert download.value.path().read_text().split() == ["symbol", "AAPL"]
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    for name in ("chart", "sql", "quarantine", "commits"):
+        page.goto(f"{page.url.partition('#')[0]}#{name}")
+        for control in page.locator("a, button, select, input, textarea, [tabindex='0']").all():
+            if control.is_visible():
+                told = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
+                assert told, control.evaluate("node => node.outerHTML")
+
+
+def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 780})
+    page.goto(address)
+    page.wait_for_selector('#candles:not([data-bars="0"])')
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    page.close()
+
+
+def test_an_empty_place_says_what_to_run_and_fills_by_itself(browser: Browser, tmp_path: Path) -> None:
+    page = browser.new_page()
+    with serving(tmp_path / "new") as (address, _):
+        page.goto(address)
+        expect(page.locator("#empty")).to_contain_text("make local")
+        lake = LiveLake(tmp_path / "new")
+        move(lake, "175")
+        await_version(page, 1)
+        expect(page.locator("#empty")).to_be_hidden()
+    page.close()

@@ -1,0 +1,351 @@
+"""The dashboard's server: its panels, what viewers are told, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from finance_lake.dashboard import feed as feeding
+from finance_lake.dashboard.app import Dashboard
+from finance_lake.dashboard.change import change
+from finance_lake.dashboard.feed import Feed
+from finance_lake.dashboard.guards import HEADERS, LARGEST_BODY
+from finance_lake.dashboard.serve import CannotServeError, bind
+from finance_lake.reading.engine import Engine
+from finance_lake.state.layout import TICKS, Layout
+from tests.lakes import BuiltLake, numbered
+from tests.unit.lake.conftest import tick
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from pathlib import Path
+
+HOSTILE = b'{"symbol": "AAPL", "price": 101, "source": "=cmd|\' /C calc\'!A0<script>alert(1)</script>"}'
+
+
+@pytest.fixture
+def client(built: BuiltLake) -> Iterator[TestClient]:
+    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1:8050") as opened:
+        yield opened
+
+
+def of(client: TestClient, address: str) -> Any:  # noqa: ANN401
+    answer = client.get(address)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# ---- panels ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_status_counts_both_tables(client: TestClient) -> None:
+    status = of(client, "/api/status")
+    assert (status["version"], status["rows"], status["quarantined"], status["verdict"]) == (3, 7, 2, None)
+
+
+def test_the_status_as_of_an_earlier_version_is_that_of_then(client: TestClient) -> None:
+    status = of(client, "/api/status?as_of=1")
+    assert (status["version"], status["rows"], status["quarantined"]) == (1, 3, 1)
+
+
+def test_the_status_names_the_last_verdict_with_its_time(client: TestClient, built: BuiltLake) -> None:
+    verdict = {"verdict": "complete", "code": 0, "sentence": "complete: 0 lost", "at": "2026-11-24T12:00:00Z"}
+    built.layout.verdict.parent.mkdir()
+    built.layout.verdict.write_text(json.dumps({**verdict, "broker": True, "version": 3, "lost": 0, "doubled": 0}))
+    told = of(client, "/api/status")["verdict"]
+    assert (told["verdict"], told["lost"], told["doubled"], told["at"]) == ("complete", 0, 0, "2026-11-24T12:00:00Z")
+
+
+def test_bars_carry_prices_as_text_and_the_key_of_the_newest_tick(client: TestClient) -> None:
+    answer = of(client, "/api/bars?symbol=AAPL&size=1m")
+    first, second = answer["bars"]
+    assert (first["open"], first["high"], first["low"], first["close"]) == ("100.00", "102.00", "98.00", "99.50")
+    assert (first["volume"], first["ticks"], second["close"]) == (40, 4, "101.00")
+    assert answer["last"] == [(first["ts"] + 65) * 1_000_000, 0, 0, 4]
+
+
+def test_bars_as_of_an_earlier_version_lack_what_came_later(client: TestClient) -> None:
+    (bar,) = of(client, "/api/bars?symbol=AAPL&size=1m&as_of=1")["bars"]
+    assert (bar["low"], bar["ticks"]) == ("99.50", 3)
+
+
+def test_the_watch_list_has_the_change_of_the_day(client: TestClient) -> None:
+    aapl, msft = of(client, "/api/latest")["symbols"]
+    assert (aapl["price"], aapl["open"], aapl["change"], aapl["percent"]) == ("101.00", "100.00", "1.00", "1.00")
+    assert msft["symbol"] == "MSFT"
+
+
+def test_the_history_comes_newest_first(client: TestClient) -> None:
+    assert [one["version"] for one in of(client, "/api/history?limit=2")["commits"]] == [3, 2]
+
+
+def test_the_quarantine_can_be_asked_for_one_reason(client: TestClient) -> None:
+    answer = of(client, "/api/quarantine?reason=price_type")
+    assert answer["counts"] == {"price_type": 2}
+    assert len(answer["records"]) == 2
+    assert of(client, "/api/quarantine?reason=nothing")["records"] == []
+
+
+def test_sql_answers_as_json(client: TestClient) -> None:
+    query = "SELECT symbol, max(price) AS top, count(*), 9007199254740993 FROM ticks GROUP BY ALL ORDER BY ALL"
+    answer = client.post("/api/sql", json={"query": query}).json()
+    assert [column["name"] for column in answer["columns"]][:2] == ["symbol", "top"]
+    assert answer["rows"] == [["AAPL", "102.00", 5, "9007199254740993"], ["MSFT", "401.00", 2, "9007199254740993"]]
+
+
+def test_sql_as_csv_holds_no_formula(client: TestClient, built: BuiltLake) -> None:
+    built.store([HOSTILE])
+    query = "SELECT price, source FROM ticks WHERE source LIKE '=%'"
+    answer = client.post("/api/sql", json={"query": query}, headers={"accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    names, row = csv.reader(io.StringIO(answer.text))
+    assert names == ["price", "source"]
+    assert row == ["101.00", "'=cmd|' /C calc'!A0<script>alert(1)</script>"]
+
+
+def test_sql_is_read_only_and_cut_at_its_limit(client: TestClient) -> None:
+    refused = client.post("/api/sql", json={"query": "DROP TABLE ticks"})
+    assert refused.status_code == 400
+    assert "never written" in refused.json()["error"]
+    answer = client.post("/api/sql", json={"query": "SELECT * FROM range(5000)"}).json()
+    assert (len(answer["rows"]), answer["cut"]) == (1000, True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/bars",
+        "/api/bars?symbol=aapl",
+        "/api/bars?symbol=AAPL&size=7x",
+        "/api/bars?symbol=AAPL&limit=100000",
+        "/api/latest?as_of=99",
+        "/api/history?as_of=yesterday",
+        "/api/events?after=-1",
+    ],
+)
+def test_a_bad_question_gets_a_sentence(client: TestClient, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
+    with TestClient(Dashboard(Layout(tmp_path / "none")).app, base_url="http://localhost") as client:
+        assert client.get("/").status_code == 200
+        assert client.get("/api/latest").status_code == 404
+        status = of(client, "/api/status")
+    assert status["version"] is None
+    assert "`make local`" in status["problem"]
+
+
+# ---- what it refuses -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/", "/main.js", "/api/status", "/api/bars", "/nothing"])
+def test_every_answer_carries_the_security_headers(client: TestClient, address: str) -> None:
+    headers = client.get(address).headers
+    assert {name: headers[name] for name in HEADERS} == HEADERS
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.1.1:8050"])
+def test_another_host_name_is_refused(client: TestClient, host: str) -> None:
+    assert client.get("/api/status", headers={"host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_is_refused(client: TestClient, site: str) -> None:
+    assert client.get("/api/status", headers={"sec-fetch-site": site}).status_code == 403
+
+
+def test_a_query_has_to_come_as_json(client: TestClient) -> None:
+    form = client.post("/api/sql", content='{"query": "SELECT 1"}', headers={"content-type": "text/plain"})
+    assert form.status_code == 415
+    assert client.post("/api/sql", json={"text": "SELECT 1"}).status_code == 400
+
+
+def test_a_request_may_not_be_large(client: TestClient) -> None:
+    assert client.post("/api/sql", json={"query": "x" * LARGEST_BODY}).status_code == 413
+    assert client.get("/api/bars?symbol=" + "A" * 5000).status_code == 414
+
+
+def test_a_body_without_a_length_is_refused(client: TestClient) -> None:
+    assert client.post("/api/sql", content=iter([b"{}"]), headers={"content-type": "application/json"}).status_code == 413
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CannotServeError, match=f"Port {port} of 127.0.0.1 cannot be had"):
+            bind("127.0.0.1", port)
+
+
+# ---- what viewers are told -------------------------------------------------------------------------------------------
+
+
+class Viewer:
+    """Reads a stream of events."""
+
+    def __init__(self, messages: AsyncIterator[bytes]) -> None:
+        self._messages = messages
+
+    async def next(self, name: str) -> tuple[str | None, Any]:
+        """Wait for the next event of that name: its id and its data; statuses in between are passed over."""
+        async with asyncio.timeout(5):
+            async for text in self._messages:
+                fields = dict(line.split(": ", 1) for line in text.decode().strip().splitlines())
+                if fields.get("event") == name:
+                    return fields.get("id"), json.loads(fields["data"])
+                assert fields.get("event") in {None, "status"}, fields
+        raise AssertionError("the stream has ended")
+
+
+@asynccontextmanager
+async def watching(layout: Layout) -> AsyncIterator[Feed]:
+    feed = Feed(layout, Engine(), dict)
+    watcher = asyncio.create_task(feed.watch())
+    while not feed.lake and layout.identity.exists():  # noqa: ASYNC110 (the feed sets no event for a test)
+        await asyncio.sleep(0.01)
+    yield feed
+    watcher.cancel()
+
+
+def play(story: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(story())
+
+
+def test_a_viewer_is_told_each_version_once_and_in_order(built: BuiltLake) -> None:
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            viewer = Viewer(feed.messages(None, None))
+            assert (await viewer.next("reset"))[1]["version"] == 3
+            for number in range(4, 9):
+                built.store(numbered(2, first=number))
+                number_told, commit = await viewer.next("commit")
+                assert number_told == str(number) == str(commit["version"])
+                assert commit["rows"] == 2
+
+    play(story)
+
+
+def test_one_who_comes_back_goes_on_where_it_was_also_after_a_restart(built: BuiltLake) -> None:
+    for number in range(5):
+        built.store(numbered(1, first=number))
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:  # a server that has seen none of these commits
+            viewer = Viewer(feed.messages(feed.lake, 4))
+            assert [(await viewer.next("commit"))[0] for _ in range(4)] == ["5", "6", "7", "8"]
+            viewer = Viewer(feed.messages(None, 7))
+            assert (await viewer.next("commit"))[0] == "8"
+
+    play(story)
+
+
+def test_a_commit_says_what_it_did_to_the_candles(built: BuiltLake) -> None:
+    built.store([tick("AAPL", 103.25, 70, size=7), tick("AAPL", 102, 70.5, size=2), tick("IBM", 0.00000001, 71)])
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
+        aapl, ibm = commit["bars"]
+        assert aapl[0] == "AAPL"
+        assert aapl[4:] == ["103.25", "103.25", "102.00", "102.00", 9, 2]
+        assert ibm[4] == "0.00000001"
+        assert commit["total"] == 10
+
+    play(story)
+
+
+def test_one_who_is_too_far_behind_or_knows_another_lake_begins_anew(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "FARTHEST", 2)
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            for lake, after in ((feed.lake, 0), (feed.lake, 99), ("another", 3), (None, None)):
+                number, told = await Viewer(feed.messages(lake, after)).next("reset")
+                assert (number, told) == ("3", {"lake": feed.lake, "version": 3})
+
+    play(story)
+
+
+def test_one_whose_versions_are_gone_from_the_log_begins_anew(built: BuiltLake) -> None:
+    for number in (1, 2):
+        (built.layout.ticks / "_delta_log" / f"{number:020d}.json").unlink()
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            assert (await Viewer(feed.messages(feed.lake, 1)).next("reset"))[0] == "3"
+
+    play(story)
+
+
+def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with watching(Layout(tmp_path / "data")) as feed:
+            viewer = Viewer(feed.messages(None, None))
+            assert (await viewer.next("reset"))[1]["version"] is None
+            lake = BuiltLake(tmp_path / "data")
+            assert (await viewer.next("reset"))[1]["version"] == 0
+            lake.store(numbered(3))
+            assert (await viewer.next("commit"))[1]["rows"] == 3
+
+    play(story)
+
+
+def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLake) -> None:
+    from deltalake import DeltaTable  # noqa: PLC0415
+
+    DeltaTable(str(built.layout.table(TICKS))).delete("symbol = 'MSFT'")
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
+        assert commit["reload"]
+        assert commit["bars"] == []
+
+    play(story)
+
+
+def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(layout: Layout, engine: Engine, version: int) -> object:
+        made.append(version)
+        return change(layout, engine, version)
+
+    monkeypatch.setattr(feeding, "change", counted)
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            viewers = [Viewer(feed.messages(feed.lake, 3)) for _ in range(50)]
+            for number in range(5):
+                built.store(numbered(1, first=number))
+            for version in range(4, 9):
+                told = await asyncio.gather(*(viewer.next("commit") for viewer in viewers))
+                assert {number for number, _ in told} == {str(version)}
+            assert feed.viewers == 50
+        assert sorted(made) == [4, 5, 6, 7, 8]
+
+    play(story)
+
+
+def test_streams_end_when_the_server_stops(built: BuiltLake) -> None:
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            seen = []
+            async for text in feed.messages(feed.lake, 3):
+                seen.append(text)
+                feed.close()
+        assert seen
+
+    play(story)
