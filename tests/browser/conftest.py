@@ -12,7 +12,6 @@ from tests.browser.stage import CHROMIUM, SYMBOLS, LiveLake, chromium, serving, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
@@ -31,10 +30,10 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> LiveLake:
-    """Give a lake whose version 1 to 3 hold three minutes of all symbols."""
-    made = LiveLake(tmp_path / "data")
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> LiveLake:
+    """Give a lake whose versions 1 to 3 hold three minutes of all symbols; the tests of a module add to it."""
+    made = LiveLake(tmp_path_factory.mktemp("lake") / "data")
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     for minute in (3, 2, 1):
         at = end - timedelta(minutes=minute)
@@ -43,7 +42,7 @@ def lake(tmp_path: Path) -> LiveLake:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address(lake: LiveLake) -> Iterator[str]:
     with serving(lake.layout.root) as (where, _):
         yield where

@@ -35,6 +35,11 @@ START_SECONDS = 30
 class LiveLake(BuiltLake):
     """A lake whose batches arrive now, as those of a running job do."""
 
+    @property
+    def version(self) -> int:
+        """The newest version of the ticks."""
+        return self.batch + 1
+
     def add(self, values: Sequence[bytes], at: datetime | None = None) -> int:
         """Store a batch of records that arrived at a moment; return the version of the ticks after it."""
         moment = at or datetime.now(UTC)
@@ -49,7 +54,7 @@ class LiveLake(BuiltLake):
         self.commit(QUARANTINE, files)
         self.commit(TICKS, files)
         self.close()
-        return self.batch + 1
+        return self.version
 
 
 def tick(symbol: str, price: str, at: datetime, size: int = 1, **others: object) -> bytes:

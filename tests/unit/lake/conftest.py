@@ -25,10 +25,9 @@ def tick(symbol: str, price: float, seconds: float, **others: int | str) -> byte
     return json.dumps({"symbol": symbol, "price": price, "ts_event": BEGIN_NS + round(seconds * 10**9), **others}).encode()
 
 
-@pytest.fixture
-def built(tmp_path: Path) -> BuiltLake:
-    """Give version 1: AAPL in partition 0; version 2: MSFT in partition 1; version 3: more of both minutes, late ones too."""
-    lake = BuiltLake(tmp_path / "data", partitions=2)
+def story(folder: Path) -> BuiltLake:
+    """Make version 1: AAPL in partition 0; version 2: MSFT in partition 1; version 3: more of both minutes, late ones too."""
+    lake = BuiltLake(folder, partitions=2)
     lake.store(
         [
             tick("AAPL", 100, 0, size=10, seq=0, source=SOURCE),
@@ -40,6 +39,12 @@ def built(tmp_path: Path) -> BuiltLake:
     lake.store([tick("MSFT", 400, 10, size=1, seq=4, source=SOURCE), tick("MSFT", 401, 70, seq=5, source=SOURCE)], partition=1)
     lake.store([tick("AAPL", 101, 65, size=5, seq=6, source=SOURCE), BAD, tick("AAPL", 98, 30, seq=9, source=SOURCE)])
     return lake
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> BuiltLake:
+    """Make it for one test."""
+    return story(tmp_path / "data")
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def vwap(prices: list[Decimal], sizes: list[int | None]) -> Decimal | None:
     return (Decimal(unscaled) / volume).quantize(Decimal(1), ROUND_HALF_UP).scaleb(-8) if volume else None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(batches=st.lists(st.lists(TICKS, max_size=12), min_size=1, max_size=4), data=st.data())
 def test_bars_are_those_that_polars_computes(batches: list[list[Tick]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

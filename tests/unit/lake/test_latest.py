@@ -24,7 +24,7 @@ TICKS = st.builds(
 
 
 @given(batches=st.lists(st.lists(TICKS, min_size=1, max_size=4), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_search_finds_what_a_look_at_all_ticks_finds(batches: list[list[Tick]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         built = BuiltLake(Path(folder), partitions=2)

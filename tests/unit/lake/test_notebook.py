@@ -36,11 +36,12 @@ def notebook() -> ModuleType:
     return module
 
 
-@pytest.fixture
-def names(morning: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def names(morning: Path) -> dict[str, Any]:
     """Run every cell; give what they have defined."""
-    monkeypatch.setenv("DATA_DIR", str(morning / "data"))
-    _, defined = notebook().app.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_DIR", str(morning / "data"))
+        _, defined = notebook().app.run()
     return dict(defined)
 
 

@@ -10,14 +10,40 @@ import psutil
 import pytest
 
 import finance_lake as fl
+from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.state.layout import TICKS
+from tests.unit.lake.conftest import story
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from finance_lake.reading.lake import Lake
     from tests.lakes import BuiltLake
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder that the lake of this module lies in. No query may change it: so one process answers most of them."""
+    return tmp_path_factory.mktemp("outside")
+
+
+@pytest.fixture(scope="module")
+def built(outside: Path) -> BuiltLake:
+    """Make the lake, with files beside it that no query may see."""
+    made = story(outside / "data")
+    Lake(made.layout.root).ticks().pl().write_parquet(outside / "secret.parquet")
+    (outside / "secret.json").write_text('{"a": 1}')
+    (made.layout.ticks / "link.parquet").symlink_to(outside / "secret.parquet")
+    return made
+
+
+@pytest.fixture(scope="module")
+def lake(built: BuiltLake) -> Iterator[Lake]:
+    """Open it."""
+    opened = Lake(built.layout.root)
+    yield opened
+    opened.close()
 
 
 def test_the_views_hold_what_the_calls_return(lake: Lake) -> None:
@@ -96,25 +122,21 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("query", REFUSED)
-def test_what_is_not_one_select_is_refused(lake: Lake, built: BuiltLake, tmp_path: Path, query: str) -> None:
-    before = contents(tmp_path)
+def test_what_is_not_one_select_is_refused(lake: Lake, built: BuiltLake, outside: Path, query: str) -> None:
+    before = contents(outside)
     with pytest.raises(fl.QueryError, match=r"SELECT|syntax error|Parser Error"):
-        lake.sql(filled(query, built, tmp_path))
-    assert contents(tmp_path) == before
+        lake.sql(filled(query, built, outside))
+    assert contents(outside) == before
 
 
 @pytest.mark.parametrize("query", FORBIDDEN, ids=lambda query: query[:60].encode("unicode_escape").decode())
-def test_nothing_outside_of_the_lake_is_seen(lake: Lake, built: BuiltLake, tmp_path: Path, query: str) -> None:
-    secret = lake.ticks().pl()
-    secret.write_parquet(tmp_path / "secret.parquet")
-    (tmp_path / "secret.json").write_text('{"a": 1}')
-    (built.layout.ticks / "link.parquet").symlink_to(tmp_path / "secret.parquet")
-    before = contents(tmp_path)
+def test_nothing_outside_of_the_lake_is_seen(lake: Lake, built: BuiltLake, outside: Path, query: str) -> None:
+    before = contents(outside)
     with pytest.raises(fl.QueryError) as refusal:
-        lake.sql(filled(query, built, tmp_path))
+        lake.sql(filled(query, built, outside))
     assert str(refusal.value).replace("\n", "").isprintable()
     assert len(str(refusal.value)) <= 500
-    assert contents(tmp_path) == before
+    assert contents(outside) == before
     assert lake.sql("SELECT 1 AS one").rows() == [{"one": 1}]
 
 
@@ -168,8 +190,8 @@ def test_a_query_sees_no_more_after_another_failed(lake: Lake) -> None:
     assert lake.sql("SELECT count(*) AS n FROM ticks").rows() == [{"n": 7}]
 
 
-def test_no_process_is_left_behind(lake: Lake) -> None:
-    before = sandboxes()
+def test_no_process_is_left_behind(built: BuiltLake) -> None:
+    lake, before = Lake(built.layout.root), sandboxes()
     lake.sql("SELECT 1")
     assert sandboxes() - before
     with pytest.raises(fl.QueryError):
@@ -184,10 +206,11 @@ def sandboxes() -> set[int]:
     return {child.pid for child in children if "finance_lake.reading.sandbox" in child.cmdline()}
 
 
-def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
-    built.files(TICKS)[0].unlink()
+def test_a_missing_data_file_is_said(tmp_path: Path) -> None:
+    broken = story(tmp_path / "data")
+    broken.files(TICKS)[0].unlink()
     with pytest.raises(fl.LakeError, match=r"No files found|does not exist|Cannot open"):
-        lake.sql("FROM ticks")
+        Lake(broken.layout.root).sql("FROM ticks")
 
 
 def filled(query: str, built: BuiltLake, outside: Path) -> str:
