@@ -41,7 +41,7 @@ local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stop
 ##@ Look at it
 .PHONY: dashboard
 dashboard: .venv/.ready $(PAGE) ## the live dashboard in the foreground, http://127.0.0.1:8050; Ctrl-C ends it
-	@exec $(BIN)/python -m finance_local.with_env $(BIN)/financelake serve
+	@exec $(BIN)/financelake serve
 
 ##@ The lake's data
 .PHONY: show verify recover redrive reset
@@ -49,7 +49,7 @@ show: .venv/.ready ## count and newest rows of the table
 	@$(BIN)/python -m finance_local.with_env $(BIN)/python -m finance_lake.show
 
 verify: .venv/.ready ## prove that the tables equal the topic; exit codes: financelake verify --help
-	@$(BIN)/python -m finance_local.with_env $(BIN)/financelake verify
+	@$(BIN)/financelake verify
 
 recover: $(READY) ## repair: make the tables the source of truth (YES=1 does not ask; SKIP=2:1234 leaves a record out)
 	@$(BIN)/python -m finance_local.repair recover

@@ -8,7 +8,7 @@ from finance_role.settings import RoleSettings
 
 
 class Settings(RoleSettings):
-    """Keys of `.env` that the command reads from its environment; `make` puts them there."""
+    """Keys of `.env` that the command reads from its environment; `finance_local.command` puts them there."""
 
     kafka_bootstrap: str = ""
     kafka_port: int = Field(9092, ge=1, le=65535)

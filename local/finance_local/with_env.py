@@ -17,11 +17,11 @@ EXAMPLE = Path(".env.example")
 USAGE = 2
 
 
-def load_env_file() -> None:
-    """Put what `.env` says into the environment, where nothing stands there already. Raises EnvFileError."""
-    known = env_file.known_keys(EXAMPLE.read_text())
-    if ENV_FILE.exists():
-        for key, value in env_file.parse(ENV_FILE.read_text(), known).items():
+def load_env_file(project: Path = Path()) -> None:
+    """Put what a project's `.env` says into the environment, where nothing stands there already. Raises EnvFileError."""
+    known = env_file.known_keys((project / EXAMPLE).read_text())
+    if (project / ENV_FILE).exists():
+        for key, value in env_file.parse((project / ENV_FILE).read_text(), known).items():
             os.environ.setdefault(key, value)
 
 

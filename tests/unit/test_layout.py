@@ -44,6 +44,7 @@ READS_THE_ENVIRONMENT = {
     "spark-job/finance_job/session.py": "sets what Spark's workers inherit",
     "lake/finance_lake/show.py": "DATA_DIR, a command of its own",
     "local/finance_local/with_env.py": "puts .env into the environment",
+    "local/finance_local/command.py": "likewise, with DATA_DIR as seen from the caller's folder",
     "local/finance_local/repair.py": "hands the environment on to the job's command",
     "local/finance_local/supervisor.py": "hands the environment on to the roles",
     "local/finance_local/containers.py": "standard library only: runs before anything is installed",

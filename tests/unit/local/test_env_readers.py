@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from finance_local import __main__ as local
-from finance_local import with_env
+from finance_local import command, with_env
 from finance_local.env_file import parse
 
 ALLOWED = string.ascii_letters + string.digits + "_./:,@%+=-"
@@ -108,3 +108,41 @@ def test_a_wrong_file_ends_a_command_before_it_starts(folder: Path) -> None:
     told = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={})
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr.startswith(".env is not as it must be:")
+
+
+# ---- financelake, the virtualenv's -----------------------------------------------------------------------------------
+
+
+def test_the_command_asks_the_lake_of_the_env_file(folder: Path) -> None:
+    (folder / ".env").write_text("KAFKA_PORT=9093\nDATA_DIR=lakes/one\n")
+    (folder / ".env.example").write_text("KAFKA_PORT=9092\nDATA_DIR=data\n")
+    command.prepare(folder)
+    assert (os.environ["KAFKA_PORT"], os.environ["DATA_DIR"]) == ("9093", "lakes/one")
+
+
+def test_the_command_finds_the_lake_from_another_folder_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "scripts").mkdir()
+    monkeypatch.chdir(folder / "scripts")
+    command.prepare(folder)
+    assert os.environ["DATA_DIR"] == "../data"
+
+
+@pytest.mark.parametrize(("told", "file"), [("mine", "DATA_DIR=data"), ("/mine", ""), (None, "DATA_DIR=/mine")])
+def test_a_folder_that_is_told_stays_as_it_is(folder: Path, told: str | None, file: str) -> None:
+    (folder / ".env.example").write_text("DATA_DIR=data\n")
+    (folder / ".env").write_text(f"{file}\n")
+    if told:
+        os.environ["DATA_DIR"] = told
+    command.prepare(folder)
+    assert os.environ["DATA_DIR"] == (told or "/mine")
+
+
+def test_a_wrong_file_ends_the_command_with_a_sentence_and_code_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / ".env").write_text("KAFKA_PRT=9093\n")
+    monkeypatch.setattr(command, "PROJECT", folder)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(".env is not as it must be:")

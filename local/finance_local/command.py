@@ -1,0 +1,37 @@
+"""`financelake` as the virtualenv has it: it asks the lake that `make local` and `make up` run by their `.env`.
+
+The folder from which it is called does not matter.
+In containers and tests `python -m finance_lake` is the same command, which reads its environment alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from finance_local import env_file
+from finance_local.with_env import USAGE, complaint, load_env_file
+
+PROJECT = Path(__file__).parents[2]
+
+
+def prepare(project: Path) -> None:
+    """Put what the project's `.env` says into the environment; its DATA_DIR counts from the project. Raises EnvFileError."""
+    told = os.environ.get("DATA_DIR")
+    load_env_file(project)
+    if not told:
+        folder = Path(os.environ.get("DATA_DIR") or "data")
+        os.environ["DATA_DIR"] = str(folder) if folder.is_absolute() else os.path.relpath(project / folder)
+
+
+def main() -> None:
+    """Run it; exit code 2 for a `.env` that is not as it must be."""
+    try:
+        prepare(PROJECT)
+    except env_file.EnvFileError as error:
+        sys.stderr.write(complaint(error))
+        sys.exit(USAGE)
+    from finance_lake.command import app  # noqa: PLC0415 (what it imports may read the environment)
+
+    app()
