@@ -185,6 +185,17 @@ def test_coverage_counts_ticks_silences_and_missing_numbers(lake: Lake) -> None:
     assert [row["missing"] for row in lake.coverage("AAPL").rows()] == [3, 0]  # the numbers before the last minute are MSFT's
 
 
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [([5, 6, 7], 0), ([0, 1, 3], 1), ([0, 1, 1, 3], 1), ([7], 0), ([0, 2**63 - 1], 2**63 - 2)],
+)
+def test_coverage_finds_a_hole_whatever_a_source_numbers(tmp_path: Path, numbers: list[int], missing: int) -> None:
+    built = BuiltLake(tmp_path)
+    built.store([tick("AAPL", 1, place, seq=number, source="odd") for place, number in enumerate(numbers)])
+    built.store([tick("AAPL", 1, place, seq=place, source="even") for place in range(5)])
+    assert sum(row["missing"] for row in fl.open(tmp_path).coverage("AAPL").rows()) == missing
+
+
 def test_what_was_added_since_a_version(lake: Lake, built: BuiltLake) -> None:
     assert prices(lake.since(2)) == [98, 101]
     assert prices(lake.since(0, "MSFT")) == [400, 401]
