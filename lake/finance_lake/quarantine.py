@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from finance_lake.state.table import open_table
+from finance_lake.state.table import add_actions, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +44,7 @@ def quarantined(folder: Path, samples: int) -> Quarantined | None:
         return None
     counts: Counter[str] = Counter()
     taken: dict[str, list[Sample]] = {}
-    files = pa.table(table.get_add_actions(flatten=True)).sort_by([("max.kafka_timestamp", "descending")])
+    files = add_actions(table).sort_by([("max.kafka_timestamp", "descending")])
     for path in files.column("path").to_pylist():
         file = pq.ParquetFile(folder / path)
         reasons = file.read(columns=["reason"]).column("reason")

@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
 from finance_lake.state.layout import Layout
-from finance_lake.state.table import open_table, row_count
+from finance_lake.state.table import add_actions, open_table, row_count
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -25,7 +24,7 @@ COLUMNS = ("symbol", "price", "size", "ts_event", "kafka_partition", "kafka_offs
 
 def newest_rows(table: DeltaTable, count: int) -> list[dict[str, Any]]:
     """Return the rows that arrived last, newest first. Opens only as many files as it needs to be sure."""
-    files = pa.table(table.get_add_actions(flatten=True)).sort_by([("max.kafka_timestamp", "descending")]).to_pylist()
+    files = add_actions(table).sort_by([("max.kafka_timestamp", "descending")]).to_pylist()
     rows: list[dict[str, Any]] = []
     for file in files:
         if len(rows) == count and file["max.kafka_timestamp"] < rows[-1]["kafka_timestamp"]:

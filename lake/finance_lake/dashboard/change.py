@@ -8,7 +8,6 @@ restart.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +20,7 @@ from finance_lake.state.layout import TICKS
 from finance_lake.state.table import live_rows, open_table
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from finance_lake.reading.engine import Engine
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 MOST_BARS = 2_000
 SECOND = UNIT_US["s"]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class Bar(msgspec.Struct, array_like=True):
@@ -111,32 +109,24 @@ def _fill(said: Change, layout: Layout, engine: Engine, entry: Entry) -> None:
     if any(path.startswith("/") or ".." in path.split("/") or "://" in path for path in entry.added):
         raise UnreadableError(f"Version {entry.version} names a file outside of the table: it is not read.")
     rows = source(TICKS, [str(layout.ticks.absolute() / path) for path in entry.added])
-    found = engine.table(f"{bars.partial(rows, SECOND)} ORDER BY stretch, symbol LIMIT {MOST_BARS + 1}")
+    found = engine.table(f"""
+        SELECT symbol, stretch AS second, {_place("opening")} AS first, {_place("closing")} AS last,
+               opening.price AS open, high, low, closing.price AS close, volume, ticks
+        FROM ({bars.partial(rows, SECOND)}) ORDER BY second, symbol LIMIT {MOST_BARS + 1}""")
     newest = engine.table(f"SELECT epoch_ms(max(kafka_timestamp)) AS newest FROM {rows}").column("newest")[0].as_py()
     said.lag = None if newest is None else said.committed - newest
     said.reload = found.num_rows > MOST_BARS
     said.bars = [] if said.reload else [_bar(row) for row in found.to_pylist()]
 
 
+def _place(tick: str) -> str:
+    """Give the SQL of the place of a tick among those of its symbol, from what `bars.partial` has of it."""
+    return f"[epoch_us({tick}.order_0), {tick}.order_1, {tick}.order_2, {tick}.order_3]"
+
+
 def _bar(row: dict[str, Any]) -> Bar:
-    first, last = row["opening"], row["closing"]
-    return Bar(
-        symbol=row["symbol"],
-        second=row["stretch"],
-        first=order_key(first),
-        last=order_key(last),
-        open=price(first["price"]),
-        high=price(row["high"]),
-        low=price(row["low"]),
-        close=price(last["price"]),
-        volume=int(row["volume"]),
-        ticks=row["ticks"],
-    )
-
-
-def order_key(tick: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Give the place of a tick among those of its symbol, as `bars` writes it."""
-    return (tick["order_0"] - EPOCH) // MICROSECOND, tick["order_1"], tick["order_2"], tick["order_3"]
+    prices = {name: price(row[name]) for name in ("open", "high", "low", "close")}
+    return Bar(**{**row, **prices, "first": tuple(row["first"]), "last": tuple(row["last"]), "volume": int(row["volume"])})
 
 
 def price(value: object) -> str:

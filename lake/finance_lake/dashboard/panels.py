@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_lake.dashboard.change import EPOCH, MICROSECOND, change, milliseconds, price, total_rows
+from finance_lake.dashboard.change import change, milliseconds, price, total_rows
 from finance_lake.dashboard.tail import Tail
 from finance_lake.dashboard.wire import cells, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
@@ -19,6 +19,7 @@ from finance_lake.reading import log
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.reading.snapshot import take
+from finance_lake.reading.values import EPOCH, MICROSECOND
 from finance_role.heartbeat import heartbeat_file, is_alive
 
 if TYPE_CHECKING:
@@ -131,8 +132,8 @@ class Panels:
         return self._earlier
 
     def _newest_ticks(self, of: Result, as_of: str | None) -> dict[str, dict[str, Any]]:
-        ticks = self._lake(as_of).latest(as_of=of.version).arrow
-        return {row["symbol"]: _newest(row) for row in ticks.to_pylist()}
+        ticks = self._lake(as_of).latest(as_of=of.version)
+        return {row["symbol"]: _newest(row) for row in ticks.rows()}
 
     def _figures(self, as_of: str | None) -> dict[str, Any]:
         version = self._version(as_of)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from finance_lake.dashboard.change import price
+from finance_lake.reading import values
 from finance_lake.reading.text import plain
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
     """Give rows that any JSON encoder takes."""
-    return [{name: sent(value) for name, value in row.items()} for row in table.to_pylist()]
+    return [{name: sent(value) for name, value in row.items()} for row in values.rows(table)]
 
 
 def cells(table: pa.Table) -> list[list[Any]]:
     """Give rows by the places of their columns: names of a query's columns can occur twice."""
-    columns = [[sent(value) for value in column.to_pylist()] for column in table.columns]
+    columns = [[sent(value) for value in values.values(column)] for column in table.columns]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -63,7 +64,7 @@ def as_csv(table: pa.Table) -> Iterator[bytes]:
     yield _lines([[_inert(name) for name in table.column_names]])
     for start in range(0, table.num_rows, ROWS_A_PIECE):
         piece = table.slice(start, ROWS_A_PIECE)
-        columns = [[_cell(value) for value in column.to_pylist()] for column in piece.columns]
+        columns = [[_cell(value) for value in values.values(column)] for column in piece.columns]
         yield _lines(zip(*columns, strict=True))
 
 

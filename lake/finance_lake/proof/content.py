@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finance_lake.state.record import OffsetRange
+from finance_lake.state.table import add_actions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ class Rows(NamedTuple):
 
 def live_files(table: DeltaTable, folder: Path) -> list[DataFile]:
     """Return the data files of the version that is open."""
-    entries = pa.table(table.get_add_actions(flatten=True))
+    entries = add_actions(table)
     # A log has thousands of files, and statistics of every column.
     told = entries.select([name for name in ENTRY if name in entries.column_names])
     return [_file(folder, entry) for entry in told.to_pylist()]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from finance_lake.reading.selection import Selection
 from finance_lake.reading.source import ORDER, source
+from finance_lake.reading.values import values
 from finance_lake.state.layout import TICKS
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _reach(file: DataFile) -> datetime:
 
 
 def _moments(found: pa.Table) -> dict[str, datetime]:
-    return dict(zip(found.column("symbol").to_pylist(), found.column("ts_event").to_pylist(), strict=True))
+    return dict(zip(found.column("symbol").to_pylist(), values(found.column("ts_event")), strict=True))
 
 
 def _symbols_by_file(holding: pa.Table) -> dict[str, frozenset[str]]:

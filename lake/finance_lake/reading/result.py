@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from finance_lake.reading.values import rows
+
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
@@ -50,8 +52,7 @@ class Result:
 
     def rows(self) -> list[dict[str, Any]]:
         """As plain Python: a dictionary a row, prices as `Decimal`, times as aware `datetime`."""
-        listed: list[dict[str, Any]] = self.arrow.to_pylist()
-        return listed
+        return rows(self.arrow)
 
     @property
     def columns(self) -> list[str]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from finance_lake.errors import NoLakeError, RequestError, UnreadableError
-from finance_lake.reading import log
+from finance_lake.reading import log, values
 from finance_lake.reading.moment import version_or_moment
 from finance_lake.reading.source import source
 from finance_lake.state.layout import TICKS
-from finance_lake.state.table import newest_record, open_table
+from finance_lake.state.table import add_actions, newest_record, open_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +30,7 @@ READER_VERSION = 1
 # Other writers cut the statistics of a time to milliseconds, also those of a maximum.
 TIME_STEP = timedelta(milliseconds=1)
 LONGEST_REASON = 200
+TOLD = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
 FILL = "`make local` or `make up` fills it."
 
 
@@ -136,16 +136,17 @@ def _opened(folder: Path, version: int | None = None) -> DeltaTable | None:
 
 
 def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
-    rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    told = add_actions(table)
+    rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
     return tuple(
         DataFile(
             path=str(folder.absolute() / _inside(row["path"], folder)),
             rows=row["num_records"] or 0,
             first_symbol=row.get("min.symbol"),
             last_symbol=row.get("max.symbol"),
-            first_event=_utc(row.get("min.ts_event")),
-            last_event=_utc(row.get("max.ts_event")),
-            last_arrival=_utc(row.get("max.kafka_timestamp")),
+            first_event=row.get("min.ts_event"),
+            last_event=row.get("max.ts_event"),
+            last_arrival=row.get("max.kafka_timestamp"),
         )
         for row in rows
     )
@@ -156,10 +157,6 @@ def _inside(path: str, folder: Path) -> str:
     if parts.is_absolute() or ".." in parts.parts or "://" in path:
         raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
     return path
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    return at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def _first_line(error: Exception) -> str:

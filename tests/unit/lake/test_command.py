@@ -295,6 +295,16 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
     assert "needs duckdb" in bars.stderr
 
 
+def test_what_the_lake_answers_loads_no_pandas(built: BuiltLake) -> None:
+    code = (
+        "import sys, finance_lake\n"
+        "lake = finance_lake.open(sys.argv[1])\n"
+        "assert lake.latest().rows() and lake.bars().rows() and lake.ticks().rows()\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(built.layout.root)], check=True)
+
+
 def test_the_shell_answers_and_outlives_a_wrong_query(
     built: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
