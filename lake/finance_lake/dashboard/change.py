@@ -84,7 +84,7 @@ def change(layout: Layout, engine: Engine, version: int) -> Change | None:
         lag=None,
         operation=entry.operation,
     )
-    if entry.removed:
+    if entry.deletes:
         said.reload = True
     elif entry.added:
         _fill(said, layout, engine, entry)
@@ -93,8 +93,10 @@ def change(layout: Layout, engine: Engine, version: int) -> Change | None:
 
 def total_rows(folder: Path, entry: Entry) -> int:
     """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
-    if entry.record:
-        return entry.record.total.rows
+    # Maintenance writes no record and changes no row.
+    changes = (one for one in log.entries(folder, entry.version) if one.record or one.added or one.deletes)
+    if (newest := next(changes, entry)).record:
+        return newest.record.total.rows
     table = open_table(folder, entry.version)
     return live_rows(table) if table else 0
 

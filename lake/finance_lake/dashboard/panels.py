@@ -144,7 +144,7 @@ class Panels:
             "committed": milliseconds(entry.committed),
             "rows": total_rows(self.layout.ticks, entry),
             "rate": rate(entries),
-            "lag": self._lag(version),
+            "lag": self._lag(next((one for one in entries if one.rows), entry).version),
             "quarantined": self._quarantined(as_of),
             "verdict": sent_verdict(verdict),
         }

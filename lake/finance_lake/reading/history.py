@@ -43,6 +43,6 @@ def _row(entry: Entry) -> dict[str, object]:
         "batch": record.batch if record else None,
         "rows": entry.rows,
         "total": record.total.rows if record else None,
-        "files_added": len(entry.added),
-        "files_removed": entry.removed,
+        "files_added": entry.files_added,
+        "files_removed": entry.files_removed,
     }

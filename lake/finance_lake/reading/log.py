@@ -29,15 +29,20 @@ class _Add(msgspec.Struct):
     stats: str | None = None
 
 
+class _Remove(msgspec.Struct):
+    dataChange: bool = True  # noqa: N815
+
+
 class _Info(msgspec.Struct):
     timestamp: int | None = None
     operation: str = ""
+    maintenance: str | None = None  # the job's: merged or sorted
     userMetadata: str | None = None  # noqa: N815
 
 
 class _Line(msgspec.Struct):
     add: _Add | None = None
-    remove: msgspec.Raw = msgspec.Raw()
+    remove: _Remove | None = None
     commitInfo: _Info | None = None  # noqa: N815
 
 
@@ -53,9 +58,11 @@ class Entry(NamedTuple):
         committed: when, UTC
         operation: as its writer calls it
         record: what the job says of it; None for maintenance and others
-        added: data files with new rows (a compaction adds none), relative to the table's folder
+        added: data files with new rows, relative to the table's folder; files that took the place of others are none of them
         rows: how many rows these have
-        removed: data files that left the table
+        files_added: data files that joined the table, whatever they hold
+        files_removed: data files that left the table
+        deletes: whether rows left with them
 
     """
 
@@ -65,7 +72,9 @@ class Entry(NamedTuple):
     record: CommitRecord | None
     added: tuple[str, ...]
     rows: int
-    removed: int
+    files_added: int
+    files_removed: int
+    deletes: bool
 
 
 def entry(folder: Path, version: int) -> Entry | None:
@@ -79,15 +88,19 @@ def entry(folder: Path, version: int) -> Entry | None:
     except msgspec.MsgspecError as error:
         raise UnreadableError(f"{path} is damaged ({error}). `make verify` says what is wrong with the lake.") from None
     info = next((line.commitInfo for line in lines if line.commitInfo), _Info())
-    adds = [line.add for line in lines if line.add and line.add.dataChange]
+    every_add = [line.add for line in lines if line.add]
+    adds = [add for add in every_add if add.dataChange]
+    removes = [line.remove for line in lines if line.remove]
     return Entry(
         version=version,
         committed=datetime.fromtimestamp(changed if info.timestamp is None else info.timestamp / 1000, UTC),
-        operation=info.operation,
+        operation=info.maintenance or info.operation,
         record=record_in(info.userMetadata),
         added=tuple(add.path for add in adds),
         rows=sum(msgspec.json.decode(add.stats, type=_Stats).numRecords for add in adds if add.stats),
-        removed=sum(bool(line.remove) for line in lines),
+        files_added=len(every_add),
+        files_removed=len(removes),
+        deletes=any(remove.dataChange for remove in removes),
     )
 
 

@@ -7,12 +7,15 @@ import csv
 import io
 import json
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
+from finance_job.maintenance import Maintenance
 from finance_lake.dashboard import feed as feeding
 from finance_lake.dashboard.app import Dashboard
 from finance_lake.dashboard.change import change
@@ -314,6 +317,29 @@ def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLak
         assert commit["bars"] == []
 
     play(story)
+
+
+def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> None:
+    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1") as client:
+        before = of(client, "/api/status")
+        sort(built)
+        after = of(client, "/api/status")
+        newest, _ = of(client, "/api/history?limit=2")["commits"]
+    assert (after.pop("version"), before.pop("version")) == (4, 3)
+    assert [after[name] for name in ("rows", "lag", "quarantined")] == [before[name] for name in ("rows", "lag", "quarantined")]
+    assert (newest["operation"], newest["files_added"], newest["files_removed"]) == ("sorted", 1, 3)
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
+        assert (commit["reload"], commit["rows"], commit["total"], commit["operation"]) == (False, 0, 7, "sorted")
+
+    play(story)
+
+
+def sort(built: BuiltLake) -> None:
+    """Let the job's maintenance sort the date of the lake, as if it were closed."""
+    Maintenance(built.layout, nullcontext, structlog.get_logger(), lambda: date(2026, 12, 1)).all()
 
 
 def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
