@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from deltalake.exceptions import DeltaError
@@ -18,8 +18,6 @@ from finance_lake.state.layout import TICKS
 from finance_lake.state.table import add_actions, newest_record, open_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deltalake import DeltaTable
 
     from finance_lake.reading.moment import AsOf
@@ -121,7 +119,13 @@ def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
     earlier = _opened(layout.ticks, version)
     if earlier is None:
         raise NoLakeError(f"There is no lake at {layout.root} any more: {FILL}")
-    return Snapshot(layout, earlier, as_of=True)
+    snapshot = Snapshot(layout, earlier, as_of=True)
+    if version < table.version() and not all(Path(file.path).exists() for file in snapshot.ticks):
+        raise RequestError(
+            f"Version {version} can no longer be read: maintenance has put other files in the place of its own and removed "
+            "those after a week. `financelake history` lists newer ones."
+        )
+    return snapshot
 
 
 def _opened(folder: Path, version: int | None = None) -> DeltaTable | None:

@@ -216,6 +216,15 @@ def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltL
     assert (lake.count(), lake.bars("1m").arrow) == (7, before)
 
 
+def test_a_version_whose_files_are_gone_says_so(lake: Lake, built: BuiltLake) -> None:
+    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    assert len(lake.ticks(as_of=2)) == 5
+    DeltaTable(str(built.layout.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    with pytest.raises(fl.RequestError, match="Version 2 can no longer be read"):
+        lake.ticks(as_of=2)
+    assert len(lake.ticks()) == 7
+
+
 def test_results_go_on_to_other_libraries(lake: Lake) -> None:
     result = lake.ticks("AAPL")
     assert result.pl().schema["price"] == pl.Decimal(18, 8)
