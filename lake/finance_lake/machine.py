@@ -9,7 +9,7 @@ import socket
 import subprocess
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -62,11 +62,23 @@ class Check(msgspec.Struct, frozen=True):
     needed: tuple[Way, ...] = ()
 
 
-def examine(layout: Layout, settings: Settings) -> list[Check]:
+class Examination(NamedTuple):
+    """Whether the lake runs, and what was looked at."""
+
+    runs: bool
+    checks: list[Check]
+
+    @property
+    def possible(self) -> list[Way]:
+        """Which ways can work."""
+        return [way for way in BOTH if all(check.fine for check in self.checks if way in check.needed)]
+
+
+def examine(layout: Layout, settings: Settings) -> Examination:
     """Look at everything."""
     broker = _broker(settings)
     own = _is_own(layout, broker)
-    return [
+    checks = [
         _java(),
         _docker(),
         *_ports(layout, settings, broker, own_broker=own),
@@ -75,11 +87,7 @@ def examine(layout: Layout, settings: Settings) -> list[Check]:
         _folder(layout.root),
         *_listeners(settings, broker),
     ]
-
-
-def possible(checks: list[Check]) -> list[Way]:
-    """Which ways can work."""
-    return [way for way in BOTH if all(check.fine for check in checks if way in check.needed)]
+    return Examination(own and services(layout, broker_up=True)["spark-job"] == UP, checks)
 
 
 def _java() -> Check:
@@ -110,9 +118,9 @@ def _ports(layout: Layout, settings: Settings, broker: Broker | None, *, own_bro
     )
     for key, port, needed, own in ports:
         free = not port or _is_free(port)
-        found = f"{port} is free" if free else f"{port} is this lake's own" if own else f"{port} is taken by somebody else"
+        found = "is free" if free else "is this lake's own" if own else "is taken by somebody else"
         mend = "" if free or own else f"stop what listens there, or set {key} in .env to another port."
-        yield Check(key, free or own, found, mend, needed)
+        yield Check(key, free or own, f"{port} {found}" if port else "switched off", mend, needed)
 
 
 def _disk(root: Path) -> Check:

@@ -53,7 +53,7 @@ async def run(settings: Settings, terminal: Terminal) -> int:
 
 async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Terminal, interrupted: asyncio.Event) -> int:
     await supervisor.start()
-    terminal.say(f"Running: {' '.join(settings.roles)}. Look at the table with `make show`; Ctrl-C stops.")
+    terminal.say(f"Running: {' '.join(settings.roles)}. Look at it: `make show`, `make dashboard`; Ctrl-C stops.")
     if not settings.run_seconds:
         await interrupted.wait()
         return 0

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ROWS = 16
+# Columns that the scale of prices takes, and what a pipe is taken to have.
+SCALE, PIPE = 14, 80
 RISEN, FALLEN = "green", "red"
 # What a cell shows, by what its upper and its lower half are: nothing, wick or body.
 CELLS = {
@@ -26,6 +28,13 @@ CELLS = {
     ("wick", "body"): "╽",
     ("body", "wick"): "╿",
 }
+
+
+def fitting() -> int:
+    """Say how many candles fit beside the scale of prices."""
+    import shutil
+
+    return max(1, shutil.get_terminal_size((PIPE, 0)).columns - SCALE)
 
 
 def draw(title: str, bars: Sequence[Mapping[str, Any]]) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
 WIDEST_CELL = 80
 PIPE_COLUMNS = 100_000
+# Between two columns, where there is room for it.
+GAPS = (2, 1)
 
 
 def as_json(value: object) -> str:
@@ -25,19 +29,46 @@ def as_json(value: object) -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> None:
-    """Lay rows out as a table."""
-    from rich import box
+    """Lay rows out as a table; where it is wider than the terminal, one value a line."""
+    from rich.measure import Measurement
+
+    names, out = list(columns), console()
+    for gap in GAPS:
+        table = _table(rows, names, gap)
+        if Measurement.get(out, out.options.update(width=PIPE_COLUMNS), table).maximum <= out.width:
+            out.print(table)
+            return
+    out.print(_one_value_a_line(rows, names))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    names = list(columns)
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for name in names:
-        numbers = any(isinstance(row[name], int | float | Decimal) for row in rows[:100])
-        table.add_column(Text(plain(name)), justify="right" if numbers else "left", overflow="fold")
+        some = [row[name] for row in rows[:100]]
+        numbers = any(isinstance(value, int | float | Decimal) for value in some)
+        zone = " (UTC)" if any(isinstance(value, datetime) and value.tzinfo for value in some) else ""
+        table.add_column(Text(plain(name) + zone), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(row[name])) for name in names))
-    console().print(table)
+    return table
+
+
+def _one_value_a_line(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold")
+    for number, row in enumerate(rows):
+        if number:
+            table.add_row()
+        for name in names:
+            table.add_row(Text(plain(name)), Text(cell(row[name])))
+    return table
 
 
 def console() -> Console:
@@ -55,8 +86,16 @@ def cell(value: Any) -> str:  # noqa: ANN401
         return price(value)
     if isinstance(value, int):
         return f"{value:,}"
-    text = plain(value).removesuffix("+00:00")
+    if isinstance(value, datetime):
+        return moment(value)
+    text = plain(value)
     return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 3] + "..."
+
+
+def moment(value: datetime) -> str:
+    """Show a time with as many decimals as say something: none, three or six."""
+    precision = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
+    return value.isoformat(" ", precision).removesuffix("+00:00")
 
 
 def price(value: Decimal) -> str:

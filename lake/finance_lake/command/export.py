@@ -46,7 +46,7 @@ def export(
         print(encoded({"path": str(target), "rows": rows, "bytes": size}))
         return
     print(f"{rows:,} rows, {size:,} bytes in {target}")
-    hint(f'`polars.read_{"ipc" if target.suffix == ".arrow" else target.suffix[1:]}("{target.name}")`.')
+    hint(f'`polars.read_{"ipc" if target.suffix == ".arrow" else target.suffix[1:]}("{target}")`.')
 
 
 def _bar() -> Progress:

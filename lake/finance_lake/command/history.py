@@ -23,5 +23,8 @@ def history(
     if as_json:
         print(encoded({"version": result.version, "rows": result.rows()}))
         return
-    print_rows(result.rows(), result.columns)
-    hint(f"`financelake sql --as-of {result.rows()[-1]['version']} 'FROM latest'` looks at the table as it was.")
+    rows = result.rows()
+    shown = [{**row, "files": f"+{row['files_added']} -{row['files_removed']}"} for row in rows]
+    print_rows(shown, ["version", "ts", "operation", "batch", "rows", "total", "files"])
+    earlier = rows[len(rows) // 2]["version"]
+    hint(f"`financelake bars --as-of {earlier}` looks at the table as it was.")

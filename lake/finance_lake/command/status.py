@@ -62,8 +62,7 @@ def _lag(seen: Condition) -> str:
 
     if seen.lag is None or seen.lag_seconds is None:
         return f"unknown: {seen.broker}"
-    waiting = f", waiting for {duration(seen.lag_seconds)}" if seen.lag else ""
-    return f"{seen.lag:,} records behind the topic{waiting}"
+    return f"{seen.lag:,} records, {duration(max(0.0, seen.lag_seconds))} behind the topic" if seen.lag else "none"
 
 
 def _proof(seen: Condition) -> str:

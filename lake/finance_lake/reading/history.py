@@ -30,11 +30,16 @@ SCHEMA = pa.schema(
 
 def history(folder: Path, newest: int, limit: int | None) -> pa.Table:
     """Read the newest entries of a log, the newest first."""
-    found = list(islice(log.entries(folder, newest), limit))
-    return pa.Table.from_pylist([_row(entry) for entry in found], SCHEMA)
+    rows: list[dict[str, object]] = []
+    total = None
+    for entry in reversed(list(islice(log.entries(folder, newest), limit))):
+        # Maintenance writes no record and changes no row; what another writer has changed is not known.
+        total = entry.record.total.rows if entry.record else None if entry.added or entry.deletes else total
+        rows.append(_row(entry, total))
+    return pa.Table.from_pylist(rows[::-1], SCHEMA)
 
 
-def _row(entry: Entry) -> dict[str, object]:
+def _row(entry: Entry, total: int | None) -> dict[str, object]:
     record = entry.record
     return {
         "version": entry.version,
@@ -42,7 +47,7 @@ def _row(entry: Entry) -> dict[str, object]:
         "operation": entry.operation,
         "batch": record.batch if record else None,
         "rows": entry.rows,
-        "total": record.total.rows if record else None,
+        "total": total,
         "files_added": entry.files_added,
         "files_removed": entry.files_removed,
     }

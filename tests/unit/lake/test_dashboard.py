@@ -327,7 +327,7 @@ def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> No
         newest, _ = of(client, "/api/history?limit=2")["commits"]
     assert (after.pop("version"), before.pop("version")) == (4, 3)
     assert [after[name] for name in ("rows", "lag", "quarantined")] == [before[name] for name in ("rows", "lag", "quarantined")]
-    assert (newest["operation"], newest["files_added"], newest["files_removed"]) == ("sorted", 1, 3)
+    assert [newest[name] for name in ("operation", "total", "files_added", "files_removed")] == ["sorted", 7, 1, 3]
 
     async def story() -> None:
         async with watching(built.layout) as feed:

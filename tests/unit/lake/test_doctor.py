@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from finance_lake import machine
 from finance_lake.command import app
 from finance_lake.state.accounting import Broker
+from finance_role.heartbeat import Heartbeat, heartbeat_file
 from tests.lakes import BuiltLake
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def test_it_fails_only_if_neither_way_can_work(
     tools(**scripts)
     result = doctor(tmp_path / "data", "--json")
     assert result.exit_code == code
-    assert json.loads(result.stdout)["possible"] == ways
+    told = json.loads(result.stdout)
+    assert (told["possible"], told["runs"]) == (ways, False)
 
 
 def test_what_is_missing_comes_with_its_cure(tools: Callable[..., None], tmp_path: Path) -> None:
@@ -110,6 +112,11 @@ def test_the_port_of_the_lakes_own_broker_is_not(
     assert f"{port} is this lake's own" in own.stdout
     assert "the broker sends its clients to kafka.invalid:19092" in own.stdout
     assert "use the listener of this machine" in own.stdout
+    assert "The lake can run by `make local`." in own.stdout
+    Heartbeat(heartbeat_file(built.layout.root, "spark-job"), 60).beat()
+    monkeypatch.setattr(machine, "ask", lambda *_: answers["own"])
+    with socket.create_server(("127.0.0.1", port)):
+        assert "The lake runs." in doctor(built.layout.root).stdout
 
 
 def test_a_full_disk_and_too_little_memory_are_said(

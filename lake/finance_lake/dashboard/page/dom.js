@@ -12,14 +12,14 @@ export function say(where, text) {
   if (where.textContent !== text) where.textContent = text;
 }
 
-/** Fill a table: columns are {name, text(row), number}. */
+/** Fill a table: columns are {name, text(row), kind}; kind is number, or whole for what must not break. */
 export function fill(table, columns, rows) {
   const head = element("tr");
-  head.append(...columns.map(({ name, number }) => element("th", name, { scope: "col", ...(number && { class: "number" }) })));
+  head.append(...columns.map(({ name, kind }) => element("th", name, { scope: "col", ...(kind && { class: kind }) })));
   const body = element("tbody");
   body.append(...rows.map((row) => {
     const line = element("tr");
-    line.append(...columns.map(({ text, number }) => element("td", text(row), number ? { class: "number" } : {})));
+    line.append(...columns.map(({ text, kind }) => element("td", text(row), kind ? { class: kind } : {})));
     return line;
   }));
   const thead = element("thead");

@@ -5,22 +5,22 @@ import { cell, count } from "./format.js";
 
 const when = (text) => text.slice(0, 23).replace("T", " ").replace("Z", "");
 const RECORDS = [
-  { name: "Arrived (UTC)", text: (row) => when(row.kafka_timestamp) },
-  { name: "Place", text: (row) => `${row.kafka_partition}:${row.kafka_offset}`, number: true },
-  { name: "Reason", text: (row) => row.reason },
+  { name: "Arrived (UTC)", text: (row) => when(row.kafka_timestamp), kind: "whole" },
+  { name: "Place", text: (row) => `${row.kafka_partition}:${row.kafka_offset}`, kind: "number" },
+  { name: "Reason", text: (row) => row.reason, kind: "whole" },
   { name: "Detail", text: (row) => cell(row.detail) },
-  { name: "Bytes", text: (row) => count(row.value_length), number: true },
+  { name: "Bytes", text: (row) => count(row.value_length), kind: "number" },
   { name: "Value", text: (row) => cell(row.value) },
 ];
 const COMMITS = [
-  { name: "Version", text: (row) => count(row.version), number: true },
-  { name: "Committed (UTC)", text: (row) => when(row.ts) },
-  { name: "Operation", text: (row) => row.operation },
-  { name: "Batch", text: (row) => count(row.batch), number: true },
-  { name: "Rows added", text: (row) => count(row.rows), number: true },
-  { name: "Rows then", text: (row) => count(row.total), number: true },
-  { name: "Files +", text: (row) => count(row.files_added), number: true },
-  { name: "Files −", text: (row) => count(row.files_removed), number: true },
+  { name: "Version", text: (row) => count(row.version), kind: "number" },
+  { name: "Committed (UTC)", text: (row) => when(row.ts), kind: "whole" },
+  { name: "Operation", text: (row) => row.operation, kind: "whole" },
+  { name: "Batch", text: (row) => count(row.batch), kind: "number" },
+  { name: "Rows added", text: (row) => count(row.rows), kind: "number" },
+  { name: "Rows then", text: (row) => count(row.total), kind: "number" },
+  { name: "Files +", text: (row) => count(row.files_added), kind: "number" },
+  { name: "Files −", text: (row) => count(row.files_removed), kind: "number" },
 ];
 const ALL = "all";
 

@@ -47,7 +47,7 @@ export function sqlPage(asOf) {
 
 function show({ columns, rows }) {
   fill(byId("result"), columns.map(({ name, type }, index) => (
-    { name, text: (row) => cell(row[index]), number: NUMBER.test(type) }
+    { name, text: (row) => cell(row[index]), kind: NUMBER.test(type) ? "number" : undefined }
   )), rows);
 }
 
