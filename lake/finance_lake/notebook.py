@@ -162,8 +162,8 @@ def _(mo):
     mo.md("""
     ## 5. Travel in time
 
-    Every commit of the job is a version that stays readable. `as_of` takes a version, or a time: what was the lake
-    then? Ticks that came late change a bar that had been there before; here you see when.
+    Every commit of the job is a version that stays readable, for a week at least. `as_of` takes a version, or a time: what
+    was the lake then? Ticks that came late change a bar that had been there before; here you see when.
     """)
     return
 

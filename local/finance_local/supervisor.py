@@ -89,6 +89,7 @@ class Supervisor:
         showing = asyncio.create_task(self._show(role, process))
         while process.returncode is None:
             await asyncio.sleep(POLL_SECONDS)
+        heartbeat_file(self._data_dir, role.name).unlink(missing_ok=True)  # its last promise is for seconds to come
         await asyncio.wait([showing], timeout=LAST_LINES_SECONDS)
         code = process.returncode
         fine = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))

@@ -430,6 +430,20 @@ def test_the_heartbeat_of_an_earlier_run_makes_no_role_ready(tmp_path: Path, sai
     run(scenario())
 
 
+def test_a_role_that_was_stopped_does_not_count_as_alive(tmp_path: Path, said: Said) -> None:
+    beats = heartbeat_file(tmp_path, "spark-job")
+
+    async def scenario() -> None:
+        job = role("spark-job", RUNS, is_ready=at_once, takes_own_lock=True)
+        async with supervising(tmp_path, said, job) as supervisor:
+            await supervisor.start()
+            Heartbeat(beats, patience_seconds=3600).beat()
+            await supervisor.stop()
+            assert not is_alive(beats)
+
+    run(scenario())
+
+
 def test_both_outputs_of_a_role_are_shown_and_no_byte_upsets_it(tmp_path: Path, said: Said) -> None:
     code = r"import sys; sys.stdout.buffer.write(b'a\xff\n\nno end'); sys.stdout.flush(); sys.stderr.write('\nerror')"
 
