@@ -46,7 +46,6 @@ def spark_options(settings: Settings, java_options: str) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.python.worker.reuse": "true",
-        "spark.python.unix.domain.socket.enabled": "true",
         # Writes to the checkpoint by rename, as the default does, without forking a process for each file.
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
