@@ -22,6 +22,7 @@ from bench import drain
 from bench.chart import draw
 from bench.growth import growth
 from bench.latency import latencies
+from bench.layout import before_and_after
 from bench.start import start
 from bench.sustained import highest
 
@@ -50,6 +51,7 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
     sustained = max((one["rate"] for one in figures["sustained"] if one["sustained"]), default=0)
     grown = figures["growth"]["ratio"]
     rate, cpu, ours = drained["rate_ratio"], drained["cpu_ratio"], drained["job"]
+    before, after = figures["layout"]["before"], figures["layout"]["after"]
     return [
         ("first row", f"{figures['start']['first_row_seconds']} s", "25 s", figures["start"]["first_row_seconds"] <= 25),
         ("memory, default rate", f"{figures['start']['memory_mb']['total']:.0f} MB", "", None),
@@ -66,6 +68,9 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
             for rate, one in low.items()
         ),
         (f"latency at {usual['rate']:,} /s, defaults", f"p50 {usual['p50_ms']} ms", "900 ms", usual["p50_ms"] <= 900),
+        ("bars of one symbol, as stored", f"{before['query_ms']} ms", "", None),
+        ("bars of one symbol, maintained", f"{after['query_ms']} ms", "25 ms", after["query_ms"] <= 25),
+        ("bytes a tick, maintained", f"{after['bytes_a_tick']}", "9", after["bytes_a_tick"] <= 9),
         (f"batch at commit {figures['growth']['marks'][-1]['commit']:,} / 100", f"{grown}", "1.3", grown <= 1.3),
     ]
 
@@ -100,6 +105,7 @@ def main() -> int:
         "drain": drain.compare(),
         "latency": latencies(),
         "sustained": highest(),
+        "layout": before_and_after(),
         "growth": growth(COMMITS),
     }
     RESULTS.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
 
-    from finance_job.rewrite import LiveFile
+    from finance_job.transaction import LiveFile
 
 MERGED = "merged"
 SORTED = "sorted"

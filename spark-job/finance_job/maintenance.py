@@ -1,4 +1,4 @@
-"""Maintenance inside the job, between batches: merge small files, sort closed dates, remove files that nobody needs.
+"""Maintenance inside the job, between batches: merge small files, sort closed dates, sum the log up, remove what nobody needs.
 
 Work is done in steps of about a second beside the stream; only the commit, and the look at what it did, keeps a batch waiting.
 Files are exchanged for others with the same rows: what was read, what was written and what the table holds afterwards are
@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
-from finance_job import rewrite
+from finance_job import rewrite, transaction
 from finance_job.columns import TICK_FIELDS
 from finance_job.data_file import DataFile, write_data_file
 from finance_job.layout_plan import FULL, MERGED, SORTED, Slice, slices, to_merge, to_sort
-from finance_job.rewrite import NO_HOOKS
+from finance_job.transaction import NO_HOOKS, live_files
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.table import open_table
+from finance_lake.state.table import commits, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from structlog.typing import FilteringBoundLogger
 
-    from finance_job.rewrite import LiveFile
+    from finance_job.transaction import LiveFile
 
 SPOILED = 79
 LOOK_SECONDS = 15.0
 VACUUM_SECONDS = 24 * 3600.0
+COMMITS_A_CHECKPOINT = 100
 # Records of yesterday still come in after midnight.
 GRACE = timedelta(minutes=10)
 SORTING = [("symbol", "ascending"), ("ts_event", "ascending"), ("kafka_partition", "ascending"), ("kafka_offset", "ascending")]
@@ -87,6 +88,7 @@ class Maintenance:
     def _due(self) -> Iterator[None]:
         today = self._today()
         for name in (TICKS, QUARANTINE):
+            self._sum_up(name)
             while sources := to_merge(name, self._files(name), today):
                 yield from self._rewrite(name, sources, [self._whole(name, sources)], MERGED)
         while sources := to_sort(self._files(TICKS), today):
@@ -97,7 +99,7 @@ class Maintenance:
 
     def _files(self, name: str) -> list[LiveFile]:
         table = open_table(self._layout.table(name))
-        return rewrite.live_files(table) if table else []
+        return live_files(table) if table else []
 
     def _whole(self, name: str, sources: Sequence[LiveFile]) -> pa.Table:
         return pa.concat_tables([rewrite.read(name, self._layout.table(name), file) for file in sources])
@@ -132,11 +134,11 @@ class Maintenance:
     def _exchange(self, name: str, added: Sequence[DataFile], sources: Sequence[LiveFile], what: str) -> bool:
         """Put files in the place of others; False if those are not all there any more."""
         table = open_table(self._layout.table(name))
-        live = rewrite.live_files(table) if table else []
+        live = live_files(table) if table else []
         if table is None or not {file.path for file in sources} <= {file.path for file in live}:
             return False  # a redrive has rewritten one of them meanwhile; the new files are of no use, and VACUUM removes them
         version = table.version()
-        rewrite.exchange(table, name, added, sources, what)
+        transaction.exchange(table, name, added, sources, what)
         if fault := self._fault(name, table, sum(file.rows for file in live), added):
             table.restore(version, post_commithook_properties=NO_HOOKS)
             raise SpoiledError(f"{what} files of {name}: {fault}; the table is back at version {version}, nothing is lost")
@@ -144,7 +146,7 @@ class Maintenance:
 
     def _fault(self, name: str, table: DeltaTable, before: int, added: Sequence[DataFile]) -> str | None:
         """Say how the table differs from what it was; the digests of `added` are those of the rows that were read."""
-        live = {file.path: file for file in rewrite.live_files(table)}
+        live = {file.path: file for file in live_files(table)}
         if (rows := sum(file.rows for file in live.values())) != before:
             return f"the table has {rows} rows instead of {before}"
         for file in added:
@@ -152,6 +154,20 @@ class Maintenance:
             if stored != file.digest:
                 return f"{file.path} does not hold the rows that it was made of"
         return None
+
+    def _sum_up(self, name: str) -> None:
+        """Sum the log up in a checkpoint, beside the stream, so that the table opens quickly; old entries go.
+
+        It is that of the newest version whose commit carries a record, so that clean-up never takes that entry away.
+        """
+        started, folder = time.monotonic(), self._layout.table(name)
+        table = open_table(folder)
+        newest = next(commits(folder, table.version()), None) if table else None
+        if newest is None or newest.version - transaction.summed_up(folder) < COMMITS_A_CHECKPOINT:
+            return
+        transaction.sum_up(folder, newest.version)
+        milliseconds = round(1000 * (time.monotonic() - started))
+        self._log.info("maintenance", table=folder.name, did="log summed up", version=newest.version, ms=milliseconds)
 
     def _vacuum(self) -> None:
         for name in (TICKS, QUARANTINE):

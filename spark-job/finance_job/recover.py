@@ -22,7 +22,7 @@ from deltalake.exceptions import DeltaError
 from pydantic import Field
 
 from finance_contract import CONTRACT_VERSION
-from finance_job import rewrite
+from finance_job import rewrite, transaction
 from finance_job.config import Settings
 from finance_job.data_file import rows_of
 from finance_job.guard import examine
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from finance_job.data_file import DataFile
     from finance_job.records import Source
     from finance_job.recovery_plan import Plan
-    from finance_job.rewrite import LiveFile
+    from finance_job.transaction import LiveFile
     from finance_lake.state.record import Offsets
     from finance_lake.state.spans import Spans
 
@@ -126,7 +126,7 @@ class Recovery:
     def _restate(self, name: str) -> None:
         """Say in a last commit what the table holds now and where the lake goes on."""
         folder, total = self._layout.table(name), Total()
-        for file in rewrite.live_files(self._tables[name]):
+        for file in transaction.live_files(self._tables[name]):
             rows = rewrite.read(name, folder, file)
             total = total.plus(rows.num_rows, digest.digest_of(rows))
         self._commit(name, [], [], {}, total)
@@ -153,7 +153,7 @@ class Recovery:
             total=total or (before.total if before else Total()).plus(sum(rows.values()), of_rows),
             redrives=self._redrives,
         )
-        rewrite.commit(self._tables[name], name, added, removed, record)
+        transaction.commit(self._tables[name], name, added, removed, record)
         self._steps[name] += 1
 
     @property

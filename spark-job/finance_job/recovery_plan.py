@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from finance_job import rewrite
+from finance_job import rewrite, transaction
 from finance_lake.state import spans
 from finance_lake.state.accounting import identities
 from finance_lake.state.damage import damaged_log
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from finance_job.rewrite import LiveFile
+    from finance_job.transaction import LiveFile
     from finance_lake.state.accounting import Broker
     from finance_lake.state.record import Offsets
     from finance_lake.state.spans import Spans
@@ -128,7 +128,7 @@ def _repeated(offsets: np.ndarray) -> np.ndarray:
 def _files(layout: Layout, name: str, version: int | None) -> Iterator[tuple[LiveFile, pa.Table | None]]:
     folder = layout.table(name)
     table = open_table(folder, version)
-    for file in rewrite.live_files(table) if table else []:
+    for file in transaction.live_files(table) if table else []:
         try:
             rows = rewrite.read(name, folder, file) if (folder / file.path).stat().st_size == file.size else None
         except (OSError, pa.ArrowInvalid, KeyError):

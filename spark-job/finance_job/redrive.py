@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from finance_contract import CONTRACT_VERSION
-from finance_job import rewrite
+from finance_job import rewrite, transaction
 from finance_job.columns import UTC_MICROSECONDS
 from finance_job.config import Settings
 from finance_job.data_file import rows_of
@@ -123,14 +123,14 @@ def _append(layout: Layout, ticks: DeltaTable, quarantine: DeltaTable, journal: 
     if moved != count(wanted):
         raise DamagedError(f"{layout.redrive_journal} names {count(wanted)} records, {moved} of them pass the rules now")
     record = _record(ticks, journal, rows, digest.add([file.digest for file in files]))
-    rewrite.commit(ticks, TICKS, files, [], record)
+    transaction.commit(ticks, TICKS, files, [], record)
 
 
 def _take_out(layout: Layout, quarantine: DeltaTable, journal: Journal) -> None:
     change = rewrite.without(quarantine, QUARANTINE, layout.quarantine, journal.spans)
     rows = {partition: -taken for partition, taken in change.rows.items()}
     record = _record(quarantine, journal, rows, -change.digest)
-    rewrite.commit(quarantine, QUARANTINE, change.added, change.removed, record)
+    transaction.commit(quarantine, QUARANTINE, change.added, change.removed, record)
 
 
 def _record(table: DeltaTable, journal: Journal, rows: dict[int, int], of_rows: int) -> CommitRecord:
@@ -152,7 +152,7 @@ def _record(table: DeltaTable, journal: Journal, rows: dict[int, int], of_rows: 
 
 def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
     """Give the records of a reason whose bytes are all there, a data file at a time."""
-    for file in rewrite.live_files(quarantine):
+    for file in transaction.live_files(quarantine):
         rows = rewrite.read(QUARANTINE, layout.quarantine, file)
         whole = pc.equal(pc.binary_length(rows.column("value")), rows.column("value_length"))
         chosen = whole if reason == ALL else pc.and_(whole, pc.equal(rows.column("reason"), reason))
@@ -160,7 +160,7 @@ def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterato
 
 
 def _rows_inside(layout: Layout, quarantine: DeltaTable, wanted: Spans) -> Iterator[pa.Table]:
-    for file in rewrite.live_files(quarantine):
+    for file in transaction.live_files(quarantine):
         rows = rewrite.read(QUARANTINE, layout.quarantine, file)
         mask = rewrite.inside(wanted, rows)
         if mask.any():

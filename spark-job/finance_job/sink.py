@@ -17,16 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from deltalake import DeltaTable
+
 from finance_contract import CONTRACT_VERSION
+from finance_job import transaction
 from finance_job.data_file import DataFile, rows_of
 from finance_job.failpoint import reach
 from finance_job.records import shares_of
-from finance_job.transaction import DeltaLog
 from finance_job.write import Task
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import CommitRecord, Total
-from finance_lake.state.table import newest_record, open_table
+from finance_lake.state.table import newest_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +60,7 @@ class BatchSummary:
 class _Committed(NamedTuple):
     """How far a table is: its newest batch of this query, and the newest record, whoever wrote it."""
 
+    table: DeltaTable
     batch: int
     record: CommitRecord | None
 
@@ -83,7 +86,6 @@ class Sink:
         self._layout = layout
         self._checkpoint = checkpoint
         self._report = report
-        self._logs = {name: DeltaLog(spark, layout.table(name)) for name in (QUARANTINE, TICKS)}
         self._committed: dict[str, _Committed] = {}
         self._busy = threading.Lock()
         self._stopping = False
@@ -124,7 +126,7 @@ class Sink:
         missing = [name for name in (QUARANTINE, TICKS) if self._newest(name, query).batch < plan.batch]
         files = self._write(missing, plan)
         written = {name: [file for file in files if file.table == name] for name in (QUARANTINE, TICKS)}
-        holes = _holes(files, [self._newest(name, query) for name in self._logs if name not in missing], plan)
+        holes = _holes(files, [self._newest(name, query) for name in (QUARANTINE, TICKS) if name not in missing], plan)
         version = None
         for name in missing:
             if name == TICKS or written[name]:
@@ -156,22 +158,18 @@ class Sink:
             redrives=before.record.redrives if before.record else 0,
         )
         reach(f"before-{name}-commit")
-        version = self._logs[name].append(_app_id(query, name), plan.batch, files, record)
+        version = transaction.commit(before.table, name, files, [], record)
         reach(f"after-{name}-commit")
-        self._committed[name] = _Committed(plan.batch, record)
+        self._committed[name] = _Committed(before.table, plan.batch, record)
         return version
 
     def _newest(self, name: str, query: str) -> _Committed:
-        # Asked of the tables once after a start; after that this process alone commits, so it knows.
+        # Asked of the tables after a start and after maintenance; in between this process alone commits, so it knows.
         if name not in self._committed:
-            batch = self._logs[name].last_transaction(_app_id(query, name))
-            table = open_table(self._layout.table(name))
-            self._committed[name] = _Committed(-1 if batch is None else batch, newest_record(table) if table else None)
+            table = DeltaTable(str(self._layout.table(name)))
+            batch = table.transaction_version(f"{query}:{name}")
+            self._committed[name] = _Committed(table, -1 if batch is None else batch, newest_record(table))
         return self._committed[name]
-
-
-def _app_id(query: str, table: str) -> str:
-    return f"{query}:{table}"
 
 
 def _holes(files: Sequence[DataFile], stored: Sequence[_Committed], plan: PlannedBatch) -> int:

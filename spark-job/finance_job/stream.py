@@ -27,7 +27,6 @@ SETTLED_SECONDS = 60.0
 
 # Trying again cannot mend these: records are gone, or the state does not fit together.
 HOPELESS = (
-    "OffsetOutOfRange",
     "data may have been lost",
     "KAFKA_DATA_LOSS",
     "CONCURRENT_STREAM_LOG_UPDATE",

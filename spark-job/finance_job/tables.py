@@ -38,8 +38,6 @@ def _properties(name: str) -> dict[str, str]:
         "delta.enableDeletionVectors": "false",
         "delta.columnMapping.mode": "none",
         "delta.dataSkippingStatsColumns": ",".join(STATISTICS[name]),
-        # A commit a second: the default of 10 would rewrite the whole list of files every ten seconds.
-        "delta.checkpointInterval": "50",
         # As long as VACUUM keeps files that are no longer live: versions that cannot be read need no entry.
         "delta.logRetentionDuration": "interval 7 days",
     }

@@ -12,10 +12,10 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_job import sink as sink_module
+from finance_job import transaction
 from finance_job.records import FIELDS
 from finance_job.sink import BatchSummary, Sink, StoppingError
 from finance_job.tables import create_tables
-from finance_job.transaction import DeltaLog
 from finance_lake.state import digest
 from finance_lake.state.checkpoint import Checkpoint
 from finance_lake.state.layout import Layout
@@ -128,14 +128,14 @@ def test_a_batch_that_one_table_has_is_finished_in_the_other(
     lake: Lake, already_committed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake.plan(0, [GOOD, BAD, GOOD])
-    append = DeltaLog.append
+    commit = transaction.commit
 
-    def die_at_the_other(log: DeltaLog, app_id: str, *rest: object) -> int:
-        if not app_id.endswith(already_committed):
+    def die_at_the_other(table: DeltaTable, name: str, *rest: Any) -> int:  # noqa: ANN401
+        if name != already_committed:
             raise KeyboardInterrupt
-        return append(log, app_id, *rest)  # type: ignore[arg-type]
+        return commit(table, name, *rest)
 
-    monkeypatch.setattr(DeltaLog, "append", die_at_the_other)
+    monkeypatch.setattr(transaction, "commit", die_at_the_other)
     if already_committed == "ticks":  # an order that the sink does not have; it must hold all the same
         monkeypatch.setattr(sink_module, "QUARANTINE", "ticks")
         monkeypatch.setattr(sink_module, "TICKS", "quarantine")
@@ -225,16 +225,19 @@ def test_the_tables_ask_for_no_feature_of_newer_readers(lake: Lake) -> None:
         assert not protocol.reader_features
 
 
-def test_commits_past_a_checkpoint_of_the_log_keep_their_transactions(lake: Lake) -> None:
-    for batch in range(55):
+def test_a_table_with_a_checkpoint_of_its_log_is_one_that_spark_reads_and_the_sink_goes_on_with(lake: Lake) -> None:
+    for batch in range(3):
         lake.plan(batch, [GOOD])
     sink = lake.new_sink()
-    for batch in range(54):
-        sink(ANY, batch)
-    assert list((lake.layout.ticks / "_delta_log").glob("*.checkpoint.parquet"))
+    sink(ANY, 0)
+    sink(ANY, 1)
+    transaction.sum_up(lake.layout.ticks, 2)
+    for entry in (lake.layout.ticks / "_delta_log").glob("*[01].json"):
+        entry.unlink()
 
     fresh = lake.new_sink()
-    fresh(ANY, 53)
-    fresh(ANY, 54)
+    fresh(ANY, 1)
+    fresh(ANY, 2)
 
-    assert lake.offsets() == list(range(55))
+    assert lake.offsets() == [0, 1, 2]
+    assert lake.spark.read.format("delta").load(str(lake.layout.ticks)).count() == 3

@@ -66,6 +66,8 @@ class Reader:
                 "auto.offset.reset": "earliest" if passing_over else "error",
                 "isolation.level": "read_uncommitted",  # offsets without a record are counted, aborted records are records
                 "fetch.queue.backoff.ms": 5,  # the default, a second, is what a fast reader would wait for most of the time
+                # All that is asked for is there already; a request that waits for news would hold up the next reading.
+                "fetch.wait.max.ms": 10,
                 # A step is bounded in records, and through these two in bytes, whatever the size of the records.
                 "queued.max.messages.kbytes": 16 * 1024,
                 "fetch.message.max.bytes": 1024 * 1024,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, nullcontext
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,12 @@ from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finance_job import layout_plan, maintenance, rewrite
+from finance_job import layout_plan, maintenance, transaction
 from finance_job.data_file import write_data_file
 from finance_job.guard import open_lake
 from finance_job.layout_plan import FAN, FULL, slices, to_merge, to_sort
 from finance_job.maintenance import Maintenance, SpoiledError
-from finance_job.rewrite import LiveFile
+from finance_job.transaction import LiveFile
 from finance_lake.proof.verdict import Code
 from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
@@ -125,14 +126,14 @@ def test_the_date_of_today_is_not_sorted(lake: BuiltLake) -> None:
 
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_kill_around_the_commit_leaves_a_whole_lake(lake: BuiltLake, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = rewrite.exchange
+    exchange = transaction.exchange
 
     def die(*arguments: object) -> None:
         if place == "after":
             exchange(*arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rewrite, "exchange", die)
+    monkeypatch.setattr(transaction, "exchange", die)
     with pytest.raises(KeyboardInterrupt):
         maintained(lake).all()
     assert_proven(lake)
@@ -188,6 +189,42 @@ def test_work_is_done_a_step_at_a_time(lake: BuiltLake, monkeypatch: pytest.Monk
         versions.append(table(lake).version())
     assert versions[0] == versions[1] == 40
     assert versions[-1] == 41
+
+
+def age(lake: BuiltLake, days: int) -> None:
+    """Let all that the log has so far be days old."""
+    moment = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+    for entry in (lake.layout.ticks / "_delta_log").iterdir():
+        os.utime(entry, (moment, moment))
+
+
+def test_the_log_is_summed_up_every_hundred_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = maintained(lake)
+    keeper.all()
+    assert transaction.summed_up(lake.layout.ticks) == 0
+    monkeypatch.setattr(maintenance, "COMMITS_A_CHECKPOINT", 40)
+    keeper.all()
+    assert transaction.summed_up(lake.layout.ticks) == 40
+    before = rows(lake)
+    for entry in (lake.layout.ticks / "_delta_log").glob("*[0-3]?.json"):
+        entry.unlink()
+    assert rows(lake) == before
+    lake.store(numbered(3, first=200))
+    assert_proven(lake)
+
+
+@pytest.mark.parametrize("days", [6, 8])
+def test_entries_go_after_a_week_but_never_the_newest_record(
+    lake: BuiltLake, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "COMMITS_A_CHECKPOINT", 40)
+    maintained(lake).all()  # the merge comes after the newest record
+    monkeypatch.setattr(maintenance, "COMMITS_A_CHECKPOINT", 0)
+    age(lake, days)
+    maintained(lake).all()
+    entries = sorted(int(entry.stem) for entry in (lake.layout.ticks / "_delta_log").glob("*.json"))
+    assert entries == ([40, 41] if days > 7 else list(range(42)))
+    assert_proven(lake)
 
 
 def live(number: int, count: int, day: date = THE_DAY, name: str = "part") -> LiveFile:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from finance_job import recover, rewrite
+from finance_job import recover, transaction
 from finance_job.guard import open_lake
 from finance_job.recover import Recovery, spans_in
 from finance_job.recovery_plan import Plan, RecoverError, make_plan
@@ -295,7 +295,7 @@ def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -
     """Recover, and die at the given step; return whether there was such a step."""
     steps = 0
     with monkeypatch.context() as context:
-        for module, name in ((rewrite, "commit"), (recover, "sync_folder"), (recover, "write_identity")):
+        for module, name in ((transaction, "commit"), (recover, "sync_folder"), (recover, "write_identity")):
             original = getattr(module, name)
 
             def dying(*arguments: object, original: Callable[..., object] = original) -> object:

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_contract import Malformed, Reason, decode
-from finance_job import redrive, rewrite
+from finance_job import redrive, transaction
 from finance_job.guard import examine
 from finance_job.redrive import ALL, Redriven, complete
 from finance_lake.state import digest
@@ -137,7 +137,7 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
         monkeypatch.setattr(module, name, call)
 
     with monkeypatch.context():
-        dying(rewrite, "commit")
+        dying(transaction, "commit")
         dying(redrive, "sync_folder")
         with pytest.raises(KilledError):
             redrive.redrive(lake.layout, ALL)

@@ -1,0 +1,76 @@
+"""Layout: what a query and a tick cost before and after maintenance; `python -m bench.layout`.
+
+Before is the table as the stream leaves it, a file or two a batch; after is that of a closed date, sorted by symbol and time.
+The query, one symbol's 1-minute bars, is DuckDB's over the table's list of files, warm.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import structlog
+from deltalake import DeltaTable
+
+from bench.stand import as_line, fill, job, stand
+from finance_job.maintenance import Maintenance
+from finance_lake.state.layout import Layout
+from finance_lake.state.table import committed_offsets
+from tests.stack.pipeline import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TICKS = int(os.environ.get("BENCH_TICKS", "10000000"))
+RECORDS_A_BATCH = 50_000
+SYMBOL = "AAPL"
+ROUNDS = 15
+BARS = """
+    select time_bucket(interval 1 minute, ts_event) as minute,
+           arg_min(price, ts_event) as open, max(price) as high, min(price) as low, arg_max(price, ts_event) as close,
+           sum(size) as volume, count(*) as ticks
+    from read_parquet(?) where symbol = ? group by minute order by minute
+"""
+
+
+def look(table: Path) -> dict[str, Any]:
+    """Ask for the bars, some times; weigh the files."""
+    live = DeltaTable(str(table))
+    files = live.file_uris()
+    size = sum(pa.table(live.get_add_actions()).column("size_bytes").to_pylist())
+    return {"query_ms": _query_ms(files), "files": len(files), "bytes_a_tick": round(size / TICKS, 2)}
+
+
+def _query_ms(files: list[str]) -> float:
+    times = []
+    with duckdb.connect() as connection:
+        for _ in range(ROUNDS + 1):
+            started = time.perf_counter()
+            bars = connection.execute(BARS, [files, SYMBOL]).fetchall()
+            times.append(1000 * (time.perf_counter() - started))
+    assert bars, f"{SYMBOL} has no bar"
+    return round(statistics.median(times[1:]), 1)
+
+
+def before_and_after() -> dict[str, Any]:
+    """Fill a lake batch by batch, look, close its date, look again."""
+    with stand() as stack:
+        fill(stack, TICKS)
+        run = job(stack, TRIGGER_SECONDS=0, MAX_OFFSETS_PER_TRIGGER=RECORDS_A_BATCH)
+        layout = Layout(stack.folder / f"lake-{len(stack.runs) - 1}")
+        wait_until(lambda: committed_offsets(layout.ticks) == stack.end_offsets(), 600, "the table has all")
+        assert run.stop() == 0
+        before, started = look(layout.ticks), time.monotonic()
+        tomorrow = (datetime.now(UTC) + timedelta(days=2)).date()
+        Maintenance(layout, nullcontext, structlog.get_logger(), lambda: tomorrow).all()
+        return {"before": before, "after": look(layout.ticks), "sorting_seconds": round(time.monotonic() - started, 1)}
+
+
+if __name__ == "__main__":
+    print(as_line(before_and_after()))
