@@ -1,6 +1,6 @@
 """Commit to a table's log; whoever stores a batch, repairs, redrives or maintains does it here.
 
-delta-rs commits, in milliseconds and without a JVM (docs/adr/0012). An entry of the log appears whole or not at all, and only
+delta-rs commits, in milliseconds and without a JVM (docs/adr/0013). An entry of the log appears whole or not at all, and only
 if nobody has written that version before: it is written beside the log and then linked to its name.
 """
 
