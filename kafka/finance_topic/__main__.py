@@ -21,9 +21,9 @@ def main() -> int:
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     try:
         topic.wait_for_broker(admin, settings.broker_wait_seconds)
-        if not topic.exists(admin, settings.kafka_topic):
-            topic.create(admin, *wanted)
+        if topic.create(admin, *wanted):
             log.info("topic created", topic=settings.kafka_topic, partitions=settings.kafka_partitions, **wanted[2])
+        topic.wait_for_topic(admin, settings.kafka_topic, settings.broker_wait_seconds)
         wrong = topic.differences(admin, *wanted)
         identity = topic.topic_id(admin, settings.kafka_topic)
     except KafkaException as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource, NewTopic
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 REQUEST_SECONDS = 10
+POLL_SECONDS = 0.2
 
 
 def wait_for_broker(admin: AdminClient, wait_seconds: float) -> None:
@@ -27,15 +28,28 @@ def wait_for_broker(admin: AdminClient, wait_seconds: float) -> None:
             return
 
 
-def exists(admin: AdminClient, topic: str) -> bool:
-    """Whether the broker has the topic."""
-    return topic in admin.list_topics(timeout=REQUEST_SECONDS).topics
+def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> bool:
+    """Create the topic with one replica a partition, as one broker can give; False if it is there already.
 
-
-def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> None:
-    """Create the topic with one replica a partition, as one broker can give."""
+    It is tried without a look first: a broker that has just started may not know yet of the topics that there are.
+    """
     wanted = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
-    admin.create_topics([wanted], operation_timeout=REQUEST_SECONDS)[topic].result()
+    try:
+        admin.create_topics([wanted], operation_timeout=REQUEST_SECONDS)[topic].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        return False
+    return True
+
+
+def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> None:
+    """Return when the broker knows the topic; raises KafkaException when it does not by then."""
+    deadline = time.monotonic() + wait_seconds
+    while topic not in admin.list_topics(timeout=REQUEST_SECONDS).topics:
+        if time.monotonic() > deadline:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        time.sleep(POLL_SECONDS)
 
 
 def differences(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> list[str]:

@@ -142,5 +142,7 @@ class ContainerRig:
             check=False,
         )
         if check and done.returncode:
-            raise RuntimeError(f"docker compose {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2000:]}")
+            told = self._compose("logs", "--tail", "20", check=False)
+            what = f"docker compose {' '.join(arguments)} ended with {done.returncode}"
+            raise RuntimeError(f"{what}: {done.stderr[-2000:]}\n{told}")
         return done.stdout

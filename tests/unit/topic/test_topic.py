@@ -4,31 +4,45 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from finance_topic import topic
 from finance_topic.config import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import NewTopic
 
 WANTED = Settings().topic_config()
 
 
 class Admin:
-    """A broker with at most one topic, `finance`; it does not answer the first `deaf` requests for metadata."""
+    """A broker with one topic, `finance`; the first requests for metadata it does not answer, or without naming the topic."""
 
-    def __init__(self, partitions: int = 4, config: dict[str, str] | None = None, deaf: int = 0) -> None:
+    def __init__(self, partitions: int = 4, config: dict[str, str] | None = None, deaf: int = 0, unaware: int = 0) -> None:
         self.partitions = partitions
         self.config = {"segment.bytes": "1073741824", **WANTED, **(config or {})}
         self.deaf = deaf
+        self.unaware = unaware
         self.asked = 0
 
     def list_topics(self, **_: Any) -> Any:  # noqa: ANN401
         self.asked += 1
         if self.asked <= self.deaf:
             raise KafkaException("no answer")
-        return SimpleNamespace(topics={"finance": object()})
+        return SimpleNamespace(topics={} if self.asked <= self.unaware else {"finance": object()})
+
+    def create_topics(self, wanted: list[NewTopic], **_: Any) -> dict[str, Future[Any]]:  # noqa: ANN401
+        codes = {"finance": KafkaError.TOPIC_ALREADY_EXISTS, "no/topic": KafkaError.TOPIC_EXCEPTION}
+        answers: dict[str, Future[Any]] = {new.topic: Future() for new in wanted}
+        for name, answer in answers.items():
+            if code := codes.get(name):
+                answer.set_exception(KafkaException(KafkaError(code)))
+            else:
+                answer.set_result(None)
+        return answers
 
     def describe_topics(self, wanted: Any, **_: Any) -> dict[str, Future[Any]]:  # noqa: ANN401
         description = SimpleNamespace(partitions=list(range(self.partitions)), topic_id="an-id")
@@ -100,10 +114,27 @@ def test_a_broker_that_never_answers_is_given_up() -> None:
         topic.wait_for_broker(admin, 0.05)
 
 
-def test_a_topic_is_found_by_its_name() -> None:
+def test_a_topic_that_is_there_is_not_made_again() -> None:
     admin: Any = Admin()
-    assert topic.exists(admin, "finance")
-    assert not topic.exists(admin, "finances")
+    assert not topic.create(admin, "finance", 4, WANTED)
+    assert topic.create(admin, "finances", 4, WANTED)
+
+
+def test_a_topic_that_cannot_be_made_is_an_error() -> None:
+    admin: Any = Admin()
+    with pytest.raises(KafkaException, match="Invalid topic"):
+        topic.create(admin, "no/topic", 4, WANTED)
+
+
+def test_a_broker_that_has_just_started_is_given_time_to_know_the_topic() -> None:
+    admin: Any = Admin(unaware=2)
+    topic.wait_for_topic(admin, "finance", 60)
+    assert admin.asked == 3
+
+
+def test_a_topic_that_stays_unknown_is_an_error() -> None:
+    with pytest.raises(KafkaException, match="UNKNOWN_TOPIC"):
+        topic.wait_for_topic(Admin(), "finances", 0)  # type: ignore[arg-type]
 
 
 def test_the_topics_id_is_that_of_the_broker() -> None:
