@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MILLISECOND_US = 1000
+# A large file is read by several threads, and the groups that cannot hold what is asked for are left out.
+ROWS_A_GROUP = 256 * 1024
 # Columns that grow from row to row: their differences take a third of the space of a dictionary, and less time.
 PACKED = {"seq", "ts_event", "kafka_offset", "kafka_timestamp"}
 
@@ -68,6 +70,7 @@ def write_data_file(
         rows,
         target,
         filesystem=filesystem,
+        row_group_size=ROWS_A_GROUP,
         compression="zstd",
         use_dictionary=[name for name in rows.column_names if name not in packed],
         column_encoding=packed,
