@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from finance_lake.errors import LakeError, NoLakeError, QueryError, RequestError, UnreadableError
 
@@ -18,8 +19,21 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from finance_lake.reading.lake import Lake
+    from finance_lake.reading.query import Limits
+    from finance_lake.reading.result import Result
 
-__all__ = ["LakeError", "NoLakeError", "QueryError", "RequestError", "UnreadableError", "open"]
+__all__ = [
+    "Lake",
+    "LakeError",
+    "Limits",
+    "NoLakeError",
+    "QueryError",
+    "RequestError",
+    "Result",
+    "UnreadableError",
+    "open",
+]
+_LATER = {"Lake": "finance_lake.reading.lake", "Limits": "finance_lake.reading.query", "Result": "finance_lake.reading.result"}
 
 
 def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.open, as of a file)
@@ -30,3 +44,10 @@ def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.ope
     from finance_lake.reading.lake import Lake, default_folder  # noqa: PLC0415 (engines take a while)
 
     return Lake(data or default_folder())
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module's attribute, PEP 562)
+    """Import what needs an engine when it is first named."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
