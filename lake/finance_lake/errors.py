@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+LONGEST_REASON = 200
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the stack that some libraries add."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_REASON].rstrip(".")
+
 
 class LakeError(Exception):
     """The lake cannot answer."""

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from finance_lake.errors import UnreadableError
 from finance_lake.reading import bars, log
+from finance_lake.reading.history import total_rows
 from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
 from finance_lake.state.layout import TICKS
-from finance_lake.state.table import live_rows, open_table
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from finance_lake.reading.engine import Engine
     from finance_lake.reading.log import Entry
@@ -91,25 +89,12 @@ def change(layout: Layout, engine: Engine, version: int) -> Change | None:
     return said
 
 
-def total_rows(folder: Path, entry: Entry) -> int:
-    """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
-    # Maintenance writes no record and changes no row.
-    changes = (one for one in log.entries(folder, entry.version) if one.record or one.added or one.deletes)
-    if (newest := next(changes, entry)).record:
-        return newest.record.total.rows
-    table = open_table(folder, entry.version)
-    return live_rows(table) if table else 0
-
-
 def milliseconds(at: datetime) -> int:
     """Give a moment as programs in a browser do."""
     return round(at.timestamp() * 1000)
 
 
 def _fill(said: Change, layout: Layout, engine: Engine, entry: Entry) -> None:
-    # A path of the log is joined to the table's folder as it is: one that leads elsewhere is not read.
-    if any(path.startswith("/") or ".." in path.split("/") or "://" in path for path in entry.added):
-        raise UnreadableError(f"Version {entry.version} names a file outside of the table: it is not read.")
     rows = source(TICKS, [str(layout.ticks.absolute() / path) for path in entry.added])
     found = engine.table(f"""
         SELECT symbol, stretch AS second, {_place("opening")} AS first, {_place("closing")} AS last,

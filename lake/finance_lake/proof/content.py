@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from finance_lake.errors import first_line
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import add_actions
 
@@ -81,11 +82,6 @@ def read_rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
         raise CorruptError("is missing") from None
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError) as error:
         raise CorruptError(f"cannot be read: {first_line(error)}") from None
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, without the stack that some libraries add."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def dates(batch: pa.RecordBatch) -> Offsets64:

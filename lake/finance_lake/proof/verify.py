@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
 
+from finance_lake.errors import first_line
 from finance_lake.proof import belonging, judgement, ledger, snapshot
-from finance_lake.proof.content import first_line
 from finance_lake.proof.examination import Evidence, Examination
 from finance_lake.proof.judgement import behind, ends_of
 from finance_lake.proof.verdict import Code, Figures, Finding, Report

@@ -25,11 +25,11 @@ def join(left: Sequence[str], right: Sequence[str], by: str | None, tolerance: t
     key = identifier(by) if by else "1"
     place = ", ".join(f"{name} DESC" for name in PLACE if name in right) or "1"
     limit = "true" if tolerance is None else f"l.asof_at - r.asof_at <= {tolerance // MICROSECOND * 1000}"
-    taken = [name for name in right if name != by]
-    fresh = [
-        f"CASE WHEN {limit} THEN r.{identifier(name)} END AS {identifier(name + suffix if name in left else name)}"
-        for name in taken
-    ]
+    taken = {name: name + suffix if name in left else name for name in right if name != by}
+    names = [*left, *taken.values()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RequestError(f"suffix={suffix!r} leaves two columns of the name {twice!r}: choose another.")
+    fresh = [f"CASE WHEN {limit} THEN r.{identifier(name)} END AS {identifier(called)}" for name, called in taken.items()]
     return f"""
         WITH l AS (
             SELECT *, {_at(left)} AS asof_at, {key} AS asof_key, row_number() OVER () AS asof_row FROM left_rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from finance_lake.errors import UnreadableError
+from finance_lake.errors import UnreadableError, first_line
 from finance_lake.reading.selection import quoted
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class Engine:
 
 def unreadable(error: Exception) -> UnreadableError:
     """Say that data files could not be read."""
-    what = (str(error).splitlines() or [type(error).__name__])[0]
-    return UnreadableError(f"The tables cannot be read: {what} `make verify` says what is wrong with the lake.")
+    return UnreadableError(f"The tables cannot be read: {first_line(error)}. `make verify` says what is wrong with the lake.")
 
 
 def _prepared(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from finance_lake.reading import log
+from finance_lake.state.table import live_rows, open_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +34,24 @@ def history(folder: Path, newest: int, limit: int | None) -> pa.Table:
     rows: list[dict[str, object]] = []
     total = None
     for entry in reversed(list(islice(log.entries(folder, newest), limit))):
-        # Maintenance writes no record and changes no row; what another writer has changed is not known.
-        total = entry.record.total.rows if entry.record else None if entry.added or entry.deletes else total
+        if total is None or _changes_rows(entry):
+            total = total_rows(folder, entry)
         rows.append(_row(entry, total))
     return pa.Table.from_pylist(rows[::-1], SCHEMA)
+
+
+def total_rows(folder: Path, entry: Entry) -> int:
+    """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
+    changes = filter(_changes_rows, log.entries(folder, entry.version))
+    if (newest := next(changes, entry)).record:
+        return newest.record.total.rows
+    table = open_table(folder, entry.version)
+    return live_rows(table) if table else 0
+
+
+def _changes_rows(entry: Entry) -> bool:
+    """Maintenance writes no record and changes no row."""
+    return bool(entry.record or entry.added or entry.deletes)
 
 
 def _row(entry: Entry, total: int | None) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from finance_lake.errors import QueryError, RequestError
 from finance_lake.reading import asof, bars, coverage, history, latest, log
@@ -14,7 +14,7 @@ from finance_lake.reading.partials import FILE, MOST_BYTES, Partials
 from finance_lake.reading.query import Limits, Sandboxes
 from finance_lake.reading.result import Result
 from finance_lake.reading.selection import Selection, quoted, selection, step_us, timestamp
-from finance_lake.reading.snapshot import DataFile, Snapshot, take
+from finance_lake.reading.snapshot import Snapshot, take
 from finance_lake.reading.source import ORDER, source
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_role.settings import RoleSettings
@@ -58,6 +58,14 @@ class Lake:
         self._finalizer = weakref.finalize(self, self._sandboxes.close)
         take(self.layout)
 
+    def __enter__(self) -> Self:
+        """Use it for a while; `close` ends that."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
     def close(self) -> None:
         """End the processes that answer SQL; the lake can still be used, and starts them again."""
         self._sandboxes.close()
@@ -79,7 +87,9 @@ class Lake:
         """Return the symbols that the lake has ticks of, in order."""
         return sorted(set(self._holding(take(self.layout, as_of)).column("symbol").to_pylist()))
 
-    def ticks(self, *symbols: str, start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None) -> Result:
+    def ticks(
+        self, *symbols: str | Iterable[str], start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None
+    ) -> Result:
         """Return ticks of these symbols, or of all, in the order in which they happened.
 
         Columns: all of the table's (symbol, price, size, ts_event, ts_event_nanos, seq, source, kafka_partition, kafka_offset,
@@ -89,7 +99,7 @@ class Lake:
         return Result(self._engine.table(f"SELECT * FROM {snapshot.source(wanted)} ORDER BY {IN_ORDER}"), snapshot.version)
 
     def batches(
-        self, *symbols: str, start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None
+        self, *symbols: str | Iterable[str], start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None
     ) -> tuple[int, pa.Schema, Iterator[pa.RecordBatch]]:
         """Return how many ticks `ticks` would give, their schema, and its rows batch by batch: for more than memory holds."""
         wanted, snapshot = selection(symbols, start, end), take(self.layout, as_of)
@@ -98,14 +108,14 @@ class Lake:
         schema = self._engine.table(f"SELECT * FROM {rows} LIMIT 0").schema
         return count, schema, self._engine.batches(f"SELECT * FROM {rows} ORDER BY {IN_ORDER}")
 
-    def since(self, version: int, *symbols: str, as_of: AsOf | None = None) -> Result:
+    def since(self, version: int, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
         """Return the ticks that the versions after `version` added, up to the newest or to `as_of`, in the order of `ticks`.
 
-        What maintenance rewrites is not added again. Raises RequestError where the log no longer reaches back to `version`.
+        What maintenance rewrites is not added again. Raises RequestError where the log no longer reaches back to `version`, or
+        maintenance has put other files in the place of those and removed them.
         """
         wanted, snapshot = selection(symbols), take(self.layout, as_of)
-        added = [path for entry in self._entries(snapshot, version) for path in entry.added]
-        paths = [str(self.layout.ticks.absolute() / path) for path in added]
+        paths = self._added(snapshot, version)
         sql = f"SELECT * FROM {source(TICKS, paths)} WHERE {wanted.where} ORDER BY {IN_ORDER}"
         return Result(self._engine.table(sql), snapshot.version)
 
@@ -206,6 +216,7 @@ class Lake:
         """
         snapshot = take(self.layout, as_of)
         where = f"reason IN ({', '.join(map(quoted, reasons))})" if reasons else "true"
+        _require_count(limit)
         rows = source(QUARANTINE, [file.path for file in snapshot.quarantine])
         most = "" if limit is None else f" LIMIT {int(limit)}"
         order = "kafka_timestamp DESC, kafka_partition, kafka_offset DESC"
@@ -218,6 +229,7 @@ class Lake:
         total (rows of the table then), files_added, files_removed.
         """
         version = take(self.layout, as_of).version
+        _require_count(limit)
         return Result(history.history(self.layout.ticks, version, limit), version)
 
     def coverage(
@@ -238,20 +250,24 @@ class Lake:
         rows = self._engine.table(coverage.coverage_sql(snapshot, wanted))
         return Result(coverage.with_durations(rows), snapshot.version)
 
-    def files(self, as_of: AsOf | None = None) -> tuple[DataFile, ...]:
-        """Return the data files of the ticks, with what the log says of each."""
-        return take(self.layout, as_of).ticks
-
     def _holding(self, snapshot: Snapshot) -> pa.Table:
         """Tell which symbols each data file holds."""
         paths = [file.path for file in snapshot.ticks]
         return self._partials.of("symbols", paths, lambda missing: self._engine.table(latest.held(missing)))
 
-    def _entries(self, snapshot: Snapshot, after: int) -> list[log.Entry]:
+    def _added(self, snapshot: Snapshot, after: int) -> list[str]:
+        """Give the absolute paths of the data files that the versions after one added."""
         found = list(log.entries(self.layout.ticks, snapshot.version, after + 1))
-        if len(found) < snapshot.version - after:
+        paths = [str(self.layout.ticks.absolute() / path) for entry in found for path in entry.added]
+        live = {file.path for file in snapshot.ticks}
+        if len(found) < snapshot.version - after or not all(path in live or Path(path).exists() for path in paths):
             raise RequestError(f"The log no longer reaches back to version {after}: read the table instead.")
-        return found
+        return paths
+
+
+def _require_count(limit: int | None) -> None:
+    if limit is not None and limit < 0:
+        raise RequestError(f"limit={limit} is no number of rows: they count from 0.")
 
 
 def _widened(wanted: Selection, step: int) -> Selection:

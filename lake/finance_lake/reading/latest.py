@@ -6,10 +6,11 @@ dictionary; their newest ticks are looked for from the newest file backward, unt
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from finance_lake.reading.selection import Selection
+from finance_lake.reading.snapshot import TIME_STEP
 from finance_lake.reading.source import ORDER, source
 from finance_lake.reading.values import values
 from finance_lake.state.layout import TICKS
@@ -28,8 +29,6 @@ FIRST_FILES = 10
 TICKS_A_FILE = 5_000
 MORE = 5
 EVER = datetime.max.replace(tzinfo=UTC)
-# Other writers cut the statistics of a time to milliseconds, also those of a maximum.
-TIME_STEP = timedelta(milliseconds=1)
 
 
 def candidates(source: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from finance_lake.errors import RequestError, UnreadableError
 from finance_lake.state.record import record_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from finance_lake.state.record import CommitRecord
@@ -78,7 +79,7 @@ class Entry(NamedTuple):
 
 
 def entry(folder: Path, version: int) -> Entry | None:
-    """Read the entry of a version; None if the log has none (clean-up removes old ones)."""
+    """Read the entry of a version; None if the log has none (clean-up removes old ones). Raises UnreadableError."""
     path = _path(folder, version)
     try:
         content, changed = path.read_bytes(), path.stat().st_mtime
@@ -96,7 +97,7 @@ def entry(folder: Path, version: int) -> Entry | None:
         committed=datetime.fromtimestamp(changed if info.timestamp is None else info.timestamp / 1000, UTC),
         operation=info.maintenance or info.operation,
         record=record_in(info.userMetadata),
-        added=tuple(add.path for add in adds),
+        added=tuple(inside(add.path, folder) for add in adds),
         rows=sum(msgspec.json.decode(add.stats, type=_Stats).numRecords for add in adds if add.stats),
         files_added=len(every_add),
         files_removed=len(removes),
@@ -114,26 +115,42 @@ def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
 
 def version_at(folder: Path, newest: int, at: datetime) -> int:
     """Return the newest version that was committed at or before a moment. Raises RequestError if the log begins later."""
-    oldest = _oldest(folder, newest)
-    before, after = oldest - 1, newest + 1
-    while after - before > 1:
-        middle = (before + after) // 2
-        if (found := entry(folder, middle)) and found.committed > at:
-            after = middle
-        else:
-            before = middle
-    if before >= oldest:
-        return before
-    first = entry(folder, oldest)
-    begin = f"{first.committed:%Y-%m-%dT%H:%M:%S}Z" if first else "later"
+    found = newest_that(folder, newest, lambda entry: entry.committed <= at)
+    if found is not None:
+        return found
+    begin = oldest(folder, newest)
+    first = entry(folder, begin)
+    when = f"{first.committed:%Y-%m-%dT%H:%M:%S}Z" if first else "later"
     raise RequestError(
-        f"Nothing is known as of {at:%Y-%m-%dT%H:%M:%S}Z: the table's log begins with version {oldest} at {begin}."
+        f"Nothing is known as of {at:%Y-%m-%dT%H:%M:%S}Z: the table's log begins with version {begin} at {when}."
     )
 
 
-def _oldest(folder: Path, newest: int) -> int:
+def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> int | None:
+    """Return the newest version whose entry `holds`, where all up to some version do and none after it; None if none does."""
+    begin = oldest(folder, newest)
+    before, after = begin - 1, newest + 1
+    while after - before > 1:
+        middle = (before + after) // 2
+        if (found := entry(folder, middle)) and not holds(found):
+            after = middle
+        else:
+            before = middle
+    return before if before >= begin else None
+
+
+def oldest(folder: Path, newest: int) -> int:
+    """Return the oldest version that the log still has an entry of; no earlier one can be opened."""
     versions = (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
     return min(versions, default=newest)
+
+
+def inside(path: str, folder: Path) -> str:
+    """Return the path of a data file as the log names it. Raises UnreadableError if it leads out of the table's folder."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "://" in path:
+        raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
+    return path
 
 
 def _path(folder: Path, version: int) -> Path:

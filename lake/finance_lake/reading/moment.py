@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time
 
 from finance_lake.errors import RequestError
 
+VERSION = re.compile(r"[0-9]{1,18}")
 Time = datetime | date | str
 AsOf = int | str | datetime
 
@@ -16,7 +18,10 @@ def moment(given: Time, what: str = "time") -> datetime:
         given = _parsed(given, what)
     if not isinstance(given, datetime):
         given = datetime.combine(given, time())
-    return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    try:
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except OverflowError:
+        raise RequestError(f"{what}={given.isoformat()} is no time: in UTC it is not within the years 1 to 9999.") from None
 
 
 def version_or_moment(as_of: AsOf) -> int | datetime:
@@ -25,7 +30,7 @@ def version_or_moment(as_of: AsOf) -> int | datetime:
         raise RequestError(f"as_of={as_of!r} is no version: versions count from 0.")
     if isinstance(as_of, int):
         return as_of
-    if isinstance(as_of, str) and as_of.isascii() and as_of.isdigit():
+    if isinstance(as_of, str) and VERSION.fullmatch(as_of):
         return int(as_of)
     return moment(as_of, "as_of")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from finance_lake.errors import QueryError
+from finance_lake.errors import QueryError, UnreadableError
 from finance_lake.reading.bars import partial, whole
 from finance_lake.reading.latest import candidates, newest
 from finance_lake.reading.sandbox import MEMORY, TIME, Answer, Question
@@ -24,6 +24,7 @@ from finance_lake.state.layout import QUARANTINE, TICKS
 if TYPE_CHECKING:
     from finance_lake.reading.snapshot import Snapshot
 
+SANDBOX = "finance_lake.reading.sandbox"
 IDLE = 2
 LONGEST_QUERY = 100_000
 LONGEST_MESSAGE = 500
@@ -58,7 +59,7 @@ class Sandboxes:
         self._lock = threading.Lock()
 
     def ask(self, snapshot: Snapshot, query: str, limits: Limits) -> tuple[pa.Table, bool]:
-        """Answer a query; whether rows were cut off comes with them. Raises QueryError."""
+        """Answer a query; whether rows were cut off comes with them. Raises QueryError, UnreadableError."""
         if len(query) > LONGEST_QUERY:
             raise QueryError(f"The query has {len(query):,} characters; {LONGEST_QUERY:,} are taken.")
         files = [file.path for file in (*snapshot.ticks, *snapshot.quarantine)]
@@ -68,11 +69,13 @@ class Sandboxes:
             answer, rows = _asked(process, question)
         except (OSError, EOFError, msgspec.DecodeError, pa.ArrowException):
             _end(process)
-            raise QueryError(_overdrawn(process.returncode, limits)) from None
+            raise QueryError(_last_words(process.returncode, limits)) from None
         except BaseException:
             _end(process)
             raise
         self._give_back(limits.megabytes, process)
+        if answer.unreadable:
+            raise UnreadableError(answer.error)
         if rows is None:
             raise QueryError(_refusal(str(answer.error), limits))
         return rows, answer.cut
@@ -89,7 +92,7 @@ class Sandboxes:
         with self._lock:
             if idle := self._idle.get(megabytes):
                 return idle.pop()
-        command = [sys.executable, "-m", "finance_lake.reading.sandbox", str(megabytes)]
+        command = [sys.executable, "-m", SANDBOX, str(megabytes)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def _give_back(self, megabytes: int, process: subprocess.Popen[bytes]) -> None:
@@ -123,7 +126,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _overdrawn(code: int, limits: Limits) -> str:
+def _last_words(code: int, limits: Limits) -> str:
+    """Say why a process ended before it answered: by its clock, by a signal (memory fails within the engine), or else."""
+    if code > 0:
+        return f"The process that answers SQL ended with code {code}: `financelake doctor` says what is wrong on this machine."
     return _refusal(TIME if code == -signal.SIGALRM else MEMORY, limits)
 
 

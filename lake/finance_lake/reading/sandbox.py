@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import threading
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +21,8 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from finance_lake.reading.engine import CLOSED
+from finance_lake.errors import UnreadableError
+from finance_lake.reading.engine import CLOSED, unreadable
 from finance_lake.reading.intervals import without_intervals
 from finance_lake.reading.selection import quoted
 
@@ -32,7 +34,9 @@ MEGABYTE = 1024 * 1024
 ROWS_A_BATCH = 10_000
 TIME = "time"
 MEMORY = "memory"
+# Within a stream of batches DuckDB's exceptions come as OSError, with these words at the beginning.
 OVERDRAWN = "Out of Memory Error"
+UNREADABLE = "IO Error"
 
 
 class Question(msgspec.Struct):
@@ -46,9 +50,13 @@ class Question(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """The line before the rows, which follow as an Arrow stream unless there is an error: TIME, MEMORY or DuckDB's text."""
+    """The line before the rows, which follow as an Arrow stream unless there is an error: TIME, MEMORY or DuckDB's text.
+
+    `unreadable` says that it was the lake's files that could not be read: others are never opened.
+    """
 
     error: str | None = None
+    unreadable: bool = False
     cut: bool = False
 
 
@@ -84,9 +92,11 @@ def _reply(out: BinaryIO, megabytes: int, question: Question) -> None:
         _head(out, Answer(TIME))
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
         _head(out, Answer(MEMORY))
+    except UnreadableError as error:
+        _head(out, Answer(str(error), unreadable=True))
     except (duckdb.Error, RefusedError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
         text = str(error) or type(error).__name__
-        _head(out, Answer(MEMORY if OVERDRAWN in text else text))  # within a stream of batches it comes as an OSError
+        _head(out, Answer(MEMORY if OVERDRAWN in text else text))
     else:
         _head(out, Answer(cut=cut))
         with pa.ipc.new_stream(out, rows.schema) as stream:
@@ -111,9 +121,11 @@ def _answer(megabytes: int, question: Question) -> tuple[pa.Table, bool]:
     timer.start()
     try:
         return _first_rows(_only_select(connection, question.query), question.rows)
-    except (duckdb.Error, OSError):
+    except (duckdb.Error, OSError) as error:
         if expired.is_set():  # an interrupt within a stream of batches comes as an OSError
             raise TimeoutError from None
+        if str(error).startswith(UNREADABLE):
+            raise unreadable(error) from None
         raise
     finally:
         timer.cancel()
@@ -124,8 +136,11 @@ def _connection(megabytes: int, question: Question) -> duckdb.DuckDBPyConnection
     limits = {"threads": str(min(4, os.cpu_count() or 1)), "memory_limit": f"{megabytes // 2}MiB", "temp_directory": ""}
     connection = duckdb.connect(":memory:", config={**CLOSED, **limits})
     connection.execute("SET TimeZone = 'UTC'")
-    for name, sql in question.views.items():
-        connection.execute(f"CREATE VIEW {name} AS {sql}")
+    try:
+        for name, sql in question.views.items():
+            connection.execute(f"CREATE VIEW {name} AS {sql}")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise unreadable(error) from None
     connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, question.files))}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
@@ -142,13 +157,25 @@ def _only_select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Du
 
 def _first_rows(relation: duckdb.DuckDBPyRelation, most: int) -> tuple[pa.Table, bool]:
     reader = relation.to_arrow_reader(ROWS_A_BATCH)
-    batches, count = [], 0
+    batches, found = [], 0
     for batch in reader:
         batches.append(batch)
-        count += batch.num_rows
-        if count > most:
+        found += batch.num_rows
+        if found > most:
             break
-    return without_intervals(pa.Table.from_batches(batches, reader.schema).slice(0, most)), count > most
+    rows = pa.Table.from_batches(batches, reader.schema).slice(0, most)
+    return without_intervals(rows.rename_columns(_told_apart(rows.column_names))), found > most
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Give each column a name of its own, as DuckDB does for a subquery: `SELECT t.price, l.price` has price and price_1."""
+    taken = set(names)
+    told: list[str] = []
+    for name in names:
+        free = (f"{name}_{number}" for number in count(1))
+        told.append(next(one for one in free if one not in taken) if name in told else name)
+        taken.add(told[-1])
+    return told
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from finance_lake.errors import RequestError
 from finance_lake.reading.moment import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
     from datetime import datetime
 
     from finance_lake.reading.moment import Time
+
+    Symbols = str | Iterable[str | Iterable[str]]
 
 SIZE = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -38,11 +41,9 @@ class Selection:
         return " AND ".join(terms) or "true"
 
 
-def selection(symbols: Iterable[str] | str | None = (), start: Time | None = None, end: Time | None = None) -> Selection:
+def selection(symbols: Symbols | None = (), start: Time | None = None, end: Time | None = None) -> Selection:
     """Read a selection. Raises RequestError for what is no symbol or no time."""
-    names = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols or ()))
-    for name in names:
-        _require_symbol(name)
+    names = tuple(dict.fromkeys(_names(symbols or ())))
     first = None if start is None else moment(start, "start")
     last = None if end is None else moment(end, "end")
     if first and last and first > last:
@@ -74,6 +75,15 @@ def identifier(name: str) -> str:
 def timestamp(at: datetime) -> str:
     """Give a moment as an SQL literal."""
     return f"TIMESTAMPTZ '{at:%Y-%m-%d %H:%M:%S.%f}+00'"
+
+
+def _names(symbols: Symbols) -> Iterator[str]:
+    for one in (symbols,) if isinstance(symbols, str) else symbols:
+        if isinstance(one, Iterable) and not isinstance(one, str):
+            yield from _names(one)
+        else:
+            _require_symbol(one)
+            yield one
 
 
 def _require_symbol(name: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deltalake.exceptions import DeltaError
 
-from finance_lake.errors import NoLakeError, RequestError, UnreadableError
+from finance_lake.errors import NoLakeError, RequestError, UnreadableError, first_line
 from finance_lake.reading import log, values
 from finance_lake.reading.moment import version_or_moment
 from finance_lake.reading.source import source
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 READER_VERSION = 1
 # Other writers cut the statistics of a time to milliseconds, also those of a maximum.
 TIME_STEP = timedelta(milliseconds=1)
-LONGEST_REASON = 200
 TOLD = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
+TOO_OLD = "The log keeps a week. `financelake history` lists what can be read."
 FILL = "`make local` or `make up` fills it."
 
 
@@ -60,7 +60,6 @@ class Snapshot:
 
     layout: Layout
     table: DeltaTable
-    as_of: bool
 
     @property
     def version(self) -> int:
@@ -74,7 +73,7 @@ class Snapshot:
 
     @cached_property
     def quarantine(self) -> tuple[DataFile, ...]:
-        """The data files of the quarantine, as it was when the ticks were so."""
+        """The data files of the quarantine, as it was when the ticks were so. Raises RequestError if that is too long ago."""
         table = self._quarantine_table()
         return _files(table, self.layout.quarantine) if table else ()
 
@@ -93,14 +92,22 @@ class Snapshot:
 
     def _quarantine_table(self) -> DeltaTable | None:
         table = _opened(self.layout.quarantine)
-        if table is None or not self.as_of:
-            return table
+        if table is None:
+            return None
+        folder, newest = self.layout.quarantine, table.version()
         position = record.position if (record := newest_record(self.table)) else {}
-        for entry in log.entries(self.layout.quarantine, table.version()):
+
+        def is_known(version: int) -> bool:
             # A batch goes to the quarantine first: what is not beyond the ticks was there when they were committed.
-            if entry.record and all(end <= position.get(number, 0) for number, end in entry.record.position.items()):
-                return _opened(self.layout.quarantine, entry.version)
-        return _opened(self.layout.quarantine, 0)
+            committed = next((entry.record for entry in log.entries(folder, version) if entry.record), None)
+            return not committed or all(end <= position.get(number, 0) for number, end in committed.position.items())
+
+        if is_known(newest):
+            return table
+        version = log.newest_that(folder, newest, lambda entry: is_known(entry.version))
+        if version is None:
+            raise RequestError(f"The quarantine as of version {self.version} of the ticks is no longer known: {TOO_OLD}")
+        return _opened(folder, version)
 
 
 def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
@@ -109,17 +116,19 @@ def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
     if table is None:
         raise NoLakeError(f"There is no lake at {layout.root} yet: {FILL}")
     if as_of is None:
-        return Snapshot(layout, table, as_of=False)
+        return Snapshot(layout, table)
     wanted = version_or_moment(as_of)
     version = log.version_at(layout.ticks, table.version(), wanted) if isinstance(wanted, datetime) else wanted
     if version > table.version():
         raise RequestError(
             f"There is no version {version} yet: the newest is {table.version()}. `financelake history` lists them."
         )
+    if version < (oldest := log.oldest(layout.ticks, table.version())):
+        raise RequestError(f"Version {version} is no longer known: the log begins with version {oldest}. {TOO_OLD}")
     earlier = _opened(layout.ticks, version)
     if earlier is None:
         raise NoLakeError(f"There is no lake at {layout.root} any more: {FILL}")
-    snapshot = Snapshot(layout, earlier, as_of=True)
+    snapshot = Snapshot(layout, earlier)
     if version < table.version() and not all(Path(file.path).exists() for file in snapshot.ticks):
         raise RequestError(
             f"Version {version} can no longer be read: maintenance has put other files in the place of its own and removed "
@@ -133,7 +142,7 @@ def _opened(folder: Path, version: int | None = None) -> DeltaTable | None:
         table = open_table(folder, version)
     except DeltaError as error:
         at = "" if version is None else f" as of version {version}"
-        raise UnreadableError(f"{folder} cannot be read{at}: {_first_line(error)}. `make verify` says more.") from None
+        raise UnreadableError(f"{folder} cannot be read{at}: {first_line(error)}. `make verify` says more.") from None
     if table and table.protocol().min_reader_version > READER_VERSION:
         raise UnreadableError(f"{folder} was switched to a newer Delta protocol, which hides rows from this reader.")
     return table
@@ -144,7 +153,7 @@ def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
     rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
     return tuple(
         DataFile(
-            path=str(folder.absolute() / _inside(row["path"], folder)),
+            path=str(folder.absolute() / log.inside(row["path"], folder)),
             rows=row["num_records"] or 0,
             first_symbol=row.get("min.symbol"),
             last_symbol=row.get("max.symbol"),
@@ -154,14 +163,3 @@ def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
         )
         for row in rows
     )
-
-
-def _inside(path: str, folder: Path) -> str:
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or "://" in path:
-        raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
-    return path
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_REASON].rstrip(".")

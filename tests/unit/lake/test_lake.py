@@ -15,8 +15,8 @@ from deltalake import DeltaTable
 
 import finance_lake as fl
 from finance_lake.reading.lake import Lake
-from finance_lake.state.layout import TICKS
-from tests.lakes import BuiltLake
+from finance_lake.state.layout import QUARANTINE, TICKS
+from tests.lakes import BAD, BuiltLake
 from tests.unit.lake.conftest import BEGIN, tick
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def test_a_join_without_a_time_or_a_column_is_refused(lake: Lake) -> None:
         lake.asof(lake.ticks(), lake.ticks(), by="exchange")
     with pytest.raises(fl.RequestError, match="without ts_event or ts"):
         lake.asof(lake.ticks(), lake.sql("SELECT symbol FROM latest"))
+    with pytest.raises(fl.RequestError, match="two columns of the name 'symbol'"):
+        lake.asof("AAPL", "MSFT", suffix="")
 
 
 def test_time_travel_by_version_and_by_time(lake: Lake) -> None:
@@ -153,6 +155,8 @@ def test_time_travel_by_version_and_by_time(lake: Lake) -> None:
         (True, "no version"),
         ("noon", "is no time"),
         ("1999-01-01", "begins with"),
+        ("0001-01-01T00:00+01:00", "not within the years 1 to 9999"),
+        ("9" * 5000, "is no time"),
     ],
 )
 def test_an_as_of_that_means_nothing_is_refused(lake: Lake, as_of: int | str, what: str) -> None:
@@ -170,9 +174,21 @@ def test_the_quarantine_is_as_old_as_the_ticks(lake: Lake) -> None:
 
 def test_history_tells_what_each_version_added(lake: Lake) -> None:
     rows = lake.history().rows()
-    assert [(row["version"], row["rows"], row["total"]) for row in rows] == [(3, 2, 7), (2, 2, 5), (1, 3, 3), (0, 0, None)]
+    assert [(row["version"], row["rows"], row["total"]) for row in rows] == [(3, 2, 7), (2, 2, 5), (1, 3, 3), (0, 0, 0)]
     assert len(lake.history(limit=2)) == 2
     assert lake.history(as_of=1).rows()[0]["version"] == 1
+
+
+def test_history_knows_the_total_after_maintenance_too(lake: Lake, built: BuiltLake) -> None:
+    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    (row,) = lake.history(limit=1).rows()
+    assert (row["version"], row["rows"], row["total"]) == (4, 0, 7)
+
+
+@pytest.mark.parametrize("ask", ["quarantine", "history"])
+def test_fewer_rows_than_none_are_refused(lake: Lake, ask: str) -> None:
+    with pytest.raises(fl.RequestError, match="limit=-1 is no number of rows"):
+        getattr(lake, ask)(limit=-1)
 
 
 def test_coverage_counts_ticks_silences_and_missing_numbers(lake: Lake) -> None:
@@ -205,6 +221,46 @@ def test_what_was_added_since_a_version(lake: Lake, built: BuiltLake) -> None:
         (built.layout.ticks / "_delta_log" / f"{version:020d}.json").unlink()
     with pytest.raises(fl.RequestError, match="no longer reaches back"):
         lake.since(0)
+
+
+def test_what_was_added_by_files_that_are_gone_is_not_known(lake: Lake, built: BuiltLake) -> None:
+    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    DeltaTable(str(built.layout.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    assert len(lake.since(3)) == 0
+    with pytest.raises(fl.RequestError, match="no longer reaches back"):
+        lake.since(1)
+
+
+def test_a_version_before_the_log_begins_is_no_damage(lake: Lake, built: BuiltLake) -> None:
+    begin_log_with(built, TICKS, 3)
+    with pytest.raises(fl.RequestError, match="Version 2 is no longer known: the log begins with version 3"):
+        lake.ticks(as_of=2)
+    assert len(lake.ticks(as_of=3)) == 7
+
+
+def test_a_quarantine_whose_log_begins_later_is_said(lake: Lake, built: BuiltLake) -> None:
+    begin_log_with(built, QUARANTINE, 2)
+    assert len(lake.quarantine(as_of=3)) == 2
+    with pytest.raises(fl.RequestError, match="no longer known"):
+        lake.quarantine(as_of=2)
+    assert len(lake.ticks(as_of=2)) == 5
+
+
+def begin_log_with(built: BuiltLake, name: str, version: int) -> None:
+    """Clean a table's log up, as after its retention."""
+    folder = built.layout.table(name)
+    DeltaTable(str(folder)).create_checkpoint()
+    for earlier in range(version):
+        (folder / "_delta_log" / f"{earlier:020d}.json").unlink()
+
+
+def test_a_batch_that_only_the_quarantine_has_yet_is_not_seen(lake: Lake, built: BuiltLake) -> None:
+    start = built.plan(2)
+    files = built.write([BAD, tick("AAPL", 1, 80)], 0, start)
+    built.commit(QUARANTINE, files)
+    assert len(lake.quarantine()) == 2
+    built.commit(TICKS, files)
+    assert len(lake.quarantine()) == 3
 
 
 def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltLake) -> None:
@@ -259,6 +315,12 @@ def test_times_in_the_wrong_order_are_refused(lake: Lake) -> None:
         lake.ticks(start="2026-11-25", end="2026-11-24")
 
 
+def test_symbols_may_come_as_a_list(lake: Lake) -> None:
+    assert lake.ticks(["AAPL", "MSFT"]).arrow == lake.ticks("AAPL", "MSFT").arrow == lake.ticks().arrow
+    with pytest.raises(fl.RequestError, match="5 is no symbol"):
+        lake.ticks("AAPL", 5)  # type: ignore[arg-type]
+
+
 def test_no_lake_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(fl.NoLakeError, match="`make local` or `make up`"):
         fl.open(tmp_path)
@@ -304,3 +366,19 @@ def test_only_files_that_can_hold_a_selection_are_read(lake: Lake, built: BuiltL
     first = next(path for path in built.files(TICKS) if pl.read_parquet(path, columns=["symbol"])["symbol"][0] == "MSFT")
     first.unlink()
     assert len(lake.ticks("AAPL")) == 5
+
+
+def test_since_reads_no_file_outside_of_the_table(lake: Lake, built: BuiltLake) -> None:
+    newest = built.layout.ticks / "_delta_log" / f"{3:020d}.json"
+    newest.write_text(newest.read_text().replace('"path":"date=', '"path":"../../date='))
+    with pytest.raises(fl.UnreadableError, match="outside of the table"):
+        lake.since(2)
+
+
+def test_what_is_needed_to_write_programs_has_public_names(built: BuiltLake) -> None:
+    with fl.Lake(built.layout.root) as lake:
+        result = lake.sql("SELECT 1 AS one", limits=fl.Limits(seconds=5))
+    assert isinstance(result, fl.Result)
+    assert {"Lake", "Limits", "Result"} <= set(fl.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        fl.Nothing  # noqa: B018

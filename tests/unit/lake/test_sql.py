@@ -57,6 +57,13 @@ def test_prices_stay_decimals(lake: Lake) -> None:
     assert lake.sql("SELECT max(price) AS price FROM ticks").rows() == [{"price": Decimal("401.00000000")}]
 
 
+def test_columns_of_one_name_are_told_apart(lake: Lake) -> None:
+    assert lake.sql("SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a").rows() == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
+    joined = lake.sql("SELECT t.price, l.price FROM ticks t JOIN latest l USING (symbol) WHERE t.seq = 0")
+    assert joined.columns == joined.pl().columns == ["price", "price_1"]
+    assert [str(price) for price in joined.rows()[0].values()] == ["100.00000000", "101.00000000"]
+
+
 def test_as_of_an_earlier_version(lake: Lake) -> None:
     result = lake.sql("SELECT count(*) AS n FROM ticks", as_of=1)
     assert (result.rows(), result.version) == ([{"n": 3}], 1)
@@ -209,8 +216,22 @@ def sandboxes() -> set[int]:
 def test_a_missing_data_file_is_said(tmp_path: Path) -> None:
     broken = story(tmp_path / "data")
     broken.files(TICKS)[0].unlink()
-    with pytest.raises(fl.LakeError, match=r"No files found|does not exist|Cannot open"):
+    with pytest.raises(fl.UnreadableError, match=r"(No files found|does not exist|Cannot open).*make verify"):
         Lake(broken.layout.root).sql("FROM ticks")
+
+
+def test_a_damaged_data_file_is_said(tmp_path: Path) -> None:
+    broken = story(tmp_path / "data")
+    file = broken.files(TICKS)[0]
+    file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
+    with pytest.raises(fl.UnreadableError, match="make verify"):
+        Lake(broken.layout.root).sql("FROM ticks")
+
+
+def test_a_process_that_cannot_start_is_not_taken_for_a_greedy_one(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finance_lake.reading.query.SANDBOX", "finance_lake.no_such_module")
+    with pytest.raises(fl.QueryError, match="ended with code 1"):
+        Lake(built.layout.root).sql("SELECT 1")
 
 
 def filled(query: str, built: BuiltLake, outside: Path) -> str:
