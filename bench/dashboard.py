@@ -81,12 +81,13 @@ class Job:
         while not self._stop.is_set():
             began = time.monotonic()
             version = self._lake.add(records(self._lake.batch))
-            self.committed[version] = time.time() * 1000
+            entry = self._lake.layout.ticks / "_delta_log" / f"{version:020d}.json"
+            self.committed[version] = entry.stat().st_mtime * 1000  # `add` returns later than others can see it
             self._stop.wait(max(0.0, 1 - (time.monotonic() - began)))
 
 
 def first_load(browser: Browser, address: str) -> dict[str, Any]:
-    """Open the page as a new visitor does, with nothing cached; bytes are those of the answers' bodies, events left out."""
+    """Open the page as a new visitor does, with nothing cached; bytes are those of the answers, events left out."""
     page = browser.new_context().new_page()
     sizes: list[int] = []
     others: list[str] = []
@@ -114,7 +115,7 @@ def to_candle(browser: Browser, address: str, job: Job) -> dict[str, Any]:
     page.wait_for_timeout(COMMITS_SEEN * 1000)
     seen = {int(version): at for version, at in page.evaluate("() => window.seen").items()}
     page.close()
-    waits = sorted(max(0.0, at - job.committed[version]) for version, at in seen.items() if version in job.committed)
+    waits = sorted(at - job.committed[version] for version, at in seen.items() if version in job.committed)
     return {
         "commits": len(waits),
         "median_ms": round(statistics.median(waits)),

@@ -1,4 +1,4 @@
-"""Layout: what a query and a tick cost before and after maintenance; `python -m bench.layout`.
+"""Layout: what a query and a tick cost before and after maintenance; `python -m bench.layout [MILLIONS]` (10).
 
 Before is the table as the stream leaves it, a file or two a batch; after is that of a closed date, sorted by symbol and time.
 The query, one symbol's 1-minute bars, is DuckDB's over the table's list of files, warm; the median of all symbols is shown,
@@ -7,8 +7,8 @@ and the slowest, which is the most traded one.
 
 from __future__ import annotations
 
-import os
 import statistics
+import sys
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ from tests.stack.pipeline import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-TICKS = int(os.environ.get("BENCH_TICKS", "10000000"))
+TICKS = 10_000_000
 RECORDS_A_BATCH = 50_000
 ROUNDS = 15
 # Minutes by division: `time_bucket` asks DuckDB's calendar for every row, which takes half of the time.
@@ -40,7 +40,7 @@ BARS = """
 """
 
 
-def look(table: Path) -> dict[str, Any]:
+def look(table: Path, ticks: int) -> dict[str, Any]:
     """Ask for the bars, some times; weigh the files."""
     live = DeltaTable(str(table))
     files = live.file_uris()
@@ -52,7 +52,7 @@ def look(table: Path) -> dict[str, Any]:
         "query_ms": round(statistics.median(times), 1),
         "slowest_query_ms": round(max(times), 1),
         "files": len(files),
-        "bytes_a_tick": round(size / TICKS, 2),
+        "bytes_a_tick": round(size / ticks, 2),
     }
 
 
@@ -66,19 +66,19 @@ def _query_ms(connection: duckdb.DuckDBPyConnection, files: list[str], symbol: s
     return statistics.median(times[1:])
 
 
-def before_and_after() -> dict[str, Any]:
+def before_and_after(ticks: int = TICKS) -> dict[str, Any]:
     """Fill a lake batch by batch, look, close its date, look again."""
     with stand() as stack:
-        fill(stack, TICKS)
+        fill(stack, ticks)
         run = job(stack, TRIGGER_SECONDS=0, MAX_OFFSETS_PER_TRIGGER=RECORDS_A_BATCH)
         layout = Layout(stack.folder / f"lake-{len(stack.runs) - 1}")
         wait_until(lambda: committed_offsets(layout.ticks) == stack.end_offsets(), 600, "the table has all")
         assert run.stop() == 0
-        before, started = look(layout.ticks), time.monotonic()
+        before, started = look(layout.ticks, ticks), time.monotonic()
         tomorrow = (datetime.now(UTC) + timedelta(days=2)).date()
         Maintenance(layout, nullcontext, structlog.get_logger(), lambda: tomorrow).all()
-        return {"before": before, "after": look(layout.ticks), "sorting_seconds": round(time.monotonic() - started, 1)}
+        return {"before": before, "after": look(layout.ticks, ticks), "sorting_seconds": round(time.monotonic() - started, 1)}
 
 
 if __name__ == "__main__":
-    print(as_line(before_and_after()))
+    print(as_line(before_and_after(int(sys.argv[1]) * 1_000_000 if len(sys.argv) > 1 else TICKS)))

@@ -92,7 +92,7 @@ def show(figures: dict[str, Any]) -> None:
 
 
 def short() -> int:
-    """Three pairs of small drains; 1 if the job is far slower than the loop."""
+    """Two pairs of small drains; 1 if the job is far slower than the loop."""
     found = drain.compare()
     ratio = found["rate_ratio"]["median"]
     print(f"drain: {found['job']['rate']:,.0f} ticks/s, {ratio} times the loop; both tables are equal")
