@@ -15,7 +15,7 @@ import pyarrow as pa
 from finance_lake.errors import QueryError, UnreadableError
 from finance_lake.reading.bars import partial, whole
 from finance_lake.reading.latest import candidates, newest
-from finance_lake.reading.sandbox import MEMORY, TIME, Answer, Question
+from finance_lake.reading.sandbox import MEGABYTE, MEMORY, SIZE, TIME, Answer, Question
 from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
 from finance_lake.reading.text import plain
@@ -32,11 +32,13 @@ LONGEST_MESSAGE = 500
 
 @dataclass(frozen=True)
 class Limits:
-    """What a query may cost: seconds, megabytes of memory, rows of its result."""
+    """What a query may cost: seconds and megabytes of memory; and its result: rows, values (in lists, too), megabytes."""
 
     seconds: float = 30
     megabytes: int = 1024
     rows: int = 1_000_000
+    values: int = 100_000_000
+    result_megabytes: int = 1024
 
 
 def views(snapshot: Snapshot) -> dict[str, str]:
@@ -63,7 +65,8 @@ class Sandboxes:
         if len(query) > LONGEST_QUERY:
             raise QueryError(f"The query has {len(query):,} characters; {LONGEST_QUERY:,} are taken.")
         files = [file.path for file in (*snapshot.ticks, *snapshot.quarantine)]
-        question = Question(query, views(snapshot), files, limits.seconds, limits.rows)
+        size = limits.result_megabytes * MEGABYTE
+        question = Question(query, views(snapshot), files, limits.seconds, limits.rows, limits.values, size)
         process = self._take(limits.megabytes)
         try:
             answer, rows = _asked(process, question)
@@ -92,7 +95,8 @@ class Sandboxes:
         with self._lock:
             if idle := self._idle.get(megabytes):
                 return idle.pop()
-        command = [sys.executable, "-m", SANDBOX, str(megabytes)]
+        # -P: what lies in the current folder is no module of ours.
+        command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def _give_back(self, megabytes: int, process: subprocess.Popen[bytes]) -> None:
@@ -112,7 +116,12 @@ def _asked(process: subprocess.Popen[bytes], question: Question) -> tuple[Answer
     if not (head := process.stdout.readline()):
         raise EOFError
     answer = msgspec.json.decode(head, type=Answer)
-    return answer, None if answer.error else pa.ipc.open_stream(process.stdout).read_all()
+    if answer.error:
+        return answer, None
+    rows = pa.ipc.open_stream(process.stdout).read_all()
+    if rows.num_rows != answer.rows:  # a stream that breaks off between two batches reads like a whole one
+        raise EOFError
+    return answer, rows
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -139,6 +148,11 @@ def _refusal(error: str, limits: Limits) -> str:
     if error == MEMORY:
         return (
             f"The query needs more than the {limits.megabytes:,} MB that it may use: read or return less, or aggregate first."
+        )
+    if error == SIZE:
+        return (
+            f"The result is larger than {limits.values:,} values or {limits.result_megabytes:,} MB: "
+            "select less, add LIMIT, or aggregate."
         )
     lines = [plain(line) for line in error.splitlines() if line.strip()]
     return "\n".join(lines)[:LONGEST_MESSAGE]

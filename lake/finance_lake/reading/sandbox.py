@@ -2,13 +2,17 @@
 
 DuckDB itself limits what its operators allocate and lets a query be interrupted between them; within a single expression
 (`list_sum(range(1000000000))`) it does neither. So users' SQL runs in a process of its own, under the kernel's limits: memory
-that is too much fails, time that is too long ends the process, no file can be written. Within it DuckDB reads the data files
+that is too much fails, time that is too long ends the process, no file can be changed. Within it DuckDB reads the data files
 that it was given and no other, loads no extension, and takes one SELECT statement.
+
+DuckDB allows what it may read to be written as well, and a SELECT can hold a COPY (`WITH x AS (COPY ...) FROM x`). So words
+that lead to a COPY are refused; and should there be others, the kernel keeps the files as they are (`landlock`), where it can.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import sys
@@ -24,7 +28,9 @@ import pyarrow as pa
 from finance_lake.errors import UnreadableError
 from finance_lake.reading.engine import CLOSED, unreadable
 from finance_lake.reading.intervals import without_intervals
+from finance_lake.reading.landlock import renounce_writing
 from finance_lake.reading.selection import quoted
+from finance_lake.reading.size import count_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +40,10 @@ MEGABYTE = 1024 * 1024
 ROWS_A_BATCH = 10_000
 TIME = "time"
 MEMORY = "memory"
+SIZE = "size"
+LONGEST_ERROR = 2000
+# DuckDB's way to a COPY that is not written down as one is a statement as JSON.
+WRITING = re.compile(r"\b(copy|json_execute_serialized_sql)\b", re.IGNORECASE)
 # Within a stream of batches DuckDB's exceptions come as OSError, with these words at the beginning.
 OVERDRAWN = "Out of Memory Error"
 UNREADABLE = "IO Error"
@@ -47,28 +57,37 @@ class Question(msgspec.Struct):
     files: list[str]
     seconds: float
     rows: int
+    values: int
+    result_bytes: int
 
 
 class Answer(msgspec.Struct):
-    """The line before the rows, which follow as an Arrow stream unless there is an error: TIME, MEMORY or DuckDB's text.
+    """The line before the rows, which follow as an Arrow stream unless there is an error: TIME, MEMORY, SIZE or DuckDB's text.
 
-    `unreadable` says that it was the lake's files that could not be read: others are never opened.
+    `unreadable` says that it was the lake's files that could not be read: others are never opened. `rows` follow.
     """
 
     error: str | None = None
     unreadable: bool = False
     cut: bool = False
+    rows: int = 0
 
 
 class RefusedError(Exception):
     """Not one SELECT statement."""
 
 
+class TooLargeError(Exception):
+    """The answer is more than the question allows."""
+
+
 def main() -> None:
     """Answer until standard input ends."""
     megabytes = int(sys.argv[1])
-    _connection(megabytes, Question("", {}, [], 1, 1)).close()  # so that what the engine itself needs is there before the limit
+    nothing = Question("", {}, [], 1, 1, 1, 1)
+    _connection(megabytes, nothing).close()  # so that what the engine itself needs is there before the limit
     _confine(megabytes)
+    renounce_writing()
     for line in sys.stdin.buffer:
         question = msgspec.json.decode(line, type=Question)
         signal.setitimer(signal.ITIMER_REAL, question.seconds + GRACE_SECONDS)  # SIGALRM ends the process
@@ -92,13 +111,15 @@ def _reply(out: BinaryIO, megabytes: int, question: Question) -> None:
         _head(out, Answer(TIME))
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
         _head(out, Answer(MEMORY))
+    except TooLargeError:
+        _head(out, Answer(SIZE))
     except UnreadableError as error:
         _head(out, Answer(str(error), unreadable=True))
     except (duckdb.Error, RefusedError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
-        text = str(error) or type(error).__name__
+        text = str(error)[:LONGEST_ERROR] or type(error).__name__
         _head(out, Answer(MEMORY if OVERDRAWN in text else text))
     else:
-        _head(out, Answer(cut=cut))
+        _head(out, Answer(cut=cut, rows=rows.num_rows))
         with pa.ipc.new_stream(out, rows.schema) as stream:
             stream.write_table(rows)
         out.flush()
@@ -120,7 +141,7 @@ def _answer(megabytes: int, question: Question) -> tuple[pa.Table, bool]:
     timer = threading.Timer(question.seconds, expire)
     timer.start()
     try:
-        return _first_rows(_only_select(connection, question.query), question.rows)
+        return _first_rows(_only_select(connection, question.query), question)
     except (duckdb.Error, OSError) as error:
         if expired.is_set():  # an interrupt within a stream of batches comes as an OSError
             raise TimeoutError from None
@@ -152,19 +173,25 @@ def _only_select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Du
         raise RefusedError(f"One SELECT statement is taken, not {len(statements) or 'none'}.")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise RefusedError("Only SELECT is taken: the lake is read here, never written.")
+    if word := WRITING.search(query):
+        raise RefusedError(f"{word[0]!r} is not taken, wherever it stands: the lake is read here, never written.")
     return connection.sql(query)
 
 
-def _first_rows(relation: duckdb.DuckDBPyRelation, most: int) -> tuple[pa.Table, bool]:
-    reader = relation.to_arrow_reader(ROWS_A_BATCH)
-    batches, found = [], 0
+def _first_rows(relation: duckdb.DuckDBPyRelation, question: Question) -> tuple[pa.Table, bool]:
+    reader = relation.to_arrow_reader(min(ROWS_A_BATCH, question.rows + 1))
+    batches, found, values, size = [], 0, 0, 0
     for batch in reader:
         batches.append(batch)
         found += batch.num_rows
-        if found > most:
+        values += count_values(batch)
+        size += batch.nbytes
+        if values > question.values or size > question.result_bytes:
+            raise TooLargeError
+        if found > question.rows:
             break
-    rows = pa.Table.from_batches(batches, reader.schema).slice(0, most)
-    return without_intervals(rows.rename_columns(_told_apart(rows.column_names))), found > most
+    rows = pa.Table.from_batches(batches, reader.schema).slice(0, question.rows)
+    return without_intervals(rows.rename_columns(_told_apart(rows.column_names))), found > question.rows
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

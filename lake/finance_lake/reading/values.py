@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from finance_lake.errors import RequestError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,8 +27,11 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def values(column: pa.ChunkedArray) -> Sequence[Any]:
-    """Give the values of a column; a moment as an aware `datetime`."""
-    if column.type == MOMENT:
-        return [None if us is None else EPOCH + us * MICROSECOND for us in column.cast(pa.int64()).to_pylist()]
-    listed: list[Any] = column.to_pylist()
+    """Give the values of a column; a moment as an aware `datetime`. Raises RequestError for what Python cannot hold."""
+    try:
+        if column.type == MOMENT:
+            return [None if us is None else EPOCH + us * MICROSECOND for us in column.cast(pa.int64()).to_pylist()]
+        listed: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError, RecursionError) as error:
+        raise RequestError(f"A value of the result cannot be shown ({error}): cast the column to VARCHAR.") from None
     return listed

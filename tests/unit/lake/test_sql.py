@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ import finance_lake as fl
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.state.layout import TICKS
+from tests.stack.pipeline import ROOT
 from tests.unit.lake.conftest import story
 
 if TYPE_CHECKING:
@@ -173,6 +176,78 @@ def test_a_query_may_take_so_much_and_no_more(lake: Lake, query: str) -> None:
 def test_memory_is_limited_within_a_single_expression_too(lake: Lake, query: str) -> None:
     with pytest.raises(fl.QueryError, match="more than the 256 MB"):
         lake.sql(query, limits=Limits(seconds=60, megabytes=256))
+
+
+TRUNCATING = "WITH x AS (COPY (SELECT 1) TO ''{file}'' (FORMAT csv, USE_TMP_FILE false)) FROM x"
+AS_JSON = f"FROM json_execute_serialized_sql(json_serialize_sql('{TRUNCATING}'))"
+
+
+@pytest.mark.parametrize("sandbox", ["sandbox", "landlock alone"])
+@pytest.mark.parametrize("query", [TRUNCATING.replace("''", "'"), AS_JSON])
+def test_a_select_that_holds_a_copy_leaves_every_file_as_it_was(
+    built: BuiltLake, outside: Path, query: str, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sandbox == "landlock alone":
+        monkeypatch.setattr("finance_lake.reading.query.SANDBOX", "tests.unit.lake.sandbox_with_landlock_alone")
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        if not has_landlock():
+            pytest.skip("this kernel has no Landlock")
+    before = {path: path.read_bytes() for path in outside.rglob("*.parquet")}
+    with fl.Lake(built.layout.root) as lake, pytest.raises(fl.LakeError, match=r"Permission denied|never written"):
+        lake.sql(filled(query, built, outside))
+    assert {path: path.read_bytes() for path in outside.rglob("*.parquet")} == before
+
+
+def has_landlock() -> bool:
+    """Whether this kernel takes the right to write from a process: asked in another one."""
+    code = "from finance_lake.reading.landlock import renounce_writing as renounce; raise SystemExit(not renounce())"
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("change", ["open('file', 'w')", "os.truncate('file', 0)", "os.unlink('file')", "open('new', 'w')"])
+def test_the_kernel_keeps_what_it_promises(tmp_path: Path, change: str) -> None:
+    if not has_landlock():
+        pytest.skip("this kernel has no Landlock")
+    (tmp_path / "file").write_text("whole")
+    code = f"import os; from finance_lake.reading.landlock import renounce_writing; renounce_writing(); {change}"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert "PermissionError" in ended.stderr
+    assert contents(tmp_path) == {str(tmp_path / "file"): 5}
+
+
+def test_modules_in_the_current_folder_are_not_run(built: BuiltLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "duckdb.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    with fl.Lake(built.layout.root) as lake:
+        assert lake.sql("SELECT 1 AS one").rows() == [{"one": 1}]
+
+
+@pytest.mark.parametrize(
+    ("query", "limits"),
+    [
+        ("SELECT list({'a': 1::TINYINT}) FROM range(200000)", Limits(values=100_000)),
+        ("SELECT map([1, 2], ['a', 'b']) FROM range(200000)", Limits(values=100_000)),
+        ("SELECT repeat('x', 3000000)", Limits(result_megabytes=1)),
+    ],
+)
+def test_a_result_may_be_so_large_and_no_larger(lake: Lake, query: str, limits: Limits) -> None:
+    with pytest.raises(fl.QueryError, match="The result is larger than"):
+        lake.sql(query, limits=limits)
+
+
+def test_a_long_error_is_cut_where_it_arises(lake: Lake) -> None:
+    started = time.monotonic()
+    with pytest.raises(fl.QueryError) as refusal:
+        lake.sql("SELECT error(repeat(chr(1), 5000000))")
+    assert len(str(refusal.value)) <= 500
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("value", ["DATE '-4000-01-01'", "'infinity'::TIMESTAMP", "TIMESTAMPTZ '-4000-01-01 00:00:00+00'"])
+def test_a_value_that_python_does_not_have_is_said(lake: Lake, value: str) -> None:
+    result = lake.sql(f"SELECT {value} AS value")
+    with pytest.raises(fl.RequestError, match="cast the column"):
+        result.rows()
 
 
 def test_too_many_rows_are_said_or_cut(lake: Lake) -> None:
