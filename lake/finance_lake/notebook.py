@@ -219,7 +219,7 @@ def _(lake):
 
 @app.cell
 def _(mo, report):
-    mo.md(f"**{report.sentence()}**")
+    mo.plain_text(report.sentence())
     return
 
 
@@ -233,11 +233,13 @@ def _(mo):
 
 
 @app.cell
-def _(lake):
+def _(lake, mo):
     from finance_lake.quarantine import quarantined
 
     found = quarantined(lake.layout.quarantine, samples=1)
-    malformed = [sample._asdict() for sample in found.samples] if found else []
+    samples = found.samples if found else []
+    # Not as a list or a table: there a text that begins with `text/html:` would be shown as HTML.
+    malformed = mo.plain_text("\n".join(f"{it.reason} at {it.partition}:{it.offset}: {it.value}" for it in samples))
     malformed
     return
 

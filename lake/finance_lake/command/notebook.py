@@ -35,7 +35,7 @@ def notebook(
         shutil.copyfile(TUTORIAL, edit)
     mode = ["edit", str(edit)] if edit else ["run", "--include-code", str(TUTORIAL)]
     options = ["--host", "127.0.0.1", "--port", str(port), *([] if browser else ["--headless"])]
-    command = [sys.executable, "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
+    command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
     say(f"The notebook is at http://127.0.0.1:{port}; Ctrl-C ends it.")
     try:
         raise typer.Exit(subprocess.run(command).returncode)

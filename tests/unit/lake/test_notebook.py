@@ -57,9 +57,14 @@ def test_every_cell_runs_and_shows_the_lake_as_it_is(names: dict[str, Any]) -> N
 
 
 def test_what_a_record_holds_is_shown_escaped(names: dict[str, Any]) -> None:
-    shown = "".join(str(sample["value"]) for sample in names["malformed"])
+    shown = names["malformed"].text
     assert "\\x1b[2J" in shown
     assert "\x1b" not in shown
+
+
+def test_a_record_that_says_that_it_is_html_is_text(names: dict[str, Any]) -> None:
+    assert "<script" not in names["mo"].plain_text("text/html:<script src=http://127.0.0.1/a.js></script>").text
+    assert type(names["malformed"]) is type(names["mo"].plain_text(""))
 
 
 def test_it_is_a_program_too(morning: Path) -> None:
