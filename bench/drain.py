@@ -160,9 +160,7 @@ def compare() -> dict[str, Any]:
         producer = fill(stack, TICKS)
         tries = (pair(stack, number) for number in range(1, PAIRS + MORE_TRIES + 1))
         pairs = list(islice(filter(None, tries), PAIRS))
-    assert len(pairs) == PAIRS, (
-        f"the machine was too unsteady: {len(pairs)} good pairs of {PAIRS + MORE_TRIES}"
-    )
+    assert len(pairs) == PAIRS, f"the machine was too unsteady: {len(pairs)} good pairs of {PAIRS + MORE_TRIES}"
     return {
         "ticks": TICKS,
         "producer": producer,

@@ -41,10 +41,10 @@ class Heartbeat:
 
 
 def is_alive(file: Path) -> bool:
-    """Whether the role has promised to be alive now."""
+    """Whether the role has promised to be alive now. What is no promise, such as a file cut short, is none."""
     try:
         return time.time() <= float(file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return False
 
 

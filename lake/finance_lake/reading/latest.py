@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FIRST_FILES = 10
 TICKS_A_FILE = 5_000
 MORE = 5
+MOST_NAMED = 1_000
 EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -78,10 +79,13 @@ def _count(files: Sequence[DataFile], most: float) -> int:
 
 
 def _since(found: pa.Table, symbols: frozenset[str]) -> Selection:
-    """Select what can be newer than what was found: nothing that is older than the oldest of these symbols' ticks."""
+    """Select what can be newer than what was found: nothing that is older than the oldest of these symbols' ticks.
+
+    Too many symbols are not named: DuckDB compares each row with each name. More ticks than asked for do no harm.
+    """
     moments = _moments(found)
     start = min(moments[symbol] for symbol in symbols) if symbols <= moments.keys() else None
-    return Selection(tuple(sorted(symbols)), start)
+    return Selection(tuple(sorted(symbols)) if len(symbols) <= MOST_NAMED else (), start)
 
 
 def _unsettled(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 256 * 1024 * 1024
 FILE = "filename"
+# A path that is remembered, for itself and its place in a set: also of files that have no row for the question.
+PATH_BYTES = 300
 
 
 class Partials:
@@ -47,7 +49,7 @@ class Partials:
         with self._lock:
             self._known[question] = done, rows
             self._known.move_to_end(question)
-            while sum(table.nbytes for _, table in self._known.values()) > self._most_bytes:
+            while sum(table.nbytes + PATH_BYTES * len(done) for done, table in self._known.values()) > self._most_bytes:
                 self._known.popitem(last=False)
 
 
