@@ -23,16 +23,16 @@ TICKS = st.builds(
 )
 
 
-@given(batches=st.lists(st.lists(TICKS, min_size=1, max_size=4), min_size=1, max_size=6))
+@given(batches=st.lists(st.lists(TICKS, min_size=1, max_size=4), min_size=1, max_size=6), most_named=st.sampled_from([1, 1000]))
 @settings(max_examples=25, deadline=None)
-def test_the_search_finds_what_a_look_at_all_ticks_finds(batches: list[list[Tick]]) -> None:
+def test_the_search_finds_what_a_look_at_all_ticks_finds(batches: list[list[Tick]], most_named: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         built = BuiltLake(Path(folder), partitions=2)
         for number, batch in enumerate(batches):
             built.store([encode(tick) for tick in batch], partition=number % 2)
         lake = finance_lake.open(folder)
         everything = lake.ticks().pl()  # in the order in which they happened
-        with patch.object(latest, "FIRST_FILES", 1), patch.object(latest, "MORE", 1):
+        with patch.multiple(latest, FIRST_FILES=1, MORE=1, MOST_NAMED=most_named):
             found = lake.latest().pl()
         assert found.equals(everything.group_by("symbol", maintain_order=True).last().select(found.columns).sort("symbol"))
         assert lake.symbols() == found["symbol"].to_list()
