@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from finance_lake.errors import LakeError, UnreadableError
+from finance_lake.errors import FILL, LakeError, UnreadableError
 
 if TYPE_CHECKING:
     from finance_lake.reading.lake import Lake
@@ -77,7 +77,7 @@ def require_ticks(lake: Lake, as_of: str | None = None) -> None:
     """Stop where there is nothing to show yet: exit code 2, and the command that fills the lake."""
     if not lake.count(as_of=as_of):
         when = f"as of {as_of}" if as_of else "yet"
-        say(f"The lake at {lake.layout.root} holds no tick {when}: `make local` or `make up` fills it.")
+        say(f"The lake at {lake.layout.root} holds no tick {when}: {FILL}")
         raise typer.Exit(USAGE)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finance_lake.command.app import AsJson, Data, hint
+from finance_lake.errors import START
 
 if TYPE_CHECKING:
     from finance_lake.condition import Condition
@@ -49,7 +50,7 @@ def lines(seen: Condition) -> dict[str, str]:
 def next_step(seen: Condition) -> str:
     """Name what to do next."""
     if seen.services["kafka"] != "up":
-        return "`make local` or `make up` starts the lake; `financelake doctor` says what this machine lacks for it."
+        return f"{START} starts the lake; `financelake doctor` says what this machine lacks for it."
     if seen.verdict is None or seen.verdict.code:
         return "`financelake verify` proves that the tables hold the topic."
     if seen.quarantined:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, AsJson, Data, say
+from finance_lake.command.app import AsJson, Data, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,15 +60,11 @@ def verify(
 
 def _judged(layout: Layout, world: World) -> Report:
     from finance_lake.proof.verdict import Code, Finding, Report
-    from finance_lake.proof.verify import NoLakeError
     from finance_lake.proof.verify import verify as judge
     from finance_lake.state.broker import NoTopicError, SilentError
 
     try:
         return judge(layout, world)
-    except NoLakeError as error:
-        say(str(error))
-        raise typer.Exit(USAGE) from None
     except NoTopicError as error:
         return Report((Finding(Code.IDENTITY, f"{error}, which the lake holds"),))
     except SilentError as error:
