@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from typer.testing import CliRunner
 from finance_lake import condition
 from finance_lake.command import app
 from finance_lake.command.sql import shell
-from finance_lake.errors import UnreadableError
+from finance_lake.command.tail import ticks
+from finance_lake.errors import NoLakeError, UnreadableError
 from finance_lake.export import write
 from finance_lake.reading.lake import Lake
 from finance_lake.state.broker import SilentError
@@ -197,6 +199,16 @@ def test_sql_reads_a_query_from_standard_input(built: BuiltLake) -> None:
 def test_tail_begins_with_the_newest_and_goes_on(built: BuiltLake) -> None:
     result = run(built, "tail", "AAPL", "--lines", "2", "--count", "2")
     assert [line.split()[1:3] for line in result.stdout.splitlines()] == [["AAPL", "98.00"], ["AAPL", "101.00"]]
+
+
+def test_tail_follows_the_lake_until_it_is_deleted(built: BuiltLake, lake: Lake) -> None:
+    told = ticks(lake, ["AAPL"], before=1)
+    assert next(told)["price"] == 101
+    built.store([tick("MSFT", 402, 80), tick("AAPL", 103, 90)])
+    assert next(told)["price"] == 103
+    shutil.rmtree(built.layout.root)
+    with pytest.raises(NoLakeError, match="any more: `make local` or `make up`"):
+        next(told)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
