@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_known
+from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,9 +39,9 @@ def bars(
 
     lake = lake_of(data)
     result = lake.bars(size, symbols, start, end, as_of)
-    if not len(result):
-        require_known(lake, symbols or [], as_of)
     newest = _newest(result.rows(), last or (fitting() if chart else SHOWN))
+    if not newest or set(symbols or []) - newest.keys():
+        require_ticks(lake, symbols or [], as_of)
     rows = [row for of_symbol in newest.values() for row in of_symbol]
     if as_json:
         print(encoded({"version": result.version, "size": size, "rows": rows}))

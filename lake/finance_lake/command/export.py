@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_known
+from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_ticks
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,8 +36,7 @@ def export(
         total, schema, batches = table.num_rows, table.schema, iter(table.to_batches())
     else:
         total, schema, batches = lake.batches(*symbols, start=start, end=end, as_of=as_of)
-    if not total:
-        require_known(lake, symbols, as_of)
+    require_ticks(lake, symbols, as_of)
     with _bar() as progress:
         task = progress.add_task("rows", total=total)
         rows = write(target, schema, batches, force=force, advance=lambda count: progress.advance(task, count))

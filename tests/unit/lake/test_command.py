@@ -110,6 +110,12 @@ def test_a_lake_without_a_tick_says_what_fills_it(tmp_path: Path, arguments: lis
     [
         (["bars", "aapl"], "Did you mean AAPL?"),
         (["bars", "IBM"], "The lake has no tick of IBM. It has AAPL, MSFT."),
+        (["bars", "AAPL", "MSFTT"], "The lake has no tick of MSFTT. It has AAPL, MSFT."),
+        (["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT"], "The lake has no tick of MSFTT."),
+        (
+            ["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT", "--bars", "1m"],
+            "The lake has no tick of MSFTT.",
+        ),
         (["bars", "--size", "7w"], "is no bar size"),
         (["bars", "--start", "noon"], "is no time"),
         (["bars", "--as-of", "99"], "no version 99 yet"),
