@@ -236,8 +236,7 @@ def _(mo):
 def _(lake):
     from finance_lake.quarantine import quarantined
 
-    found = quarantined(lake.layout.quarantine, samples=1)
-    malformed = [sample._asdict() for sample in found.samples] if found else []
+    malformed = [sample._asdict() for sample in quarantined(lake.layout, samples=1).samples]
     malformed
     return
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, AsJson, Data, layout_of, say
+from finance_lake.command.app import AsJson, Data, layout_of
 
 
 def quarantine(
@@ -20,11 +20,7 @@ def quarantine(
 
     from finance_lake.quarantine import quarantined
 
-    layout = layout_of(data)
-    found = quarantined(layout.quarantine, samples)
-    if found is None:
-        say(f"There is no lake at {layout.root} yet. `make local` or `make up` makes one.")
-        raise typer.Exit(USAGE)
+    found = quarantined(layout_of(data), samples)
     if as_json:
         print(json.dumps({"counts": found.counts, "samples": [sample._asdict() for sample in found.samples]}))
         return

@@ -23,12 +23,12 @@ from finance_lake.errors import NoLakeError, UnreadableError
 from finance_lake.export import write
 from finance_lake.reading.lake import Lake
 from finance_lake.state.broker import SilentError
-from finance_lake.state.layout import TICKS
+from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import BAD, BuiltLake
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from typer.testing import Result
@@ -83,7 +83,7 @@ def test_each_command_ends_with_a_hint_at_the_next_one(built: BuiltLake, argumen
     assert result.stderr.splitlines()[-1].startswith("Next: `")
 
 
-@pytest.mark.parametrize("arguments", [*COMMANDS[:2], *COMMANDS[3:]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [command for command in COMMANDS if "--chart" not in command], ids=" ".join)
 def test_json_is_json_and_nothing_else(built: BuiltLake, arguments: list[str]) -> None:
     assert told(run(built, *arguments, "--json"))
 
@@ -136,11 +136,29 @@ def test_what_is_wrong_is_a_sentence_and_exit_code_2(built: BuiltLake, arguments
     assert "Traceback" not in result.output
 
 
-def test_a_broken_lake_is_a_sentence_and_exit_code_1(built: BuiltLake) -> None:
-    built.files(TICKS)[0].unlink()
-    result = run(built, "bars")
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:40])
+
+
+@pytest.mark.parametrize("damage", [torn, os.unlink], ids=["torn", "missing"])
+@pytest.mark.parametrize(("command", "table"), [("bars", TICKS), ("quarantine", QUARANTINE)])
+def test_a_damaged_data_file_is_a_sentence_and_exit_code_1(
+    built: BuiltLake, command: str, table: str, damage: Callable[[Path], None]
+) -> None:
+    damage(built.files(table)[0])
+    result = run(built, command)
     assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
     assert "`make verify` says what is wrong" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "quarantine"])
+def test_a_damaged_log_of_the_quarantine_is_a_sentence_and_exit_code_1(built: BuiltLake, command: str) -> None:
+    torn(max((built.layout.quarantine / "_delta_log").glob("*.json")))
+    result = run(built, command)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "finance_quarantine cannot be read" in result.stderr
 
 
 def test_status_says_how_far_the_tables_are(built: BuiltLake) -> None:
@@ -307,8 +325,8 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
 
     verified = run_bare("verify", "--no-broker")
     assert (verified.returncode, verified.stderr) == (0, "")
-    assert run_bare("quarantine").returncode == 0
-    assert run_bare("status").returncode == 0
+    for command in ("quarantine", "status"):
+        assert run_bare(command).returncode == 0
     bars = run_bare("bars")
     assert (bars.returncode, bars.stderr.count("\n")) == (1, 1)
     assert "needs duckdb" in bars.stderr

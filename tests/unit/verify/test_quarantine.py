@@ -27,8 +27,7 @@ def lake(tmp_path: Path) -> BuiltLake:
 
 
 def test_records_are_counted_by_reason_and_sampled(lake: BuiltLake) -> None:
-    found = quarantined(lake.layout.quarantine, 2)
-    assert found is not None
+    found = quarantined(lake.layout, 2)
     assert found.counts == {"price_type": 3, "invalid_utf8": 1, "tombstone": 1}
     assert [sample.reason for sample in found.samples] == ["price_type"] * 2 + ["invalid_utf8", "tombstone"]
     (tombstone,) = (sample for sample in found.samples if sample.reason == "tombstone")
