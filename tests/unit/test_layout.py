@@ -42,7 +42,6 @@ THIRD_PARTY = {
 READS_THE_ENVIRONMENT = {
     "spark-job/finance_job/failpoint.py": "a switch of tests, which Spark's workers inherit",
     "spark-job/finance_job/session.py": "sets what Spark's workers inherit",
-    "lake/finance_lake/show.py": "DATA_DIR, a command of its own",
     "local/finance_local/with_env.py": "puts .env into the environment",
     "local/finance_local/command.py": "likewise, with DATA_DIR as seen from the caller's folder",
     "local/finance_local/repair.py": "hands the environment on to the job's command",

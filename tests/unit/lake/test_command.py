@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -67,6 +68,7 @@ def told(result: Result) -> dict[str, object]:
 
 COMMANDS = [
     ["status"],
+    ["show"],
     ["bars"],
     ["bars", "AAPL", "--chart"],
     ["history"],
@@ -141,7 +143,7 @@ def torn(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [torn, os.unlink], ids=["torn", "missing"])
-@pytest.mark.parametrize(("command", "table"), [("bars", TICKS), ("quarantine", QUARANTINE)])
+@pytest.mark.parametrize(("command", "table"), [("bars", TICKS), ("show", TICKS), ("quarantine", QUARANTINE)])
 def test_a_damaged_data_file_is_a_sentence_and_exit_code_1(
     built: BuiltLake, command: str, table: str, damage: Callable[[Path], None]
 ) -> None:
@@ -152,13 +154,31 @@ def test_a_damaged_data_file_is_a_sentence_and_exit_code_1(
     assert "`make verify` says what is wrong" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "quarantine"])
+@pytest.mark.parametrize("command", ["status", "show", "quarantine"])
 def test_a_damaged_log_of_the_quarantine_is_a_sentence_and_exit_code_1(built: BuiltLake, command: str) -> None:
     torn(max((built.layout.quarantine / "_delta_log").glob("*.json")))
     result = run(built, command)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "finance_quarantine cannot be read" in result.stderr
+
+
+def test_show_tells_what_arrived_last_and_how_much_there_is(built: BuiltLake) -> None:
+    built.arrived += timedelta(minutes=1)
+    built.store([tick("MSFT", 402, 80)], partition=1)
+    result = run(built, "show")
+    assert result.stdout.splitlines()[1].split() == [
+        "MSFT",
+        "402.00",
+        "2026-11-24",
+        "10:31:20",
+        "2026-11-24",
+        "12:01:00",
+        "1:2",
+    ]
+    assert result.stdout.splitlines()[-1].startswith("8 rows, 2 quarantined, version 4 at ")
+    seen = told(run(built, "show", "--json"))
+    assert (seen["ticks"], seen["quarantined"], seen["version"]) == (8, 2, 4)
 
 
 def test_status_says_how_far_the_tables_are(built: BuiltLake) -> None:
@@ -325,7 +345,7 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
 
     verified = run_bare("verify", "--no-broker")
     assert (verified.returncode, verified.stderr) == (0, "")
-    for command in ("quarantine", "status"):
+    for command in ("quarantine", "show", "status"):
         assert run_bare(command).returncode == 0
     bars = run_bare("bars")
     assert (bars.returncode, bars.stderr.count("\n")) == (1, 1)
