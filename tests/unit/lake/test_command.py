@@ -59,6 +59,12 @@ def run(built: BuiltLake, *arguments: str, text: str | None = None) -> Result:
     return CliRunner().invoke(app, [*arguments, "--data", str(built.layout.root)], input=text)
 
 
+def rows_of(seen: dict[str, object]) -> list[dict[str, object]]:
+    rows = seen["rows"]
+    assert isinstance(rows, list)
+    return rows
+
+
 def told(result: Result) -> dict[str, object]:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -217,9 +223,56 @@ def test_a_verdict_that_cannot_be_kept_is_still_given(built: BuiltLake) -> None:
 
 
 def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:
-    rows = told(run(built, "bars", "AAPL", "--json", "--last", "1"))["rows"]
-    assert isinstance(rows, list)
+    rows = rows_of(told(run(built, "bars", "AAPL", "--json", "--last", "1")))
     assert (rows[0]["open"], rows[0]["ts"], len(rows)) == ("101.00000000", "2026-11-24T10:31:00Z", 1)
+
+
+def hour(built: BuiltLake, minutes: int = 60) -> None:
+    """Store a tick of IBM for each of so many minutes."""
+    built.store([tick("IBM", 10, 60 * minute, size=1) for minute in range(minutes)])
+
+
+def test_bars_that_are_cut_say_so(built: BuiltLake) -> None:
+    hour(built)
+    result = run(built, "bars")
+    assert len(result.stdout.splitlines()) == 1 + 20 + 4
+    assert "There are 64 bars, these are the newest 20 of each symbol" in result.stderr
+    assert result.stdout.count("IBM") == 20
+    assert "2026-11-24 11:29:00" in result.stdout
+    assert "There are" not in run(built, "bars", "AAPL").stderr
+
+
+@pytest.mark.parametrize("arguments", [["--start", "2026-11-24"], ["--end", "2026-11-25"], ["--last", "60"]], ids=" ".join)
+def test_bars_of_a_range_are_all_there(built: BuiltLake, arguments: list[str]) -> None:
+    hour(built)
+    result = run(built, "bars", *arguments)
+    assert len(result.stdout.splitlines()) == 1 + 64
+    assert "There are" not in result.stderr
+
+
+def test_bars_in_json_are_all_there_unless_somebody_cuts_them(built: BuiltLake) -> None:
+    hour(built)
+    seen, cut = told(run(built, "bars", "IBM", "--json")), told(run(built, "bars", "IBM", "--json", "--last", "2"))
+    assert (len(rows_of(seen)), seen["cut"]) == (60, False)
+    assert (len(rows_of(cut)), cut["cut"]) == (2, True)
+
+
+def test_candles_that_do_not_fit_are_counted(built: BuiltLake) -> None:
+    hour(built, minutes=90)
+    result = run(built, "bars", "IBM", "--chart", "--start", "2026-11-24")
+    assert "IBM 1m, 66 bars" in result.stdout
+    assert "There are 90 bars, these are the newest 66" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("prices", "vwap"),
+    [((0.00000001, 0.00000001), "0.00000001"), ((10.5, 10.51, 10.51), "10.5067"), ((1.123456, 1.123457, 1.123457), "1.123457")],
+)
+def test_a_vwap_has_as_many_decimals_as_the_prices(built: BuiltLake, prices: tuple[float, ...], vwap: str) -> None:
+    built.store([tick("IBM", price, number, size=1) for number, price in enumerate(prices)])
+    header, bar = run(built, "bars", "IBM").stdout.splitlines()
+    assert bar.split()[-2] == vwap
+    assert header.split()[-2] == "vwap"
 
 
 def test_candles_are_drawn(built: BuiltLake) -> None:
