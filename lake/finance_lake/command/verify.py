@@ -33,6 +33,7 @@ def verify(
     import json
     from functools import partial
 
+    from finance_lake.command.display import progress
     from finance_lake.config import Settings
     from finance_lake.proof.last import leave
     from finance_lake.proof.world import World
@@ -45,12 +46,12 @@ def verify(
     settings = settings_or_exit(Settings)
     where = settings.bootstrap, settings.kafka_topic
     layout = Layout(data or settings.data_dir)
-    with _bar() as progress:
+    with progress() as bar:
         world = World(
             topic=settings.kafka_topic,
             ask=None if no_broker else partial(broker.ask, *where),
             read_topic=partial(topic.read, *where) if values else None,
-            advance=_shown(progress),
+            advance=_shown(bar),
         )
         report = _judged(layout, world)
     leave(layout, report, with_broker=not no_broker)
@@ -72,15 +73,6 @@ def _judged(layout: Layout, world: World) -> Report:
         raise typer.Exit(1) from None
 
 
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _shown(progress: Progress) -> Callable[[int, int], None]:
-    task = progress.add_task("reading", total=None)
-    return lambda rows, of: progress.update(task, completed=rows, total=of)
+def _shown(bar: Progress) -> Callable[[int, int], None]:
+    task = bar.add_task("reading", total=None)
+    return lambda rows, of: bar.update(task, completed=rows, total=of)
