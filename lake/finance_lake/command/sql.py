@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finance_lake.command.app import AsJson, AsOf, Data, hint, lake_of, say
-from finance_lake.errors import QueryError
 
 if TYPE_CHECKING:
     from finance_lake.reading.lake import Lake
@@ -83,6 +82,3 @@ def _typed() -> str | None:
         print()
         return ""
     return "\n".join(lines)
-
-
-__all__ = ["QueryError", "sql"]
