@@ -60,6 +60,13 @@ def hint(sentence: str) -> None:
     say(f"Next: {sentence}")
 
 
+def look_further(quarantined: int) -> str:
+    """Say what there is to look at in a lake that is in order."""
+    if quarantined:
+        return "`financelake quarantine` shows what was malformed."
+    return "`financelake bars` shows the prices, `financelake tail` each tick."
+
+
 def layout_of(data: Path | None) -> Layout:
     """Where the lake is."""
     from finance_lake.state.layout import Layout

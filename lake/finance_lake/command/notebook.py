@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, Data, lake_of, say
+from finance_lake.command.app import USAGE, Data, hint, lake_of, say
 
 TUTORIAL = Path(__file__).parents[1] / "notebook.py"
 
@@ -40,4 +40,4 @@ def notebook(
     try:
         raise typer.Exit(subprocess.run(command).returncode)
     except KeyboardInterrupt:
-        say("Next: `financelake notebook --edit mine.py` gives you a copy to change.")
+        hint("`financelake notebook --edit mine.py` gives you a copy to change.")

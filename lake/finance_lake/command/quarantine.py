@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, Data, layout_of
+from finance_lake.command.app import AsJson, Data, hint, layout_of
 
 
 def quarantine(
@@ -20,7 +20,8 @@ def quarantine(
 
     from finance_lake.quarantine import quarantined
 
-    found = quarantined(layout_of(data), samples)
+    layout = layout_of(data)
+    found = quarantined(layout, samples)
     if as_json:
         print(json.dumps({"counts": found.counts, "samples": [sample._asdict() for sample in found.samples]}))
         return
@@ -29,5 +30,6 @@ def quarantine(
     for sample in found.samples:
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
         print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
-    next_step = "`make redrive REASON=...` moves those that the rules of today let pass." if found.counts else ""
-    print(f"{sum(found.counts.values()):,} records in quarantine. {next_step}".rstrip())
+    print(f"{sum(found.counts.values()):,} records in quarantine.")
+    redrive = "`make redrive REASON=...` moves those that the rules of today let pass."
+    hint(redrive if found.counts else "`financelake status` says how the lake is.")

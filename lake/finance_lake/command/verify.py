@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, Data, say
+from finance_lake.command.app import AsJson, Data, hint, look_further, say
+from finance_lake.errors import FILL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,8 @@ def verify(
         report = _judged(layout, world)
     leave(layout, report, with_broker=not no_broker)
     print(json.dumps(report.as_json()) if as_json else report.as_text())
+    if not as_json:
+        hint(_next(report))
     raise typer.Exit(int(report.code))
 
 
@@ -76,3 +79,15 @@ def _judged(layout: Layout, world: World) -> Report:
 def _shown(bar: Progress) -> Callable[[int, int], None]:
     task = bar.add_task("reading", total=None)
     return lambda rows, of: bar.update(task, completed=rows, total=of)
+
+
+def _next(report: Report) -> str:
+    from finance_lake.proof.verdict import Code
+
+    if report.code is Code.COMPLETE:
+        return look_further(report.figures.quarantined) if report.figures.rows else FILL
+    if report.code is Code.BEHIND:
+        return "`financelake status` says how far the tables are behind."
+    if report.code in {Code.IDENTITY, Code.PRODUCER}:
+        return "docs/RELIABILITY.md says what this can be, and what mends it."
+    return "`make recover` shows how it would mend the tables, and asks first."

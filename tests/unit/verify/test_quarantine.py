@@ -39,7 +39,7 @@ def test_no_control_character_of_a_record_reaches_the_terminal(lake: BuiltLake) 
     assert shown.exit_code == 0
     assert "\\x1b[2J" in shown.output
     assert all(character == "\n" or " " <= character <= "~" for character in shown.output)
-    assert shown.output.splitlines()[-1].startswith("5 records in quarantine.")
+    assert shown.stdout.splitlines()[-1] == "5 records in quarantine."
 
 
 def test_json_is_one_object(lake: BuiltLake) -> None:
