@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, Data, hint, layout_of
+from finance_lake.command.app import AsJson, Data, hint, layout_of, tell_if_empty
 
 
 def quarantine(
@@ -31,5 +31,6 @@ def quarantine(
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
         print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
     print(f"{sum(found.counts.values()):,} records in quarantine.")
+    tell_if_empty(layout)
     redrive = "`make redrive REASON=...` moves those that the rules of today let pass."
     hint(redrive if found.counts else "`financelake status` says how the lake is.")

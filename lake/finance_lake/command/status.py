@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finance_lake.command.app import AsJson, Data, hint, look_further
+from finance_lake.command.app import AsJson, Data, hint, look_further, tell_if_empty
 from finance_lake.errors import START
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def status(*, as_json: AsJson = False, data: Data = None) -> None:
         print(encoded(seen))
         return
     print("\n".join(f"{name:<12} {text}" for name, text in lines(seen).items()))
+    tell_if_empty(layout)
     hint(next_step(seen))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import Data, hint, lake_of
+from finance_lake.command.app import Data, hint, lake_of, tell_if_empty, tell_if_unknown
 from finance_lake.errors import FILL, NoLakeError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def tail(
 
     lake = lake_of(data)
     selection(symbols)  # what is no symbol is said before anything is waited for
+    if not tell_if_empty(lake.layout):
+        tell_if_unknown(lake, symbols or [])
     show = encoded if as_json else line
     try:
         for row in islice(ticks(lake, symbols or [], lines), count):

@@ -113,11 +113,21 @@ def test_without_a_lake_the_command_that_makes_one_is_named(tmp_path: Path, argu
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["bars"], ["bars", "AAPL"], ["export", "x.parquet"]], ids=" ".join)
-def test_a_lake_without_a_tick_says_what_fills_it(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"]], ids=" ".join)
+def test_a_lake_without_a_tick_says_what_fills_it(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finance_lake.command.tail.ticks", lambda *_: iter(()))  # which waits for the first
+    monkeypatch.setattr(subprocess, "run", None)  # which would open the notebook
     result = run(BuiltLake(tmp_path / "empty"), *arguments)
-    assert result.exit_code == 2
-    assert "holds no tick yet: `make local` or `make up` fills it" in result.stderr
+    assert result.exit_code == (2 if arguments[0] in {"bars", "export", "notebook"} else 0)
+    assert "`make local` or `make up` fills it" in result.stderr
+
+
+def test_tail_names_a_symbol_that_the_lake_does_not_have(built: BuiltLake) -> None:
+    result = run(built, "tail", "AAPL", "MSFTT", "--count", "1")
+    assert result.exit_code == 0
+    assert "The lake has no tick of MSFTT." in result.stderr
 
 
 @pytest.mark.parametrize(
