@@ -212,8 +212,10 @@ def _(mo):
 def _(lake):
     from finance_lake.proof.verify import verify
     from finance_lake.proof.world import World
+    from finance_lake.state.identity import read_identity
 
-    report = verify(lake.layout, World(topic="finance", ask=None))
+    identity = read_identity(lake.layout.identity)
+    report = verify(lake.layout, World(topic=identity.topic if identity else "", ask=None))
     return (report,)
 
 
