@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -103,6 +104,12 @@ def test_json_is_json_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert told(run(built, *arguments, "--json"))
+
+
+def test_only_what_opens_a_page_has_no_json() -> None:
+    commands = [command.callback for command in app.registered_commands if command.callback]
+    without = {one.__name__ for one in commands if "as_json" not in inspect.signature(one).parameters}
+    assert without == {"serve", "notebook"}
 
 
 @pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"]], ids=" ".join)
