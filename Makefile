@@ -46,7 +46,7 @@ dashboard: .venv/.ready $(PAGE) ## the live dashboard in the foreground, http://
 ##@ The lake's data
 .PHONY: show verify recover redrive reset
 show: .venv/.ready ## count and newest rows of the table
-	@$(BIN)/python -m finance_local.with_env $(BIN)/python -m finance_lake.show
+	@$(BIN)/financelake show
 
 verify: .venv/.ready ## prove that the tables equal the topic; exit codes: financelake verify --help
 	@$(BIN)/financelake verify

@@ -37,7 +37,7 @@ _LATER = {"Lake": "finance_lake.reading.lake", "Limits": "finance_lake.reading.q
 
 
 def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.open, as of a file)
-    """Open the lake in a folder for reading: DATA_DIR, or `data`, where none is given.
+    """Open the lake in a folder for reading: DATA_DIR of the environment, or `data`, where none is given. `.env` is not read.
 
     Nothing is locked and nothing is written; the job may go on meanwhile. Raises NoLakeError if there is no lake.
     """

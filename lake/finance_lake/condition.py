@@ -14,7 +14,7 @@ from finance_lake.proof.last import Verdict, last
 from finance_lake.reading import log
 from finance_lake.reading.snapshot import take
 from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.table import newest_record, row_count
+from finance_lake.state.table import newest_record
 from finance_role.heartbeat import heartbeat_file, is_alive
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
-    """Look at the lake. `broker` may raise SilentError or NoTopicError. Raises NoLakeError."""
+    """Look at the lake. `broker` may raise SilentError or NoTopicError. Raises NoLakeError, UnreadableError."""
     snapshot = take(layout)
     told, silence = _answer(broker)
     now = datetime.now(UTC)
@@ -87,7 +87,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
         services=services(layout, broker_up=told is not None),
         broker=silence,
         rows=snapshot.rows,
-        quarantined=row_count(layout.quarantine),
+        quarantined=sum(file.rows for file in snapshot.quarantine),
         version=snapshot.version,
         committed_seconds=committed,
         tick_seconds=(now - arrived).total_seconds() if arrived else None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 LONGEST_REASON = 200
+START = "`make local` or `make up`"
+FILL = f"{START} fills it."
 
 
 def first_line(error: Exception) -> str:

@@ -212,8 +212,10 @@ def _(mo):
 def _(lake):
     from finance_lake.proof.verify import verify
     from finance_lake.proof.world import World
+    from finance_lake.state.identity import read_identity
 
-    report = verify(lake.layout, World(topic="finance", ask=None))
+    identity = read_identity(lake.layout.identity)
+    report = verify(lake.layout, World(topic=identity.topic if identity else "", ask=None))
     return (report,)
 
 
@@ -236,9 +238,8 @@ def _(mo):
 def _(lake, mo):
     from finance_lake.quarantine import quarantined
 
-    found = quarantined(lake.layout.quarantine, samples=1)
-    samples = found.samples if found else []
     # Not as a list or a table: there a text that begins with `text/html:` would be shown as HTML.
+    samples = quarantined(lake.layout, samples=1).samples
     malformed = mo.plain_text("\n".join(f"{it.reason} at {it.partition}:{it.offset}: {it.value}" for it in samples))
     malformed
     return

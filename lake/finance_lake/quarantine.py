@@ -6,13 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from finance_lake.state.table import add_actions, open_table
+from finance_lake.reading.arrivals import newest_first, opened
+from finance_lake.reading.snapshot import take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    import pyarrow.parquet as pq
+
+    from finance_lake.state.layout import Layout
 
 SAMPLE_BYTES = 96
 COLUMNS = ("reason", "kafka_partition", "kafka_offset", "kafka_timestamp", "detail", "value", "value_length")
@@ -37,22 +40,21 @@ class Quarantined(NamedTuple):
     samples: list[Sample]
 
 
-def quarantined(folder: Path, samples: int) -> Quarantined | None:
-    """Read the quarantine, the newest data file first; at most `samples` of each reason. None if there is none yet."""
-    table = open_table(folder)
-    if table is None:
-        return None
+def quarantined(layout: Layout, samples: int) -> Quarantined:
+    """Read the quarantine, the newest data file first; at most `samples` of each reason.
+
+    Raises NoLakeError, UnreadableError.
+    """
     counts: Counter[str] = Counter()
     taken: dict[str, list[Sample]] = {}
-    files = add_actions(table).sort_by([("max.kafka_timestamp", "descending")])
-    for path in files.column("path").to_pylist():
-        file = pq.ParquetFile(folder / path)
-        reasons = file.read(columns=["reason"]).column("reason")
-        counts.update({one["values"]: one["counts"] for one in pc.value_counts(reasons).to_pylist()})
-        wanted = {reason for reason in pc.unique(reasons).to_pylist() if len(taken.setdefault(reason, [])) < samples}
-        for sample in _samples(file, wanted):
-            if len(taken[sample.reason]) < samples:
-                taken[sample.reason].append(sample)
+    for file in newest_first(take(layout).quarantine):
+        with opened(file) as parquet:
+            reasons = parquet.read(columns=["reason"]).column("reason")
+            counts.update({one["values"]: one["counts"] for one in pc.value_counts(reasons).to_pylist()})
+            wanted = {reason for reason in pc.unique(reasons).to_pylist() if len(taken.setdefault(reason, [])) < samples}
+            for sample in _samples(parquet, wanted):
+                if len(taken[sample.reason]) < samples:
+                    taken[sample.reason].append(sample)
     ordered = dict(counts.most_common())
     return Quarantined(ordered, [sample for reason in ordered for sample in taken[reason]])
 

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from finance_local import env_file
-from finance_local.with_env import USAGE, complaint, load_env_file
+from finance_local.with_env import complaint, load_env_file
 
 PROJECT = Path(__file__).parents[2]
+USAGE = 2
 
 
 def prepare(project: Path) -> None:

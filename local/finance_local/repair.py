@@ -11,8 +11,9 @@ import os
 import socket
 import sys
 
+from finance_lake.errors import NoLakeError
 from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import NoLakeError, verify
+from finance_lake.proof.verify import verify
 from finance_lake.proof.world import World
 from finance_lake.state import spans
 from finance_lake.state.broker import NoTopicError, SilentError, ask

@@ -1,4 +1,4 @@
-"""Run a command with `.env` in its environment: `python -m finance_local.with_env COMMAND ARGUMENT...`, as make does.
+"""Put `.env` into the environment of a command.
 
 The commands themselves read their environment only: in a container there is no `.env`, and there is one parser for it.
 """
@@ -6,15 +6,12 @@ The commands themselves read their environment only: in a container there is no 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 from finance_local import env_file
 
 ENV_FILE = Path(os.environ.get("ENV_FILE", ".env"))
 EXAMPLE = Path(".env.example")
-USAGE = 2
 
 
 def load_env_file(project: Path = Path()) -> None:
@@ -28,17 +25,3 @@ def load_env_file(project: Path = Path()) -> None:
 def complaint(error: env_file.EnvFileError) -> str:
     """Say what is wrong with the file."""
     return f"{ENV_FILE} is not as it must be:\n{error}\n"
-
-
-def main() -> NoReturn:
-    """Become the command; exit code 2 for a file that is not as it must be."""
-    try:
-        load_env_file()
-    except env_file.EnvFileError as error:
-        sys.stderr.write(complaint(error))
-        sys.exit(USAGE)
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 (a command of the Makefile's)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,16 @@
 """`financelake`, the command: a module a subcommand. In a container: `python -m finance_lake`.
 
-What a subcommand needs is imported when it runs, so that `--help` and completion answer at once, and so that `verify` and
-`quarantine` work where DuckDB is not installed.
+What a subcommand needs is imported when it runs, so that `--help` and completion answer at once, and so that `verify`,
+`quarantine`, `show` and `status` work where DuckDB is not installed.
 """
 
 from __future__ import annotations
 
-from finance_lake.command import bars, doctor, export, history, notebook, quarantine, serve, sql, status, tail, verify
+from finance_lake.command import bars, doctor, export, history, notebook, quarantine, serve, show, sql, status, tail, verify
 from finance_lake.command.app import app
 
 app.command()(status.status)
+app.command()(show.show)
 app.command()(doctor.doctor)
 app.command()(tail.tail)
 app.command()(sql.sql)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from finance_lake.errors import LakeError, UnreadableError
+from finance_lake.errors import FILL, LakeError, UnreadableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from finance_lake.reading.lake import Lake
     from finance_lake.state.layout import Layout
 
@@ -58,6 +60,13 @@ def hint(sentence: str) -> None:
     say(f"Next: {sentence}")
 
 
+def look_further(quarantined: int) -> str:
+    """Say what there is to look at in a lake that is in order."""
+    if quarantined:
+        return "`financelake quarantine` shows what was malformed."
+    return "`financelake bars` shows the prices, `financelake tail` each tick."
+
+
 def layout_of(data: Path | None) -> Layout:
     """Where the lake is."""
     from finance_lake.state.layout import Layout
@@ -73,19 +82,29 @@ def lake_of(data: Path | None) -> Lake:
     return Lake(layout_of(data).root)
 
 
-def require_ticks(lake: Lake, as_of: str | None = None) -> None:
-    """Stop where there is nothing to show yet: exit code 2, and the command that fills the lake."""
-    if not lake.count(as_of=as_of):
-        when = f"as of {as_of}" if as_of else "yet"
-        say(f"The lake at {lake.layout.root} holds no tick {when}: `make local` or `make up` fills it.")
+def require_ticks(lake: Lake, symbols: Sequence[str] = (), as_of: str | None = None) -> None:
+    """Stop where there is nothing to show yet, or nothing of one of the symbols: exit code 2, and a sentence."""
+    if tell_if_empty(lake.layout, as_of) or tell_if_unknown(lake, symbols, as_of):
         raise typer.Exit(USAGE)
 
 
-def require_known(lake: Lake, symbols: list[str], as_of: str | None = None) -> None:
-    """Stop at a symbol that the lake has no tick of: exit code 2, and those that it has."""
-    require_ticks(lake, as_of)
-    known = lake.symbols(as_of=as_of)
-    if unknown := [symbol for symbol in symbols if symbol not in known]:
-        some = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")  # noqa: PLR2004 (a line)
-        say(f"The lake has no tick of {', '.join(unknown)}. It has {some}.")
-        raise typer.Exit(USAGE)
+def tell_if_empty(layout: Layout, as_of: str | None = None) -> bool:
+    """Return whether the lake has no tick yet; if so, say which command fills it."""
+    from finance_lake.reading.snapshot import take
+
+    if take(layout, as_of).rows:
+        return False
+    when = f"as of {as_of}" if as_of else "yet"
+    say(f"The lake at {layout.root} holds no tick {when}: {FILL}")
+    return True
+
+
+def tell_if_unknown(lake: Lake, symbols: Sequence[str], as_of: str | None = None) -> bool:
+    """Return whether the lake has no tick of one of the symbols; if so, say of which, and which it has."""
+    known = lake.symbols(as_of=as_of) if symbols else []
+    unknown = [symbol for symbol in symbols if symbol not in known]
+    if not unknown:
+        return False
+    some = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")  # noqa: PLR2004 (a line)
+    say(f"The lake has no tick of {', '.join(unknown)}. It has {some}.")
+    return True

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_known
+from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_ticks, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    import pyarrow as pa
 
 SHOWN = 20
 # Fewer candles than that say little.
 FEW = 10
+PRICES = ("open", "high", "low", "close")
+# A VWAP has more decimals than anybody reads: so many are shown, or as many as the prices have.
+VWAP_DECIMALS = 4
 
 
 def bars(
@@ -26,9 +29,10 @@ def bars(
     end: End = None,
     as_of: AsOf = None,
     last: Annotated[
-        int | None, typer.Option(min=1, help="The newest so many of each symbol (default: 20; as many candles as fit).")
+        int | None,
+        typer.Option(min=1, help="The newest so many of each symbol (default: 20; all with --start, --end or --json)."),
     ] = None,
-    chart: Annotated[bool, typer.Option("--chart", help="Draw candles.")] = False,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw candles, as many as fit.")] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -36,28 +40,50 @@ def bars(
     from finance_lake.command.candles import draw, fitting
     from finance_lake.command.display import as_json as encoded
     from finance_lake.command.display import console, print_rows
+    from finance_lake.reading.values import rows
 
     lake = lake_of(data)
     result = lake.bars(size, symbols, start, end, as_of)
-    if not len(result):
-        require_known(lake, symbols or [], as_of)
-    newest = _newest(result.rows(), last or (fitting() if chart else SHOWN))
-    rows = [row for of_symbol in newest.values() for row in of_symbol]
+    everything = as_json or (not chart and (start or end))
+    most = last or (len(result) if everything else fitting() if chart else SHOWN)
+    newest = {symbol: rows(table) for symbol, table in _newest(result.arrow, most).items()}
+    if not newest or set(symbols or []) - newest.keys():
+        require_ticks(lake, symbols or [], as_of)
+    shown = [row for of_symbol in newest.values() for row in of_symbol]
+    cut = len(shown) < len(result)
     if as_json:
-        print(encoded({"version": result.version, "size": size, "rows": rows}))
+        print(encoded({"version": result.version, "size": size, "cut": cut, "rows": shown}))
         return
     if chart:
         for symbol, of_symbol in newest.items():
             console().print(draw(f"{symbol} {size}", of_symbol))
     else:
-        print_rows([{**row, "vwap": row["vwap"] and round(row["vwap"], 4)} for row in rows], result.columns)
+        print_rows(_shortened(shown), result.columns)
+    if cut:
+        say(f"There are {len(result):,} bars, these are the newest {most:,} of each symbol: --last shows more.")
     symbol = next(iter(newest), "AAPL")
     hint(_next(symbol, chart=chart, few=len(newest.get(symbol, ())) < FEW))
 
 
-def _newest(rows: Iterable[dict[str, Any]], count: int) -> dict[str, list[dict[str, Any]]]:
-    """Give the newest rows of each symbol; rows come by symbol, then time."""
-    return {symbol: list(of_symbol)[-count:] for symbol, of_symbol in groupby(rows, itemgetter("symbol"))}
+def _newest(bars: pa.Table, most: int) -> dict[str, pa.Table]:
+    """Cut the bars to the newest of each symbol; they come by symbol, then time."""
+    import pyarrow.compute as pc
+
+    newest, end = {}, 0
+    for run in pc.value_counts(bars.column("symbol")).to_pylist():
+        end += run["counts"]
+        count = min(run["counts"], most)
+        newest[run["values"]] = bars.slice(end - count, count)
+    return newest
+
+
+def _shortened(bars: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Round VWAPs to what the prices beside them can tell."""
+    from finance_lake.command.display import price
+
+    told = (len(price(bar[name]).partition(".")[2]) for bar in bars for name in PRICES)
+    decimals = max([VWAP_DECIMALS, *told])
+    return [{**bar, "vwap": bar["vwap"] and round(bar["vwap"], decimals)} for bar in bars]
 
 
 def _next(symbol: str, *, chart: bool, few: bool) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
 WIDEST_CELL = 80
@@ -76,6 +77,16 @@ def console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """How far a long read or write is, on standard error where that is a terminal; a task's description says what it does."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def cell(value: Any) -> str:  # noqa: ANN401

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (typer reads the annotations)
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_known
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from finance_lake.command.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_ticks
 
 
 def export(
@@ -27,6 +24,7 @@ def export(
 ) -> None:
     """Write ticks or bars into a file, in the order in which they happened. The file is there when it is whole."""
     from finance_lake.command.display import as_json as encoded
+    from finance_lake.command.display import progress
     from finance_lake.export import write
 
     lake = lake_of(data)
@@ -36,23 +34,13 @@ def export(
         total, schema, batches = table.num_rows, table.schema, iter(table.to_batches())
     else:
         total, schema, batches = lake.batches(*symbols, start=start, end=end, as_of=as_of)
-    if not total:
-        require_known(lake, symbols, as_of)
-    with _bar() as progress:
-        task = progress.add_task("rows", total=total)
-        rows = write(target, schema, batches, force=force, advance=lambda count: progress.advance(task, count))
+    require_ticks(lake, symbols, as_of)
+    with progress() as bar:
+        task = bar.add_task("writing", total=total)
+        rows = write(target, schema, batches, force=force, advance=lambda count: bar.advance(task, count))
     size = target.stat().st_size
     if as_json:
         print(encoded({"path": str(target), "rows": rows, "bytes": size}))
         return
     print(f"{rows:,} rows, {size:,} bytes in {target}")
     hint(f'`polars.read_{"ipc" if target.suffix == ".arrow" else target.suffix[1:]}("{target}")`.')
-
-
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("writing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, Data, hint, lake_of
+from finance_lake.command.app import AsJson, Data, hint, lake_of, tell_if_empty
 
 
 def history(
@@ -19,12 +19,14 @@ def history(
     from finance_lake.command.display import as_json as encoded
     from finance_lake.command.display import print_rows
 
-    result = lake_of(data).history(limit)
+    lake = lake_of(data)
+    result = lake.history(limit)
     if as_json:
         print(encoded({"version": result.version, "rows": result.rows()}))
         return
     rows = result.rows()
     shown = [{**row, "files": f"+{row['files_added']} -{row['files_removed']}"} for row in rows]
     print_rows(shown, ["version", "ts", "operation", "batch", "rows", "total", "files"])
+    tell_if_empty(lake.layout)
     earlier = rows[len(rows) // 2]["version"]
     hint(f"`financelake bars --as-of {earlier}` looks at the table as it was.")

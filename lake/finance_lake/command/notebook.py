@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, Data, lake_of, say
+from finance_lake.command.app import USAGE, Data, hint, lake_of, require_ticks, say
 
 TUTORIAL = Path(__file__).parents[1] / "notebook.py"
 
@@ -30,7 +30,9 @@ def notebook(
     if importlib.util.find_spec("marimo") is None:
         say("marimo is not installed here: `make .venv/.ready` installs it.")
         raise typer.Exit(USAGE)
-    root = lake_of(data).layout.root.absolute()
+    lake = lake_of(data)
+    require_ticks(lake)
+    root = lake.layout.root.absolute()
     if edit and not edit.exists():
         shutil.copyfile(TUTORIAL, edit)
     mode = ["edit", str(edit)] if edit else ["run", "--include-code", str(TUTORIAL)]
@@ -40,4 +42,4 @@ def notebook(
     try:
         raise typer.Exit(subprocess.run(command).returncode)
     except KeyboardInterrupt:
-        say("Next: `financelake notebook --edit mine.py` gives you a copy to change.")
+        hint("`financelake notebook --edit mine.py` gives you a copy to change.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, AsJson, Data, layout_of, say
+from finance_lake.command.app import AsJson, Data, hint, layout_of, tell_if_empty
 
 
 def quarantine(
@@ -21,10 +21,7 @@ def quarantine(
     from finance_lake.quarantine import quarantined
 
     layout = layout_of(data)
-    found = quarantined(layout.quarantine, samples)
-    if found is None:
-        say(f"There is no lake at {layout.root} yet. `make local` or `make up` makes one.")
-        raise typer.Exit(USAGE)
+    found = quarantined(layout, samples)
     if as_json:
         print(json.dumps({"counts": found.counts, "samples": [sample._asdict() for sample in found.samples]}))
         return
@@ -33,5 +30,7 @@ def quarantine(
     for sample in found.samples:
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
         print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
-    next_step = "`make redrive REASON=...` moves those that the rules of today let pass." if found.counts else ""
-    print(f"{sum(found.counts.values()):,} records in quarantine. {next_step}".rstrip())
+    print(f"{sum(found.counts.values()):,} records in quarantine.")
+    tell_if_empty(layout)
+    redrive = "`make redrive REASON=...` moves those that the rules of today let pass."
+    hint(redrive if found.counts else "`financelake status` says how the lake is.")

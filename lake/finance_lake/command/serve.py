@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, Data, layout_of, say
+from finance_lake.command.app import USAGE, Data, hint, layout_of, say
 
 
 def serve(
@@ -31,4 +31,4 @@ def serve(
         raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         pass
-    say("Next: `financelake sql` asks the same lake in the terminal.")
+    hint("`financelake sql` asks the same lake in the terminal.")

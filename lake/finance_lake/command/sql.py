@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import AsJson, AsOf, Data, hint, lake_of, say
-from finance_lake.errors import QueryError
+from finance_lake.command.app import AsJson, AsOf, Data, hint, lake_of, say, tell_if_empty
 
 if TYPE_CHECKING:
     from finance_lake.reading.lake import Lake
@@ -29,10 +28,12 @@ def sql(
     """Ask in DuckDB's SQL over the views ticks, bars_1m, latest and quarantine. Nothing can be written."""
     lake = lake_of(data)
     if query is None and sys.stdin.isatty():
+        tell_if_empty(lake.layout, as_of)
         shell(lake, as_of, limit, seconds)
         return
     answer(lake, sys.stdin.read() if query is None else query, as_of, limit, seconds, as_json=as_json)
     if not as_json:
+        tell_if_empty(lake.layout, as_of)
         hint("`financelake sql` opens a shell; docs/COOKBOOK.md has a dozen queries.")
 
 
@@ -83,6 +84,3 @@ def _typed() -> str | None:
         print()
         return ""
     return "\n".join(lines)
-
-
-__all__ = ["QueryError", "sql"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finance_lake.command.app import AsJson, Data, hint
+from finance_lake.command.app import AsJson, Data, hint, look_further, tell_if_empty
+from finance_lake.errors import START
 
 if TYPE_CHECKING:
     from finance_lake.condition import Condition
@@ -21,11 +22,13 @@ def status(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_role.settings import settings_or_exit
 
     settings = settings_or_exit(Settings)
-    seen = look(Layout(data or settings.data_dir), partial(ask_soon, settings.bootstrap, settings.kafka_topic))
+    layout = Layout(data or settings.data_dir)
+    seen = look(layout, partial(ask_soon, settings.bootstrap, settings.kafka_topic))
     if as_json:
         print(encoded(seen))
         return
     print("\n".join(f"{name:<12} {text}" for name, text in lines(seen).items()))
+    tell_if_empty(layout)
     hint(next_step(seen))
 
 
@@ -49,12 +52,10 @@ def lines(seen: Condition) -> dict[str, str]:
 def next_step(seen: Condition) -> str:
     """Name what to do next."""
     if seen.services["kafka"] != "up":
-        return "`make local` or `make up` starts the lake; `financelake doctor` says what this machine lacks for it."
+        return f"{START} starts the lake; `financelake doctor` says what this machine lacks for it."
     if seen.verdict is None or seen.verdict.code:
         return "`financelake verify` proves that the tables hold the topic."
-    if seen.quarantined:
-        return "`financelake quarantine` shows what was malformed."
-    return "`financelake bars` shows the prices, `financelake tail` each tick."
+    return look_further(seen.quarantined)
 
 
 def _lag(seen: Condition) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import Data, hint, lake_of
+from finance_lake.command.app import Data, hint, lake_of, tell_if_empty, tell_if_unknown
+from finance_lake.errors import FILL, NoLakeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ def tail(
 
     lake = lake_of(data)
     selection(symbols)  # what is no symbol is said before anything is waited for
+    if not tell_if_empty(lake.layout):
+        tell_if_unknown(lake, symbols or [])
     show = encoded if as_json else line
     try:
         for row in islice(ticks(lake, symbols or [], lines), count):
@@ -44,11 +47,15 @@ def tail(
 
 
 def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, object]]:
-    """Give the newest ticks that are there, then those that each commit adds."""
-    version = lake.version
+    """Give the newest ticks that are there, then those that each commit adds. Raises NoLakeError where the lake is deleted."""
+    from finance_lake.reading.tail import Tail
+
+    log, version = Tail(lake.layout.ticks), lake.version
     yield from _newest(lake, symbols, before, version)
     while True:
-        if (newest := lake.version) > version:
+        if (newest := log.look()) is None:
+            raise NoLakeError(f"There is no lake at {lake.layout.root} any more: {FILL}")
+        if newest > version:
             yield from lake.since(version, *symbols, as_of=newest).rows()
             version = newest
         time.sleep(POLL_SECONDS)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, AsJson, Data, say
+from finance_lake.command.app import AsJson, Data, hint, look_further, say
+from finance_lake.errors import FILL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ def verify(
     import json
     from functools import partial
 
+    from finance_lake.command.display import progress
     from finance_lake.config import Settings
     from finance_lake.proof.last import leave
     from finance_lake.proof.world import World
@@ -45,30 +47,28 @@ def verify(
     settings = settings_or_exit(Settings)
     where = settings.bootstrap, settings.kafka_topic
     layout = Layout(data or settings.data_dir)
-    with _bar() as progress:
+    with progress() as bar:
         world = World(
             topic=settings.kafka_topic,
             ask=None if no_broker else partial(broker.ask, *where),
             read_topic=partial(topic.read, *where) if values else None,
-            advance=_shown(progress),
+            advance=_shown(bar),
         )
         report = _judged(layout, world)
     leave(layout, report, with_broker=not no_broker)
     print(json.dumps(report.as_json()) if as_json else report.as_text())
+    if not as_json:
+        hint(_next(report))
     raise typer.Exit(int(report.code))
 
 
 def _judged(layout: Layout, world: World) -> Report:
     from finance_lake.proof.verdict import Code, Finding, Report
-    from finance_lake.proof.verify import NoLakeError
     from finance_lake.proof.verify import verify as judge
     from finance_lake.state.broker import NoTopicError, SilentError
 
     try:
         return judge(layout, world)
-    except NoLakeError as error:
-        say(str(error))
-        raise typer.Exit(USAGE) from None
     except NoTopicError as error:
         return Report((Finding(Code.IDENTITY, f"{error}, which the lake holds"),))
     except SilentError as error:
@@ -76,15 +76,18 @@ def _judged(layout: Layout, world: World) -> Report:
         raise typer.Exit(1) from None
 
 
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+def _shown(bar: Progress) -> Callable[[int, int], None]:
+    task = bar.add_task("reading", total=None)
+    return lambda rows, of: bar.update(task, completed=rows, total=of)
 
 
-def _shown(progress: Progress) -> Callable[[int, int], None]:
-    task = progress.add_task("reading", total=None)
-    return lambda rows, of: progress.update(task, completed=rows, total=of)
+def _next(report: Report) -> str:
+    from finance_lake.proof.verdict import Code
+
+    if report.code is Code.COMPLETE:
+        return look_further(report.figures.quarantined) if report.figures.rows else FILL
+    if report.code is Code.BEHIND:
+        return "`financelake status` says how far the tables are behind."
+    if report.code in {Code.IDENTITY, Code.PRODUCER}:
+        return "docs/RELIABILITY.md says what this can be, and what mends it."
+    return "`make recover` shows how it would mend the tables, and asks first."

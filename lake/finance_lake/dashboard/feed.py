@@ -17,8 +17,8 @@ from zlib import crc32
 import msgspec
 
 from finance_lake.dashboard.change import change
-from finance_lake.dashboard.tail import Tail
 from finance_lake.errors import LakeError
+from finance_lake.reading.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

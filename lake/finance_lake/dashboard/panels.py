@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finance_lake.dashboard.change import change, milliseconds, price
-from finance_lake.dashboard.tail import Tail
 from finance_lake.dashboard.wire import cells, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
@@ -20,6 +19,7 @@ from finance_lake.reading.history import total_rows
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.reading.snapshot import take
+from finance_lake.reading.tail import Tail
 from finance_lake.reading.values import EPOCH, MICROSECOND
 from finance_role.heartbeat import heartbeat_file, is_alive
 

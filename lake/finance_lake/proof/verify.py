@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
 
-from finance_lake.errors import first_line
+from finance_lake.errors import FILL, NoLakeError, first_line
 from finance_lake.proof import belonging, judgement, ledger, snapshot
 from finance_lake.proof.examination import Evidence, Examination
 from finance_lake.proof.judgement import behind, ends_of
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.25
 READER_VERSION = 1
-
-
-class NoLakeError(Exception):
-    """There is nothing to verify; the message says where it was looked for."""
 
 
 def verify(layout: Layout, world: World) -> Report:
@@ -90,7 +86,7 @@ def _nameless(layout: Layout) -> Report:
     except DeltaError:
         is_lake = True
     if not is_lake:
-        raise NoLakeError(f"There is no lake at {layout.root} yet. `make local` or `make up` makes one.")
+        raise NoLakeError(f"There is no lake at {layout.root} yet: {FILL}")
     what = f"{layout.identity} is missing, the tables are not: nobody can tell whose offsets they hold"
     return Report((Finding(Code.IDENTITY, what), *_damage(layout)))
 

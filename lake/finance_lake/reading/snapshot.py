@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deltalake.exceptions import DeltaError
 
-from finance_lake.errors import NoLakeError, RequestError, UnreadableError, first_line
+from finance_lake.errors import FILL, NoLakeError, RequestError, UnreadableError, first_line
 from finance_lake.reading import log, values
 from finance_lake.reading.moment import version_or_moment
 from finance_lake.reading.source import source
@@ -29,7 +29,6 @@ READER_VERSION = 1
 TIME_STEP = timedelta(milliseconds=1)
 TOLD = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
 TOO_OLD = "The log keeps a week. `financelake history` lists what can be read."
-FILL = "`make local` or `make up` fills it."
 
 
 class DataFile(NamedTuple):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,16 +20,17 @@ from typer.testing import CliRunner
 from finance_lake import condition
 from finance_lake.command import app
 from finance_lake.command.sql import shell
-from finance_lake.errors import UnreadableError
+from finance_lake.command.tail import ticks
+from finance_lake.errors import NoLakeError, UnreadableError
 from finance_lake.export import write
 from finance_lake.reading.lake import Lake
 from finance_lake.state.broker import SilentError
-from finance_lake.state.layout import TICKS
+from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import BAD, BuiltLake
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from typer.testing import Result
@@ -56,6 +60,12 @@ def run(built: BuiltLake, *arguments: str, text: str | None = None) -> Result:
     return CliRunner().invoke(app, [*arguments, "--data", str(built.layout.root)], input=text)
 
 
+def rows_of(seen: dict[str, object]) -> list[dict[str, object]]:
+    rows = seen["rows"]
+    assert isinstance(rows, list)
+    return rows
+
+
 def told(result: Result) -> dict[str, object]:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -65,42 +75,66 @@ def told(result: Result) -> dict[str, object]:
 
 COMMANDS = [
     ["status"],
+    ["show"],
     ["bars"],
     ["bars", "AAPL", "--chart"],
     ["history"],
     ["sql", "SELECT count(*) AS n FROM ticks"],
     ["tail", "--count", "1"],
+    ["verify", "--no-broker"],
+    ["quarantine"],
+    ["export", "ticks.csv"],
 ]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_each_command_ends_with_a_hint_at_the_next_one(built: BuiltLake, arguments: list[str]) -> None:
+def test_each_command_ends_with_a_hint_at_the_next_one(
+    built: BuiltLake, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     result = run(built, *arguments)
     assert result.exit_code == 0, result.output
     assert result.stdout
     assert result.stderr.splitlines()[-1].startswith("Next: `")
 
 
-@pytest.mark.parametrize("arguments", [*COMMANDS[:2], *COMMANDS[3:]], ids=" ".join)
-def test_json_is_json_and_nothing_else(built: BuiltLake, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [command for command in COMMANDS if "--chart" not in command], ids=" ".join)
+def test_json_is_json_and_nothing_else(
+    built: BuiltLake, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert told(run(built, *arguments, "--json"))
 
 
-@pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"], ["quarantine"], ["verify"], ["export", "x.csv"]], ids=" ".join)
+def test_only_what_opens_a_page_has_no_json() -> None:
+    commands = [command.callback for command in app.registered_commands if command.callback]
+    without = {one.__name__ for one in commands if "as_json" not in inspect.signature(one).parameters}
+    assert without == {"serve", "notebook"}
+
+
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"]], ids=" ".join)
 def test_without_a_lake_the_command_that_makes_one_is_named(tmp_path: Path, arguments: list[str]) -> None:
-    result = CliRunner().invoke(
-        app, [*arguments, *(["--no-broker"] if arguments == ["verify"] else []), "--data", str(tmp_path)]
-    )
+    result = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert "`make local` or `make up`" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["bars"], ["bars", "AAPL"], ["export", "x.parquet"]], ids=" ".join)
-def test_a_lake_without_a_tick_says_what_fills_it(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"]], ids=" ".join)
+def test_a_lake_without_a_tick_says_what_fills_it(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finance_lake.command.tail.ticks", lambda *_: iter(()))  # which waits for the first
+    monkeypatch.setattr(subprocess, "run", None)  # which would open the notebook
     result = run(BuiltLake(tmp_path / "empty"), *arguments)
-    assert result.exit_code == 2
-    assert "holds no tick yet: `make local` or `make up` fills it" in result.stderr
+    assert result.exit_code == (2 if arguments[0] in {"bars", "export", "notebook"} else 0)
+    assert "`make local` or `make up` fills it" in result.stderr
+
+
+def test_tail_names_a_symbol_that_the_lake_does_not_have(built: BuiltLake) -> None:
+    result = run(built, "tail", "AAPL", "MSFTT", "--count", "1")
+    assert result.exit_code == 0
+    assert "The lake has no tick of MSFTT." in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -108,6 +142,12 @@ def test_a_lake_without_a_tick_says_what_fills_it(tmp_path: Path, arguments: lis
     [
         (["bars", "aapl"], "Did you mean AAPL?"),
         (["bars", "IBM"], "The lake has no tick of IBM. It has AAPL, MSFT."),
+        (["bars", "AAPL", "MSFTT"], "The lake has no tick of MSFTT. It has AAPL, MSFT."),
+        (["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT"], "The lake has no tick of MSFTT."),
+        (
+            ["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT", "--bars", "1m"],
+            "The lake has no tick of MSFTT.",
+        ),
         (["bars", "--size", "7w"], "is no bar size"),
         (["bars", "--start", "noon"], "is no time"),
         (["bars", "--as-of", "99"], "no version 99 yet"),
@@ -128,11 +168,47 @@ def test_what_is_wrong_is_a_sentence_and_exit_code_2(built: BuiltLake, arguments
     assert "Traceback" not in result.output
 
 
-def test_a_broken_lake_is_a_sentence_and_exit_code_1(built: BuiltLake) -> None:
-    built.files(TICKS)[0].unlink()
-    result = run(built, "bars")
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:40])
+
+
+@pytest.mark.parametrize("damage", [torn, os.unlink], ids=["torn", "missing"])
+@pytest.mark.parametrize(("command", "table"), [("bars", TICKS), ("show", TICKS), ("quarantine", QUARANTINE)])
+def test_a_damaged_data_file_is_a_sentence_and_exit_code_1(
+    built: BuiltLake, command: str, table: str, damage: Callable[[Path], None]
+) -> None:
+    damage(built.files(table)[0])
+    result = run(built, command)
     assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
     assert "`make verify` says what is wrong" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "show", "quarantine"])
+def test_a_damaged_log_of_the_quarantine_is_a_sentence_and_exit_code_1(built: BuiltLake, command: str) -> None:
+    torn(max((built.layout.quarantine / "_delta_log").glob("*.json")))
+    result = run(built, command)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "finance_quarantine cannot be read" in result.stderr
+
+
+def test_show_tells_what_arrived_last_and_how_much_there_is(built: BuiltLake) -> None:
+    built.arrived += timedelta(minutes=1)
+    built.store([tick("MSFT", 402, 80)], partition=1)
+    result = run(built, "show")
+    assert result.stdout.splitlines()[1].split() == [
+        "MSFT",
+        "402.00",
+        "2026-11-24",
+        "10:31:20",
+        "2026-11-24",
+        "12:01:00",
+        "1:2",
+    ]
+    assert result.stdout.splitlines()[-1].startswith("8 rows, 2 quarantined, version 4 at ")
+    seen = told(run(built, "show", "--json"))
+    assert (seen["ticks"], seen["quarantined"], seen["version"]) == (8, 2, 4)
 
 
 def test_status_says_how_far_the_tables_are(built: BuiltLake) -> None:
@@ -171,9 +247,56 @@ def test_a_verdict_that_cannot_be_kept_is_still_given(built: BuiltLake) -> None:
 
 
 def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:
-    rows = told(run(built, "bars", "AAPL", "--json", "--last", "1"))["rows"]
-    assert isinstance(rows, list)
+    rows = rows_of(told(run(built, "bars", "AAPL", "--json", "--last", "1")))
     assert (rows[0]["open"], rows[0]["ts"], len(rows)) == ("101.00000000", "2026-11-24T10:31:00Z", 1)
+
+
+def hour(built: BuiltLake, minutes: int = 60) -> None:
+    """Store a tick of IBM for each of so many minutes."""
+    built.store([tick("IBM", 10, 60 * minute, size=1) for minute in range(minutes)])
+
+
+def test_bars_that_are_cut_say_so(built: BuiltLake) -> None:
+    hour(built)
+    result = run(built, "bars")
+    assert len(result.stdout.splitlines()) == 1 + 20 + 4
+    assert "There are 64 bars, these are the newest 20 of each symbol" in result.stderr
+    assert result.stdout.count("IBM") == 20
+    assert "2026-11-24 11:29:00" in result.stdout
+    assert "There are" not in run(built, "bars", "AAPL").stderr
+
+
+@pytest.mark.parametrize("arguments", [["--start", "2026-11-24"], ["--end", "2026-11-25"], ["--last", "60"]], ids=" ".join)
+def test_bars_of_a_range_are_all_there(built: BuiltLake, arguments: list[str]) -> None:
+    hour(built)
+    result = run(built, "bars", *arguments)
+    assert len(result.stdout.splitlines()) == 1 + 64
+    assert "There are" not in result.stderr
+
+
+def test_bars_in_json_are_all_there_unless_somebody_cuts_them(built: BuiltLake) -> None:
+    hour(built)
+    seen, cut = told(run(built, "bars", "IBM", "--json")), told(run(built, "bars", "IBM", "--json", "--last", "2"))
+    assert (len(rows_of(seen)), seen["cut"]) == (60, False)
+    assert (len(rows_of(cut)), cut["cut"]) == (2, True)
+
+
+def test_candles_that_do_not_fit_are_counted(built: BuiltLake) -> None:
+    hour(built, minutes=90)
+    result = run(built, "bars", "IBM", "--chart", "--start", "2026-11-24")
+    assert "IBM 1m, 66 bars" in result.stdout
+    assert "There are 90 bars, these are the newest 66" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("prices", "vwap"),
+    [((0.00000001, 0.00000001), "0.00000001"), ((10.5, 10.51, 10.51), "10.5067"), ((1.123456, 1.123457, 1.123457), "1.123457")],
+)
+def test_a_vwap_has_as_many_decimals_as_the_prices(built: BuiltLake, prices: tuple[float, ...], vwap: str) -> None:
+    built.store([tick("IBM", price, number, size=1) for number, price in enumerate(prices)])
+    header, bar = run(built, "bars", "IBM").stdout.splitlines()
+    assert bar.split()[-2] == vwap
+    assert header.split()[-2] == "vwap"
 
 
 def test_candles_are_drawn(built: BuiltLake) -> None:
@@ -197,6 +320,16 @@ def test_sql_reads_a_query_from_standard_input(built: BuiltLake) -> None:
 def test_tail_begins_with_the_newest_and_goes_on(built: BuiltLake) -> None:
     result = run(built, "tail", "AAPL", "--lines", "2", "--count", "2")
     assert [line.split()[1:3] for line in result.stdout.splitlines()] == [["AAPL", "98.00"], ["AAPL", "101.00"]]
+
+
+def test_tail_follows_the_lake_until_it_is_deleted(built: BuiltLake, lake: Lake) -> None:
+    told = ticks(lake, ["AAPL"], before=1)
+    assert next(told)["price"] == 101
+    built.store([tick("MSFT", 402, 80), tick("AAPL", 103, 90)])
+    assert next(told)["price"] == 103
+    shutil.rmtree(built.layout.root)
+    with pytest.raises(NoLakeError, match="any more: `make local` or `make up`"):
+        next(told)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
@@ -288,9 +421,10 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
         return subprocess.run(words, capture_output=True, text=True)
 
     verified = run_bare("verify", "--no-broker")
-    assert (verified.returncode, verified.stderr) == (0, "")
-    assert run_bare("quarantine").returncode == 0
-    assert run_bare("status").returncode == 0
+    assert verified.returncode == 0
+    assert verified.stderr == "Next: `financelake quarantine` shows what was malformed.\n"
+    for command in ("quarantine", "show", "status"):
+        assert run_bare(command).returncode == 0
     bars = run_bare("bars")
     assert (bars.returncode, bars.stderr.count("\n")) == (1, 1)
     assert "needs duckdb" in bars.stderr

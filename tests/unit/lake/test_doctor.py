@@ -80,11 +80,13 @@ def test_it_fails_only_if_neither_way_can_work(
 
 def test_what_is_missing_comes_with_its_cure(tools: Callable[..., None], tmp_path: Path) -> None:
     tools(docker='[ "$1" = compose ] && echo 2.26')
-    text = doctor(tmp_path / "data").stdout
+    result = doctor(tmp_path / "data")
+    text = result.stdout
     assert "openjdk-17-jre-headless" in text
     assert "no engine answers (make up cannot work)" in text
     assert "sudo systemctl start docker" in text
     assert "The lake cannot run here yet." in text
+    assert result.stderr == "Next: mend what is marked with !, then ask again.\n"
 
 
 def test_a_port_of_somebody_else_is_taken(tools: Callable[..., None], tmp_path: Path, port: int) -> None:
@@ -113,6 +115,7 @@ def test_the_port_of_the_lakes_own_broker_is_not(
     assert "the broker sends its clients to kafka.invalid:19092" in own.stdout
     assert "use the listener of this machine" in own.stdout
     assert "The lake can run by `make local`." in own.stdout
+    assert own.stderr == "Next: `make local`.\n"
     Heartbeat(heartbeat_file(built.layout.root, "spark-job"), 60).beat()
     monkeypatch.setattr(machine, "ask", lambda *_: answers["own"])
     with socket.create_server(("127.0.0.1", port)):

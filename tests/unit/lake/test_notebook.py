@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from finance_lake.proof.verdict import Code
+from tests import lakes
 from tests.market import market
 
 if TYPE_CHECKING:
@@ -36,13 +37,17 @@ def notebook() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def names(morning: Path) -> dict[str, Any]:
+def run(data: Path) -> dict[str, Any]:
     """Run every cell; give what they have defined."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATA_DIR", str(morning / "data"))
+        patch.setenv("DATA_DIR", str(data))
         _, defined = notebook().app.run()
     return dict(defined)
+
+
+@pytest.fixture(scope="module")
+def names(morning: Path) -> dict[str, Any]:
+    return run(morning / "data")
 
 
 def test_every_cell_runs_and_shows_the_lake_as_it_is(names: dict[str, Any]) -> None:
@@ -65,6 +70,12 @@ def test_what_a_record_holds_is_shown_escaped(names: dict[str, Any]) -> None:
 def test_a_record_that_says_that_it_is_html_is_text(names: dict[str, Any]) -> None:
     assert "<script" not in names["mo"].plain_text("text/html:<script src=http://127.0.0.1/a.js></script>").text
     assert type(names["malformed"]) is type(names["mo"].plain_text(""))
+
+
+def test_a_lake_of_another_topic_is_judged_by_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lakes, "TOPIC", "trades")
+    market(tmp_path / "data")
+    assert run(tmp_path / "data")["report"].code is Code.COMPLETE
 
 
 def test_it_is_a_program_too(morning: Path) -> None:

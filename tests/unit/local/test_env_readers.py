@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import string
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -92,22 +91,6 @@ def test_a_wrong_file_ends_make_local_with_a_sentence_and_code_2(folder: Path, c
     (folder / ".env").write_text("SEED=8\nKAFKA_PRT=9093\n")
     assert local.main() == 2
     assert capsys.readouterr().err.startswith(".env is not as it must be:\nline 2, 'KAFKA_PRT': there is no such key")
-
-
-def test_a_command_gets_what_the_file_says(folder: Path) -> None:
-    (folder / ".env").write_text("SEED=8\nKAFKA_PORT=9093\n")
-    command = [sys.executable, "-m", "finance_local.with_env", sys.executable, "-c", "import os; print(*map(os.getenv, KEYS))"]
-    command[-1] = command[-1].replace("KEYS", '["SEED", "KAFKA_PORT"]')
-    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env={"SEED": "9"})
-    assert told.stdout == "9 9093\n"
-
-
-def test_a_wrong_file_ends_a_command_before_it_starts(folder: Path) -> None:
-    (folder / ".env").write_text("KAFKA_PRT=9093\n")
-    command = [sys.executable, "-m", "finance_local.with_env", sys.executable, "-c", "print(1)"]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={})
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.startswith(".env is not as it must be:")
 
 
 # ---- financelake, the virtualenv's -----------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_a_lake_in_order_ends_with_0_and_a_sentence(lake: BuiltLake, asked: list
     result = run(lake)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].startswith("complete: 0 lost, 0 doubled, 16 rows and 3 quarantined")
-    assert result.stderr == ""
+    assert result.stderr == "Next: `financelake quarantine` shows what was malformed.\n"
     assert asked == [("127.0.0.1:9092", "finance")]
 
 
@@ -70,6 +70,7 @@ def test_a_finding_is_a_line_and_decides_the_exit_code(lake: BuiltLake, asked: l
     assert result.exit_code == 11
     assert result.stdout.splitlines()[0] == "gap: 1 offsets are in neither table (partition 0: 3)"
     assert result.stdout.splitlines()[-1].startswith("gap: 1 lost")
+    assert result.stderr == "Next: `make recover` shows how it would mend the tables, and asks first.\n"
     assert asked
 
 
@@ -77,6 +78,7 @@ def test_json_is_one_object_and_nothing_else(lake: BuiltLake, asked: list[tuple[
     drop(lake, TICKS, 0, 3)
     result = run(lake, "--json")
     assert result.exit_code == json.loads(result.stdout)["code"] == 11
+    assert result.stderr == ""
     assert asked
 
 
@@ -126,7 +128,7 @@ def test_the_environment_says_where_the_lake_and_its_broker_are(lake: BuiltLake)
     told = subprocess.run(run_command, capture_output=True, text=True, env=environment)
     assert told.returncode == 14
     assert "KAFKA_TOPIC is other, the lake holds topic finance" in told.stdout
-    assert told.stderr == ""
+    assert told.stderr == "Next: docs/RELIABILITY.md says what this can be, and what mends it.\n"
 
 
 def test_a_bootstrap_comes_before_a_port(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from deltalake import DeltaTable
 
+from finance_lake.errors import NoLakeError
 from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import NoLakeError, verify
+from finance_lake.proof.verify import verify
 from finance_lake.proof.world import World
 from finance_lake.state.identity import Loss, write_identity
 from finance_lake.state.layout import QUARANTINE, TICKS

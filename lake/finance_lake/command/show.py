@@ -1,0 +1,29 @@
+"""`financelake show`, which is `make show`: how much the table has, and what arrived last."""
+
+from __future__ import annotations
+
+from finance_lake.command.app import AsJson, Data, hint, layout_of, tell_if_empty
+
+NEWEST = 10
+
+
+def show(*, as_json: AsJson = False, data: Data = None) -> None:
+    """Show the rows that arrived last, and how many there are."""
+    from finance_lake.command.display import as_json as encoded
+    from finance_lake.command.display import print_rows
+    from finance_lake.reading.snapshot import take
+    from finance_lake.reading.text import plain
+    from finance_lake.show import newest_rows
+
+    layout = layout_of(data)
+    snapshot = take(layout)
+    quarantined = sum(file.rows for file in snapshot.quarantine)
+    rows = newest_rows(snapshot, NEWEST)
+    if as_json:
+        print(encoded({"version": snapshot.version, "ticks": snapshot.rows, "quarantined": quarantined, "rows": rows}))
+        return
+    shown = [{**row, "place": f"{row['kafka_partition']}:{row['kafka_offset']}"} for row in rows]
+    print_rows(shown, ["symbol", "price", "size", "ts_event", "kafka_timestamp", "place"])
+    print(f"{snapshot.rows:,} rows, {quarantined:,} quarantined, version {snapshot.version} at {plain(layout.ticks)}")
+    tell_if_empty(layout)
+    hint("`financelake status` says what runs, `financelake tail` shows each tick.")
