@@ -21,7 +21,6 @@ from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.reading.snapshot import take
 from finance_lake.reading.values import EPOCH, MICROSECOND
-from finance_role.heartbeat import heartbeat_file, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,10 +62,10 @@ class Panels:
                 lake.close()
 
     def status(self, as_of: str | None = None) -> dict[str, Any]:
-        """The strip: version, rows, rate, lag, quarantined, the last verdict, who is alive. Without a lake it says so."""
+        """The strip: version, rows, rate, lag, quarantined, the last verdict. Without a lake it says so."""
         now = milliseconds(datetime.now(UTC))
         try:
-            return {"now": now, "problem": None, "roles": self._roles(), **self._figures(as_of)}
+            return {"now": now, "problem": None, **self._figures(as_of)}
         except NoLakeError as error:
             return {"now": now, "problem": str(error), "version": None}
         except RequestError:
@@ -167,9 +166,6 @@ class Panels:
             said = change(self.layout, self._engine, version)
             self._lag_of = version, said.lag if said else None
         return self._lag_of[1]
-
-    def _roles(self) -> dict[str, bool]:
-        return {role: is_alive(heartbeat_file(self.layout.root, role)) for role in ("producer", "spark-job")}
 
 
 def recent(entries: Iterator[Entry]) -> list[Entry]:
