@@ -26,7 +26,7 @@ from finance_lake.errors import LakeError, NoLakeError, RequestError, Unreadable
 from finance_lake.reading.engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
 
@@ -84,25 +84,26 @@ class Dashboard:
 
     async def status(self, request: Request) -> Response:
         """Answer GET /api/status, with `as_of`."""
-        return await self._answer(request, "status", keep=False)
+        return await self._answer(request, partial(self.panels.status), keep=False)
 
     async def bars(self, request: Request) -> Response:
         """Answer GET /api/bars, with `symbol`, `size`, `as_of` and `limit`."""
         symbol, size = request.query_params.get("symbol", ""), request.query_params.get("size", "1m")
-        return await self._answer(request, "bars", symbol=symbol, size=size, limit=_limit(request, 500, MOST_BARS))
+        return await self._answer(request, partial(self.panels.bars, symbol, size, limit=_limit(request, 500, MOST_BARS)))
 
     async def latest(self, request: Request) -> Response:
         """Answer GET /api/latest, with `as_of`."""
-        return await self._answer(request, "latest")
+        return await self._answer(request, partial(self.panels.latest))
 
     async def history(self, request: Request) -> Response:
         """Answer GET /api/history, with `limit` and `as_of`."""
-        return await self._answer(request, "history", limit=_limit(request, 50, MOST_ROWS))
+        return await self._answer(request, partial(self.panels.history, _limit(request, 50, MOST_ROWS)))
 
     async def quarantine(self, request: Request) -> Response:
         """Answer GET /api/quarantine, with `reason`, `limit` and `as_of`."""
         reason = request.query_params.get("reason") or None
-        return await self._answer(request, "quarantine", keep=False, reason=reason, limit=_limit(request, 100, MOST_ROWS))
+        panel = partial(self.panels.quarantine, reason, _limit(request, 100, MOST_ROWS))
+        return await self._answer(request, panel, keep=False)
 
     async def sql(self, request: Request) -> Response:
         """Answer POST /api/sql with {"query": ..., "as_of": ...}; CSV where ?format=csv or the Accept header asks for it."""
@@ -133,11 +134,10 @@ class Dashboard:
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
-    async def _answer(self, request: Request, panel: str, *, keep: bool = True, **words: Any) -> Response:  # noqa: ANN401
-        as_of = request.query_params.get("as_of") or None
-        compute: Callable[[], object] = partial(getattr(self.panels, panel), **words, as_of=as_of)
+    async def _answer(self, request: Request, panel: partial[dict[str, Any]], *, keep: bool = True) -> Response:
+        compute = partial(panel, as_of=request.query_params.get("as_of") or None)
         if keep:
-            question = (panel, self.feed.lake, self.feed.newest, as_of, tuple(words.items()))
+            question = (self.feed.lake, self.feed.newest, compute.func, compute.args, tuple(compute.keywords.items()))
             body = await self._answers.of(question, compute)
         else:
             body = await self._answers.fresh(lambda: msgspec.json.encode(compute()))
