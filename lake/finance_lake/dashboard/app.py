@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -39,13 +40,18 @@ SQL_AT_ONCE = 2
 SQL_WAITING = 8
 # As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
 THREADS = 6
+# A name of a file in a Delta log has as many; Python reads no number of more than 4,300 digits.
+LONGEST_NUMBER = 20
+NUMBER = re.compile(rf"[0-9]{{1,{LONGEST_NUMBER}}}")
+# A version or a time.
+LONGEST_AS_OF = 64
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /api/sql."""
 
     query: str
-    as_of: str | int | None = None
+    as_of: Annotated[str, msgspec.Meta(max_length=LONGEST_AS_OF)] | int | None = None
 
 
 class Dashboard:
@@ -128,8 +134,8 @@ class Dashboard:
         if self.feed.viewers >= MOST_VIEWERS:
             return sentence(f"{MOST_VIEWERS} viewers are connected, and that is all.", 503)
         place = request.headers.get("last-event-id") or request.query_params.get("after")
-        if place is not None and not (place.isascii() and place.isdigit()):
-            raise RequestError(f"after={place!r} is no version.")
+        if place is not None and not NUMBER.fullmatch(place):
+            raise RequestError(f"after={place[:LONGEST_NUMBER]!r} is no version.")
         messages = self.feed.messages(request.query_params.get("lake"), None if place is None else int(place))
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
@@ -165,7 +171,7 @@ class Dashboard:
 
 def _limit(request: Request, usual: int, most: int) -> int:
     text = request.query_params.get("limit", str(usual))
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+    if not (NUMBER.fullmatch(text) and 0 < int(text) <= most):
         raise RequestError(f"limit={text!r} is no number from 1 to {most:,}.")
     return int(text)
 

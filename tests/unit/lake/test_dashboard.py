@@ -140,6 +140,12 @@ def test_a_bad_question_gets_a_sentence(client: TestClient, address: str) -> Non
     assert answer.json()["error"]
 
 
+def test_a_number_that_python_does_not_read_is_a_bad_question_too(client: TestClient) -> None:
+    digits = "9" * 5_000
+    assert client.get("/api/events", headers={"last-event-id": digits}).status_code == 400
+    assert client.post("/api/sql", json={"query": "SELECT 1", "as_of": digits}).status_code == 400
+
+
 def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
     with TestClient(Dashboard(Layout(tmp_path / "none")).app, base_url="http://localhost") as client:
         assert client.get("/").status_code == 200
