@@ -64,6 +64,20 @@ def test_candles_that_were_followed_are_those_that_the_server_gives_anew(page: P
     assert {**anew["newest"], **followed["newest"]} == anew["newest"]
 
 
+def test_volumes_are_added_exactly_until_they_are_too_large(page: Page, lake: LiveLake) -> None:
+    for size in (2**53, 1, 2**62):  # all within one bar of a day
+        await_version(page, lake.add([tick("NVDA", "135", datetime.now(UTC), size)]))
+    page.goto(f"{page.url.partition('?')[0]}?symbol=NVDA&size=1d")
+    expect(page.locator("#candles")).to_have_attribute("data-symbol", "NVDA")
+    before = int(candles(page)["newest"]["volume"])
+    assert before > 2**62
+    await_version(page, lake.add([tick("NVDA", "136", datetime.now(UTC), 3)]))
+    assert candles(page)["newest"]["volume"] == str(before + 3)
+    await_version(page, lake.add([tick("NVDA", "137", datetime.now(UTC), 2**62)]))
+    assert candles(page)["newest"]["volume"] is None
+    expect(page.locator("#legend")).to_contain_text("V \N{EN DASH}")
+
+
 def test_the_pickers_change_symbol_and_bar_size(page: Page) -> None:
     page.get_by_label("Symbol", exact=True).select_option("META")
     expect(page.locator("#candles")).to_have_attribute("data-symbol", "META")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_lake.dashboard.change import change, milliseconds, price
+from finance_lake.dashboard.change import change, milliseconds
 from finance_lake.dashboard.tail import Tail
-from finance_lake.dashboard.wire import cells, rows, sent
+from finance_lake.dashboard.wire import cells, price, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
 from finance_lake.reading import log
@@ -198,7 +198,7 @@ def _newest(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "symbol": row["symbol"],
         "price": price(row["price"]),
-        "size": row["size"],
+        "size": sent(row["size"]),
         "ts": sent(row["ts_event"]),
         "last": place,
     }

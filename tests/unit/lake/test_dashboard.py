@@ -275,6 +275,24 @@ def test_a_commit_says_what_it_did_to_the_candles(built: BuiltLake) -> None:
     play(story)
 
 
+def test_volumes_of_a_commit_are_sent_as_those_of_a_bar(built: BuiltLake) -> None:
+    exact, too_large = 2**53 + 1, 2**62
+    sizes = [exact, too_large, too_large]
+    built.store([tick(symbol, 1, 70, size=size) for symbol, size in zip(("IBM", "ORCL", "ORCL"), sizes, strict=True)])
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
+        assert [bar[8] for bar in commit["bars"]] == [str(exact), None]
+
+    play(story)
+    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1") as client:
+        bars = [of(client, f"/api/bars?symbol={symbol}")["bars"][0] for symbol in ("IBM", "ORCL")]
+        sizes_told = [one["size"] for one in of(client, "/api/latest")["symbols"] if one["symbol"] in {"IBM", "ORCL"}]
+    assert [bar["volume"] for bar in bars] == [str(exact), None]
+    assert sizes_told == [str(exact), str(too_large)]
+
+
 def test_one_who_is_too_far_behind_or_knows_another_lake_begins_anew(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "FARTHEST", 2)
 

@@ -62,7 +62,8 @@ export class Chart {
   }
 
   #bar({ ts, open, close, volume }) {
-    return { time: ts, value: Number(volume ?? 0), color: Number(close) < Number(open) ? this.colours.down : this.colours.up };
+    if (volume === null) return { time: ts };
+    return { time: ts, value: Number(volume), color: Number(close) < Number(open) ? this.colours.down : this.colours.up };
   }
 
   // What is drawn, for those who cannot see it: tests, and readers of the label.

@@ -3,7 +3,7 @@ const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 export const count = (value) => (value === null || value === undefined ? "–" : COUNT.format(value));
-export const compact = (value) => COMPACT.format(value);
+export const compact = (value) => (value === null ? "–" : COMPACT.format(value));
 export const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
 export const stamp = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 

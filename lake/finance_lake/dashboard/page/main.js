@@ -156,7 +156,7 @@ function pickSize(size) {
 function legend(time) {
   const bar = candles?.bars.findLast(({ ts }) => time === null || ts === time);
   say(byId("legend"), bar
-    ? `${stamp(bar.ts * 1000).slice(look.size === "1d" ? 0 : 5, look.size === "1d" ? 10 : look.size.endsWith("s") ? 19 : 16)}  O ${bar.open}  H ${bar.high}  L ${bar.low}  C ${bar.close}  V ${compact(Number(bar.volume ?? 0))}  ${bar.ticks} tick${bar.ticks === 1 ? "" : "s"}`
+    ? `${stamp(bar.ts * 1000).slice(look.size === "1d" ? 0 : 5, look.size === "1d" ? 10 : look.size.endsWith("s") ? 19 : 16)}  O ${bar.open}  H ${bar.high}  L ${bar.low}  C ${bar.close}  V ${compact(bar.volume)}  ${bar.ticks} tick${bar.ticks === 1 ? "" : "s"}`
     : "");
 }
 
