@@ -7,9 +7,6 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from finance_lake.dashboard.change import change, milliseconds
 from finance_lake.dashboard.tail import Tail
 from finance_lake.dashboard.wire import cells, price, rows, sent
@@ -20,14 +17,19 @@ from finance_lake.reading.history import total_rows
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.reading.snapshot import take
+from finance_lake.reading.source import source
 from finance_lake.reading.values import EPOCH, MICROSECOND
+from finance_lake.state.layout import QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import pyarrow as pa
+
     from finance_lake.reading.engine import Engine
     from finance_lake.reading.log import Entry
     from finance_lake.reading.result import Result
+    from finance_lake.reading.snapshot import Snapshot
     from finance_lake.state.layout import Layout
 
 # What is remembered of files so that a question need not read them again; one lake for now, one for earlier versions.
@@ -103,14 +105,12 @@ class Panels:
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
         """Counts by reason, and the newest records with keys and values escaped."""
-        lake = self._lake(as_of)
-        everything = lake.quarantine(as_of=as_of)
-        counts = {one["values"]: one["counts"] for one in pc.value_counts(everything.arrow.column("reason")).to_pylist()}
-        wanted = everything.arrow.filter(pc.field("reason") == reason) if reason else everything.arrow
+        snapshot = take(self.layout, as_of)
+        found = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
         return {
-            "version": everything.version,
-            "counts": dict(sorted(counts.items(), key=lambda one: -one[1])),
-            "records": [_shortened(row) for row in rows(wanted.slice(0, limit))],
+            "version": snapshot.version,
+            "counts": self._reasons(snapshot),
+            "records": [_shortened(row) for row in rows(found.arrow)],
         }
 
     def sql(self, query: str, as_of: str | None = None) -> dict[str, Any]:
@@ -153,6 +153,13 @@ class Panels:
         # The status is asked for after each commit: a look at the log costs a hundredth of opening the table.
         newest = self._ticks.look() if as_of is None else None
         return take(self.layout, as_of).version if newest is None else newest
+
+    def _reasons(self, snapshot: Snapshot) -> dict[str, int]:
+        # One column of the files: the values of a large quarantine would not fit into memory.
+        files = source(QUARANTINE, [file.path for file in snapshot.quarantine])
+        sql = f"SELECT reason, count(*) FROM {files} GROUP BY reason ORDER BY count(*) DESC, reason"  # noqa: S608 (quoted)
+        found = self._engine.table(sql)
+        return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:

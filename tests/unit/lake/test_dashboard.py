@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from deltalake import DeltaTable
 from starlette.testclient import TestClient
 
 from finance_job.maintenance import Maintenance
@@ -23,13 +24,16 @@ from finance_lake.dashboard.feed import Feed
 from finance_lake.dashboard.guards import HEADERS, LARGEST_BODY
 from finance_lake.dashboard.serve import CannotServeError, bind
 from finance_lake.reading.engine import Engine
+from finance_lake.reading.lake import Lake
 from finance_lake.state.layout import TICKS, Layout
-from tests.lakes import BuiltLake, numbered
+from tests.lakes import BAD, BuiltLake, numbered
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
+
+    from finance_lake.reading.result import Result
 
 HOSTILE = b'{"symbol": "AAPL", "price": 101, "source": "=cmd|\' /C calc\'!A0<script>alert(1)</script>"}'
 
@@ -95,6 +99,23 @@ def test_the_quarantine_can_be_asked_for_one_reason(client: TestClient) -> None:
     assert answer["counts"] == {"price_type": 2}
     assert len(answer["records"]) == 2
     assert of(client, "/api/quarantine?reason=nothing")["records"] == []
+
+
+def test_the_quarantine_is_counted_without_reading_all_its_records(
+    client: TestClient, built: BuiltLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built.store([b"no JSON", BAD, BAD])
+    read, quarantine = [], Lake.quarantine
+
+    def watched(*given: Any, **named: Any) -> Result:  # noqa: ANN401
+        read.append(quarantine(*given, **named))
+        return read[-1]
+
+    monkeypatch.setattr(Lake, "quarantine", watched)
+    answer = of(client, "/api/quarantine?limit=1&reason=price_type")
+    assert list(answer["counts"].items()) == [("price_type", 4), ("not_json", 1)]
+    assert of(client, "/api/quarantine?limit=1&as_of=1")["counts"] == {"price_type": 1}
+    assert [len(found) for found in read] == [1, 1]
 
 
 def test_sql_answers_as_json(client: TestClient) -> None:
@@ -330,8 +351,6 @@ def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLake) -> None:
-    from deltalake import DeltaTable  # noqa: PLC0415
-
     DeltaTable(str(built.layout.table(TICKS))).delete("symbol = 'MSFT'")
 
     async def story() -> None:
