@@ -94,6 +94,13 @@ def test_the_history_comes_newest_first(client: TestClient) -> None:
     assert [one["version"] for one in of(client, "/api/history?limit=2")["commits"]] == [3, 2]
 
 
+def test_the_history_tells_how_far_back_the_log_reaches(client: TestClient, built: BuiltLake) -> None:
+    assert of(client, "/api/history?limit=1")["oldest"] == 0
+    DeltaTable(str(built.layout.ticks)).create_checkpoint()
+    (built.layout.ticks / "_delta_log" / f"{0:020d}.json").unlink()
+    assert of(client, "/api/history?limit=2")["oldest"] == 1
+
+
 def test_the_quarantine_can_be_asked_for_one_reason(client: TestClient) -> None:
     answer = of(client, "/api/quarantine?reason=price_type")
     assert answer["counts"] == {"price_type": 2}
