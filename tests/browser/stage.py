@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import pyarrow as pa
 
 from finance_job.write import Task
+from finance_lake.dashboard.serve import in_url
 from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import RECORDS, BuiltLake
 from tests.stack.pipeline import free_port
@@ -65,12 +66,12 @@ def tick(symbol: str, price: str, at: datetime, size: int = 1, **others: object)
 
 
 @contextmanager
-def serving(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(folder: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `financelake serve` on a lake; give its address and its process."""
     port = port or free_port()
-    command = [sys.executable, "-m", "finance_lake", "serve", "--data", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "finance_lake", "serve", "--data", str(folder), "--host", host, "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://{in_url(host)}:{port}"
     try:
         _await(address, process)
         yield address, process

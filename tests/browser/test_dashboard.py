@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,14 @@ def candles(page: Page) -> dict[str, Any]:
 
 def await_version(page: Page, version: int) -> None:
     expect(page.locator("#candles")).to_have_attribute("data-version", str(version))
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def move(lake: LiveLake, price: str, symbol: str = "AAPL") -> int:
@@ -144,6 +153,15 @@ def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, 
         assert int(candles(page)["ticks"]) == before + 5
         assert candles(page)["newest"]["close"] == "184.00"
         await_version(page, move(lake, "200"))
+    page.close()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_served(browser: Browser, lake: LiveLake) -> None:
+    page = browser.new_page()
+    with serving(lake.layout.root, host="::1") as (address, _):
+        page.goto(address)
+        await_version(page, lake.version)
     page.close()
 
 

@@ -22,7 +22,7 @@ from finance_lake.dashboard.app import Dashboard
 from finance_lake.dashboard.change import change
 from finance_lake.dashboard.feed import Feed
 from finance_lake.dashboard.guards import HEADERS, LARGEST_BODY
-from finance_lake.dashboard.serve import CannotServeError, bind
+from finance_lake.dashboard.serve import CannotServeError, bind, in_url
 from finance_lake.reading.engine import Engine
 from finance_lake.reading.lake import Lake
 from finance_lake.state.layout import TICKS, Layout
@@ -197,6 +197,12 @@ def test_every_answer_carries_the_security_headers(client: TestClient, address: 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.1.1:8050"])
 def test_another_host_name_is_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/status", headers={"host": host}).status_code == 400
+
+
+def test_the_host_name_may_be_an_address_of_ipv6(built: BuiltLake) -> None:
+    dashboard = Dashboard(built.layout, [in_url("::1")])
+    with TestClient(dashboard.app, base_url="http://[::1]:8050") as client:
+        assert client.get("/api/status").status_code == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
