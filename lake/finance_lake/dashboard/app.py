@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -45,6 +46,7 @@ LONGEST_NUMBER = 20
 NUMBER = re.compile(rf"[0-9]{{1,{LONGEST_NUMBER}}}")
 # A version or a time.
 LONGEST_AS_OF = 64
+METHOD_NOT_ALLOWED = 405
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,24 +67,26 @@ class Dashboard:
         self._answers = Answers()
         self._sql = Answers(SQL_AT_ONCE, SQL_WAITING)
         self.app = Starlette(
-            routes=[
-                Route("/api/health", self.health),
-                Route("/api/status", self.status),
-                Route("/api/bars", self.bars),
-                Route("/api/latest", self.latest),
-                Route("/api/history", self.history),
-                Route("/api/quarantine", self.quarantine),
-                Route("/api/sql", self.sql, methods=["POST"]),
-                Route("/api/events", self.events),
-                Mount("/", StaticFiles(directory=PAGE, html=True)),
-            ],
+            routes=[Mount("/api", routes=self._routes()), Mount("/", StaticFiles(directory=PAGE, html=True))],
             middleware=[
                 Middleware(Guards),
                 Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             ],
-            exception_handlers={LakeError: _explained, BusyError: _busy},
+            exception_handlers={LakeError: _explained, BusyError: _busy, HTTPException: _no_address, Exception: _failed},
             lifespan=self._lifespan,
         )
+
+    def _routes(self) -> list[Route]:
+        return [
+            Route("/health", self.health),
+            Route("/status", self.status),
+            Route("/bars", self.bars),
+            Route("/latest", self.latest),
+            Route("/history", self.history),
+            Route("/quarantine", self.quarantine),
+            Route("/sql", self.sql, methods=["POST"]),
+            Route("/events", self.events),
+        ]
 
     async def health(self, _request: Request) -> Response:
         """Answer whoever wants to know whether the server answers."""
@@ -179,6 +183,18 @@ def _limit(request: Request, usual: int, most: int) -> int:
 def _explained(_request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, NoLakeError) else 500 if isinstance(error, UnreadableError) else 400
     return sentence(str(error), status)
+
+
+def _no_address(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (for mypy: it is called for no other)
+    wrong = f"{request.method} is not taken here" if error.status_code == METHOD_NOT_ALLOWED else "There is nothing here"
+    response = sentence(f"{wrong}: {request.url.path}", error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _failed(_request: Request, _error: Exception) -> Response:
+    return sentence("The dashboard has failed; its terminal says why.", 500)
 
 
 def _busy(_request: Request, _error: Exception) -> Response:

@@ -174,6 +174,26 @@ def test_a_number_that_python_does_not_read_is_a_bad_question_too(client: TestCl
     assert client.post("/api/sql", json={"query": "SELECT 1", "as_of": digits}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("method", "address", "status"),
+    [("GET", "/api/nothing", 404), ("GET", "/nothing.js", 404), ("GET", "/api/sql", 405), ("POST", "/api/status", 405)],
+)
+def test_an_address_that_there_is_not_gets_a_sentence(client: TestClient, method: str, address: str, status: int) -> None:
+    answer = client.request(method, address)
+    assert answer.status_code == status
+    assert address in answer.json()["error"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lake, "history", None)
+    dashboard = Dashboard(built.layout)
+    with TestClient(dashboard.app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        answer = client.get("/api/history")
+    assert answer.status_code == 500
+    assert "has failed" in answer.json()["error"]
+
+
 def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
     with TestClient(Dashboard(Layout(tmp_path / "none")).app, base_url="http://localhost") as client:
         assert client.get("/").status_code == 200
