@@ -25,7 +25,7 @@ from tests.stack.pipeline import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from playwright.sync_api import Browser, Playwright
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 ROOT = Path(__file__).parents[2]
@@ -88,6 +88,32 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
+
+
+@contextmanager
+def looking_at(address: str, browser: Browser) -> Iterator[Page]:
+    """Open the dashboard. What the page complains of fails the test, and so does a request to anywhere else."""
+    context = browser.new_context(viewport={"width": 1280, "height": 760})
+    opened = context.new_page()
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        # Chromium itself tells of connections that a stopped server refuses.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "blob:", "data:")):
+            complaints.append(f"a request to {request.url}")
+
+    opened.on("console", heard)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", asked)
+    opened.goto(address)
+    opened.wait_for_selector('#candles:not([data-bars="0"])')
+    yield opened
+    context.close()
+    assert not complaints
 
 
 def _await(address: str, process: subprocess.Popen[bytes]) -> None:
