@@ -17,6 +17,13 @@ export function duration(ms) {
   return `${(seconds / 86400).toFixed(0)} d`;
 }
 
+/** A bar in a line; when it begins is told as finely as the step from bar to bar needs. */
+export function legend({ ts, open, high, low, close, volume, ticks }, step) {
+  const [from, to] = step === 86400 ? [0, 10] : [5, step < 60 ? 19 : 16];
+  const prices = `O ${open}  H ${high}  L ${low}  C ${close}`;
+  return `${stamp(ts * 1000).slice(from, to)}  ${prices}  V ${compact(volume)}  ${ticks} tick${ticks === 1 ? "" : "s"}`;
+}
+
 export function cell(value) {
   if (value === null || value === undefined) return "";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
