@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -44,8 +44,6 @@ THREADS = 6
 # A name of a file in a Delta log has as many; Python reads no number of more than 4,300 digits.
 LONGEST_NUMBER = 20
 NUMBER = re.compile(rf"[0-9]{{1,{LONGEST_NUMBER}}}")
-# A version or a time.
-LONGEST_AS_OF = 64
 METHOD_NOT_ALLOWED = 405
 
 
@@ -53,7 +51,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /api/sql."""
 
     query: str
-    as_of: Annotated[str, msgspec.Meta(max_length=LONGEST_AS_OF)] | int | None = None
+    as_of: str | int | None = None
 
 
 class Dashboard:
