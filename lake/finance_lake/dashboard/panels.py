@@ -101,7 +101,8 @@ class Panels:
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """The newest versions, the newest first, and the oldest that the log still has."""
         found = self._lake(as_of).history(limit, as_of=as_of)
-        return {"version": found.version, "oldest": self._ticks.oldest(), "commits": rows(found.arrow)}
+        oldest = log.oldest(self.layout.ticks, found.version)
+        return {"version": found.version, "oldest": oldest, "commits": rows(found.arrow)}
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
         """Counts by reason, and the newest records with keys and values escaped."""
