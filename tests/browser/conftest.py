@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browser.stage import CHROMIUM, SYMBOLS, LiveLake, chromium, serving, tick
+from tests.browser.stage import CHROMIUM, SYMBOLS, LiveLake, chromium, looking_at, serving, tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, Page
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,25 +50,6 @@ def address(lake: LiveLake) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """Open the dashboard. What the page complains of fails the test, and so does a request to anywhere else."""
-    context = browser.new_context(viewport={"width": 1280, "height": 760})
-    opened = context.new_page()
-    complaints: list[str] = []
-
-    def heard(message: ConsoleMessage) -> None:
-        # Chromium itself tells of connections that a stopped server refuses.
-        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
-            complaints.append(message.text)
-
-    def asked(request: Request) -> None:
-        if not request.url.startswith((address, "blob:", "data:")):
-            complaints.append(f"a request to {request.url}")
-
-    opened.on("console", heard)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", asked)
-    opened.goto(address)
-    opened.wait_for_selector('#candles:not([data-bars="0"])')
-    yield opened
-    context.close()
-    assert not complaints
+    """Open the dashboard."""
+    with looking_at(address, browser) as opened:
+        yield opened

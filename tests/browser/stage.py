@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import pyarrow as pa
 
 from finance_job.write import Task
+from finance_lake.dashboard.serve import in_url
 from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import RECORDS, BuiltLake
 from tests.stack.pipeline import free_port
@@ -24,7 +25,7 @@ from tests.stack.pipeline import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from playwright.sync_api import Browser, Playwright
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 ROOT = Path(__file__).parents[2]
@@ -65,12 +66,12 @@ def tick(symbol: str, price: str, at: datetime, size: int = 1, **others: object)
 
 
 @contextmanager
-def serving(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(folder: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `financelake serve` on a lake; give its address and its process."""
     port = port or free_port()
-    command = [sys.executable, "-m", "finance_lake", "serve", "--data", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "finance_lake", "serve", "--data", str(folder), "--host", host, "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://{in_url(host)}:{port}"
     try:
         _await(address, process)
         yield address, process
@@ -87,6 +88,32 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
+
+
+@contextmanager
+def looking_at(address: str, browser: Browser) -> Iterator[Page]:
+    """Open the dashboard. What the page complains of fails the test, and so does a request to anywhere else."""
+    context = browser.new_context(viewport={"width": 1280, "height": 760})
+    opened = context.new_page()
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        # Chromium itself tells of connections that a stopped server refuses.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "blob:", "data:")):
+            complaints.append(f"a request to {request.url}")
+
+    opened.on("console", heard)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", asked)
+    opened.goto(address)
+    opened.wait_for_selector('#candles:not([data-bars="0"])')
+    yield opened
+    context.close()
+    assert not complaints
 
 
 def _await(address: str, process: subprocess.Popen[bytes]) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from deltalake import DeltaTable
 from playwright.sync_api import expect
 
-from tests.browser.stage import SYMBOLS, LiveLake, serving, tick
+from tests.browser.stage import SYMBOLS, LiveLake, looking_at, serving, tick
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 HOSTILE = [
@@ -34,6 +36,33 @@ def candles(page: Page) -> dict[str, Any]:
 
 def await_version(page: Page, version: int) -> None:
     expect(page.locator("#candles")).to_have_attribute("data-version", str(version))
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def grown(folder: Path) -> LiveLake:
+    """Make a lake of its own for a test that breaks it: versions 1 to 3."""
+    lake = LiveLake(folder / "data")
+    for price in ("174", "175", "176"):
+        move(lake, price)
+    return lake
+
+
+def idle(lake: LiveLake, newest: int) -> None:
+    """Add versions that change nothing."""
+    nothing = json.dumps({"commitInfo": {"timestamp": 1_764_000_000_000, "operation": "nothing"}})
+    for version in range(lake.version + 1, newest + 1):
+        entry(lake, version).write_text(nothing)
+
+
+def entry(lake: LiveLake, version: int) -> Path:
+    return lake.layout.ticks / "_delta_log" / f"{version:020d}.json"
 
 
 def move(lake: LiveLake, price: str, symbol: str = "AAPL") -> int:
@@ -62,6 +91,20 @@ def test_candles_that_were_followed_are_those_that_the_server_gives_anew(page: P
     anew = candles(page)
     assert (followed["bars"], followed["ticks"]) == (anew["bars"], anew["ticks"])
     assert {**anew["newest"], **followed["newest"]} == anew["newest"]
+
+
+def test_volumes_are_added_exactly_until_they_are_too_large(page: Page, lake: LiveLake) -> None:
+    for size in (2**53, 1, 2**62):  # all within one bar of a day
+        await_version(page, lake.add([tick("NVDA", "135", datetime.now(UTC), size)]))
+    page.goto(f"{page.url.partition('?')[0]}?symbol=NVDA&size=1d")
+    expect(page.locator("#candles")).to_have_attribute("data-symbol", "NVDA")
+    before = int(candles(page)["newest"]["volume"])
+    assert before > 2**62
+    await_version(page, lake.add([tick("NVDA", "136", datetime.now(UTC), 3)]))
+    assert candles(page)["newest"]["volume"] == str(before + 3)
+    await_version(page, lake.add([tick("NVDA", "137", datetime.now(UTC), 2**62)]))
+    assert candles(page)["newest"]["volume"] is None
+    expect(page.locator("#legend")).to_contain_text("V \N{EN DASH}")
 
 
 def test_the_pickers_change_symbol_and_bar_size(page: Page) -> None:
@@ -114,6 +157,134 @@ def test_time_travel_takes_a_time_and_says_what_is_none(page: Page, lake: LiveLa
     await_version(page, lake.version)
 
 
+def test_a_version_that_cannot_be_opened_is_told_and_one_stays(browser: Browser, tmp_path: Path) -> None:
+    lake = grown(tmp_path)
+    DeltaTable(str(lake.layout.ticks)).create_checkpoint()
+    idle(lake, 100)
+    entry(lake, 1).write_text("no log")
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        slider = page.get_by_label("Version of the table")
+        slider.fill("1")
+        expect(page.get_by_role("alert")).to_contain_text("cannot be read as of version 1")
+        expect(slider).to_have_value("100")
+        expect(page.locator("#when")).to_have_text("now")
+        slider.fill("90")
+        await_version(page, 90)
+        slider.fill("1")
+        expect(page.get_by_role("alert")).to_contain_text("cannot be read as of version 1")
+        expect(page.locator("#when")).to_contain_text("version 90, ")
+        expect(page.get_by_role("button", name="Back to now")).to_be_enabled()
+
+
+def test_the_slider_reaches_as_far_back_as_the_log(browser: Browser, tmp_path: Path) -> None:
+    lake = grown(tmp_path)
+    idle(lake, 1_099)
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        slider = page.get_by_label("Version of the table")
+        expect(slider).to_have_attribute("min", "0")
+        expect(slider).to_have_attribute("max", "1099")
+        expect(page.locator("[data-of=age]")).to_have_text(re.compile(r"^\d+ d ago$"))
+
+
+@pytest.mark.parametrize("elsewhere", ["now", "version 2, "])
+def test_an_answer_that_comes_late_does_not_lead_back(page: Page, elsewhere: str) -> None:
+    held: list[Route] = []
+    page.route("**/api/status?as_of=1", lambda route: held.append(route))  # noqa: PLW0108 (a method takes no attribute)
+    slider = page.get_by_label("Version of the table")
+    with page.expect_request("**/api/status?as_of=1"):
+        slider.fill("1")
+    if elsewhere == "now":
+        page.keyboard.press("Escape")
+    else:
+        slider.fill("2")
+        await_version(page, 2)
+    with page.expect_response("**/api/status?as_of=1"):
+        held.pop().continue_()
+    page.evaluate("() => fetch('api/health').then((answer) => answer.text())")  # the one that was late has been dealt with
+    expect(page.locator("#when")).to_contain_text(elsewhere)
+
+
+def test_the_legend_stays_at_the_bar_under_the_pointer(page: Page, lake: LiveLake) -> None:
+    legend, box, at = page.locator("#legend"), page.locator("#candles").bounding_box(), datetime.now(UTC)
+    assert box
+    await_version(page, lake.add([tick("AAPL", "180.5", at)]))
+    newest = legend.inner_text()
+    places = iter(range(round(box["width"]) - 60, 0, -4))
+    while legend.inner_text()[:11] == newest[:11]:
+        page.mouse.move(box["x"] + next(places), box["y"] + box["height"] / 2)
+    older = legend.inner_text()
+    await_version(page, lake.add([tick("AAPL", "181", at)]))
+    assert legend.inner_text() == older
+    page.mouse.move(1, 1)
+    expect(legend).to_contain_text("C 181.00")
+
+
+def test_links_to_json_lead_to_what_is_looked_at(page: Page, lake: LiveLake) -> None:
+    lake.add([b"no JSON"])
+    page.get_by_label("Version of the table").fill("2")
+    await_version(page, 2)
+    for panel in ("status", "latest", "bars", "history"):
+        expect(page.locator(f"[data-panel={panel}]")).to_have_attribute("href", re.compile("as_of=2"))
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    page.get_by_label("Reason").select_option("not_json")
+    expect(page.locator("[data-panel=quarantine]")).to_have_attribute("href", "api/quarantine?reason=not_json")
+    expect(page.locator("[data-panel=history]")).to_have_attribute("href", "api/history?")
+
+
+def test_the_commits_are_listed_the_newest_first(page: Page, lake: LiveLake) -> None:
+    page.keyboard.press("4")
+    newest = move(lake, "180")
+    row = page.locator("#history tbody tr").first
+    expect(row.locator("td").first).to_have_text(str(newest))
+    added = page.locator("#history th").all_inner_texts().index("Rows added")
+    expect(row.locator("td").nth(added)).to_have_text("1")
+    expect(page.locator("#history tbody tr")).to_have_count(newest + 1)
+
+
+@pytest.mark.parametrize(("key", "minutes"), [("4", 0), ("1", 2)], ids=["the list", "the candles, of late ticks"])
+def test_commits_without_a_pause_do_not_hold_the_page_up(page: Page, lake: LiveLake, key: str, minutes: int) -> None:
+    page.keyboard.press(key)
+    seen = set()
+    for _ in range(30):  # 3 to 6 seconds
+        lake.add([tick("AAPL", "175", datetime.now(UTC) - timedelta(minutes=minutes))])
+        page.wait_for_timeout(20)
+        seen.add(page.locator("#history td").first.inner_text() if key == "4" else candles(page)["version"])
+    assert len(seen) > 2
+
+
+def test_dark_and_light_are_switched_and_remembered(browser: Browser, address: str) -> None:
+    def ground() -> str:
+        return str(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
+
+    with looking_at(address, browser) as page:
+        page.emulate_media(color_scheme="light")
+        light = ground()
+        page.emulate_media(color_scheme="dark")
+        dark = ground()
+        assert light != dark
+        page.get_by_label("Switch between dark and light").click()
+        assert ground() == light
+        page.reload()
+        page.wait_for_selector('#candles:not([data-bars="0"])')
+        assert ground() == light
+        page.keyboard.press("d")
+        assert ground() == dark
+
+
+def test_a_lake_that_cannot_be_read_is_not_told_as_an_empty_one(browser: Browser, tmp_path: Path) -> None:
+    lake = grown(tmp_path)
+    whole = entry(lake, 3).read_text()
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        entry(lake, 3).write_text("no log")
+        expect(page.locator("#empty")).to_contain_text("is damaged")
+        expect(page.locator("#empty")).to_contain_text("The lake cannot be read")
+        expect(page.locator("#start")).to_be_hidden()
+        entry(lake, 3).write_text(whole)
+        expect(page.locator("#empty")).to_be_hidden()
+        expect(page.locator("#candles")).to_be_visible()
+
+
 def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, lake: LiveLake) -> None:
     page = browser.new_page()
     with serving(lake.layout.root) as (address, _):
@@ -130,6 +301,15 @@ def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, 
         assert int(candles(page)["ticks"]) == before + 5
         assert candles(page)["newest"]["close"] == "184.00"
         await_version(page, move(lake, "200"))
+    page.close()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_served(browser: Browser, lake: LiveLake) -> None:
+    page = browser.new_page()
+    with serving(lake.layout.root, host="::1") as (address, _):
+        page.goto(address)
+        await_version(page, lake.version)
     page.close()
 
 

@@ -18,12 +18,12 @@ def serve(
 ) -> None:
     """Show the lake live in the browser, while the job writes. Ctrl-C ends it."""
     from finance_lake.config import DashboardSettings
-    from finance_lake.dashboard.serve import CannotServeError
+    from finance_lake.dashboard.serve import CannotServeError, in_url
     from finance_lake.dashboard.serve import serve as run
     from finance_role.settings import settings_or_exit
 
     wanted = port or settings_or_exit(DashboardSettings).dashboard_port
-    address = f"http://{host}:{wanted}"
+    address = f"http://{in_url(host)}:{wanted}"
     try:
         run(layout_of(data), host, wanted, name or [], lambda: say(f"The dashboard is at {address}; Ctrl-C ends it."))
     except CannotServeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -26,7 +28,7 @@ from finance_lake.errors import LakeError, NoLakeError, RequestError, Unreadable
 from finance_lake.reading.engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
 
@@ -39,6 +41,10 @@ SQL_AT_ONCE = 2
 SQL_WAITING = 8
 # As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
 THREADS = 6
+# A name of a file in a Delta log has as many; Python reads no number of more than 4,300 digits.
+LONGEST_NUMBER = 20
+NUMBER = re.compile(rf"[0-9]{{1,{LONGEST_NUMBER}}}")
+METHOD_NOT_ALLOWED = 405
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,24 +65,26 @@ class Dashboard:
         self._answers = Answers()
         self._sql = Answers(SQL_AT_ONCE, SQL_WAITING)
         self.app = Starlette(
-            routes=[
-                Route("/api/health", self.health),
-                Route("/api/status", self.status),
-                Route("/api/bars", self.bars),
-                Route("/api/latest", self.latest),
-                Route("/api/history", self.history),
-                Route("/api/quarantine", self.quarantine),
-                Route("/api/sql", self.sql, methods=["POST"]),
-                Route("/api/events", self.events),
-                Mount("/", StaticFiles(directory=PAGE, html=True)),
-            ],
+            routes=[Mount("/api", routes=self._routes()), Mount("/", StaticFiles(directory=PAGE, html=True))],
             middleware=[
                 Middleware(Guards),
                 Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             ],
-            exception_handlers={LakeError: _explained, BusyError: _busy},
+            exception_handlers={LakeError: _explained, BusyError: _busy, HTTPException: _no_address, Exception: _failed},
             lifespan=self._lifespan,
         )
+
+    def _routes(self) -> list[Route]:
+        return [
+            Route("/health", self.health),
+            Route("/status", self.status),
+            Route("/bars", self.bars),
+            Route("/latest", self.latest),
+            Route("/history", self.history),
+            Route("/quarantine", self.quarantine),
+            Route("/sql", self.sql, methods=["POST"]),
+            Route("/events", self.events),
+        ]
 
     async def health(self, _request: Request) -> Response:
         """Answer whoever wants to know whether the server answers."""
@@ -84,25 +92,26 @@ class Dashboard:
 
     async def status(self, request: Request) -> Response:
         """Answer GET /api/status, with `as_of`."""
-        return await self._answer(request, "status", keep=False)
+        return await self._answer(request, partial(self.panels.status), keep=False)
 
     async def bars(self, request: Request) -> Response:
         """Answer GET /api/bars, with `symbol`, `size`, `as_of` and `limit`."""
         symbol, size = request.query_params.get("symbol", ""), request.query_params.get("size", "1m")
-        return await self._answer(request, "bars", symbol=symbol, size=size, limit=_limit(request, 500, MOST_BARS))
+        return await self._answer(request, partial(self.panels.bars, symbol, size, limit=_limit(request, 500, MOST_BARS)))
 
     async def latest(self, request: Request) -> Response:
         """Answer GET /api/latest, with `as_of`."""
-        return await self._answer(request, "latest")
+        return await self._answer(request, partial(self.panels.latest))
 
     async def history(self, request: Request) -> Response:
         """Answer GET /api/history, with `limit` and `as_of`."""
-        return await self._answer(request, "history", limit=_limit(request, 50, MOST_ROWS))
+        return await self._answer(request, partial(self.panels.history, _limit(request, 50, MOST_ROWS)))
 
     async def quarantine(self, request: Request) -> Response:
         """Answer GET /api/quarantine, with `reason`, `limit` and `as_of`."""
         reason = request.query_params.get("reason") or None
-        return await self._answer(request, "quarantine", keep=False, reason=reason, limit=_limit(request, 100, MOST_ROWS))
+        panel = partial(self.panels.quarantine, reason, _limit(request, 100, MOST_ROWS))
+        return await self._answer(request, panel, keep=False)
 
     async def sql(self, request: Request) -> Response:
         """Answer POST /api/sql with {"query": ..., "as_of": ...}; CSV where ?format=csv or the Accept header asks for it."""
@@ -127,17 +136,16 @@ class Dashboard:
         if self.feed.viewers >= MOST_VIEWERS:
             return sentence(f"{MOST_VIEWERS} viewers are connected, and that is all.", 503)
         place = request.headers.get("last-event-id") or request.query_params.get("after")
-        if place is not None and not (place.isascii() and place.isdigit()):
-            raise RequestError(f"after={place!r} is no version.")
+        if place is not None and not NUMBER.fullmatch(place):
+            raise RequestError(f"after={place[:LONGEST_NUMBER]!r} is no version.")
         messages = self.feed.messages(request.query_params.get("lake"), None if place is None else int(place))
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
-    async def _answer(self, request: Request, panel: str, *, keep: bool = True, **words: Any) -> Response:  # noqa: ANN401
-        as_of = request.query_params.get("as_of") or None
-        compute: Callable[[], object] = partial(getattr(self.panels, panel), **words, as_of=as_of)
+    async def _answer(self, request: Request, panel: partial[dict[str, Any]], *, keep: bool = True) -> Response:
+        compute = partial(panel, as_of=request.query_params.get("as_of") or None)
         if keep:
-            question = (panel, self.feed.lake, self.feed.newest, as_of, tuple(words.items()))
+            question = (self.feed.lake, self.feed.newest, compute.func, compute.args, tuple(compute.keywords.items()))
             body = await self._answers.of(question, compute)
         else:
             body = await self._answers.fresh(lambda: msgspec.json.encode(compute()))
@@ -165,7 +173,7 @@ class Dashboard:
 
 def _limit(request: Request, usual: int, most: int) -> int:
     text = request.query_params.get("limit", str(usual))
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+    if not (NUMBER.fullmatch(text) and 0 < int(text) <= most):
         raise RequestError(f"limit={text!r} is no number from 1 to {most:,}.")
     return int(text)
 
@@ -173,6 +181,18 @@ def _limit(request: Request, usual: int, most: int) -> int:
 def _explained(_request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, NoLakeError) else 500 if isinstance(error, UnreadableError) else 400
     return sentence(str(error), status)
+
+
+def _no_address(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (for mypy: it is called for no other)
+    wrong = f"{request.method} is not taken here" if error.status_code == METHOD_NOT_ALLOWED else "There is nothing here"
+    response = sentence(f"{wrong}: {request.url.path}", error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _failed(_request: Request, _error: Exception) -> Response:
+    return sentence("The dashboard has failed; its terminal says why.", 500)
 
 
 def _busy(_request: Request, _error: Exception) -> Response:

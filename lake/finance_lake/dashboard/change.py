@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from finance_lake.dashboard.wire import price, sent
 from finance_lake.reading import bars, log
 from finance_lake.reading.history import total_rows
 from finance_lake.reading.selection import UNIT_US
@@ -30,7 +31,10 @@ SECOND = UNIT_US["s"]
 
 
 class Bar(msgspec.Struct, array_like=True):
-    """A bar of the ticks of one commit. `first` and `last` are (ts_event in us, its nanoseconds, partition, offset)."""
+    """A bar of the ticks of one commit, its values as `wire` sends them.
+
+    `first` and `last` are (ts_event in us, its nanoseconds, partition, offset); a volume beyond 64 bits is None.
+    """
 
     symbol: str
     second: int
@@ -40,7 +44,7 @@ class Bar(msgspec.Struct, array_like=True):
     high: str
     low: str
     close: str
-    volume: int
+    volume: int | str | None
     ticks: int
 
 
@@ -98,7 +102,8 @@ def _fill(said: Change, layout: Layout, engine: Engine, entry: Entry) -> None:
     rows = source(TICKS, [str(layout.ticks.absolute() / path) for path in entry.added])
     found = engine.table(f"""
         SELECT symbol, stretch AS second, {_place("opening")} AS first, {_place("closing")} AS last,
-               opening.price AS open, high, low, closing.price AS close, volume, ticks
+               opening.price AS open, high, low, closing.price AS close,
+               TRY_CAST(volume AS BIGINT) AS volume, ticks
         FROM ({bars.partial(rows, SECOND)}) ORDER BY second, symbol LIMIT {MOST_BARS + 1}""")
     newest = engine.table(f"SELECT epoch_ms(max(kafka_timestamp)) AS newest FROM {rows}").column("newest")[0].as_py()
     said.lag = None if newest is None else said.committed - newest
@@ -113,10 +118,4 @@ def _place(tick: str) -> str:
 
 def _bar(row: dict[str, Any]) -> Bar:
     prices = {name: price(row[name]) for name in ("open", "high", "low", "close")}
-    return Bar(**{**row, **prices, "first": tuple(row["first"]), "last": tuple(row["last"]), "volume": int(row["volume"])})
-
-
-def price(value: object) -> str:
-    """Show a decimal in plain digits: no zeros that say nothing, two after the point at least."""
-    whole, _, fraction = f"{value:f}".partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+    return Bar(**{**row, **prices, "first": tuple(row["first"]), "last": tuple(row["last"]), "volume": sent(row["volume"])})

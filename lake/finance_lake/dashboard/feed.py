@@ -130,7 +130,7 @@ class Feed:
             return True
         if newest is None or newest == self.newest:
             return False
-        for version in range(newest if self.newest is None else self.newest + 1, newest + 1):
+        for version in range((self.newest or 0) + 1, newest + 1):
             await self._tell(version)
             self.newest = version
             await self._wake()

@@ -7,11 +7,8 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from finance_lake.dashboard.change import change, milliseconds, price
-from finance_lake.dashboard.wire import cells, rows, sent
+from finance_lake.dashboard.change import change, milliseconds
+from finance_lake.dashboard.wire import cells, price, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
 from finance_lake.reading import log
@@ -19,16 +16,20 @@ from finance_lake.reading.history import total_rows
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.reading.snapshot import take
+from finance_lake.reading.source import source
 from finance_lake.reading.tail import Tail
 from finance_lake.reading.values import EPOCH, MICROSECOND
-from finance_role.heartbeat import heartbeat_file, is_alive
+from finance_lake.state.layout import QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import pyarrow as pa
+
     from finance_lake.reading.engine import Engine
     from finance_lake.reading.log import Entry
     from finance_lake.reading.result import Result
+    from finance_lake.reading.snapshot import Snapshot
     from finance_lake.state.layout import Layout
 
 # What is remembered of files so that a question need not read them again; one lake for now, one for earlier versions.
@@ -63,10 +64,10 @@ class Panels:
                 lake.close()
 
     def status(self, as_of: str | None = None) -> dict[str, Any]:
-        """The strip: version, rows, rate, lag, quarantined, the last verdict, who is alive. Without a lake it says so."""
+        """The strip: version, rows, rate, lag, quarantined, the last verdict. Without a lake it says so."""
         now = milliseconds(datetime.now(UTC))
         try:
-            return {"now": now, "problem": None, "roles": self._roles(), **self._figures(as_of)}
+            return {"now": now, "problem": None, **self._figures(as_of)}
         except NoLakeError as error:
             return {"now": now, "problem": str(error), "version": None}
         except RequestError:
@@ -100,18 +101,17 @@ class Panels:
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """The newest versions, the newest first, and the oldest that the log still has."""
         found = self._lake(as_of).history(limit, as_of=as_of)
-        return {"version": found.version, "commits": rows(found.arrow)}
+        oldest = log.oldest(self.layout.ticks, found.version)
+        return {"version": found.version, "oldest": oldest, "commits": rows(found.arrow)}
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
         """Counts by reason, and the newest records with keys and values escaped."""
-        lake = self._lake(as_of)
-        everything = lake.quarantine(as_of=as_of)
-        counts = {one["values"]: one["counts"] for one in pc.value_counts(everything.arrow.column("reason")).to_pylist()}
-        wanted = everything.arrow.filter(pc.field("reason") == reason) if reason else everything.arrow
+        snapshot = take(self.layout, as_of)
+        found = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
         return {
-            "version": everything.version,
-            "counts": dict(sorted(counts.items(), key=lambda one: -one[1])),
-            "records": [_shortened(row) for row in rows(wanted.slice(0, limit))],
+            "version": snapshot.version,
+            "counts": self._reasons(snapshot),
+            "records": [_shortened(row) for row in rows(found.arrow)],
         }
 
     def sql(self, query: str, as_of: str | None = None) -> dict[str, Any]:
@@ -155,6 +155,13 @@ class Panels:
         newest = self._ticks.look() if as_of is None else None
         return take(self.layout, as_of).version if newest is None else newest
 
+    def _reasons(self, snapshot: Snapshot) -> dict[str, int]:
+        # One column of the files: the values of a large quarantine would not fit into memory.
+        files = source(QUARANTINE, [file.path for file in snapshot.quarantine])
+        sql = f"SELECT reason, count(*) FROM {files} GROUP BY reason ORDER BY count(*) DESC, reason"  # noqa: S608 (quoted)
+        found = self._engine.table(sql)
+        return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:
             return sum(file.rows for file in take(self.layout, as_of).quarantine)
@@ -167,9 +174,6 @@ class Panels:
             said = change(self.layout, self._engine, version)
             self._lag_of = version, said.lag if said else None
         return self._lag_of[1]
-
-    def _roles(self) -> dict[str, bool]:
-        return {role: is_alive(heartbeat_file(self.layout.root, role)) for role in ("producer", "spark-job")}
 
 
 def recent(entries: Iterator[Entry]) -> list[Entry]:
@@ -202,7 +206,7 @@ def _newest(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "symbol": row["symbol"],
         "price": price(row["price"]),
-        "size": row["size"],
+        "size": sent(row["size"]),
         "ts": sent(row["ts_event"]),
         "last": place,
     }

@@ -54,6 +54,11 @@ def be_frugal() -> None:
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, MOST_ARENAS)
 
 
+def in_url(host: str) -> str:
+    """Write an address as it stands in a URL and in a request's Host header: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Take the port. Raises CannotServeError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -81,7 +86,7 @@ def serve(layout: Layout, host: str, port: int, names: list[str], ready: Callabl
     taken = bind(host, port)
     ready()
     be_frugal()
-    dashboard = Dashboard(layout, (*LOOPBACK, host, *names))
+    dashboard = Dashboard(layout, (*LOOPBACK, in_url(host), *names))
     config = uvicorn.Config(
         dashboard.app,
         log_level="warning",

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from finance_lake.dashboard.change import price
 from finance_lake.reading import values
 from finance_lake.reading.text import plain
 
@@ -57,6 +56,12 @@ def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after a
     if isinstance(value, list | tuple):
         return [sent(one) for one in value]
     return str(value)
+
+
+def price(value: object) -> str:
+    """Show a decimal in plain digits: no zeros that say nothing, two after the point at least."""
+    whole, _, fraction = f"{value:f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def as_csv(table: pa.Table) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from deltalake import DeltaTable
 from starlette.testclient import TestClient
 
 from finance_job.maintenance import Maintenance
@@ -21,15 +22,18 @@ from finance_lake.dashboard.app import Dashboard
 from finance_lake.dashboard.change import change
 from finance_lake.dashboard.feed import Feed
 from finance_lake.dashboard.guards import HEADERS, LARGEST_BODY
-from finance_lake.dashboard.serve import CannotServeError, bind
+from finance_lake.dashboard.serve import CannotServeError, bind, in_url
 from finance_lake.reading.engine import Engine
+from finance_lake.reading.lake import Lake
 from finance_lake.state.layout import TICKS, Layout
-from tests.lakes import BuiltLake, numbered
+from tests.lakes import BAD, BuiltLake, numbered
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
+
+    from finance_lake.reading.result import Result
 
 HOSTILE = b'{"symbol": "AAPL", "price": 101, "source": "=cmd|\' /C calc\'!A0<script>alert(1)</script>"}'
 
@@ -90,11 +94,35 @@ def test_the_history_comes_newest_first(client: TestClient) -> None:
     assert [one["version"] for one in of(client, "/api/history?limit=2")["commits"]] == [3, 2]
 
 
+def test_the_history_tells_how_far_back_the_log_reaches(client: TestClient, built: BuiltLake) -> None:
+    assert of(client, "/api/history?limit=1")["oldest"] == 0
+    DeltaTable(str(built.layout.ticks)).create_checkpoint()
+    (built.layout.ticks / "_delta_log" / f"{0:020d}.json").unlink()
+    assert of(client, "/api/history?limit=2")["oldest"] == 1
+
+
 def test_the_quarantine_can_be_asked_for_one_reason(client: TestClient) -> None:
     answer = of(client, "/api/quarantine?reason=price_type")
     assert answer["counts"] == {"price_type": 2}
     assert len(answer["records"]) == 2
     assert of(client, "/api/quarantine?reason=nothing")["records"] == []
+
+
+def test_the_quarantine_is_counted_without_reading_all_its_records(
+    client: TestClient, built: BuiltLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built.store([b"no JSON", BAD, BAD])
+    read, quarantine = [], Lake.quarantine
+
+    def watched(*given: Any, **named: Any) -> Result:  # noqa: ANN401
+        read.append(quarantine(*given, **named))
+        return read[-1]
+
+    monkeypatch.setattr(Lake, "quarantine", watched)
+    answer = of(client, "/api/quarantine?limit=1&reason=price_type")
+    assert list(answer["counts"].items()) == [("price_type", 4), ("not_json", 1)]
+    assert of(client, "/api/quarantine?limit=1&as_of=1")["counts"] == {"price_type": 1}
+    assert [len(found) for found in read] == [1, 1]
 
 
 def test_sql_answers_as_json(client: TestClient) -> None:
@@ -140,6 +168,32 @@ def test_a_bad_question_gets_a_sentence(client: TestClient, address: str) -> Non
     assert answer.json()["error"]
 
 
+def test_a_number_that_python_does_not_read_is_a_bad_question_too(client: TestClient) -> None:
+    digits = "9" * 5_000
+    assert client.get("/api/events", headers={"last-event-id": digits}).status_code == 400
+    assert client.post("/api/sql", json={"query": "SELECT 1", "as_of": digits}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status"),
+    [("GET", "/api/nothing", 404), ("GET", "/nothing.js", 404), ("GET", "/api/sql", 405), ("POST", "/api/status", 405)],
+)
+def test_an_address_that_there_is_not_gets_a_sentence(client: TestClient, method: str, address: str, status: int) -> None:
+    answer = client.request(method, address)
+    assert answer.status_code == status
+    assert address in answer.json()["error"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lake, "history", None)
+    dashboard = Dashboard(built.layout)
+    with TestClient(dashboard.app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        answer = client.get("/api/history")
+    assert answer.status_code == 500
+    assert "has failed" in answer.json()["error"]
+
+
 def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
     with TestClient(Dashboard(Layout(tmp_path / "none")).app, base_url="http://localhost") as client:
         assert client.get("/").status_code == 200
@@ -163,6 +217,12 @@ def test_every_answer_carries_the_security_headers(client: TestClient, address: 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.1.1:8050"])
 def test_another_host_name_is_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/status", headers={"host": host}).status_code == 400
+
+
+def test_the_host_name_may_be_an_address_of_ipv6(built: BuiltLake) -> None:
+    dashboard = Dashboard(built.layout, [in_url("::1")])
+    with TestClient(dashboard.app, base_url="http://[::1]:8050") as client:
+        assert client.get("/api/status").status_code == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -269,6 +329,24 @@ def test_a_commit_says_what_it_did_to_the_candles(built: BuiltLake) -> None:
     play(story)
 
 
+def test_volumes_of_a_commit_are_sent_as_those_of_a_bar(built: BuiltLake) -> None:
+    exact, too_large = 2**53 + 1, 2**62
+    sizes = [exact, too_large, too_large]
+    built.store([tick(symbol, 1, 70, size=size) for symbol, size in zip(("IBM", "ORCL", "ORCL"), sizes, strict=True)])
+
+    async def story() -> None:
+        async with watching(built.layout) as feed:
+            _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
+        assert [bar[8] for bar in commit["bars"]] == [str(exact), None]
+
+    play(story)
+    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1") as client:
+        bars = [of(client, f"/api/bars?symbol={symbol}")["bars"][0] for symbol in ("IBM", "ORCL")]
+        sizes_told = [one["size"] for one in of(client, "/api/latest")["symbols"] if one["symbol"] in {"IBM", "ORCL"}]
+    assert [bar["volume"] for bar in bars] == [str(exact), None]
+    assert sizes_told == [str(exact), str(too_large)]
+
+
 def test_one_who_is_too_far_behind_or_knows_another_lake_begins_anew(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "FARTHEST", 2)
 
@@ -306,8 +384,6 @@ def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLake) -> None:
-    from deltalake import DeltaTable  # noqa: PLC0415
-
     DeltaTable(str(built.layout.table(TICKS))).delete("symbol = 'MSFT'")
 
     async def story() -> None:

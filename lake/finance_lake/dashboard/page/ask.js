@@ -1,7 +1,11 @@
 // Questions to the server. What is wrong comes as an Error with the server's own sentence.
-export async function ask(panel, words = {}) {
-  const given = Object.entries(words).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return answered(await fetch(`api/${panel}?${new URLSearchParams(given)}`));
+export async function ask(panel, words) {
+  return answered(await fetch(addressOf(panel, words)));
+}
+
+/** The address of a panel; words that are null are left out. */
+export function addressOf(panel, words = {}) {
+  return `api/${panel}?${new URLSearchParams(Object.entries(words).filter(([, value]) => value !== null))}`;
 }
 
 export async function askSql(query, asOf) {

@@ -1,5 +1,5 @@
 // The candles of one symbol, and how a commit moves them. Pure: no page, no network.
-import { larger, smaller } from "./decimal.js";
+import { larger, smaller, sum } from "./decimal.js";
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86400 };
 
@@ -53,7 +53,7 @@ export class Candles {
       newest.high = larger(newest.high, part.high);
       newest.low = smaller(newest.low, part.low);
       newest.close = part.close;
-      newest.volume = Number(newest.volume) + part.volume;
+      newest.volume = sum(newest.volume, part.volume);
       newest.ticks += part.ticks;
       return newest;
     }

@@ -1,5 +1,7 @@
 // The drawing of the candles.
 import { CandlestickSeries, ColorType, HistogramSeries, createChart } from "./vendor/lightweight-charts.js";
+import { say } from "./dom.js";
+import { legend } from "./format.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -7,17 +9,24 @@ export class Chart {
   #chart;
   #candles;
   #volume;
+  #shown = [];
+  #step = 0;
+  #hovered; // when the bar under the pointer begins
 
-  /** @param hover called with the time of the bar under the pointer, or null */
-  constructor(container, hover) {
+  /** @param legend where the bar under the pointer is told, or else the newest */
+  constructor(container, legend) {
     this.container = container;
+    this.legend = legend;
     // Its logo brings a style element of its own, which the page's policy forbids: the page shows the attribution itself.
     this.#chart = createChart(container, { autoSize: true, layout: { attributionLogo: false } });
     this.#candles = this.#chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: 2 });
     this.#volume = this.#chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
     this.#chart.panes()[0].setStretchFactor(4);
     this.#chart.panes()[1].setStretchFactor(1);
-    this.#chart.subscribeCrosshairMove((event) => hover(event.time ?? null));
+    this.#chart.subscribeCrosshairMove((event) => {
+      this.#hovered = event.time;
+      this.#explain();
+    });
     this.paint();
   }
 
@@ -36,6 +45,7 @@ export class Chart {
       crosshair: { mode: 0 },
     });
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+    this.#volume.setData(this.#shown.map((bar) => this.#bar(bar)));
   }
 
   show(candles) {
@@ -62,7 +72,8 @@ export class Chart {
   }
 
   #bar({ ts, open, close, volume }) {
-    return { time: ts, value: Number(volume ?? 0), color: Number(close) < Number(open) ? this.colours.down : this.colours.up };
+    if (volume === null) return { time: ts };
+    return { time: ts, value: Number(volume), color: Number(close) < Number(open) ? this.colours.down : this.colours.up };
   }
 
   // What is drawn, for those who cannot see it: tests, and readers of the label.
@@ -78,6 +89,13 @@ export class Chart {
     this.container.setAttribute("aria-label", newest
       ? `Candles of ${candles.symbol} with volume: ${candles.bars.length} bars, the newest closes at ${newest.close}`
       : `No candles of ${candles.symbol}`);
+    [this.#shown, this.#step] = [candles.bars, candles.step];
+    this.#explain();
+  }
+
+  #explain() {
+    const bar = this.#shown.find(({ ts }) => ts === this.#hovered) ?? this.#shown.at(-1);
+    say(this.legend, bar ? legend(bar, this.#step) : "");
   }
 }
 

@@ -1,5 +1,6 @@
-// Exact decimals: prices come as text and stay exact; a float would not hold all of their eighteen digits.
+// Exact numbers: prices and large volumes come as text and stay exact; a float would not hold all of their digits.
 const DIGITS = 8;
+const LARGEST_VOLUME = 2n ** 63n - 1n;
 
 /** The text of a decimal in units of 10^-8. */
 export function scaled(text) {
@@ -18,6 +19,14 @@ export function text(units) {
 
 export const larger = (one, other) => (scaled(one) >= scaled(other) ? one : other);
 export const smaller = (one, other) => (scaled(one) <= scaled(other) ? one : other);
+
+/** The sum of two volumes as the server sends it: text where a number is not exact, null beyond 64 bits. */
+export function sum(one, other) {
+  if (one === null || other === null) return null;
+  const both = BigInt(one) + BigInt(other);
+  if (both > LARGEST_VOLUME) return null;
+  return both > Number.MAX_SAFE_INTEGER ? both.toString() : Number(both);
+}
 
 /** The change from one price to another, and in percent with two decimals. */
 export function changed(from, to) {

@@ -33,10 +33,36 @@ export function choose(select, values, chosen) {
   if (values.includes(chosen)) select.value = chosen;
 }
 
-export function later(action, ms) {
+/** Run it when nothing has called for ms: for what somebody is still moving. */
+export function debounce(action, ms) {
   let timer = 0;
-  return (...given) => {
+  const call = (...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => action(...given), ms);
+  };
+  call.cancel = () => clearTimeout(timer);
+  return call;
+}
+
+/** Run it ms after the first call, and never twice at once: for what may call without end. */
+export function throttle(action, ms) {
+  let waiting = false;
+  let running = null;
+  return async () => {
+    if (waiting) return;
+    waiting = true;
+    await Promise.allSettled([running, new Promise((resolve) => { setTimeout(resolve, ms); })]);
+    waiting = false;
+    running = action();
+  };
+}
+
+/** Give out turns; each tells whether it is still the newest, since answers need not come in the order of their questions. */
+export function turns() {
+  let newest = 0;
+  return () => {
+    newest += 1;
+    const mine = newest;
+    return () => mine === newest;
   };
 }

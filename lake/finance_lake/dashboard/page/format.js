@@ -3,7 +3,7 @@ const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 export const count = (value) => (value === null || value === undefined ? "–" : COUNT.format(value));
-export const compact = (value) => COMPACT.format(value);
+export const compact = (value) => (value === null ? "–" : COMPACT.format(value));
 export const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
 export const stamp = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 
@@ -15,6 +15,13 @@ export function duration(ms) {
   if (seconds < 7200) return `${(seconds / 60).toFixed(0)} min`;
   if (seconds < 172800) return `${(seconds / 3600).toFixed(0)} h`;
   return `${(seconds / 86400).toFixed(0)} d`;
+}
+
+/** A bar in a line; when it begins is told as finely as the step from bar to bar needs. */
+export function legend({ ts, open, high, low, close, volume, ticks }, step) {
+  const [from, to] = step === 86400 ? [0, 10] : [5, step < 60 ? 19 : 16];
+  const prices = `O ${open}  H ${high}  L ${low}  C ${close}`;
+  return `${stamp(ts * 1000).slice(from, to)}  ${prices}  V ${compact(volume)}  ${ticks} tick${ticks === 1 ? "" : "s"}`;
 }
 
 export function cell(value) {

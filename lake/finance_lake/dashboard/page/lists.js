@@ -24,18 +24,26 @@ const COMMITS = [
 ];
 const ALL = "all";
 
-export async function quarantine(asOf) {
-  const reason = byId("reason");
-  const wanted = reason.value || ALL;
-  const answer = await ask("quarantine", { as_of: asOf, reason: wanted === ALL ? null : wanted });
-  choose(reason, [ALL, ...Object.keys(answer.counts)], wanted);
+/** The reason that is chosen; null for all. */
+export function chosenReason() {
+  const { value } = byId("reason");
+  return value === "" || value === ALL ? null : value;
+}
+
+/** @param isNewest whether nothing else was asked for since */
+export async function quarantine(asOf, isNewest) {
+  const reason = chosenReason();
+  const answer = await ask("quarantine", { as_of: asOf, reason });
+  if (!isNewest()) return;
+  choose(byId("reason"), [ALL, ...Object.keys(answer.counts)], reason ?? ALL);
   const total = Object.values(answer.counts).reduce((sum, one) => sum + one, 0);
   const told = Object.entries(answer.counts).map(([name, records]) => `${count(records)} ${name}`);
   say(byId("counted"), total ? `${count(total)} records: ${told.join(", ")}` : "Nothing is quarantined.");
   fill(byId("records"), RECORDS, answer.records);
 }
 
-export async function commits(asOf) {
+export async function commits(asOf, isNewest) {
   const answer = await ask("history", { as_of: asOf, limit: 100 });
+  if (!isNewest()) return;
   fill(byId("history"), COMMITS, answer.commits);
 }

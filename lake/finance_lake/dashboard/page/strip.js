@@ -38,7 +38,7 @@ export class Strip {
   #age() {
     if (this.#committed === null) return;
     const age = Date.now() + this.#skew - this.#committed;
-    this.#say("age", age < 172800000 ? `${duration(age)} ago` : clock(this.#committed));
+    this.#say("age", `${duration(age)} ago`);
     this.#fields.age.dataset.state = age > LATE_MS ? "late" : "";
   }
 

@@ -1,12 +1,14 @@
 // Time travel: the table as of an earlier version, or of a time.
-import { byId, later, say } from "./dom.js";
+import { byId, debounce, say } from "./dom.js";
 import { count, stamp } from "./format.js";
+
+const NOW = { version: null, text: "now" };
 
 export class Travel {
   /** @param go called with a version or a time as text, or null for now */
   constructor(go) {
     this.go = go;
-    this.asOf = null;
+    this.shown = NOW;
     this.slider = byId("slider");
     this.moment = byId("moment");
     this.slider.addEventListener("input", () => {
@@ -20,31 +22,35 @@ export class Travel {
     byId("live").addEventListener("click", () => this.go(null));
   }
 
-  #soon = later((version) => this.go(Number(version) === Number(this.slider.max) ? null : version), 120);
+  #soon = debounce((version) => this.go(Number(version) === Number(this.slider.max) ? null : version), 120);
 
-  /** The newest version that there is. */
+  /** The newest version that there is, and the oldest. */
   reach(newest, oldest) {
     if (oldest !== undefined) this.slider.min = oldest;
     this.slider.max = newest;
-    if (this.asOf === null && document.activeElement !== this.slider) this.slider.value = newest;
+    if (this.shown === NOW && document.activeElement !== this.slider) this.slider.value = newest;
   }
 
   now() {
-    this.asOf = null;
-    this.slider.value = this.slider.max;
+    this.#soon.cancel();
     this.moment.value = "";
-    this.#show("now", true);
+    this.#show(NOW);
   }
 
-  then(asOf, status) {
-    this.asOf = asOf;
-    this.slider.value = status.version;
-    this.#show(`version ${count(status.version)}, committed ${stamp(status.committed)} UTC`, false);
+  then({ version, committed }) {
+    this.#show({ version, text: `version ${count(version)}, committed ${stamp(committed)} UTC` });
   }
 
-  #show(text, live) {
-    say(byId("when"), text);
-    byId("live").disabled = live;
-    document.documentElement.dataset.then = live ? "" : "then";
+  /** Stay where one was: what was asked for cannot be shown. */
+  stay() {
+    this.#show(this.shown);
+  }
+
+  #show(shown) {
+    this.shown = shown;
+    this.slider.value = shown.version ?? this.slider.max;
+    say(byId("when"), shown.text);
+    byId("live").disabled = shown === NOW;
+    document.documentElement.dataset.then = shown === NOW ? "" : "then";
   }
 }

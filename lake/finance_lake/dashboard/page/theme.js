@@ -1,0 +1,22 @@
+// Dark or light: as the system has it, until somebody chooses.
+import { byId } from "./dom.js";
+
+/** @param paint called when the colours are others; returns the switch between them */
+export function theme(paint) {
+  const { dataset } = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const chosen = localStorage.getItem("theme");
+  if (chosen) {
+    dataset.theme = chosen;
+    paint();
+  }
+  const change = () => {
+    const dark = dataset.theme ? dataset.theme === "dark" : system.matches;
+    dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("theme", dataset.theme);
+    paint();
+  };
+  byId("theme").addEventListener("click", change);
+  system.addEventListener("change", paint);
+  return change;
+}
