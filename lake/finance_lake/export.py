@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+# As `finance_lake.text.inert`, for a whole column.
+FORMULA = r"\A[=+\-@\t\r]"
 WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd"),
     ".csv": pyarrow.csv.CSVWriter,
@@ -41,7 +44,7 @@ def write(
     try:
         with _whole(target, force=force) as file, WRITERS[target.suffix](file, schema) as writer:
             for batch in batches:
-                writer.write_batch(batch)
+                writer.write_batch(_inert(batch) if target.suffix == ".csv" else batch)
                 rows += batch.num_rows
                 advance(batch.num_rows)
     except FileExistsError:
@@ -49,6 +52,14 @@ def write(
     except OSError as error:
         raise RequestError(f"{target} cannot be written: {error.strerror or error}.") from None
     return rows
+
+
+def _inert(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Put an apostrophe before all text that a spreadsheet would run as a formula."""
+    for place, field in enumerate(batch.schema):
+        if pa.types.is_string(field.type):
+            batch = batch.set_column(place, field, pc.replace_substring_regex(batch.column(place), FORMULA, r"'\0"))
+    return batch
 
 
 @contextmanager

@@ -28,7 +28,7 @@ ALLOWED = {
     "finance_producer": {"finance_contract", "finance_role"},
     "finance_job": {"finance_contract", "finance_role", "finance_lake.state"},
     "finance_lake.state": set[str](),
-    "finance_lake.proof": {"finance_contract", "finance_lake.errors", "finance_lake.state"},
+    "finance_lake.proof": {"finance_contract", "finance_lake.errors", "finance_lake.state", "finance_lake.text"},
     "finance_lake": {"finance_contract", "finance_role"},
     # The supervisor starts the services as processes; it imports none of them.
     "finance_local": {"finance_role", "finance_lake", "finance_lake.proof", "finance_lake.state"},

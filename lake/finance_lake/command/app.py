@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from finance_lake.errors import FILL, LakeError, UnreadableError
+from finance_lake.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,8 @@ def financelake() -> None:
 
 def say(sentence: str) -> None:
     """Say something to the person, who may have sent standard output elsewhere."""
-    sys.stderr.write(f"{sentence}\n")
+    # Sentences name files, symbols and what libraries say of them: none of it is to move a terminal's cursor.
+    sys.stderr.write("\n".join(map(plain, sentence.splitlines())) + "\n")
 
 
 def hint(sentence: str) -> None:

@@ -79,7 +79,7 @@ def _newest(bars: pa.Table, most: int) -> dict[str, pa.Table]:
 
 def _shortened(bars: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Round VWAPs to what the prices beside them can tell."""
-    from finance_lake.command.display import price
+    from finance_lake.text import price
 
     told = (len(price(bar[name]).partition(".")[2]) for bar in bars for name in PRICES)
     decimals = max([VWAP_DECIMALS, *told])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from finance_lake.command.display import price
+from finance_lake.text import price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from finance_lake.reading.text import plain
+from finance_lake.text import plain, price
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -107,15 +107,6 @@ def moment(value: datetime) -> str:
     """Show a time with as many decimals as say something: none, three or six."""
     precision = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
     return value.isoformat(" ", precision).removesuffix("+00:00")
-
-
-def price(value: Decimal) -> str:
-    """Show a decimal in plain digits, at least two after the point where it has a fraction."""
-    text = f"{value:f}"
-    if "." not in text:
-        return text
-    whole, fraction = text.split(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def duration(seconds: float) -> str:

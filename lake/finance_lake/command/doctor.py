@@ -17,8 +17,8 @@ def doctor(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_lake.command.display import as_json as encoded
     from finance_lake.config import Settings
     from finance_lake.machine import examine
-    from finance_lake.reading.text import plain
     from finance_lake.state.layout import Layout
+    from finance_lake.text import plain
     from finance_role.settings import settings_or_exit
 
     settings = settings_or_exit(Settings)

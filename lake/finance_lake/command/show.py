@@ -12,8 +12,8 @@ def show(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_lake.command.display import as_json as encoded
     from finance_lake.command.display import print_rows
     from finance_lake.reading.snapshot import take
-    from finance_lake.reading.text import plain
     from finance_lake.show import newest_rows
+    from finance_lake.text import plain
 
     layout = layout_of(data)
     snapshot = take(layout)

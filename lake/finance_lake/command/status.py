@@ -35,7 +35,7 @@ def status(*, as_json: AsJson = False, data: Data = None) -> None:
 def lines(seen: Condition) -> dict[str, str]:
     """Say it for people, by heading."""
     from finance_lake.command.display import duration
-    from finance_lake.reading.text import plain
+    from finance_lake.text import plain
 
     tick = "no tick yet" if seen.tick_seconds is None else f"{duration(max(0.0, seen.tick_seconds))} ago"
     return {
@@ -67,9 +67,11 @@ def _lag(seen: Condition) -> str:
 
 
 def _proof(seen: Condition) -> str:
+    from finance_lake.text import plain
+
     verdict = seen.verdict
     if verdict is None:
         return "never"
-    what = f"{verdict.verdict}, {verdict.lost:,} lost, {verdict.doubled:,} doubled"
+    what = f"{plain(verdict.verdict)}, {verdict.lost:,} lost, {verdict.doubled:,} doubled"
     version = "" if verdict.version is None else f", as of version {verdict.version}"
     return f"{what}, at {verdict.at:%Y-%m-%d %H:%M:%S} UTC{version}{'' if verdict.broker else ', the files alone'}"

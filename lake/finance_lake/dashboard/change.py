@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from finance_lake.dashboard.wire import price, sent
+from finance_lake.dashboard.wire import sent
 from finance_lake.reading import bars, log
 from finance_lake.reading.history import total_rows
 from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
 from finance_lake.state.layout import TICKS
+from finance_lake.text import price
 
 if TYPE_CHECKING:
     from datetime import datetime

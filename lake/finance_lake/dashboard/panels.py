@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from finance_lake.dashboard.change import change, milliseconds
-from finance_lake.dashboard.wire import cells, price, rows, sent
+from finance_lake.dashboard.wire import cells, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
 from finance_lake.reading import log
-from finance_lake.reading.history import total_rows
+from finance_lake.reading.history import total_rows, versions
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
 from finance_lake.reading.snapshot import take
@@ -20,6 +21,7 @@ from finance_lake.reading.source import source
 from finance_lake.reading.tail import Tail
 from finance_lake.reading.values import EPOCH, MICROSECOND
 from finance_lake.state.layout import QUARANTINE
+from finance_lake.text import price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,8 +39,9 @@ CACHE_BYTES = 24 * 1024 * 1024
 MOST_BARS = 2_000
 MOST_ROWS = 1_000
 MOST_CSV_ROWS = 100_000
-SQL = Limits(seconds=10, megabytes=512, rows=MOST_ROWS)
-SQL_CSV = Limits(seconds=10, megabytes=512, rows=MOST_CSV_ROWS)
+MOST_SYMBOLS = 2_000
+SQL = Limits(seconds=10, megabytes=512, rows=MOST_ROWS, values=2_000_000, result_megabytes=32)
+SQL_CSV = replace(SQL, rows=MOST_CSV_ROWS)
 # Ticks a second are those of the commits of so many seconds before the newest.
 RATE_SECONDS = 10
 RATE_COMMITS = 60
@@ -80,7 +83,7 @@ class Panels:
         if not symbol:
             raise RequestError("symbol is missing: /api/bars?symbol=AAPL&size=1m")
         found = self._lake(as_of).bars(size, symbol, as_of=as_of)
-        newest = self._newest_ticks(found, as_of)
+        newest = self._newest_ticks(found, as_of, symbol)
         table = found.arrow.slice(max(0, len(found) - limit)).drop_columns(["symbol"])
         return {
             "version": found.version,
@@ -91,18 +94,19 @@ class Panels:
         }
 
     def latest(self, as_of: str | None = None) -> dict[str, Any]:
-        """Each symbol's newest tick, and its change since the first tick of that tick's day (UTC)."""
+        """Each symbol's newest tick, and its change since the first tick of that tick's day (UTC); so many symbols at most."""
         days = self._lake(as_of).bars("1d", as_of=as_of)
         today = {row["symbol"]: row for row in days.rows()}  # by symbol, then time: the newest stays
         ticks = self._newest_ticks(days, as_of)
-        found = [{**tick, **_day(tick, today[symbol])} for symbol, tick in ticks.items()]
-        return {"version": days.version, "symbols": found}
+        shown = list(ticks.items())[:MOST_SYMBOLS]
+        found = [{**tick, **_day(tick, today[symbol])} for symbol, tick in shown]
+        return {"version": days.version, "symbols": found, "cut": len(ticks) > MOST_SYMBOLS}
 
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """The newest versions, the newest first, and the oldest that the log still has."""
-        found = self._lake(as_of).history(limit, as_of=as_of)
-        oldest = log.oldest(self.layout.ticks, found.version)
-        return {"version": found.version, "oldest": oldest, "commits": rows(found.arrow)}
+        version = take(self.layout, as_of).version
+        commits = [{name: sent(value) for name, value in row.items()} for row in versions(self.layout.ticks, version, limit)]
+        return {"version": version, "oldest": log.oldest(self.layout.ticks, version), "commits": commits}
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
         """Counts by reason, and the newest records with keys and values escaped."""
@@ -132,8 +136,8 @@ class Panels:
         self._earlier = self._earlier or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
         return self._earlier
 
-    def _newest_ticks(self, of: Result, as_of: str | None) -> dict[str, dict[str, Any]]:
-        ticks = self._lake(as_of).latest(as_of=of.version)
+    def _newest_ticks(self, of: Result, as_of: str | None, *symbols: str) -> dict[str, dict[str, Any]]:
+        ticks = self._lake(as_of).latest(*symbols, as_of=of.version)
         return {row["symbol"]: _newest(row) for row in ticks.rows()}
 
     def _figures(self, as_of: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from finance_lake.reading import values
-from finance_lake.reading.text import plain
+from finance_lake.text import inert, plain, price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # Beyond it a browser's numbers are no longer exact.
 LARGEST_NUMBER = 2**53 - 1
 ROWS_A_PIECE = 2_000
-# What a spreadsheet takes for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -44,7 +42,7 @@ def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after a
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Decimal):
-        return price(value) if value.is_finite() and value.as_tuple().exponent else str(value)
+        return price(value)
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, date):
@@ -58,15 +56,9 @@ def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after a
     return str(value)
 
 
-def price(value: object) -> str:
-    """Show a decimal in plain digits: no zeros that say nothing, two after the point at least."""
-    whole, _, fraction = f"{value:f}".partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
-
-
 def as_csv(table: pa.Table) -> Iterator[bytes]:
     """Give a table as CSV, piece by piece. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    yield _lines([[_inert(name) for name in table.column_names]])
+    yield _lines([[inert(name) for name in table.column_names]])
     for start in range(0, table.num_rows, ROWS_A_PIECE):
         piece = table.slice(start, ROWS_A_PIECE)
         columns = [[_cell(value) for value in values.values(column)] for column in piece.columns]
@@ -74,15 +66,8 @@ def as_csv(table: pa.Table) -> Iterator[bytes]:
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401
-    return _inert(value) if isinstance(value, str) else _inert_text(sent(value), value)
-
-
-def _inert_text(shown: Any, value: Any) -> Any:  # noqa: ANN401
-    return _inert(shown) if isinstance(value, bytes) else shown
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    shown = sent(value)
+    return inert(shown) if isinstance(value, str | bytes) else shown
 
 
 def _lines(lines: Any) -> bytes:  # noqa: ANN401

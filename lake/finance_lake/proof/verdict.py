@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from finance_lake.state import spans
+from finance_lake.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,7 +121,7 @@ class Report:
         if told.acknowledged or told.unacknowledged:
             producer += f", {told.acknowledged:,} ticks acknowledged, {told.unacknowledged:,} more in the table"
         lines = [*map(str, self.findings), *(f"note: {note}" for note in self.notes)]
-        return "\n".join([*lines, f"pipeline: {self.pipeline.name.lower()}", producer, self.sentence()])
+        return "\n".join([*map(plain, lines), f"pipeline: {self.pipeline.name.lower()}", producer, self.sentence()])
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""

@@ -31,13 +31,18 @@ SCHEMA = pa.schema(
 
 def history(folder: Path, newest: int, limit: int | None) -> pa.Table:
     """Read the newest entries of a log, the newest first."""
+    return pa.Table.from_pylist(versions(folder, newest, limit), SCHEMA)
+
+
+def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, object]]:
+    """Do so as plain values; Arrow imports pandas to take them, see `values`."""
     rows: list[dict[str, object]] = []
     total = None
     for entry in reversed(list(islice(log.entries(folder, newest), limit))):
         if total is None or _changes_rows(entry):
             total = total_rows(folder, entry)
         rows.append(_row(entry, total))
-    return pa.Table.from_pylist(rows[::-1], SCHEMA)
+    return rows[::-1]
 
 
 def total_rows(folder: Path, entry: Entry) -> int:

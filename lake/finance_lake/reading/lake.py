@@ -154,10 +154,11 @@ class Lake:
         within = f"SELECT * FROM partials WHERE {_stretches(wanted, step)}"
         return Result(self._engine.table(bars.whole(within, step), partials=known), snapshot.version)
 
-    def latest(self, as_of: AsOf | None = None) -> Result:
-        """Return the newest tick of each symbol, by symbol; columns as in `ticks`."""
-        snapshot = take(self.layout, as_of)
-        return Result(latest.search(self._engine, snapshot.ticks, self._holding(snapshot)), snapshot.version)
+    def latest(self, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
+        """Return the newest tick of each of these symbols, or of all, by symbol; columns as in `ticks`."""
+        wanted, snapshot = selection(symbols), take(self.layout, as_of)
+        found = latest.search(self._engine, snapshot.ticks, self._holding(snapshot), wanted.symbols)
+        return Result(found, snapshot.version)
 
     def asof(  # noqa: PLR0913 (keywords, each with a default)
         self,

@@ -51,18 +51,19 @@ def held(paths: Sequence[str]) -> str:
     return f"SELECT DISTINCT filename, symbol FROM {source(TICKS, paths, with_file=True)}"
 
 
-def search(engine: Engine, files: Iterable[DataFile], holding: pa.Table) -> pa.Table:
-    """Find the newest tick of each symbol; `holding` is what `held` says of the files."""
+def search(engine: Engine, files: Iterable[DataFile], holding: pa.Table, names: Iterable[str] = ()) -> pa.Table:
+    """Find the newest tick of each symbol, or of those named; `holding` is what `held` says of the files."""
     symbols = _symbols_by_file(holding)
     left = sorted(files, key=_reach, reverse=True)
-    wanted = frozenset[str]().union(*symbols.values())
+    asked, there = frozenset(names), frozenset[str]().union(*symbols.values())
+    wanted = asked & there if asked else there
     found, most = engine.table(newest(f"FROM {source(TICKS, [])}")), FIRST_FILES
     while wanted:
         count = _count(left, most)
         looked, left, most = left[:count], left[count:], most * MORE
         here = wanted & _union(symbols, looked)
         if here:
-            since = _since(found, here)
+            since = _since(found, here, named=bool(asked) or len(here) <= MOST_NAMED)
             rows = f"(SELECT * FROM {source(TICKS, [file.path for file in looked])} WHERE {since.where})"
             found = engine.table(newest(f"FROM found UNION ALL FROM ({candidates(rows)})"), found=found)
         wanted = _unsettled(wanted, _moments(found), left, symbols)
@@ -78,14 +79,14 @@ def _count(files: Sequence[DataFile], most: float) -> int:
     return len(files)
 
 
-def _since(found: pa.Table, symbols: frozenset[str]) -> Selection:
+def _since(found: pa.Table, symbols: frozenset[str], *, named: bool) -> Selection:
     """Select what can be newer than what was found: nothing that is older than the oldest of these symbols' ticks.
 
-    Too many symbols are not named: DuckDB compares each row with each name. More ticks than asked for do no harm.
+    Too many symbols are not `named`: DuckDB compares each row with each name, and the newest ticks of others do no harm.
     """
     moments = _moments(found)
     start = min(moments[symbol] for symbol in symbols) if symbols <= moments.keys() else None
-    return Selection(tuple(sorted(symbols)) if len(symbols) <= MOST_NAMED else (), start)
+    return Selection(tuple(sorted(symbols)) if named else (), start)
 
 
 def _unsettled(

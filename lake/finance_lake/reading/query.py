@@ -18,8 +18,8 @@ from finance_lake.reading.latest import candidates, newest
 from finance_lake.reading.sandbox import MEGABYTE, MEMORY, SIZE, TIME, Answer, Question
 from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
-from finance_lake.reading.text import plain
 from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.text import plain
 
 if TYPE_CHECKING:
     from finance_lake.reading.snapshot import Snapshot
@@ -97,7 +97,15 @@ class Sandboxes:
                 return idle.pop()
         # -P: what lies in the current folder is no module of ours.
         command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout  # noqa: S101 (a pipe)
+        if not process.stdout.readline():
+            _end(process)
+            raise QueryError(
+                f"The process that answers SQL cannot start, it ended with code {process.returncode}: "
+                "`financelake doctor` says what is wrong on this machine."
+            )
+        return process
 
     def _give_back(self, megabytes: int, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
@@ -136,9 +144,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(code: int, limits: Limits) -> str:
-    """Say why a process ended before it answered: by its clock, by a signal (memory fails within the engine), or else."""
-    if code > 0:
-        return f"The process that answers SQL ended with code {code}: `financelake doctor` says what is wrong on this machine."
+    """Say why a process ended before it answered: by its clock, or because memory failed where nothing could be said."""
     return _refusal(TIME if code == -signal.SIGALRM else MEMORY, limits)
 
 

@@ -88,6 +88,7 @@ def main() -> None:
     _connection(megabytes, nothing).close()  # so that what the engine itself needs is there before the limit
     _confine(megabytes)
     renounce_writing()
+    _head(sys.stdout.buffer, Answer())  # ready
     for line in sys.stdin.buffer:
         question = msgspec.json.decode(line, type=Question)
         signal.setitimer(signal.ITIMER_REAL, question.seconds + GRACE_SECONDS)  # SIGALRM ends the process

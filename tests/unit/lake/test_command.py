@@ -332,6 +332,21 @@ def test_tail_follows_the_lake_until_it_is_deleted(built: BuiltLake, lake: Lake)
         next(told)
 
 
+def test_a_csv_has_nothing_that_a_spreadsheet_runs(built: BuiltLake, tmp_path: Path) -> None:
+    built.store([tick("AAPL", 1, 90, source="=cmd|' /C calc'!A0"), tick("AAPL", 1, 91, source="plain=1")])
+    target = tmp_path / "ticks.csv"
+    run(built, "export", str(target))
+    assert {"'=cmd|' /C calc'!A0", "plain=1"} <= set(pl.read_csv(target)["source"])
+
+
+def test_what_files_of_the_lake_say_does_not_move_the_cursor(built: BuiltLake) -> None:
+    text = "".join(path.read_text() for path in [built.layout.ticks / "_delta_log" / f"{0:020d}.json"])
+    (built.layout.ticks / "_delta_log" / f"{4:020d}.json").write_text(text.replace('"protocol"', '"\\u001b]0;owned\\u0007"'))
+    result = run(built, "status")
+    assert result.exit_code in {0, 1}
+    assert "\x1b]0" not in result.output + result.stderr
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
 def test_an_export_holds_the_ticks_and_every_digit(built: BuiltLake, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"ticks.{suffix}"

@@ -186,10 +186,10 @@ def test_an_address_that_there_is_not_gets_a_sentence(client: TestClient, method
 
 
 def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Lake, "history", None)
+    monkeypatch.setattr(Lake, "quarantine", None)
     dashboard = Dashboard(built.layout)
     with TestClient(dashboard.app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        answer = client.get("/api/history")
+        answer = client.get("/api/quarantine")
     assert answer.status_code == 500
     assert "has failed" in answer.json()["error"]
 

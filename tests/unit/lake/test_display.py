@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from finance_lake.command import display
+from finance_lake.text import price
 
 ROWS = [
     {"symbol": "AAPL", "ts": datetime(2026, 11, 24, 10, 30, tzinfo=UTC), "price": Decimal("174.50000000"), "n": 1234},
@@ -51,3 +52,11 @@ def test_rows_take_the_form_that_fits(
 )
 def test_a_time_has_as_many_decimals_as_say_something(microsecond: int, shown: str) -> None:
     assert display.cell(datetime(2026, 11, 24, 10, 30, 0, microsecond, tzinfo=UTC)) == f"2026-11-24 {shown}"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("174.50000000", "174.50"), ("0.00000001", "0.00000001"), ("1E+3", "1000"), ("7", "7"), ("7.00", "7.00"), ("NaN", "NaN")],
+)
+def test_a_decimal_is_shown_in_plain_digits(value: str, shown: str) -> None:
+    assert price(Decimal(value)) == shown

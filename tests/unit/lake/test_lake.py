@@ -113,6 +113,11 @@ def test_the_latest_tick_of_each_symbol(lake: Lake) -> None:
     assert lake.symbols() == ["AAPL", "MSFT"]
 
 
+def test_the_latest_tick_of_some_symbols(lake: Lake) -> None:
+    assert lake.latest("MSFT").arrow == lake.latest(["MSFT"]).arrow == lake.latest().arrow.slice(1)
+    assert len(lake.latest("IBM")) == 0
+
+
 def test_two_symbols_are_joined_as_of_each_tick(lake: Lake) -> None:
     joined = lake.asof("AAPL", "MSFT")
     assert joined.arrow.column("price_right").to_pylist() == [None, 400, 400, 400, 400]

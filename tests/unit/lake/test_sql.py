@@ -305,7 +305,7 @@ def test_a_damaged_data_file_is_said(tmp_path: Path) -> None:
 
 def test_a_process_that_cannot_start_is_not_taken_for_a_greedy_one(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finance_lake.reading.query.SANDBOX", "finance_lake.no_such_module")
-    with pytest.raises(fl.QueryError, match="ended with code 1"):
+    with pytest.raises(fl.QueryError, match="cannot start, it ended with code 1"):
         Lake(built.layout.root).sql("SELECT 1")
 
 

@@ -1,0 +1,37 @@
+"""Values as text: nothing of what came from a record or from outside is obeyed by a terminal or a spreadsheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+# What a spreadsheet takes for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def plain(value: Any) -> str:  # noqa: ANN401
+    """Show a value in one line; what is not printable, such as control characters and changes of direction, as escapes."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return repr(value)[2:-1]
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat(sep=" ")) if hasattr(value, "hour") and hasattr(value, "year") else str(value.isoformat())
+    return "".join(one if one.isprintable() else _escaped(one) for one in str(value))
+
+
+def inert(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def price(value: Decimal) -> str:
+    """Show a decimal in plain digits: no zeros that say nothing, two after the point at least where its type has any."""
+    whole, point, fraction = f"{value:f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}" if point else whole
+
+
+def _escaped(one: str) -> str:
+    return one.encode("unicode_escape").decode("ascii")
