@@ -25,7 +25,7 @@ up: ## build, start in the background, wait until healthy
 	@echo "Healthy. Next: \`make show\` for the table, \`docker compose logs -f spark-job\` for the story, \`make down\` to stop."
 
 down: ## stop, keep all data
-	docker compose down
+	docker compose --profile dashboard down
 
 logs: ## follow all logs
 	docker compose logs --follow --tail 50

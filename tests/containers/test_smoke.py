@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
 from finance_lake.state.broker import ask
@@ -48,6 +49,7 @@ class Containers:
             "DATA_DIR": str(self.data),
             "KAFKA_PORT": str(self.kafka_port),
             "SPARK_UI_PORT": str(free_port()),
+            "DASHBOARD_PORT": str(free_port()),
             "LAKE_UID": "1000",
             "LAKE_GID": "1000",
             "TICKS_PER_SECOND": "200",
@@ -95,7 +97,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         containers.up()
         yield containers
     finally:
-        containers.compose("down", "--timeout", "60")
+        containers.compose("--profile", "dashboard", "down", "--timeout", "60")
 
 
 def test_the_stack_becomes_healthy_and_ticks_arrive(lake: Containers) -> None:
@@ -124,6 +126,21 @@ def test_a_client_on_this_machine_reads_the_topic_through_the_host_listener(lake
 
     assert len(end) == 4
     assert sum(end.values()) > 1000
+
+
+def test_the_dashboard_is_a_profile_that_reads_what_it_cannot_change(lake: Containers) -> None:
+    lake.compose("--profile", "dashboard", "up", "--build", "--detach", "--wait", "dashboard", seconds=BUILD_AND_START_SECONDS)
+    address = f"http://127.0.0.1:{lake.environment['DASHBOARD_PORT']}"
+    status = httpx2.get(f"{address}/api/status").json()
+    assert status["rows"] > 1000
+    assert status["quarantined"] > 0
+    answer = httpx2.post(f"{address}/api/sql", json={"query": "SELECT count(*) FROM ticks"}, timeout=30).json()
+    assert answer["rows"][0][0] >= status["rows"]
+    assert httpx2.get(f"{address}/vendor/lightweight-charts.js").status_code == 200
+    (data,) = lake.inspect()["dashboard"]["Mounts"]
+    assert not data["RW"]
+    assert "Traceback" not in lake.compose("--profile", "dashboard", "logs", "--no-color", "dashboard")
+    lake.compose("--profile", "dashboard", "rm", "--stop", "--force", "dashboard")
 
 
 def test_a_job_restarted_in_mid_stream_goes_on_and_tells_the_story(lake: Containers) -> None:

@@ -23,7 +23,8 @@ def serve(
     from finance_role.settings import settings_or_exit
 
     wanted = port or settings_or_exit(DashboardSettings).dashboard_port
-    address = f"http://{in_url(host)}:{wanted}"
+    # Within a container it listens at all addresses, and is called by this machine's.
+    address = f"http://{in_url('127.0.0.1' if host == '0.0.0.0' else host)}:{wanted}"  # noqa: S104
     try:
         run(layout_of(data), host, wanted, name or [], lambda: say(f"The dashboard is at {address}; Ctrl-C ends it."))
     except CannotServeError as error:
