@@ -33,8 +33,8 @@ class Orphan(NamedTuple):
     """A tick that the client gave back: it may be in the topic, and if it is not, it can be handed over again."""
 
     seq: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     block: Block
 
 

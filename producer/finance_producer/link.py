@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
-from finance_producer.publisher import client_config
+from finance_producer.publisher import client_config, connection_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,21 +124,22 @@ def client_logger(log: FilteringBoundLogger) -> logging.Logger:
 
 def connect(settings: Settings, link: Link, log: FilteringBoundLogger, stopping: Callable[[], bool]) -> Producer | None:
     """Give a client of a broker that has the topic; None if asked to stop before. Raises FatalError."""
-    config = client_config(settings.kafka_bootstrap, settings.delivery_timeout_seconds)
-    client = Producer(config | {"error_cb": link.on_error, "logger": client_logger(log)})
+    ears: dict[str, Any] = {"error_cb": link.on_error, "logger": client_logger(log)}
+    scout = AdminClient(connection_config(settings.kafka_bootstrap) | ears)
     while not stopping():
         link.check()
-        partitions = _partitions(client, settings.kafka_topic, link)
+        partitions = _partitions(scout, settings.kafka_topic, link)
         if partitions:
             log.info("connected", bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, partitions=partitions)
-            return client
+            # Not before: an idempotent producer gets its identity from the first broker that it meets.
+            return Producer(client_config(settings.kafka_bootstrap, settings.delivery_timeout_seconds) | ears)
         if partitions == 0:
             link.topic.begin("no such topic, which topic-init makes")
-        client.poll(REST_SECONDS)
+        scout.poll(REST_SECONDS)
     return None
 
 
-def _partitions(client: Producer, topic: str, link: Link) -> int | None:
+def _partitions(client: AdminClient, topic: str, link: Link) -> int | None:
     """Count the topic's partitions; None if no broker answers. Asks for all topics: asking for one may create it."""
     try:
         topics = client.list_topics(timeout=ASK_SECONDS).topics

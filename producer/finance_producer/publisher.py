@@ -23,11 +23,20 @@ PURGE_SECONDS = 10.0  # nothing is waited for: callbacks for a full queue on a s
 QUEUE_RECORDS = 50_000
 
 
-def client_config(bootstrap: str, delivery_timeout_seconds: float) -> dict[str, Any]:
-    """Give librdkafka's settings."""
+def connection_config(bootstrap: str) -> dict[str, Any]:
+    """Give the settings of librdkafka that are about reaching a broker."""
     return {
         "bootstrap.servers": bootstrap,
         "client.id": "finance-producer",
+        "reconnect.backoff.max.ms": 2_000,
+        "log_level": 4,
+    }
+
+
+def client_config(bootstrap: str, delivery_timeout_seconds: float) -> dict[str, Any]:
+    """Give librdkafka's settings."""
+    return {
+        **connection_config(bootstrap),
         "enable.idempotence": True,
         "acks": "all",
         "compression.type": "zstd",
@@ -36,8 +45,6 @@ def client_config(bootstrap: str, delivery_timeout_seconds: float) -> dict[str, 
         "queue.buffering.max.messages": QUEUE_RECORDS,
         "queue.buffering.max.kbytes": 32_768,
         "delivery.timeout.ms": round(delivery_timeout_seconds * 1000),
-        "reconnect.backoff.max.ms": 2_000,
-        "log_level": 4,
     }
 
 

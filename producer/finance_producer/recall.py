@@ -4,8 +4,9 @@ A broker that has just started answers before the controller has told it of its 
 all that is queued. No setting prevents that: `topic.metadata.propagation.max.ms` counts from when the client first knew the
 topic, an hour at most, and as long does it doubt a topic that is there again. So the client is left for a new one.
 
-Of those that were under way when the broker died, some may be in the topic. A broker's log has them at its end, where they are
-looked for: nobody sends them any more, as the old client has answered for each, so they cannot arrive later.
+Of those that were under way when the broker died, some may be in the topic, at the end of its log. There they are looked for
+when the broker is back: what a dead broker has not stored by then does not come any more. A broker that lives answers within
+`ANSWER_SECONDS` for what is under way to it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ASK_SECONDS = 5.0
-BLOCK_RECORDS = 10_000
 
 
 def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
@@ -55,17 +54,16 @@ def _newest(consumer: Consumer, topic: str) -> Iterator[bytes | None]:
     consumer.assign(starts)
     unread = {start.partition for start in starts}
     while unread:
-        messages = consumer.consume(BLOCK_RECORDS, ASK_SECONDS)
-        if not messages:
+        message = consumer.poll(ASK_SECONDS)
+        if message is None:
             raise _silence()
-        for message in messages:
-            error = message.error()
-            if error is None:
-                yield message.value()
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public constants look like this)
-                unread.discard(message.partition())
-            else:
-                raise KafkaException(error)
+        error = message.error()
+        if error is None:
+            yield message.value()
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public constants look like this)
+            unread.discard(message.partition())
+        else:
+            raise KafkaException(error)
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:

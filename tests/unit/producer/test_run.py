@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -307,12 +307,12 @@ def test_what_no_client_answered_when_the_topic_went_is_taken_back_too(tmp_path:
     trial.successors = [Client()]
     produce = client.produce
 
-    def refuse_at_last(*record: object) -> None:
+    def refuse_at_last(*record: Any) -> None:  # noqa: ANN401 (as produce)
         if len(client) == 300:
             client.refusal = NO_TOPIC_HERE
-        produce(*record)  # type: ignore[arg-type]
+        produce(*record)
 
-    client.produce = refuse_at_last  # type: ignore[method-assign]
+    client.produce = refuse_at_last  # type: ignore[assignment, method-assign]
     trial.run.until_end(1000)
     assert trial.run.finish(1) == 0
     assert trial.seqs() == list(range(1000))
@@ -335,7 +335,7 @@ def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_st
 def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _told_of_no_topic(trial, 100)
-    trial.run.recall.link.topic.begin = lambda _: setattr(trial, "stopped", True)  # type: ignore[method-assign]
+    trial.link.topic.begin = lambda reason: setattr(trial, "stopped", True)  # type: ignore[method-assign]  # noqa: ARG005
 
     trial.run.until_end(0)
 
