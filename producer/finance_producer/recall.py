@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finance_producer.link import FatalError
+from finance_producer.link import REST_SECONDS, FatalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +54,14 @@ class Recall:
             self.link.topic.end()
 
     def _try(self, publisher: Publisher, deadline: float) -> None:
+        def over() -> bool:
+            return self.stopping() or self.monotonic() >= deadline
+
         publisher.withdraw(ANSWER_SECONDS)
-        client = self.connect(lambda: self.stopping() or self.monotonic() >= deadline)
-        if client is None:
-            return
-        arrived = self.arrived()
-        if arrived is not None:
-            publisher.resume(client, arrived)
+        client = self.connect(over)
+        while client is not None and not over():
+            arrived = self.arrived()
+            if arrived is not None:
+                publisher.resume(client, arrived)
+                return
+            client.poll(REST_SECONDS)

@@ -94,7 +94,7 @@ def _numbers(stack: Stack) -> dict[int, list[int]]:
             assert message.error() is None
             seq = decode(message.value()).seq
             assert seq is not None
-            numbers[message.partition()].append(seq)
+            numbers[message.partition() or 0].append(seq)
     finally:
         consumer.close()
     return numbers

@@ -124,6 +124,7 @@ class Trial:
     def __init__(self, folder: Path, client: Client, *, rate: float = 0, pace: Pace | None = None) -> None:
         self.client, self.log, self.stopped = client, Diary(), False
         self.successors: list[Client] = []
+        self.silent = 0
         self.link = Link(self.log, self._tick)  # type: ignore[arg-type]
         self.publisher = Publisher(client, "finance")
         self.file = ledger_file(folder, "test")
@@ -158,7 +159,9 @@ class Trial:
         return self.client
 
     def _arrived(self) -> set[int] | None:
-        return {number for number in self.seqs() if number is not None}
+        """Read what is in the topic, if the broker tells: the first `silent` times it does not."""
+        self.silent -= 1
+        return None if self.silent >= 0 else {number for number in self.seqs() if number is not None}
 
     def seqs(self) -> list[int | None]:
         """Numbers of the ticks that arrived, in their order."""
@@ -274,6 +277,7 @@ def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _told_of_no_topic(trial, 1234, of_these_arrive=7)
     trial.successors = [Client(room=500, answers=100)]
+    trial.silent = 3
 
     trial.run.until_end(4000)
 
