@@ -3,32 +3,60 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from confluent_kafka import KafkaError
 
 from finance_contract import decode
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Message
+    from confluent_kafka import Message
 
     from finance_producer.ledger import Range
+
+_TOPIC_AWAY = {
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 (its public constants look like this)
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+}
+# A client is purged when it is left for another, or at the end.
+_GIVEN_BACK = _TOPIC_AWAY | {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001
+
+
+def is_topic_away(error: KafkaError) -> bool:
+    """Whether the client has failed a record because it was told that its topic, or its partition, does not exist."""
+    return error.code() in _TOPIC_AWAY
+
+
+class Orphan(NamedTuple):
+    """A tick that the client gave back: it may be in the topic, and if it is not, it can be handed over again."""
+
+    seq: int
+    key: bytes | None
+    value: bytes | None
+    block: Block
 
 
 class Block:
     """Consecutive ticks with one delivery callback between them, so that an answer costs no more than an addition."""
 
-    __slots__ = ("acknowledged", "failed", "first", "size")
+    __slots__ = ("_orphans", "acknowledged", "failed", "first", "size")
 
-    def __init__(self, first: int, size: int) -> None:
-        """Expect answers for `size` ticks from number `first` on."""
+    def __init__(self, first: int, size: int, orphans: list[Orphan]) -> None:
+        """Expect answers for `size` ticks from number `first` on; one that is given back, to `orphans`, has none yet."""
         self.first = first
         self.size = size
         self.acknowledged = 0
         self.failed: list[int] = []
+        self._orphans = orphans
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Take the answer for one tick."""
         if error is None:
             self.acknowledged += 1
+        elif error.code() in _GIVEN_BACK:
+            self._orphans.append(Orphan(_seq(message), message.key(), message.value(), self))
         else:
             self.failed.append(_seq(message))
 
@@ -70,10 +98,11 @@ class Deliveries:
         self.made = 0
         self.failed = 0
         self.malformed = Malformed()
+        self.orphans: list[Orphan] = []
 
     def open(self, first: int, size: int) -> Block:
         """Begin a block."""
-        block = Block(first, size)
+        block = Block(first, size, self.orphans)
         self._open.append(block)
         self.made += size
         return block
@@ -82,6 +111,18 @@ class Deliveries:
         """Shorten a block to the ticks that were really handed over."""
         self.made -= block.size - size
         block.size = size
+
+    def find(self, arrived: set[int]) -> None:
+        """Take those orphans as acknowledged whose numbers have arrived in the topic."""
+        for orphan in self.orphans:
+            orphan.block.acknowledged += orphan.seq in arrived
+        self.orphans[:] = [orphan for orphan in self.orphans if orphan.seq not in arrived]
+
+    def give_up(self) -> None:
+        """Take all orphans as failed."""
+        for orphan in self.orphans:
+            orphan.block.failed.append(orphan.seq)
+        self.orphans.clear()
 
     def settled(self) -> list[Block]:
         """Give the blocks that have become settled since the last call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from finance_producer.feed import Simulated
@@ -10,10 +11,12 @@ from finance_producer.ledger import Ledger, ledger_file, new_source
 from finance_producer.link import Link, connect
 from finance_producer.pace import Flat, Pace, Recorded, Steady
 from finance_producer.publisher import Publisher
+from finance_producer.recall import Recall
 from finance_producer.replay import Replay
 from finance_producer.rows import rows
 from finance_producer.run import Run
 from finance_producer.spoiler import Spoiler
+from finance_producer.tail import arrived
 from finance_producer.watch import Watch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 
@@ -36,6 +39,7 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
     if client is None:
         log.info("stopped before a broker answered")
         return 0
+    link.topic.end()
     publisher = Publisher(client, settings.kafka_topic)
     ledger = ledger_file(settings.data_dir, source)
     log.info("producing", source=source, ledger=str(ledger))
@@ -47,6 +51,13 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         publisher=publisher,
         ledger=Ledger(ledger, header),
         link=link,
+        recall=Recall(
+            connect=partial(connect, settings, link, log),
+            arrived=partial(arrived, settings.kafka_bootstrap, settings.kafka_topic, source),
+            link=link,
+            patience_seconds=settings.delivery_timeout_seconds,
+            stopping=stopping,
+        ),
         watch=Watch(publisher, link, heartbeat, log),
         stopping=stopping,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from finance_producer.link import Link
     from finance_producer.pace import Pace
     from finance_producer.publisher import Publisher
+    from finance_producer.recall import Recall
     from finance_producer.spoiler import Spoiler
     from finance_producer.watch import Watch
 
@@ -32,6 +33,7 @@ class Run:
     publisher: Publisher
     ledger: Ledger
     link: Link
+    recall: Recall
     watch: Watch
     stopping: Callable[[], bool]
     monotonic: Callable[[], float] = time.monotonic
@@ -39,7 +41,7 @@ class Run:
     def until_end(self, max_ticks: int) -> None:
         """Publish until the feed ends, or so many ticks are made (0: no limit), and are answered; or until asked to stop.
 
-        Raises FatalError when the client cannot go on, and what the feed and the ledger raise.
+        Raises FatalError when the client cannot go on or the topic stays away, and what the feed and the ledger raise.
         """
         limit = max_ticks or sys.maxsize
         while not (self.stopping() or self.feed.ended or self.publisher.deliveries.made >= limit):
@@ -66,6 +68,8 @@ class Run:
 
     def _serve(self, seconds: float) -> None:
         self.publisher.serve(seconds)
+        if self.publisher.is_stranded:
+            self.recall.bring_back(self.publisher)
         self.link.check()
         self._settle()
         self.ledger.write()

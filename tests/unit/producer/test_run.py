@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 from collections import deque
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -19,8 +20,10 @@ from finance_producer.ledger import Ledger, ledger_file
 from finance_producer.link import FatalError, Link, Murmur
 from finance_producer.pace import Flat, Steady
 from finance_producer.publisher import Publisher, client_config
+from finance_producer.recall import Recall
 from finance_producer.run import Run
 from finance_producer.spoiler import Spoiler
+from finance_producer.tail import numbers
 from finance_producer.watch import Watch
 from finance_role.heartbeat import Heartbeat, is_alive
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from finance_producer.pace import Pace
 
 BEYOND_REPAIR = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
+NO_TOPIC = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+NO_TOPIC_HERE = KafkaError(KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
 DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 
@@ -38,8 +43,12 @@ DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 class Record:
     """As much of a confluent_kafka.Message as a delivery callback looks at."""
 
-    def __init__(self, value: bytes | None) -> None:
+    def __init__(self, value: bytes | None, key: bytes | None = None) -> None:
         self._value = value
+        self._key = key
+
+    def key(self) -> bytes | None:
+        return self._key
 
     def value(self) -> bytes | None:
         return self._value
@@ -55,7 +64,7 @@ class Client:
         self.arrived: list[bytes | None] = []
         self.refused = 0
         self.fate: Callable[[bytes | None], KafkaError | None] = lambda _: None
-        self.broken = False
+        self.refusal: KafkaError | None = None
 
     def produce(
         self,
@@ -65,8 +74,8 @@ class Client:
         partition: int,  # noqa: ARG002
         callback: Callable[..., None],
     ) -> None:
-        if self.broken:
-            raise KafkaException(BEYOND_REPAIR)
+        if self.refusal:
+            raise KafkaException(self.refusal)
         if len(self.queue) >= self.room:
             self.refused += 1
             raise BufferError
@@ -114,7 +123,9 @@ class Trial:
 
     def __init__(self, folder: Path, client: Client, *, rate: float = 0, pace: Pace | None = None) -> None:
         self.client, self.log, self.stopped = client, Diary(), False
-        self.link = Link(self.log)  # type: ignore[arg-type]
+        self.successors: list[Client] = []
+        self.silent = 0
+        self.link = Link(self.log, self._tick)  # type: ignore[arg-type]
         self.publisher = Publisher(client, "finance")
         self.file = ledger_file(folder, "test")
         self.heartbeat = folder / "heartbeat"
@@ -126,6 +137,7 @@ class Trial:
             publisher=self.publisher,
             ledger=Ledger(self.file, {"source": "test"}),
             link=self.link,
+            recall=Recall(self._successor, self._arrived, self.link, 5, lambda: self.stopped, self._tick),
             watch=Watch(self.publisher, self.link, Heartbeat(self.heartbeat, 10), self.log),  # type: ignore[arg-type]
             stopping=lambda: self.stopped,
             monotonic=self._tick,
@@ -134,6 +146,22 @@ class Trial:
     def _tick(self) -> float:
         self.now += 0.01
         return self.now
+
+    def _successor(self, over: Callable[[], bool]) -> Client | None:
+        """Give the next client, if there is one."""
+        if not self.successors:
+            while not over():
+                pass
+            return None
+        self.client.arrived.extend(self.successors[0].arrived)
+        self.successors[0].arrived = self.client.arrived
+        self.client = self.successors.pop(0)
+        return self.client
+
+    def _arrived(self) -> set[int] | None:
+        """Read what is in the topic, if the broker tells: the first `silent` times it does not."""
+        self.silent -= 1
+        return None if self.silent >= 0 else {number for number in self.seqs() if number is not None}
 
     def seqs(self) -> list[int | None]:
         """Numbers of the ticks that arrived, in their order."""
@@ -218,12 +246,123 @@ def test_a_fatal_error_that_is_reported_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_client_that_refuses_for_good_ends_the_run_and_the_balance_stays_true(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10))
-    trial.client.fate = lambda _: setattr(trial.client, "broken", True)
+    trial.client.fate = lambda _: setattr(trial.client, "refusal", BEYOND_REPAIR)
     with pytest.raises(KafkaException):
         trial.run.until_end(0)
     assert trial.run.finish(1) == 0
     assert trial.publisher.deliveries.figures()["made"] == 10
     assert read(trial.file).acknowledged == [(0, 9)]
+
+
+# ---- the topic away ----------------------------------------------------------------------------------------------------
+
+
+def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> None:
+    """Have the client take so many ticks, then believe that there is no topic; some of those that it fails are in the topic."""
+    client = trial.client
+
+    def fate(value: bytes | None) -> KafkaError | None:
+        seq = decode(value).seq or 0
+        if seq < after:
+            return None
+        client.refusal = NO_TOPIC_HERE
+        if seq < after + of_these_arrive:
+            client.arrived.append(value)
+        return NO_TOPIC
+
+    client.fate = fate
+
+
+def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_twice(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=500, answers=100))
+    _told_of_no_topic(trial, 1234, of_these_arrive=7)
+    trial.successors = [Client(room=500, answers=100)]
+    trial.silent = 3
+
+    trial.run.until_end(4000)
+
+    assert trial.run.finish(1) == 0
+    assert trial.seqs() == list(range(4000))
+    assert read(trial.file).acknowledged == [(0, 3999)]
+    assert read(trial.file).failed == []
+    assert trial.publisher.deliveries.figures()["acknowledged"] == trial.publisher.deliveries.figures()["made"] == 4000
+    assert trial.log.lines == ["topic away, waiting for it", "topic back"]
+
+
+def test_a_topic_that_goes_again_before_it_has_taken_all_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=500, answers=100))
+    _told_of_no_topic(trial, 1234, of_these_arrive=7)
+    refusing, failing, good = Client(room=500), Client(room=500, answers=50), Client(room=500)
+    refusing.refusal = NO_TOPIC_HERE
+    failing.fate = lambda value: NO_TOPIC if value is not None and (decode(value).seq or 0) >= 1300 else None
+    trial.successors = [refusing, failing, good]
+
+    trial.run.until_end(4000)
+
+    assert trial.run.finish(1) == 0
+    assert trial.client is good
+    assert trial.seqs() == list(range(4000))
+    assert read(trial.file).acknowledged == [(0, 3999)]
+
+
+def test_what_no_client_answered_when_the_topic_went_is_taken_back_too(tmp_path: Path) -> None:
+    client = Client(room=500, answers=0)
+    trial = Trial(tmp_path, client)
+    trial.successors = [Client()]
+    produce = client.produce
+
+    def refuse_at_last(*record: Any) -> None:  # noqa: ANN401 (as produce)
+        if len(client) == 300:
+            client.refusal = NO_TOPIC_HERE
+        produce(*record)
+
+    client.produce = refuse_at_last  # type: ignore[assignment, method-assign]
+    trial.run.until_end(1000)
+    assert trial.run.finish(1) == 0
+    assert trial.seqs() == list(range(1000))
+
+
+def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_stays_true(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=500, answers=100))
+    _told_of_no_topic(trial, 1234)
+
+    with pytest.raises(FatalError, match="no broker has had the topic for 5 s"):
+        trial.run.until_end(4000)
+
+    made = trial.publisher.deliveries.made
+    assert trial.run.finish(1) == made - 1234 > 0
+    assert read(trial.file).acknowledged == [(0, 1233)]
+    assert read(trial.file).failed == [(1234, made - 1)]
+    assert trial.log.lines == ["topic away, waiting for it"]
+
+
+def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=500, answers=100))
+    _told_of_no_topic(trial, 100)
+    trial.link.topic.begin = lambda reason: setattr(trial, "stopped", True)  # type: ignore[method-assign]  # noqa: ARG005
+
+    trial.run.until_end(0)
+
+    made = trial.publisher.deliveries.made
+    assert trial.run.finish(1) == made - 100 > 0
+    assert read(trial.file).failed == [(100, made - 1)]
+
+
+def test_malformed_records_that_a_client_gives_back_are_unsent_as_they_have_no_number(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Client(room=500, answers=100))
+    trial.successors = [Client(room=500)]
+    wait = lambda: True  # noqa: E731
+    trial.publisher.publish_malformed([b"{", None], wait)
+    trial.client.fate = lambda _: NO_TOPIC
+    trial.run.until_end(100)
+    assert trial.run.finish(1) == 2
+    assert trial.seqs() == list(range(100))
+
+
+def test_the_end_of_the_topic_tells_the_ticks_of_a_run_from_all_else() -> None:
+    ticks = Simulated(["AAPL"], 7, "mine", lambda: 1_790_000_000_000_000_000).take(3).values
+    others = Simulated(["AAPL"], 7, "theirs", lambda: 1_790_000_000_000_000_000).take(9).values
+    assert list(numbers(iter([*others, ticks[2], None, b"{", b'{"symbol":"A","price":1}', ticks[0]]), "mine")) == [2, 0]
 
 
 def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tmp_path: Path) -> None:
@@ -243,14 +382,29 @@ def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tm
 
 
 def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
-    log = Diary()
-    link = Link(log)  # type: ignore[arg-type]
+    log, clock = Diary(), count(0, 0.1)
+    link = Link(log, lambda: next(clock))  # type: ignore[arg-type]
     for _ in range(50):
         link.on_error(DOWN)
     for _ in range(50):
         link.on_answer()
     link.check()
     assert log.lines == ["broker away, waiting for it", "broker back"]
+
+
+def test_a_link_lost_for_less_than_half_a_second_is_not_told() -> None:
+    log, now = Diary(), [0.0]
+    link = Link(log, lambda: now[0])  # type: ignore[arg-type]
+    for _ in range(3):
+        link.on_error(DOWN)
+        now[0] += 0.4
+        link.check()
+        link.on_answer()
+    assert log.lines == []
+    link.on_error(DOWN)
+    now[0] += 0.6
+    link.check()
+    assert log.lines == ["broker away, waiting for it"]
 
 
 def _line_of(facility: str) -> logging.LogRecord:

@@ -1,0 +1,159 @@
+"""A producer that is told that there is no such topic, by a real broker: it waits, and each tick is in the topic once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from threading import Thread
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from structlog.testing import CapturingLogger
+
+from finance_contract import decode
+from finance_lake.proof import ledger
+from finance_producer import link
+from finance_producer.config import Settings
+from finance_producer.produce import produce
+from finance_producer.publisher import client_config
+from tests.stack.pipeline import Stack, free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+pytestmark = pytest.mark.stack
+
+
+class Within:
+    """A producer as a thread of the test, so that its client can be told to believe the broker at once."""
+
+    def __init__(self, stack: Stack, **settings: float) -> None:
+        self._log = CapturingLogger()
+        self._stopping = False
+        self._unsent: int | None = None
+        self._settings = Settings.model_validate(
+            {"kafka_bootstrap": stack.bootstrap, "kafka_topic": stack.topic, "data_dir": stack.layout.root, **settings}
+        )
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._unsent = produce(self._settings, cast("FilteringBoundLogger", self._log), lambda: self._stopping)
+
+    def told(self, event: str) -> int:
+        return sum(call.args[0] == event for call in self._log.calls)
+
+    def wait_for(self, event: str, times: int = 1) -> None:
+        wait_until(lambda: self.told(event) >= times, 60, lambda: f"{event!r} in {self._log.calls}")
+
+    def stop(self) -> int | None:
+        self._stopping = True
+        self._thread.join(60)
+        return self._unsent
+
+
+@pytest.fixture(autouse=True)
+def _credulous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the client believe at once that there is no topic; by itself it doubts that in its first half minute."""
+    monkeypatch.setattr(link, "client_config", lambda *about: client_config(*about) | {"topic.metadata.propagation.max.ms": 0})
+
+
+@pytest.fixture
+def usurper(own_stack: Stack, tmp_path: Path) -> Iterator[Stack]:
+    """Return another cluster, without the topic, at the address of the test's broker."""
+    folder = tmp_path / "usurper"
+    folder.mkdir()
+    stack = Stack(folder, own_stack.kafka_port, free_port(), "other")
+    try:
+        yield stack
+    finally:
+        for run in stack.runs:
+            run.kill_everything()
+
+
+def _wait_for_more(stack: Stack, records: int) -> None:
+    before = sum(stack.end_offsets().values())
+    wait_until(lambda: sum(stack.end_offsets().values()) > before + records, 60, "ticks arrive")
+
+
+def _numbers(stack: Stack) -> dict[int, list[int]]:
+    """Give the numbers in each partition, in the order of the log."""
+    ends = stack.end_offsets()
+    numbers: dict[int, list[int]] = {partition: [] for partition in ends}
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "test", "log_level": 0})
+    try:
+        consumer.assign([TopicPartition(stack.topic, partition, 0) for partition in ends])
+        for _ in range(sum(ends.values())):
+            message = consumer.poll(30)
+            assert message is not None
+            assert message.error() is None
+            seq = decode(message.value()).seq
+            assert seq is not None
+            numbers[message.partition() or 0].append(seq)
+    finally:
+        consumer.close()
+    return numbers
+
+
+def _assert_each_once_in_order(numbers: dict[int, list[int]], first: int, end: int) -> None:
+    assert all(one < other for partition in numbers.values() for one, other in pairwise(partition))
+    counted = Counter(seq for partition in numbers.values() for seq in partition)
+    assert set(counted.values()) == {1}
+    assert set(range(first, end)) <= set(counted)
+
+
+def _made(stack: Stack) -> int:
+    """Count the ticks of the only run, all of which must be acknowledged."""
+    (file,) = (stack.layout.root / "ledger").glob("*.jsonl")
+    account = ledger.read(file)
+    assert account.ending is not None
+    made: int = account.ending["made"]
+    assert account.acknowledged == [(0, made - 1)]
+    assert account.failed == []
+    assert account.ending["unsent"] == 0
+    return made
+
+
+def test_a_topic_deleted_and_made_again_takes_all_that_the_client_gave_back(stack: Stack) -> None:
+    producer = Within(stack.make_topic(), ticks_per_second=2000)
+    producer.wait_for("producing")
+    _wait_for_more(stack, 1000)
+
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap})
+    admin.delete_topics([stack.topic])[stack.topic].result()
+    producer.wait_for("topic away, waiting for it")
+    stack.make_topic()
+    producer.wait_for("topic back")
+    _wait_for_more(stack, 5000)
+    assert producer.stop() == 0
+
+    # What the deleted topic had is gone by intent; its partitions go one after the other.
+    numbers = _numbers(stack)
+    _assert_each_once_in_order(numbers, max(min(partition) for partition in numbers.values()), _made(stack))
+    assert producer.told("topic away, waiting for it") == producer.told("topic back") == 1
+
+
+def test_a_broker_killed_and_for_a_while_without_its_topic_loses_and_doubles_nothing(own_stack: Stack, usurper: Stack) -> None:
+    broker = own_stack.run("zookeeper kafka topic-init")
+    broker.wait_for("Running:")
+    producer = Within(own_stack, ticks_per_second=0)
+    _wait_for_more(own_stack, 200_000)
+
+    broker.role_process("kafka").kill()  # some ticks are stored, and their answers are not sent
+    assert broker.end() == 1
+    impostor = usurper.run("zookeeper kafka")
+    producer.wait_for("topic away, waiting for it")
+    impostor.wait_for("Running:")
+    assert impostor.stop() == 0
+    broker = own_stack.run("zookeeper kafka")
+    producer.wait_for("topic back")
+    broker.wait_for("Running:")
+    assert producer.stop() == 0
+
+    _assert_each_once_in_order(_numbers(own_stack), 0, _made(own_stack))
+    assert broker.stop() == 0
