@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -86,7 +87,11 @@ def _ended(run: Run) -> int:
 
 
 def _is_running(run: Run) -> bool:
-    return any("finance_producer" in process.cmdline() for process in psutil.Process(run.process.pid).children(recursive=True))
+    for process in psutil.Process(run.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended since
+            if "finance_producer" in process.cmdline():
+                return True
+    return False
 
 
 def test_max_ticks_end_it_with_0_and_exactly_they_arrive(stack: Stack) -> None:
@@ -156,7 +161,7 @@ def test_it_waits_for_a_broker_and_a_topic_and_says_so_in_a_line_each(own_stack:
 
     assert _ended(run) == 0
 
-    assert said <= 5, run.text()  # settings, away, back, no topic, and what the client itself may murmur
+    assert said <= 5, run.text()  # settings, away, back, no topic, and what the client itself may murmur; a flap is not told
     assert run.count("broker away") == run.count("no such topic") == 1
     assert set(_arrived(own_stack)[0]) == set(range(100))
     assert topic.stop() == broker.stop() == 0
