@@ -20,8 +20,11 @@ _TOPIC_AWAY = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.UNKNOWN_TOPIC_ID,
 }
-# A client is purged when it is left for another, or at the end.
-_GIVEN_BACK = _TOPIC_AWAY | {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001
+_GIVEN_BACK = _TOPIC_AWAY | {
+    KafkaError._DESTROY,  # noqa: SLF001 (what was between two queues when its partition was taken down)
+    KafkaError._PURGE_QUEUE,  # noqa: SLF001 (a client is purged when it is left for another, or at the end)
+    KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
+}
 
 
 def is_topic_away(error: KafkaError) -> bool:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 BEYOND_REPAIR = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
 NO_TOPIC = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
 NO_TOPIC_HERE = KafkaError(KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
+TAKEN_DOWN = KafkaError(KafkaError._DESTROY)  # noqa: SLF001
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
 DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 
@@ -268,7 +269,7 @@ def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> 
         client.refusal = NO_TOPIC_HERE
         if seq < after + of_these_arrive:
             client.arrived.append(value)
-        return NO_TOPIC
+        return NO_TOPIC if seq % 2 else TAKEN_DOWN
 
     client.fate = fate
 
