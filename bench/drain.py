@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SHORT = bool(os.environ.get("SHORT"))
 TICKS = int(os.environ.get("BENCH_TICKS", "6000000" if SHORT else "8000000"))
 PAIRS = int(os.environ.get("BENCH_PAIRS", "2" if SHORT else "5"))
-MORE_TRIES = 3
+MORE_TRIES = 5
 # A short run, which asserts loose ratios only, takes the machine as it is.
 MOST_MOVED = float("inf") if SHORT else 0.15
 POLL_SECONDS = 0.05
