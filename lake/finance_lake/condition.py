@@ -87,7 +87,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
         services=services(layout, broker_up=told is not None),
         broker=silence,
         rows=snapshot.rows,
-        quarantined=sum(file.rows for file in snapshot.quarantine),
+        quarantined=snapshot.quarantined,
         version=snapshot.version,
         committed_seconds=committed,
         tick_seconds=(now - arrived).total_seconds() if arrived else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ import pyarrow.parquet as pq
 
 from finance_lake.errors import RequestError
 from finance_lake.state.files import sync_folder
+from finance_lake.text import FORMULA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-# As `finance_lake.text.inert`, for a whole column.
-FORMULA = r"\A[=+\-@\t\r]"
+# `finance_lake.text.inert` for a whole column.
+BEGINS_A_FORMULA = rf"\A[{re.escape(''.join(FORMULA))}]"
 WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd"),
     ".csv": pyarrow.csv.CSVWriter,
@@ -58,7 +60,7 @@ def _inert(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Put an apostrophe before all text that a spreadsheet would run as a formula."""
     for place, field in enumerate(batch.schema):
         if pa.types.is_string(field.type):
-            batch = batch.set_column(place, field, pc.replace_substring_regex(batch.column(place), FORMULA, r"'\0"))
+            batch = batch.set_column(place, field, pc.replace_substring_regex(batch.column(place), BEGINS_A_FORMULA, r"'\0"))
     return batch
 
 

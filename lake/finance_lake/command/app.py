@@ -86,15 +86,13 @@ def lake_of(data: Path | None) -> Lake:
 
 def require_ticks(lake: Lake, symbols: Sequence[str] = (), as_of: str | None = None) -> None:
     """Stop where there is nothing to show yet, or nothing of one of the symbols: exit code 2, and a sentence."""
-    if tell_if_empty(lake.layout, as_of) or tell_if_unknown(lake, symbols, as_of):
+    if tell_if_empty(lake.layout, lake.count(as_of), as_of) or tell_if_unknown(lake, symbols, as_of):
         raise typer.Exit(USAGE)
 
 
-def tell_if_empty(layout: Layout, as_of: str | None = None) -> bool:
+def tell_if_empty(layout: Layout, ticks: int, as_of: str | None = None) -> bool:
     """Return whether the lake has no tick yet; if so, say which command fills it."""
-    from finance_lake.reading.snapshot import take
-
-    if take(layout, as_of).rows:
+    if ticks:
         return False
     when = f"as of {as_of}" if as_of else "yet"
     say(f"The lake at {layout.root} holds no tick {when}: {FILL}")

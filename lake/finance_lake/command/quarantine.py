@@ -19,6 +19,7 @@ def quarantine(
     import json
 
     from finance_lake.quarantine import quarantined
+    from finance_lake.reading.snapshot import take
 
     layout = layout_of(data)
     found = quarantined(layout, samples)
@@ -31,6 +32,6 @@ def quarantine(
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
         print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
     print(f"{sum(found.counts.values()):,} records in quarantine.")
-    tell_if_empty(layout)
+    tell_if_empty(layout, take(layout).rows)
     redrive = "`make redrive REASON=...` moves those that the rules of today let pass."
     hint(redrive if found.counts else "`financelake status` says how the lake is.")

@@ -17,13 +17,12 @@ def show(*, as_json: AsJson = False, data: Data = None) -> None:
 
     layout = layout_of(data)
     snapshot = take(layout)
-    quarantined = sum(file.rows for file in snapshot.quarantine)
     rows = newest_rows(snapshot, NEWEST)
     if as_json:
-        print(encoded({"version": snapshot.version, "ticks": snapshot.rows, "quarantined": quarantined, "rows": rows}))
+        print(encoded({"version": snapshot.version, "ticks": snapshot.rows, "quarantined": snapshot.quarantined, "rows": rows}))
         return
     shown = [{**row, "place": f"{row['kafka_partition']}:{row['kafka_offset']}"} for row in rows]
     print_rows(shown, ["symbol", "price", "size", "ts_event", "kafka_timestamp", "place"])
-    print(f"{snapshot.rows:,} rows, {quarantined:,} quarantined, version {snapshot.version} at {plain(layout.ticks)}")
-    tell_if_empty(layout)
+    print(f"{snapshot.rows:,} rows, {snapshot.quarantined:,} quarantined, version {snapshot.version} at {plain(layout.ticks)}")
+    tell_if_empty(layout, snapshot.rows)
     hint("`financelake status` says what runs, `financelake tail` shows each tick.")

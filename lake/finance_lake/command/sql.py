@@ -28,12 +28,12 @@ def sql(
     """Ask in DuckDB's SQL over the views ticks, bars_1m, latest and quarantine. Nothing can be written."""
     lake = lake_of(data)
     if query is None and sys.stdin.isatty():
-        tell_if_empty(lake.layout, as_of)
+        tell_if_empty(lake.layout, lake.count(as_of), as_of)
         shell(lake, as_of, limit, seconds)
         return
     answer(lake, sys.stdin.read() if query is None else query, as_of, limit, seconds, as_json=as_json)
     if not as_json:
-        tell_if_empty(lake.layout, as_of)
+        tell_if_empty(lake.layout, lake.count(as_of), as_of)
         hint("`financelake sql` opens a shell; docs/COOKBOOK.md has a dozen queries.")
 
 

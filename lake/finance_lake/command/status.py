@@ -28,7 +28,7 @@ def status(*, as_json: AsJson = False, data: Data = None) -> None:
         print(encoded(seen))
         return
     print("\n".join(f"{name:<12} {text}" for name, text in lines(seen).items()))
-    tell_if_empty(layout)
+    tell_if_empty(layout, seen.rows)
     hint(next_step(seen))
 
 

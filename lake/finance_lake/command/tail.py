@@ -34,7 +34,7 @@ def tail(
 
     lake = lake_of(data)
     selection(symbols)  # what is no symbol is said before anything is waited for
-    if not tell_if_empty(lake.layout):
+    if not tell_if_empty(lake.layout, lake.count()):
         tell_if_unknown(lake, symbols or [])
     show = encoded if as_json else line
     try:

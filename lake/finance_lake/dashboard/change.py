@@ -90,7 +90,7 @@ def change(layout: Layout, engine: Engine, version: int) -> Change | None:
     if entry.deletes:
         said.reload = True
     elif entry.added:
-        _fill(said, layout, engine, entry)
+        _fill(said, engine, entry)
     return said
 
 
@@ -99,8 +99,8 @@ def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def _fill(said: Change, layout: Layout, engine: Engine, entry: Entry) -> None:
-    rows = source(TICKS, [str(layout.ticks.absolute() / path) for path in entry.added])
+def _fill(said: Change, engine: Engine, entry: Entry) -> None:
+    rows = source(TICKS, entry.added)
     found = engine.table(f"""
         SELECT symbol, stretch AS second, {_place("opening")} AS first, {_place("closing")} AS last,
                opening.price AS open, high, low, closing.price AS close,

@@ -168,7 +168,7 @@ class Panels:
 
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:
-            return sum(file.rows for file in take(self.layout, as_of).quarantine)
+            return take(self.layout, as_of).quarantined
         newest = self._rejects.look()
         entry = None if newest is None else log.entry(self.layout.quarantine, newest)
         return total_rows(self.layout.quarantine, entry) if entry else 0

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finance_lake.errors import UnreadableError, first_line
+from finance_lake.reading.snapshot import EVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from finance_lake.reading.snapshot import DataFile
-
-EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def newest_first(files: Iterable[DataFile]) -> list[DataFile]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -47,7 +47,7 @@ def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, obj
 
 def total_rows(folder: Path, entry: Entry) -> int:
     """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
-    changes = filter(_changes_rows, log.entries(folder, entry.version))
+    changes = filter(_changes_rows, chain([entry], log.entries(folder, entry.version - 1)))
     if (newest := next(changes, entry)).record:
         return newest.record.total.rows
     table = open_table(folder, entry.version)

@@ -259,7 +259,7 @@ class Lake:
     def _added(self, snapshot: Snapshot, after: int) -> list[str]:
         """Give the absolute paths of the data files that the versions after one added."""
         found = list(log.entries(self.layout.ticks, snapshot.version, after + 1))
-        paths = [str(self.layout.ticks.absolute() / path) for entry in found for path in entry.added]
+        paths = [path for entry in found for path in entry.added]
         live = {file.path for file in snapshot.ticks}
         if len(found) < snapshot.version - after or not all(path in live or Path(path).exists() for path in paths):
             raise RequestError(f"The log no longer reaches back to version {after}: read the table instead.")

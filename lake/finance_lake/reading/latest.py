@@ -6,17 +6,17 @@ dictionary; their newest ticks are looked for from the newest file backward, unt
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from finance_lake.reading.selection import Selection
-from finance_lake.reading.snapshot import TIME_STEP
+from finance_lake.reading.snapshot import EVER, TIME_STEP
 from finance_lake.reading.source import ORDER, source
 from finance_lake.reading.values import values
 from finance_lake.state.layout import TICKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
@@ -29,7 +29,6 @@ FIRST_FILES = 10
 TICKS_A_FILE = 5_000
 MORE = 5
 MOST_NAMED = 1_000
-EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def candidates(source: str) -> str:

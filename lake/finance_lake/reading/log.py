@@ -59,7 +59,7 @@ class Entry(NamedTuple):
         committed: when, UTC
         operation: as its writer calls it
         record: what the job says of it; None for maintenance and others
-        added: data files with new rows, relative to the table's folder; files that took the place of others are none of them
+        added: absolute paths of data files with new rows; files that took the place of others are none of them
         rows: how many rows these have
         files_added: data files that joined the table, whatever they hold
         files_removed: data files that left the table
@@ -139,18 +139,27 @@ def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> in
     return before if before >= begin else None
 
 
+def has(folder: Path, version: int) -> bool:
+    """Whether the log has the entry of a version: a look costs the same however long the log is."""
+    return _path(folder, version).exists()
+
+
 def oldest(folder: Path, newest: int) -> int:
-    """Return the oldest version that the log still has an entry of; no earlier one can be opened."""
-    versions = (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
-    return min(versions, default=newest)
+    """Return the oldest version that the log still has an entry of; no earlier one can be opened. Lists the whole log."""
+    return min(versions(folder), default=newest)
+
+
+def versions(folder: Path) -> Iterator[int]:
+    """List the versions that the log has entries of, in no order."""
+    return (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
 
 
 def inside(path: str, folder: Path) -> str:
-    """Return the path of a data file as the log names it. Raises UnreadableError if it leads out of the table's folder."""
+    """Return the absolute path of a data file that the log names. Raises UnreadableError if it leads out of the folder."""
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "://" in path:
         raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
-    return path
+    return str(folder.absolute() / path)
 
 
 def _path(folder: Path, version: int) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 READER_VERSION = 1
 # Other writers cut the statistics of a time to milliseconds, also those of a maximum.
 TIME_STEP = timedelta(milliseconds=1)
+EVER = datetime.max.replace(tzinfo=UTC)
 TOLD = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
 TOO_OLD = "The log keeps a week. `financelake history` lists what can be read."
 
@@ -81,6 +82,11 @@ class Snapshot:
         """How many ticks."""
         return sum(file.rows for file in self.ticks)
 
+    @property
+    def quarantined(self) -> int:
+        """How many quarantined records. Raises RequestError as `quarantine` does."""
+        return sum(file.rows for file in self.quarantine)
+
     def paths(self, wanted: Selection) -> list[str]:
         """Absolute paths of the data files that may hold ticks of a selection."""
         return [file.path for file in self.ticks if file.may_hold(wanted)]
@@ -122,13 +128,15 @@ def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
         raise RequestError(
             f"There is no version {version} yet: the newest is {table.version()}. `financelake history` lists them."
         )
-    if version < (oldest := log.oldest(layout.ticks, table.version())):
+    if version == table.version():
+        return Snapshot(layout, table)
+    if not log.has(layout.ticks, version) and version < (oldest := log.oldest(layout.ticks, table.version())):
         raise RequestError(f"Version {version} is no longer known: the log begins with version {oldest}. {TOO_OLD}")
     earlier = _opened(layout.ticks, version)
     if earlier is None:
         raise NoLakeError(f"There is no lake at {layout.root} any more: {FILL}")
     snapshot = Snapshot(layout, earlier)
-    if version < table.version() and not all(Path(file.path).exists() for file in snapshot.ticks):
+    if not all(Path(file.path).exists() for file in snapshot.ticks):
         raise RequestError(
             f"Version {version} can no longer be read: maintenance has put other files in the place of its own and removed "
             "those after a week. `financelake history` lists newer ones."
@@ -152,7 +160,7 @@ def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
     rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
     return tuple(
         DataFile(
-            path=str(folder.absolute() / log.inside(row["path"], folder)),
+            path=log.inside(row["path"], folder),
             rows=row["num_records"] or 0,
             first_symbol=row.get("min.symbol"),
             last_symbol=row.get("max.symbol"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finance_lake.reading.log import ENTRY
+from finance_lake.reading import log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ class Tail:
 
     def __init__(self, folder: Path) -> None:
         """Look at nothing yet."""
-        self._log = folder / "_delta_log"
+        self._folder = folder
         self.version: int | None = None
 
     def look(self) -> int | None:
@@ -27,18 +27,11 @@ class Tail:
                 self.version += 1
         return self.version
 
-    def oldest(self) -> int:
-        """Return the oldest version that the log still has an entry of (clean-up removes old ones)."""
-        return min(self._versions(), default=0)
-
     def _has(self, version: int) -> bool:
-        return (self._log / f"{version:020d}.json").exists()
+        return log.has(self._folder, version)
 
     def _newest(self) -> int | None:
-        return max(self._versions(), default=None)
-
-    def _versions(self) -> list[int]:
         try:
-            return [int(match[1]) for path in self._log.iterdir() if (match := ENTRY.fullmatch(path.name))]
+            return max(log.versions(self._folder), default=None)
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return None
