@@ -27,6 +27,11 @@ class Real(str):
     __slots__ = ()
 
 
+def too_long(length: int) -> Malformed:
+    """Give the verdict on a value of that many bytes, for those who have cut it."""
+    return Malformed(Reason.TOO_LONG, f"{length} bytes")
+
+
 def members(value: bytes | bytearray | memoryview | None) -> dict[str, object]:
     """Give the members of the object that the value is; numbers stay text, as Integer or Real, and objects become tuples.
 
@@ -39,7 +44,7 @@ def _text(value: bytes | bytearray | memoryview | None) -> str:
     if value is None:
         raise Malformed(Reason.TOMBSTONE, "the record has no value")
     if len(value) > MAX_VALUE_BYTES:
-        raise Malformed(Reason.TOO_LONG, f"{len(value)} bytes")
+        raise too_long(len(value))
     if len(value) == 0:
         raise Malformed(Reason.EMPTY, "the value has no bytes")
     try:

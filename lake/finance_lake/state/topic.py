@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 30.0
 POLL_SECONDS = 0.1
-RECORDS_A_STEP = 10_000
+MAX_STEP_RECORDS = 10_000
+MAX_STEP_BYTES = 16 * 1024 * 1024
 
 
-class GoneError(Exception):
+class OffsetOutOfRangeError(Exception):
     """The topic no longer has a record that was asked for; the message is a sentence for the operator."""
 
 
@@ -54,8 +55,8 @@ class Messages(NamedTuple):
 class Reader:
     """Reads ranges of offsets of one topic; keeps its connection from one reading to the next."""
 
-    def __init__(self, bootstrap: str, topic: str, *, passing_over: bool = False) -> None:
-        """Connect when first asked. `passing_over` records that retention has removed, instead of raising GoneError."""
+    def __init__(self, bootstrap: str, topic: str, *, skip_missing: bool = False) -> None:
+        """Connect when first asked. `skip_missing`: pass over records that retention has removed, instead of raising."""
         self._topic = topic
         self._consumer = Consumer(
             {
@@ -63,7 +64,7 @@ class Reader:
                 "group.id": "financelake-reader",  # asked for by the client; nothing is ever committed to it
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "auto.offset.reset": "earliest" if passing_over else "error",
+                "auto.offset.reset": "earliest" if skip_missing else "error",
                 "isolation.level": "read_uncommitted",  # offsets without a record are counted, aborted records are records
                 "fetch.queue.backoff.ms": 5,  # the default, a second, is what a fast reader would wait for most of the time
                 # All that is asked for is there already; a request that waits for news would hold up the next reading.
@@ -84,7 +85,7 @@ class Reader:
         """Read ranges, partitions mixed, each in order; offsets that have no record are passed over.
 
         The topic must have offsets up to each range's end. Raises SilentError when the broker gives nothing for
-        `SILENCE_SECONDS`, or refuses, and GoneError.
+        `SILENCE_SECONDS`, or refuses, and OffsetOutOfRangeError.
         """
         ends = np.zeros(max(ranges, default=-1) + 1, np.int64)
         reached = {partition: span.start for partition, span in ranges.items() if span.count > 0}
@@ -94,8 +95,7 @@ class Reader:
         heard = time.monotonic()
         while reached:
             due = sum(int(ends[partition]) - offset for partition, offset in reached.items())
-            # It returns with fewer only when the time is up, so it is not asked for more than there are.
-            answers = self._consumer.consume(min(RECORDS_A_STEP, due), timeout=POLL_SECONDS)
+            answers = self._step(min(MAX_STEP_RECORDS, due))
             if answers:
                 heard = time.monotonic()
             elif time.monotonic() - heard > SILENCE_SECONDS:
@@ -105,6 +105,21 @@ class Reader:
             due_ones = found.offsets < ends[found.partitions]
             yield found if due_ones.all() else found.where(due_ones)
             self._move_on(reached, found, ends, ended)
+
+    def _step(self, limit: int) -> list[Message]:
+        """Collect messages for at most `POLL_SECONDS`, up to `limit` of them or `MAX_STEP_BYTES`, or to the end of a partition.
+
+        Without a timeout the client gives what it holds already, which `queued.max.messages.kbytes` bounds in bytes.
+        """
+        step: list[Message] = []
+        size, deadline = 0, time.monotonic() + POLL_SECONDS
+        while len(step) < limit and size < MAX_STEP_BYTES and (left := deadline - time.monotonic()) > 0:
+            more = self._consumer.consume(limit - len(step), timeout=0) or self._consumer.consume(1, timeout=left)
+            step += more
+            size += sum(map(len, more))
+            if more and more[-1].error():
+                break
+        return step
 
     def _move_on(self, reached: dict[int, int], found: Messages, ends: Numbers, ended: set[int]) -> None:
         for partition in list(reached):
@@ -118,7 +133,7 @@ class Reader:
 
 def read(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[list[Record]]:
     """Read the records of ranges once, partitions mixed; what retention has removed is passed over. Raises SilentError."""
-    reader = Reader(bootstrap, topic, passing_over=True)
+    reader = Reader(bootstrap, topic, skip_missing=True)
     try:
         for found in reader.read(ranges):
             yield [_record(*one) for one in zip(*found, strict=True)]
@@ -138,7 +153,9 @@ def _ended(answer: Message) -> int:
     if error.code() == KafkaError._PARTITION_EOF and partition is not None:  # noqa: SLF001 (its public constants look like this)
         return partition
     if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-        raise GoneError(f"Kafka no longer has offset {answer.offset()} of partition {partition}: data may have been lost")
+        raise OffsetOutOfRangeError(
+            f"Kafka no longer has offset {answer.offset()} of partition {partition}: data may have been lost"
+        )
     raise SilentError(f"the broker does not give the topic's records: {KafkaException(error)}")
 
 

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from finance_lake.state import topic
 from finance_lake.state.broker import SilentError
 from finance_lake.state.record import OffsetRange
-from finance_lake.state.topic import GoneError, Reader, Record
+from finance_lake.state.topic import OffsetOutOfRangeError, Reader, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def test_at_the_end_of_the_partition_reading_ends(bootstrap: str) -> None:
 
 def test_an_offset_that_the_topic_does_not_have_is_no_silence(bootstrap: str) -> None:
     reader = Reader(bootstrap, "finance")
-    with pytest.raises(GoneError, match="of partition 0: data may have been lost"):
+    with pytest.raises(OffsetOutOfRangeError, match="of partition 0: data may have been lost"):
         list(reader.read({0: OffsetRange(5000, 5010)}))
     reader.close()
 
