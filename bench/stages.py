@@ -14,7 +14,7 @@ from finance_job.columns import STATISTICS, UTC_MICROSECONDS
 from finance_job.data_file import statistics_of, write_data_file
 from finance_job.decode import decode_records
 from finance_job.plain import read_plain
-from finance_job.records import as_batch, source
+from finance_job.records import as_batch, kafka_reader
 from finance_job.write import Task
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS
@@ -54,7 +54,7 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
     timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, folder, {}))
     gc.enable()
     task = Task({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
-    timed("all of it, as the worker does it", lambda: list(task.files(source(stack.bootstrap, stack.topic)(ranges))))
+    timed("all of it, as the worker does it", lambda: list(task.files(kafka_reader(stack.bootstrap, stack.topic)(ranges))))
     reader.close()
     return spent
 

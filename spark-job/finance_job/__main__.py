@@ -16,7 +16,7 @@ from finance_job.failpoint import arm, reach
 from finance_job.guard import RefusedError, Watch, open_lake, wait_for_topic
 from finance_job.maintenance import SPOILED, Maintenance, SpoiledError
 from finance_job.progress import PATIENCE_SECONDS, Progress
-from finance_job.records import source
+from finance_job.reader import reader_of
 from finance_job.request import serve
 from finance_job.session import start_session
 from finance_job.sink import Sink
@@ -80,10 +80,11 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
     spark = start_session(settings)
     try:
         spark.streams.addListener(progress)
-        sink = Sink(spark, layout, Checkpoint(layout.checkpoint), source(bootstrap, topic), progress.stored)
+        sink = Sink(layout, Checkpoint(layout.checkpoint), reader_of(spark, settings), progress.stored)
         writer = (
             read_topic(spark, settings)
             .writeStream.foreachBatch(sink)
+            .queryName(topic)
             .option("checkpointLocation", str(layout.checkpoint))
             .trigger(processingTime=f"{settings.trigger_seconds} seconds")
         )

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from finance_role.settings import RoleSettings
+
+# Options of Spark's Kafka source that decide how it reads. Those that decide what it reads are the job's own.
+KAFKA_OPTION = r"^(kafka\..+|kafkaConsumer\..+|fetchOffset\..+|minPartitions|maxRecordsPerPartition)$"
+
+
+def _as_options(text: object) -> object:
+    """Read `name=value,name=value`; leave anything else for pydantic to refuse."""
+    if not isinstance(text, str):
+        return text
+    options = [option.strip().partition("=") for option in text.split(",")]
+    return {name: value for name, _, value in options} if all(equals for _, equals, _ in options) else text
+
+
+KafkaOptions = Annotated[
+    dict[Annotated[str, Field(pattern=KAFKA_OPTION)], str], NoDecode, BeforeValidator(_as_options), Field(default_factory=dict)
+]
 
 
 class Settings(RoleSettings):
@@ -14,9 +32,11 @@ class Settings(RoleSettings):
 
     kafka_bootstrap: str = "localhost:9092"
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    reader: Literal["spark", "direct"] = "spark"
+    kafka_options: KafkaOptions
     trigger_seconds: float = Field(1, ge=0)
     max_offsets_per_trigger: int = Field(2_000_000, ge=1)
-    spark_heap: str = Field("640m", pattern=r"^[0-9]+[mg]$")
+    spark_heap: str = Field("1000m", pattern=r"^[0-9]+[mg]$")
     spark_cores: int = Field(2, ge=1)
     spark_ui_port: int = Field(4040, ge=0, le=65535)
     spark_bind: str = "127.0.0.1"

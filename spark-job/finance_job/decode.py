@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_contract import MAX_VALUE_BYTES, Malformed, Tick, decode
+from finance_contract import Malformed, Tick, decode, too_long
 from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
+from finance_job.long_values import with_cuts
 from finance_job.plain import FIELDS, read_plain
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ class Decoded(NamedTuple):
 
 
 def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
-    """Split Kafka records (key, value, partition, offset, timestamp) into rows for the two tables."""
-    plain = read_plain(records.column("value"))
+    """Split Kafka records (`finance_job.records.FIELDS`) into rows for the two tables."""
+    records = with_cuts(records)
+    has_cut_values = records.column("value_length").null_count < records.num_rows
+    plain = None if has_cut_values else read_plain(records.column("value"))
     if plain is not None:
         return Decoded(_tick_rows(records, plain, ingested_at), QUARANTINE_FIELDS.empty_table())
     if records.num_rows <= BLOCK:
@@ -48,8 +51,11 @@ def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decod
     ticks: list[Tick] = []
     bad: list[int] = []
     faults: list[Malformed] = []
+    lengths = records.column("value_length").to_pylist()
     for index, value in enumerate(records.column("value").to_pylist()):
         try:
+            if lengths[index] is not None:
+                raise too_long(lengths[index])
             ticks.append(decode(value))
             good.append(index)
         except Malformed as fault:
@@ -78,19 +84,24 @@ def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar)
 
 
 def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[Malformed], ingested_at: pa.Scalar) -> pa.Table:
-    keys, values = records.column("key").to_pylist(), records.column("value").to_pylist()
+    values = records.column("value")
+    # A value that was cut has these already, of the whole of it.
     columns = {
         **_coordinates(records, _microseconds(records.column("timestamp"))),
-        "key": pa.array([key and key[:MAX_VALUE_BYTES] for key in keys], pa.binary()),
-        "value": pa.array([value and value[:MAX_VALUE_BYTES] for value in values], pa.binary()),
-        "value_length": pa.array([None if value is None else len(value) for value in values], pa.int64()),
-        "value_sha256": pa.array(
-            [None if value is None else hashlib.sha256(value).hexdigest() for value in values], pa.string()
-        ),
+        "key": records.column("key"),
+        "value": values,
+        "value_length": pc.coalesce(records.column("value_length"), pc.binary_length(values).cast(pa.int64())),
+        "value_sha256": pc.coalesce(records.column("value_sha256"), _sha256_of(values)),
         "reason": pa.array([str(fault.reason) for fault in faults], pa.string()),
         "detail": pa.array([fault.detail for fault in faults], pa.string()),
     }
     return _rows(columns, ingested_at, QUARANTINE_FIELDS)
+
+
+def _sha256_of(values: pa.Array) -> pa.Array:
+    return pa.array(
+        [hashlib.sha256(value.as_buffer()).hexdigest() if value.is_valid else None for value in values], pa.string()
+    )
 
 
 def _coordinates(records: pa.RecordBatch, arrived: pa.Array) -> dict[str, pa.Array]:

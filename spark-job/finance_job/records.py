@@ -1,7 +1,6 @@
-"""Kafka records as the job decodes them: Arrow batches of key, value, partition, offset, timestamp, read by ranges of offsets.
+"""Kafka records as the job decodes them: Arrow batches of `FIELDS`, and the ranges of offsets that they come from.
 
-Spark plans which offsets a batch has and keeps them in its checkpoint; who stores the batch reads the records here. So a record
-goes from the broker to Python and into its file, and never through the JVM (docs/adr/0010).
+Whoever reads cuts values and keys that are too long, and joins what it read into steps that are bounded in records and bytes.
 """
 
 from __future__ import annotations
@@ -14,48 +13,64 @@ import numpy as np
 import pyarrow as pa
 
 from finance_job.columns import UTC_MICROSECONDS
+from finance_job.long_values import CUT_FIELDS, cut_columns
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.topic import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from finance_lake.state.topic import Messages
 
-FIELDS = pa.schema(
-    {"key": pa.binary(), "value": pa.binary(), "partition": pa.int32(), "offset": pa.int64(), "timestamp": UTC_MICROSECONDS}
-)
+FIELDS = pa.schema([*CUT_FIELDS, ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", UTC_MICROSECONDS)])
+MAX_STEP_RECORDS = 20_000
+MAX_STEP_BYTES = 16 * 1024 * 1024
 
 Ranges = dict[int, OffsetRange]
 
 
-class Source(Protocol):
-    """Where the records of a batch come from; goes to the workers, so it can be pickled."""
+class RangeReader(Protocol):
+    """Reads the records of ranges; goes to the workers, so it can be pickled."""
 
     def __call__(self, ranges: Ranges) -> Iterator[pa.RecordBatch]:
         """Read ranges of offsets, by Kafka partition."""
 
 
-def source(bootstrap: str, topic: str, *, passing_over: bool = False) -> Source:
-    """Give the topic as a source, which raises what finance_lake.state.topic.Reader raises."""
-    return partial(_read, bootstrap, topic, passing_over)
+def kafka_reader(bootstrap: str, topic: str, *, skip_missing: bool = False) -> RangeReader:
+    """Give a reader of the topic with librdkafka, which raises what finance_lake.state.topic.Reader raises."""
+    return partial(_read, bootstrap, topic, skip_missing)
+
+
+def in_steps(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join small batches up to `MAX_STEP_RECORDS` records or `MAX_STEP_BYTES` bytes: a large step costs less a record."""
+    step: list[pa.RecordBatch] = []
+    records = size = 0
+    for batch in batches:
+        if step and (records + batch.num_rows > MAX_STEP_RECORDS or size + batch.nbytes > MAX_STEP_BYTES):
+            yield pa.concat_batches(step)
+            step, records, size = [], 0, 0
+        step.append(batch)
+        records, size = records + batch.num_rows, size + batch.nbytes
+    if step:
+        yield pa.concat_batches(step)
 
 
 def as_batch(found: Messages) -> pa.RecordBatch:
-    """Lay messages out in columns."""
+    """Lay messages out in columns, long keys and values cut."""
     messages = found.messages
     milliseconds = np.array([message.timestamp()[1] for message in messages], np.int64)
-    columns = [
-        pa.array([message.key() for message in messages], pa.binary()),
-        pa.array([message.value() for message in messages], pa.binary()),
-        pa.array(found.partitions.astype(np.int32)),
-        pa.array(found.offsets),
-        pa.array(milliseconds * 1000).cast(UTC_MICROSECONDS),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=FIELDS)
+    return pa.RecordBatch.from_arrays(
+        [
+            *cut_columns([message.key() for message in messages], [message.value() for message in messages]),
+            pa.array(found.partitions.astype(np.int32)),
+            pa.array(found.offsets),
+            pa.array(milliseconds * 1000).cast(UTC_MICROSECONDS),
+        ],
+        schema=FIELDS,
+    )
 
 
-def shares_of(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:
+def split_ranges(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:
     """Cut ranges into as many shares of about the same number of offsets; fewer if there are not enough."""
     total = sum(span.count for span in ranges.values())
     size = max(1, -(-total // tasks))
@@ -74,11 +89,11 @@ def shares_of(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:
     return shares
 
 
-def _read(bootstrap: str, topic: str, passing_over: bool, ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: FBT001
+def _read(bootstrap: str, topic: str, skip_missing: bool, ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: FBT001
     # Thousands of messages come at a time, none of them part of a cycle: to look at them all takes a fifth of the reading.
     gc.disable()
     try:
-        for found in _reader(bootstrap, topic, passing_over).read(ranges):
+        for found in _reader(bootstrap, topic, skip_missing).read(ranges):
             if found.messages:
                 yield as_batch(found)
     finally:
@@ -86,6 +101,6 @@ def _read(bootstrap: str, topic: str, passing_over: bool, ranges: Ranges) -> Ite
 
 
 @cache
-def _reader(bootstrap: str, topic: str, passing_over: bool) -> Reader:  # noqa: FBT001
+def _reader(bootstrap: str, topic: str, skip_missing: bool) -> Reader:  # noqa: FBT001
     # A worker lives for many batches, and so does its connection to the broker.
-    return Reader(bootstrap, topic, passing_over=passing_over)
+    return Reader(bootstrap, topic, skip_missing=skip_missing)

@@ -26,7 +26,7 @@ from finance_job import rewrite, transaction
 from finance_job.config import Settings
 from finance_job.data_file import rows_of
 from finance_job.guard import examine
-from finance_job.records import source
+from finance_job.records import kafka_reader
 from finance_job.recovery_plan import NAMES, RecoverError, losses_of, make_plan
 from finance_job.redrive import complete as complete_redrive
 from finance_job.tables import create_tables
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from finance_job.data_file import DataFile
-    from finance_job.records import Source
+    from finance_job.records import RangeReader
     from finance_job.recovery_plan import Plan
     from finance_job.transaction import LiveFile
     from finance_lake.state.record import Offsets
@@ -65,7 +65,7 @@ NO_RECORD = "Kafka has no record there, as where a transaction was marked"
 class Recovery:
     """Carries a plan out, piece by piece; `say` tells what is done."""
 
-    def __init__(self, layout: Layout, topic: Source, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(self, layout: Layout, topic: RangeReader, plan: Plan, say: Callable[[str], None]) -> None:
         """Take the plan; nothing happens yet. What the tables lack is read from `topic`."""
         self._layout = layout
         self._topic = topic
@@ -227,7 +227,7 @@ def _recover(settings: RecoverSettings, layout: Layout) -> int:
         sys.stderr.write("Nothing was changed. Answer with y, or say YES=1.\n")
         return USAGE
     # What retention removes meanwhile is noted as lost.
-    topic = source(settings.kafka_bootstrap, settings.kafka_topic, passing_over=True)
+    topic = kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, skip_missing=True)
     identity = Recovery(layout, topic, plan, print).run()
     lost = sum(loss.count for loss in identity.losses)
     print(f"Recovered, {lost} records known to be lost. `make verify` proves it; `make up` or `make local` goes on.")

@@ -23,7 +23,6 @@ from finance_contract import CONTRACT_VERSION
 from finance_job import transaction
 from finance_job.data_file import DataFile, rows_of
 from finance_job.failpoint import reach
-from finance_job.records import shares_of
 from finance_job.write import Task
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
@@ -33,12 +32,10 @@ from finance_lake.state.table import newest_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
-    from finance_job.records import Source
+    from finance_job.reader import Reader
     from finance_lake.state.checkpoint import Checkpoint, PlannedBatch
-
-SMALL_BATCH = 100_000
 
 
 class StoppingError(Exception):
@@ -74,15 +71,13 @@ class Sink:
 
     def __init__(
         self,
-        spark: SparkSession,
         layout: Layout,
         checkpoint: Checkpoint,
-        source: Source,
+        reader: Reader,
         report: Callable[[BatchSummary], None],
     ) -> None:
-        """Open both tables; the workers read a batch's records from `source`, and `report` is called after each batch."""
-        self._spark = spark
-        self._source = source
+        """Open both tables; `reader` writes a batch's data files, and `report` is called after each batch."""
+        self._reader = reader
         self._layout = layout
         self._checkpoint = checkpoint
         self._report = report
@@ -90,8 +85,8 @@ class Sink:
         self._busy = threading.Lock()
         self._stopping = False
 
-    def __call__(self, _: DataFrame, batch: int) -> None:
-        """Store one micro-batch: Spark has planned its offsets; its records are not asked of Spark."""
+    def __call__(self, records: DataFrame, batch: int) -> None:
+        """Store one micro-batch."""
         with self._busy:
             if self._stopping:
                 raise StoppingError
@@ -99,7 +94,7 @@ class Sink:
             started = time.monotonic()
             plan = self._checkpoint.planned(batch)
             query = self._checkpoint.query_id()
-            written, version = self._store(plan, query)
+            written, version = self._store(records, plan, query)
             milliseconds = round(1000 * (time.monotonic() - started))
         ticks, quarantined = (_row_count(written[name]) for name in (TICKS, QUARANTINE))
         spanned = sum(offsets.count for offsets in plan.offsets.values())
@@ -122,9 +117,9 @@ class Sink:
         with self._busy:
             self._committed.clear()
 
-    def _store(self, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
+    def _store(self, records: DataFrame, plan: PlannedBatch, query: str) -> tuple[dict[str, list[DataFile]], int | None]:
         missing = [name for name in (QUARANTINE, TICKS) if self._newest(name, query).batch < plan.batch]
-        files = self._write(missing, plan)
+        files = self._write(records, missing, plan)
         written = {name: [file for file in files if file.table == name] for name in (QUARANTINE, TICKS)}
         holes = _holes(files, [self._newest(name, query) for name in (QUARANTINE, TICKS) if name not in missing], plan)
         version = None
@@ -133,15 +128,9 @@ class Sink:
                 version = self._commit(name, written[name], plan, query, holes if name == TICKS else 0)
         return written, version
 
-    def _write(self, tables: Sequence[str], plan: PlannedBatch) -> list[DataFile]:
+    def _write(self, records: DataFrame, tables: Sequence[str], plan: PlannedBatch) -> list[DataFile]:
         task = Task({name: str(self._layout.table(name)) for name in tables}, plan.planned_ms)
-        spark, source = self._spark.sparkContext, self._source
-        count = sum(offsets.count for offsets in plan.offsets.values())
-        # One file a batch at low rates.
-        shares = shares_of(plan.offsets, 1 if count < SMALL_BATCH else spark.defaultParallelism) if tables else []
-        if not shares:
-            return []
-        return spark.parallelize(shares, len(shares)).flatMap(lambda share: task.files(source(share))).collect()
+        return self._reader.read(plan.offsets, records, task) if tables else []
 
     def _commit(self, name: str, files: Sequence[DataFile], plan: PlannedBatch, query: str, holes: int) -> int:
         before = self._newest(name, query)

@@ -2,30 +2,77 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as f
+
+from finance_contract import MAX_VALUE_BYTES
+
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from finance_job.config import Settings
 
 
-def source_options(settings: Settings) -> dict[str, str]:
-    """Return the Kafka options, none of them left to a default that loses data."""
+def kafka_options(settings: Settings) -> dict[str, str]:
+    """Return the options of Spark's Kafka source that hold for streams and batch jobs; those of the user come last."""
     return {
         "kafka.bootstrap.servers": settings.kafka_bootstrap,
-        "subscribe": settings.kafka_topic,
-        # Only a new checkpoint looks at this; the default, `latest`, would skip all that is in the topic already.
-        "startingOffsets": "earliest",
         "failOnDataLoss": "true",
-        "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+        # A partition's offsets are cut into ranges of at most this size, so that cores have about the same to do; a small
+        # batch is not cut at all.
+        "maxRecordsPerPartition": str(settings.max_offsets_per_trigger // 20 or 1),
         # A broker that is away is found out in seconds; the job then waits and tries again itself.
         "kafka.default.api.timeout.ms": "15000",
         "kafka.request.timeout.ms": "10000",
+        "kafkaConsumer.pollTimeoutMs": "30000",
+        # All that is asked for is there already; a request that waits for news would hold up the next one.
+        "kafka.fetch.max.wait.ms": "10",
+        # Fewer and larger answers cost less; a fetch is bounded in bytes by the second.
+        "kafka.max.poll.records": "20000",
+        "kafka.max.partition.fetch.bytes": str(8 * 1024 * 1024),
+        **settings.kafka_options,
     }
 
 
-def read_topic(spark: SparkSession, settings: Settings) -> DataFrame:
-    """Stream the topic: key, value, partition, offset, timestamp."""
-    stream = spark.readStream.format("kafka").options(**source_options(settings)).load()
-    return stream.select("key", "value", "partition", "offset", "timestamp")
+def source_options(settings: Settings, position: Mapping[int, int] | None = None) -> dict[str, str]:
+    """Return the options of the stream, none of them left to a default that loses data.
+
+    `position` is the next offset by Kafka partition for a new checkpoint, the earliest if it is not given.
+    """
+    offsets = position and json.dumps({settings.kafka_topic: {str(number): offset for number, offset in position.items()}})
+    return {
+        **kafka_options(settings),
+        "subscribe": settings.kafka_topic,
+        # Only a new checkpoint looks at this; the default, `latest`, would skip all that is in the topic already.
+        "startingOffsets": offsets or "earliest",
+        "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+    }
+
+
+def read_topic(spark: SparkSession, settings: Settings, position: Mapping[int, int] | None = None) -> DataFrame:
+    """Stream the topic as records (`finance_job.records.FIELDS`), from a position on."""
+    return as_records(spark.readStream.format("kafka").options(**source_options(settings, position)).load())
+
+
+def as_records(rows: DataFrame) -> DataFrame:
+    """Take what the job needs of Kafka's rows (`finance_job.records.FIELDS`), long keys and values cut before they travel."""
+    length = f.octet_length("value")
+    is_long = length > MAX_VALUE_BYTES
+    return rows.select(
+        _first_bytes("key"),
+        _first_bytes("value"),
+        f.when(is_long, length.cast("bigint")).alias("value_length"),
+        f.when(is_long, f.sha2("value", 256)).alias("value_sha256"),
+        "partition",
+        "offset",
+        "timestamp",
+    )
+
+
+def _first_bytes(column: str) -> Column:
+    is_long = f.octet_length(column) > MAX_VALUE_BYTES
+    return f.when(is_long, f.substring(column, 1, MAX_VALUE_BYTES)).otherwise(f.col(column)).alias(column)

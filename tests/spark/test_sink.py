@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from finance_job import sink as sink_module
 from finance_job import transaction
+from finance_job.direct_reader import DirectReader
 from finance_job.records import FIELDS
 from finance_job.sink import BatchSummary, Sink, StoppingError
 from finance_job.tables import create_tables
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from finance_job.records import Ranges, Source
+    from finance_job.records import RangeReader, Ranges
 
 pytestmark = pytest.mark.spark
 
@@ -58,13 +59,21 @@ class Lake:
         plan = json.dumps({"batchWatermarkMs": 0, "batchTimestampMs": PLANNED_MS + batch})
         (self.layout.checkpoint / "offsets" / str(batch)).write_text(f'v1\n{plan}\n{{"finance":{{"0":{end}}}}}')
 
-    def new_sink(self, topic: Source | None = None) -> Sink:
-        return Sink(self.spark, self.layout, self.checkpoint, topic or self.topic(), self.summaries.append)
+    def new_sink(self, topic: RangeReader | None = None) -> Sink:
+        return Sink(self.layout, self.checkpoint, DirectReader(self.spark, topic or self.topic()), self.summaries.append)
 
-    def topic(self) -> Source:
+    def topic(self) -> RangeReader:
         arrived = datetime(2026, 11, 24, 12, tzinfo=UTC)
         rows = [
-            {"key": b"AAPL", "value": value, "partition": 0, "offset": offset, "timestamp": arrived}
+            {
+                "key": b"AAPL",
+                "value": value,
+                "value_length": None,
+                "value_sha256": None,
+                "partition": 0,
+                "offset": offset,
+                "timestamp": arrived,
+            }
             for offset, value in enumerate(value for batch in sorted(self.values) for value in self.values[batch])
         ]
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finance_job.records import shares_of
+from finance_job.records import split_ranges
 from finance_lake.state.record import OffsetRange
 
 RANGES = st.dictionaries(
@@ -15,7 +15,7 @@ RANGES = st.dictionaries(
 
 @given(RANGES, st.integers(1, 5))
 def test_every_offset_is_in_one_share(ranges: dict[int, OffsetRange], tasks: int) -> None:
-    shares = shares_of(ranges, tasks)
+    shares = split_ranges(ranges, tasks)
     found = sorted(
         (partition, offset) for share in shares for partition, span in share.items() for offset in range(span.start, span.end)
     )
@@ -24,14 +24,14 @@ def test_every_offset_is_in_one_share(ranges: dict[int, OffsetRange], tasks: int
 
 @given(RANGES, st.integers(1, 5))
 def test_no_share_is_larger_than_it_must_be(ranges: dict[int, OffsetRange], tasks: int) -> None:
-    shares = shares_of(ranges, tasks)
+    shares = split_ranges(ranges, tasks)
     total = sum(span.count for span in ranges.values())
     assert len(shares) <= tasks
     assert all(0 < sum(span.count for span in share.values()) <= -(-total // tasks) for share in shares)
 
 
 def test_a_partition_that_is_larger_than_a_share_is_cut() -> None:
-    assert shares_of({0: OffsetRange(10, 20), 1: OffsetRange(0, 90)}, 2) == [
+    assert split_ranges({0: OffsetRange(10, 20), 1: OffsetRange(0, 90)}, 2) == [
         {0: OffsetRange(10, 20), 1: OffsetRange(0, 40)},
         {1: OffsetRange(40, 90)},
     ]

@@ -1,0 +1,61 @@
+"""The reader that goes past the JVM: Spark plans and schedules, the Python workers read their ranges with librdkafka.
+
+The batch's DataFrame is never evaluated, so Spark counts no input rows; the job's `batch` line does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finance_job.batch_offsets import batch_ranges
+from finance_job.records import split_ranges
+from finance_lake.state.topic import OffsetOutOfRangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from finance_job.data_file import DataFile
+    from finance_job.records import RangeReader, Ranges
+    from finance_job.write import Task
+
+SMALL_BATCH = 100_000
+
+
+class DirectReader:
+    """Reads with librdkafka in the Python workers."""
+
+    def __init__(self, spark: SparkSession, records: RangeReader) -> None:
+        """Read ranges by `records`, which goes to the workers."""
+        self._spark = spark
+        self._records = records
+
+    def ranges(self) -> Ranges:
+        """Give the offsets of the micro-batch that runs. Raises UnknownOffsetsError."""
+        return batch_ranges(self._spark)
+
+    def read(self, ranges: Ranges, _: DataFrame | None, task: Task) -> list[DataFile]:
+        """Run the task over the records of the ranges, in one job of Spark. Raises OffsetOutOfRangeError."""
+        spark, records = self._spark.sparkContext, self._records
+        count = sum(span.count for span in ranges.values())
+        # One task, and so one file a table, at low rates.
+        shares = split_ranges(ranges, 1 if count < SMALL_BATCH else spark.defaultParallelism)
+        if not shares:
+            return []
+        return _files(spark.parallelize(shares, len(shares)).flatMap(lambda share: _outcome(records, share, task)).collect())
+
+
+def _outcome(records: RangeReader, ranges: Ranges, task: Task) -> Iterator[DataFile | OffsetOutOfRangeError]:
+    # An error that is raised in a worker reaches the driver as text; one that is returned keeps its type.
+    try:
+        yield from task.files(records(ranges))
+    except OffsetOutOfRangeError as error:
+        yield error
+
+
+def _files(outcomes: Sequence[DataFile | OffsetOutOfRangeError]) -> list[DataFile]:
+    for outcome in outcomes:
+        if isinstance(outcome, OffsetOutOfRangeError):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, OffsetOutOfRangeError)]

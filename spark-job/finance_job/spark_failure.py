@@ -1,0 +1,55 @@
+"""What a failed job of Spark means, by its error condition and classes: never by the words of a message."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors.exceptions.captured import CapturedException
+
+from finance_lake.state.topic import OffsetOutOfRangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATA_LOSS = "KAFKA_DATA_LOSS"
+OUT_OF_RANGE_CLASSES = {"OffsetOutOfRangeException", "NoOffsetForPartitionException"}
+MAX_CAUSES = 20
+
+
+@contextmanager
+def raise_typed() -> Iterator[None]:
+    """Turn a failure of Spark's that means lost records into OffsetOutOfRangeError; let others through."""
+    try:
+        yield
+    except (CapturedException, Py4JJavaError) as error:
+        if (cause := _data_loss(error)) is not None:
+            raise OffsetOutOfRangeError(str(cause.getMessage())) from error
+        raise
+
+
+def _data_loss(error: Exception) -> Any | None:  # noqa: ANN401 (a Throwable, by py4j)
+    origin = error.java_exception if isinstance(error, Py4JJavaError) else getattr(error, "_origin", None)
+    return next((cause for cause in _causes(origin) if _is_data_loss(cause)), None)
+
+
+def _causes(throwable: Any) -> Iterator[Any]:  # noqa: ANN401
+    for _ in range(MAX_CAUSES):
+        if throwable is None:
+            return
+        yield throwable
+        throwable = throwable.getCause()
+
+
+def _is_data_loss(throwable: Any) -> bool:  # noqa: ANN401
+    if throwable.getClass().getSimpleName() in OUT_OF_RANGE_CLASSES:
+        return True
+    return (_condition(throwable) or "").split(".")[0] == DATA_LOSS
+
+
+def _condition(throwable: Any) -> str | None:  # noqa: ANN401
+    try:
+        return str(throwable.getCondition())
+    except (Py4JError, TypeError):  # not one of Spark's errors
+        return None

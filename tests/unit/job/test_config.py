@@ -1,0 +1,45 @@
+"""Options of Spark's Kafka source that a user may add, and those that are the job's own."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from finance_job.config import Settings
+from finance_job.source import kafka_options, source_options
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, options: str) -> Settings:
+    monkeypatch.setenv("KAFKA_OPTIONS", options)
+    return Settings()
+
+
+def test_no_options_are_the_default() -> None:
+    assert Settings().kafka_options == {}
+
+
+def test_options_are_read_as_names_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(monkeypatch, "kafka.client.rack=a=b, minPartitions=3,kafkaConsumer.pollTimeoutMs=5")
+    assert given.kafka_options == {"kafka.client.rack": "a=b", "minPartitions": "3", "kafkaConsumer.pollTimeoutMs": "5"}
+
+
+@pytest.mark.parametrize(
+    "options", ["startingOffsets=latest", "failOnDataLoss=false", "subscribe=other", "kafka.", "kafka.a", "kafka.a=1,b", "{}"]
+)
+def test_an_option_that_decides_what_is_read_is_refused(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError):
+        settings(monkeypatch, options)
+
+
+def test_a_users_option_beats_the_jobs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kafka_options(Settings())["kafka.fetch.max.wait.ms"] != "77"
+    assert kafka_options(settings(monkeypatch, "kafka.fetch.max.wait.ms=77"))["kafka.fetch.max.wait.ms"] == "77"
+
+
+def test_the_stream_begins_at_the_position_that_it_is_given() -> None:
+    assert source_options(Settings())["startingOffsets"] == "earliest"
+    assert source_options(Settings(), {0: 5, 1: 0})["startingOffsets"] == '{"finance": {"0": 5, "1": 0}}'
+
+
+def test_records_that_are_gone_fail_the_query() -> None:
+    assert source_options(Settings())["failOnDataLoss"] == "true"
