@@ -21,6 +21,8 @@ from deltalake import DeltaTable
 
 from bench.stand import as_line, fill, job, stand
 from finance_job.maintenance import Maintenance
+from finance_job.writer import Writer
+from finance_lake.state.identity import read_identity
 from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets
 from tests.stack.pipeline import wait_until
@@ -76,7 +78,9 @@ def before_and_after(ticks: int = TICKS) -> dict[str, Any]:
         assert run.stop() == 0
         before, started = look(layout.ticks, ticks), time.monotonic()
         tomorrow = (datetime.now(UTC) + timedelta(days=2)).date()
-        Maintenance(layout, nullcontext, structlog.get_logger(), lambda: tomorrow).all()
+        identity = read_identity(layout)
+        assert identity is not None
+        Maintenance(layout, Writer(layout, identity), nullcontext, structlog.get_logger(), lambda: tomorrow).all()
         return {"before": before, "after": look(layout.ticks, ticks), "sorting_seconds": round(time.monotonic() - started, 1)}
 
 

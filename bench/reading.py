@@ -79,7 +79,6 @@ def store(lake: BuiltLake, rows: pa.Table, most: int) -> None:
         write_data_file(rows.slice(begin, most), TICKS, str(lake.layout.ticks), date) for begin in range(0, rows.num_rows, most)
     ]
     lake.commit(TICKS, files)
-    lake.close()
 
 
 def _timed(rows: pa.Table, first: int, pace_us: int, begin_us: int | None = None) -> pa.Table:

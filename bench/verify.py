@@ -64,7 +64,6 @@ def build(root: Path, batches: int) -> BuiltLake:
     for batch in range(batches):
         lake.plan_all(dict.fromkeys(lake.ends, BATCH // PARTITIONS))
         lake.commit(TICKS, _files(lake, batch))
-        lake.close()
     ledger = lake.layout.ledgers / f"{SOURCE}.jsonl"
     ledger.parent.mkdir()
     lines = [{"source": SOURCE, "topic": TOPIC}, {"acknowledged": [[0, batches * BATCH - 1]]}]

@@ -95,7 +95,6 @@ def _store(lake: BuiltLake, batch: list[Record]) -> None:
     files = list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
     lake.commit(QUARANTINE, files)
     lake.commit(TICKS, files)
-    lake.close()
 
 
 def _date_commit(lake: BuiltLake, committed: datetime) -> None:

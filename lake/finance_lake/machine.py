@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from finance_lake.condition import UP, services
 from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.identity import DamagedError, read_identity
+from finance_lake.state.identity import CorruptStateError, read_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,8 +197,8 @@ def _is_own(layout: Layout, broker: Broker | None) -> bool:
 
 def _identity(layout: Layout) -> Identity | None:
     try:
-        return read_identity(layout.identity)
-    except DamagedError:
+        return read_identity(layout)
+    except CorruptStateError:
         return None
 
 

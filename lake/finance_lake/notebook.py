@@ -214,7 +214,7 @@ def _(lake):
     from finance_lake.proof.world import World
     from finance_lake.state.identity import read_identity
 
-    identity = read_identity(lake.layout.identity)
+    identity = read_identity(lake.layout)
     report = verify(lake.layout, World(topic=identity.topic if identity else "", ask=None))
     return (report,)
 

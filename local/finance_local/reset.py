@@ -1,6 +1,6 @@
 """Delete all state of the lake, and all of it together: `PYTHONPATH=local python3 -m finance_local.reset` (`make reset`).
 
-Topic, checkpoint and tables belong together; a half of them is worse than none, so there is no smaller reset.
+Topic and tables belong together; a half of them is worse than none, so there is no smaller reset.
 """
 
 from __future__ import annotations

@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING
 
 from finance_job import redrive
 from finance_job.config import Settings
-from finance_job.failpoint import arm, reach
-from finance_job.guard import RefusedError, Watch, open_lake, wait_for_topic
-from finance_job.maintenance import SPOILED, Maintenance, SpoiledError
+from finance_job.failpoint import arm
+from finance_job.guard import StartupRefusedError, Watch, open_lake, put_old_state_aside, wait_for_topic
+from finance_job.maintenance import EXIT_COMPACTION_MISMATCH, CompactionMismatchError, Maintenance
 from finance_job.progress import PATIENCE_SECONDS, Progress
+from finance_job.query import Query
 from finance_job.reader import reader_of
 from finance_job.request import serve
 from finance_job.session import start_session
 from finance_job.sink import Sink
-from finance_job.source import read_topic
-from finance_job.stream import HopelessError, run_until
-from finance_job.tables import create_tables
-from finance_lake.state.broker import ask
-from finance_lake.state.checkpoint import Checkpoint
-from finance_lake.state.identity import DamagedError
+from finance_job.stream import UnrecoverableError, supervise
+from finance_job.writer import FencedError, Writer
+from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.layout import Layout
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import REFUSED, hold_or_exit
@@ -33,7 +31,6 @@ from finance_role.log import story
 from finance_role.settings import settings_or_exit
 
 if TYPE_CHECKING:
-    from pyspark.sql.streaming.query import StreamingQuery
     from structlog.typing import FilteringBoundLogger
 
     from finance_job.request import Answer
@@ -55,10 +52,10 @@ def main() -> int:
     try:
         with lock:
             _run(settings, layout, stopping, log)
-    except SpoiledError as error:
+    except CompactionMismatchError as error:
         log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
-        return SPOILED
-    except (RefusedError, HopelessError, DamagedError) as error:
+        return EXIT_COMPACTION_MISMATCH
+    except (StartupRefusedError, UnrecoverableError, FencedError, CorruptStateError) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
     log.info("stopped")
@@ -71,46 +68,38 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
     if broker is None:
         return
     identity = open_lake(layout, topic, broker)
-    log.info("the lake is in order", query=identity.query, topic_id=identity.topic_id, cluster=identity.cluster)
+    writer = Writer(layout, identity)
+    log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=identity.topic_id, cluster=identity.cluster)
+    if moved := put_old_state_aside(layout):
+        log.info("lake of an earlier version taken over: its tables are its state now", moved=[str(path) for path in moved])
+    if records := redrive.complete(layout, writer):
+        log.info("a redrive that was interrupted is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
     watch = Watch(bootstrap, identity)
-    create_tables(layout)
-    if moved := redrive.complete(layout):
-        log.info("a redrive that was interrupted is complete", records=moved)
     spark = start_session(settings)
+    query = Query(spark, settings, layout, writer)
     try:
         spark.streams.addListener(progress)
-        sink = Sink(layout, Checkpoint(layout.checkpoint), reader_of(spark, settings), progress.stored)
-        writer = (
-            read_topic(spark, settings)
-            .writeStream.foreachBatch(sink)
-            .queryName(topic)
-            .option("checkpointLocation", str(layout.checkpoint))
-            .trigger(processingTime=f"{settings.trigger_seconds} seconds")
-        )
-
-        def start() -> StreamingQuery:
-            open_lake(layout, topic, ask(bootstrap, topic))
-            reach("before-offsets")
-            return writer.start()
+        sink = Sink(layout, writer, reader_of(spark, settings), progress.stored)
+        maintenance = Maintenance(layout, writer, sink.between_batches, log)
 
         def redrive_between_batches(reason: str) -> Answer:
             with sink.between_batches():
-                return redrive.answer_to(layout, reason)
+                return redrive.answer_to(layout, writer, reason)
 
-        def attend() -> None:
+        def between_polls() -> None:
             if watch.fault:
-                raise HopelessError(watch.fault)
+                raise UnrecoverableError(watch.fault)
             serve(layout, redrive_between_batches, log)
             maintenance.step()
 
-        maintenance = Maintenance(layout, sink.between_batches, log)
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(layout.ticks))
-        run_until(stopping, start, sink, attend, log)
+        supervise(stopping, lambda: query.start(sink, log), sink, between_polls, log)
         log.info("stopping")
     finally:
         watch.close()
         spark.stop()
+        query.close()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def train(spark: SparkSession, layout: Layout) -> None:
 
     spark.readStream.format("kafka").option("kafka.bootstrap.servers", "localhost:9").option("subscribe", "none").load()
     source = spark.readStream.format("rate").load()
-    query = source.writeStream.foreachBatch(store).option("checkpointLocation", str(layout.checkpoint)).start()
+    query = source.writeStream.foreachBatch(store).option("checkpointLocation", str(layout.scratch)).start()
     enough.wait(60)
     query.stop()
 

@@ -1,12 +1,16 @@
-"""Named places where a test can have the job die as kill -9 would: `FAILPOINT=before-ticks-commit` in the environment.
+"""Named places where a test can kill or stop the job, as `kill -9` or a stalled machine would.
 
-Nothing sets it but tests. The job dies whole, its JVM too: what a host's kernel or `docker kill` does.
+`FAILPOINT=before-ticks-commit` in the environment kills it there, `before-ticks-commit:stop` stops it (SIGSTOP). `@FILE` has
+the same text in a file, which a test may write and remove while the job runs. Nothing sets it but tests. The signal goes to
+the whole job, its JVM too: what a host's kernel or `docker kill` does.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 POINTS = (
     "before-offsets",  # the query has not planned its next batch
@@ -22,12 +26,22 @@ _GROUP = "FAILPOINT_GROUP"
 
 
 def arm() -> None:
-    """Remember whom to kill; what this process starts inherits it."""
+    """Remember whom to signal; what this process starts inherits it."""
     os.environ[_GROUP] = str(os.getpgid(0))
 
 
-def reach(point: str) -> None:
-    """Die here if a test wants it."""
-    if os.environ.get("FAILPOINT") == point:
-        os.killpg(int(os.environ[_GROUP]), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)  # a Python worker is of another group
+def hit(point: str) -> None:
+    """Die or stop here if a test wants it."""
+    name, _, action = _wanted().partition(":")
+    if name == point:
+        number = signal.SIGSTOP if action == "stop" else signal.SIGKILL
+        os.killpg(int(os.environ[_GROUP]), number)
+        os.kill(os.getpid(), number)  # a Python worker is of another group
+
+
+def _wanted() -> str:
+    wanted = os.environ.get("FAILPOINT", "")
+    if wanted.startswith("@"):
+        with suppress(FileNotFoundError):
+            return Path(wanted[1:]).read_text().strip()
+    return wanted

@@ -1,4 +1,4 @@
-"""The start-up guard: the job begins a lake, or goes on with one whose parts belong together, or refuses.
+"""The start-up guard: the job creates a lake, or goes on with one whose parts belong together, or refuses.
 
 It runs before any JVM starts and reads logs and small files only, so that a refusal is quick and changes nothing. What is
 compared, and why, is in finance_lake.state.accounting. The same is asked again whenever the query starts anew, and who broker
@@ -13,101 +13,111 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
+from pyarrow import ArrowException
 
-from finance_contract import CONTRACT_VERSION
+from finance_job.tables import create_tables
 from finance_lake.state import accounting
+from finance_lake.state.ahead import offsets_within
 from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.checkpoint import Checkpoint
-from finance_lake.state.damage import damaged_checkpoint, damaged_log
-from finance_lake.state.identity import DamagedError, Identity, read_identity, write_identity
+from finance_lake.state.damage import damaged_log
+from finance_lake.state.identity import CorruptStateError, Identity, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import live_rows, newest_record, open_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from structlog.typing import FilteringBoundLogger
 
-REST_SECONDS = 1.0
+    from finance_lake.state.record import Offsets
+
+RETRY_SECONDS = 1.0
 WATCH_SECONDS = 10.0
 
 
-class RefusedError(Exception):
+class StartupRefusedError(Exception):
     """The job must not run on this state; the message says what disagrees, what would come of it, and how to mend it."""
 
 
 def examine(layout: Layout, broker: accounting.Broker) -> accounting.State:
     """Read all that a start depends on. What cannot be read is in `damaged`."""
-    checkpoint = Checkpoint(layout.checkpoint)
-    damaged = [*damaged_checkpoint(checkpoint), *damaged_log(layout.ticks), *damaged_log(layout.quarantine)]
-    identity = None
+    if damaged := (*damaged_log(layout.ticks), *damaged_log(layout.quarantine)):
+        return accounting.State(None, None, None, broker, damaged)
     try:
-        identity = read_identity(layout.identity)
-    except DamagedError as error:
-        damaged.append(str(error))
-    if damaged:
-        return accounting.State(CONTRACT_VERSION, identity, None, None, None, broker, tuple(damaged))
-    try:
-        query = _query(checkpoint)
-        tables = {name: _table(layout, name, query.id if query else "") for name in (TICKS, QUARANTINE)}
-    except (DeltaError, OSError, ValueError, KeyError) as error:
-        damaged.append(f"the lake at {layout.root} cannot be read ({error})".replace("\n", " "))
-        return accounting.State(CONTRACT_VERSION, identity, None, None, None, broker, tuple(damaged))
-    return accounting.State(CONTRACT_VERSION, identity, query, tables[TICKS], tables[QUARANTINE], broker)
+        return _state(layout, broker)
+    except CorruptStateError as error:
+        damage = str(error)
+    except (DeltaError, ArrowException, OSError, ValueError, KeyError) as error:
+        damage = f"the lake at {layout.root} cannot be read ({error})".replace("\n", " ")
+    return accounting.State(None, None, None, broker, (damage,))
 
 
-def _query(checkpoint: Checkpoint) -> accounting.Query | None:
-    if not (checkpoint.folder / "metadata").exists():
-        return None
-    planned = checkpoint.newest_planned()
-    if planned is None:
-        span = {partition: OffsetRange(offset, offset) for partition, offset in checkpoint.initial_offsets().items()}
-    else:
-        span = checkpoint.planned(planned).offsets
-    return accounting.Query(checkpoint.query_id(), planned, checkpoint.newest_done(), span)
+def _state(layout: Layout, broker: accounting.Broker) -> accounting.State:
+    identity = read_identity(layout)
+    ticks = _table(layout, TICKS, identity, {})
+    position = ticks.record.position if ticks and ticks.record else {}
+    return accounting.State(identity, ticks, _table(layout, QUARANTINE, identity, position), broker)
 
 
-def _table(layout: Layout, name: str, query: str) -> accounting.Table | None:
+def _table(layout: Layout, name: str, identity: Identity | None, ticks: Offsets) -> accounting.Table | None:
     table = open_table(layout.table(name))
     if table is None:
         return None
-    return accounting.Table(live_rows(table), newest_record(table), table.transaction_version(f"{query}:{name}"))
+    record, rows_ahead = newest_record(table), 0
+    if name == QUARANTINE and record and identity:
+        ranges = accounting.ahead(ticks, record.position, identity)
+        rows_ahead = sum(map(len, offsets_within(table, layout.table(name), ranges).values()))
+    return accounting.Table(live_rows(table), record, identity_of(table), rows_ahead)
 
 
 def open_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity:
-    """Return the lake's identity, giving it one if it is unborn. Raises RefusedError."""
-    state = examine(layout, broker)
-    if found := accounting.disagreements(state):
-        raise RefusedError(str(found[0]))
-    if not state.is_unborn:
-        assert state.identity is not None  # noqa: S101 (disagreements has seen to it)
-        return state.identity
-    identity = state.identity or Identity(
+    """Return the lake's identity; create the lake if there is none. Raises StartupRefusedError."""
+    identity = check_lake(layout, topic, broker) or Identity(
+        lake=str(uuid.uuid4()),
         cluster=broker.cluster,
         topic=topic,
         topic_id=broker.topic_id,
-        query=str(uuid.uuid4()),
         first=broker.first,
-        born=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    # In this order: killed between the two, the lake is unborn still, and the next start ends up with the same identity.
-    write_identity(layout.identity, identity)
-    Checkpoint(layout.checkpoint).begin(identity.query, topic, identity.first)
+    create_tables(layout, identity)
     return identity
+
+
+def check_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity | None:
+    """Return the identity of a lake that the job may write to; None if there is no lake. Raises StartupRefusedError."""
+    state = examine(layout, broker)
+    other = accounting.other_topic(state.identity, topic) if state.identity else ()
+    for found in (*other, *accounting.find_inconsistencies(state)):
+        raise StartupRefusedError(str(found))
+    return state.identity
+
+
+def put_old_state_aside(layout: Layout) -> list[Path]:
+    """Move away what lakes had before version 0.2 beside their tables, which now say it themselves; return what was moved."""
+    moved = []
+    for old in (layout.before_tables, layout.root / "checkpoints"):
+        if old.exists():
+            target = layout.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            old.rename(target)
+            moved.append(target)
+    return moved
 
 
 def wait_for_topic(
     bootstrap: str, topic: str, stopping: threading.Event, log: FilteringBoundLogger
 ) -> accounting.Broker | None:
     """Return what the broker says of the topic, as soon as it does; None if told to stop before."""
-    told = ""
+    logged = ""
     while not stopping.is_set():
         try:
             return ask(bootstrap, topic)
         except (SilentError, NoTopicError) as error:
-            if type(error).__name__ != told:
+            if type(error).__name__ != logged:
                 log.warning("waiting", reason=str(error))
-                told = type(error).__name__
-            stopping.wait(REST_SECONDS)
+                logged = type(error).__name__
+            stopping.wait(RETRY_SECONDS)
     return None
 
 
@@ -134,5 +144,5 @@ class Watch:
                 broker = ask(self._bootstrap, self._identity.topic)
             except (SilentError, NoTopicError):
                 continue  # the query finds out for itself, and tries again until there is something to compare
-            for found in accounting.identities(self._identity, broker):
+            for found in accounting.topic_mismatches(self._identity, broker):
                 self.fault = str(found)

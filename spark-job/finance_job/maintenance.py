@@ -1,4 +1,4 @@
-"""Maintenance inside the job, between batches: merge small files, sort closed dates, sum the log up, remove what nobody needs.
+"""Maintenance inside the job, between batches: merge small files, sort closed dates, write checkpoints of the logs, VACUUM.
 
 Work is done in steps of about a second beside the stream; only the commit, and the look at what it did, keeps a batch waiting.
 Files are exchanged for others with the same rows: what was read, what was written and what the table holds afterwards are
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from finance_job.transaction import LiveFile
+    from finance_job.writer import Writer
 
-SPOILED = 79
+EXIT_COMPACTION_MISMATCH = 79
 LOOK_SECONDS = 15.0
 VACUUM_SECONDS = 24 * 3600.0
-COMMITS_A_CHECKPOINT = 100
+LOG_CHECKPOINT_INTERVAL = 100  # commits
 # Records of yesterday still come in after midnight.
 GRACE = timedelta(minutes=10)
 SORTING = [("symbol", "ascending"), ("ts_event", "ascending"), ("kafka_partition", "ascending"), ("kafka_offset", "ascending")]
@@ -49,7 +50,7 @@ def _today() -> date:
     return (datetime.now(UTC) - GRACE).date()
 
 
-class SpoiledError(Exception):
+class CompactionMismatchError(Exception):
     """Maintenance would have changed rows; it was undone. The message is a sentence for the operator."""
 
 
@@ -59,12 +60,14 @@ class Maintenance:
     def __init__(
         self,
         layout: Layout,
+        writer: Writer,
         exclusively: Callable[[], AbstractContextManager[None]],
         log: FilteringBoundLogger,
         today: Callable[[], date] = _today,
     ) -> None:
         """Take a lake; in `exclusively()` nobody else in this process writes its tables. Dates before `today()` are closed."""
         self._layout = layout
+        self._writer = writer
         self._exclusively = exclusively
         self._log = log
         self._today = today
@@ -73,7 +76,7 @@ class Maintenance:
         self._next_vacuum = time.monotonic()
 
     def step(self) -> None:
-        """Do a little of what is due, if anything is. Raises SpoiledError."""
+        """Do a little of what is due, if anything is. Raises CompactionMismatchError."""
         for _ in self._work:
             return
         if time.monotonic() >= self._next_look:
@@ -88,7 +91,7 @@ class Maintenance:
     def _due(self) -> Iterator[None]:
         today = self._today()
         for name in (TICKS, QUARANTINE):
-            self._sum_up(name)
+            self._write_log_checkpoint(name)
             while sources := to_merge(name, self._files(name), today):
                 yield from self._rewrite(name, sources, [self._whole(name, sources)], MERGED)
         while sources := to_sort(self._files(TICKS), today):
@@ -133,15 +136,17 @@ class Maintenance:
 
     def _exchange(self, name: str, added: Sequence[DataFile], sources: Sequence[LiveFile], what: str) -> bool:
         """Put files in the place of others; False if those are not all there any more."""
-        table = open_table(self._layout.table(name))
-        live = live_files(table) if table else []
-        if table is None or not {file.path for file in sources} <= {file.path for file in live}:
+        table = self._writer.table(name)
+        live = live_files(table)
+        if not {file.path for file in sources} <= {file.path for file in live}:
             return False  # a redrive has rewritten one of them meanwhile; the new files are of no use, and VACUUM removes them
         version = table.version()
-        transaction.exchange(table, name, added, sources, what)
+        self._writer.compact(name, added, sources, what)
         if fault := self._fault(name, table, sum(file.rows for file in live), added):
             table.restore(version, post_commithook_properties=NO_HOOKS)
-            raise SpoiledError(f"{what} files of {name}: {fault}; the table is back at version {version}, nothing is lost")
+            raise CompactionMismatchError(
+                f"{what} files of {name}: {fault}; the table is back at version {version}, nothing is lost"
+            )
         return True
 
     def _fault(self, name: str, table: DeltaTable, before: int, added: Sequence[DataFile]) -> str | None:
@@ -155,19 +160,19 @@ class Maintenance:
                 return f"{file.path} does not hold the rows that it was made of"
         return None
 
-    def _sum_up(self, name: str) -> None:
-        """Sum the log up in a checkpoint, beside the stream, so that the table opens quickly; old entries go.
+    def _write_log_checkpoint(self, name: str) -> None:
+        """Write a checkpoint of the log, beside the stream, so that the table opens quickly; old entries go.
 
         It is that of the newest version whose commit carries a record, so that clean-up never takes that entry away.
         """
         started, folder = time.monotonic(), self._layout.table(name)
         table = open_table(folder)
         newest = next(commits(folder, table.version()), None) if table else None
-        if newest is None or newest.version - transaction.summed_up(folder) < COMMITS_A_CHECKPOINT:
+        if newest is None or newest.version - transaction.last_log_checkpoint(folder) < LOG_CHECKPOINT_INTERVAL:
             return
-        transaction.sum_up(folder, newest.version)
+        transaction.write_log_checkpoint(folder, newest.version)
         milliseconds = round(1000 * (time.monotonic() - started))
-        self._log.info("maintenance", table=folder.name, did="log summed up", version=newest.version, ms=milliseconds)
+        self._log.info("maintenance", table=folder.name, did="log checkpoint written", version=newest.version, ms=milliseconds)
 
     def _vacuum(self) -> None:
         for name in (TICKS, QUARANTINE):

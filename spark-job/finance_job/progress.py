@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
-from finance_job.failpoint import reach
+from finance_job.failpoint import hit
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -38,7 +38,7 @@ class Progress(StreamingQueryListener):
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
         """Write the line of a batch."""
-        reach("after-commit-log")
+        hit("after-commit-log")
         self._heartbeat.beat()
         progress = event.progress
         summary = self._summaries.pop(progress.batchId, None)

@@ -1,8 +1,8 @@
-"""Recover: make the tables the source of truth. `python -m finance_job.recover` (`make recover`).
+"""Recover: repair the tables from Kafka. `python -m finance_job.recover` (`make recover`).
 
-It reads which offsets the two tables hold, reads from Kafka what they lack, notes in lake.json what Kafka no longer has, and
-begins a fresh checkpoint where the tables end. Nothing depends on how far an earlier attempt came: what is missing is found out
-anew, each piece is stored in one commit, and until the last step the guard keeps the job from starting.
+It reads which offsets the two tables hold, reads from Kafka what they lack, and says in a last commit to each table what is
+lost for good, what the table holds and where the stream goes on. Nothing depends on how far an earlier attempt came: what is
+missing is found again, each piece is stored in one commit, and until the last step the guard keeps the job from starting.
 
 Exit codes: 0 recovered, or nothing to do; 1 it could not; 2 wrong settings, or nobody said yes; 78 the job runs.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import sys
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,39 +20,36 @@ import numpy as np
 from deltalake.exceptions import DeltaError
 from pydantic import Field
 
-from finance_contract import CONTRACT_VERSION
 from finance_job import rewrite, transaction
 from finance_job.config import Settings
-from finance_job.data_file import rows_of
-from finance_job.guard import examine
+from finance_job.guard import examine, put_old_state_aside
 from finance_job.records import kafka_reader
 from finance_job.recovery_plan import NAMES, RecoverError, losses_of, make_plan
 from finance_job.redrive import complete as complete_redrive
 from finance_job.tables import create_tables
+from finance_job.transaction import Change
 from finance_job.write import Task
+from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state import accounting, digest, spans
 from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.checkpoint import Checkpoint
 from finance_lake.state.files import sync_folder
-from finance_lake.state.identity import DamagedError, Identity, write_identity
+from finance_lake.state.identity import CorruptStateError, read_identity
+from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import Layout
-from finance_lake.state.record import CommitRecord, OffsetRange, Total
-from finance_lake.state.table import newest_record, open_table
+from finance_lake.state.record import OffsetRange, Total
+from finance_lake.state.table import open_table
 from finance_role.lock import hold_or_exit
 from finance_role.settings import USAGE, settings_or_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
-    from deltalake import DeltaTable
 
-    from finance_job.data_file import DataFile
     from finance_job.records import RangeReader
     from finance_job.recovery_plan import Plan
-    from finance_job.transaction import LiveFile
-    from finance_lake.state.record import Offsets
+    from finance_lake.state.identity import Identity
     from finance_lake.state.spans import Spans
 
 ROLE = "spark-job"
@@ -71,43 +67,37 @@ class Recovery:
         self._topic = topic
         self._plan = plan
         self._say = say
-        self._id = str(uuid.uuid4())
-        self._aside = layout.root / "aside" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        self._steps = dict.fromkeys(NAMES, 0)
+        self._aside = layout.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         self._holes: list[Spans] = []
 
     def run(self) -> Identity:
         """Do it all; return what the lake is now. Raises SilentError when Kafka fails to give what it has."""
         for entry in self._plan.aside:
             self._put_aside_entry(entry)
-        create_tables(self._layout)
-        self._tables = {name: _open(self._layout, name) for name in NAMES}
+        create_tables(self._layout, self._plan.identity)
+        self._writer = Writer(self._layout, self._plan.identity)
         for name in NAMES:
             self._take_out(name)
         for partition, ranges in sorted(self._plan.backfill.items()):
             for span in ranges:
                 self._backfill(partition, span)
-        for name in NAMES:
-            self._restate(name)
-        return self._begin_again()
+        return self._restate()
 
     def _put_aside_entry(self, entry: Path) -> None:
         # With the checksums beside it: Hadoop would compare them with the entry that takes its place.
         for path in (entry, *entry.parent.glob(f".{entry.name}.crc"), *entry.parent.glob(f"*{entry.stem}.crc*")):
-            self._put_aside(path, entry.parents[1].name)
-
-    def _put_aside(self, path: Path, folder: str) -> None:
-        target = self._aside / folder / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
-        sync_folder(path.parent)
-        self._say(f"{path} is now {target}")
+            target = self._aside / entry.parents[1].name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+            sync_folder(path.parent)
+            self._say(f"{path} is now {target}")
 
     def _take_out(self, name: str) -> None:
         broken = self._plan.broken[name]
-        change = rewrite.without(self._tables[name], name, self._layout.table(name), self._plan.leaving, broken)
+        table = self._writer.table(name)
+        change = rewrite.without(table, name, self._layout.table(name), self._plan.leaving, broken)
         if change.removed:
-            self._commit(name, change.added, change.removed, {})
+            self._writer.commit(name, change)
             self._say(f"{name}: {len(change.removed)} files replaced by {len(change.added)}")
 
     def _backfill(self, partition: int, span: OffsetRange) -> None:
@@ -118,74 +108,30 @@ class Recovery:
             files = list(task.files(_noting(self._topic({partition: step}), seen)))
             for name in NAMES:
                 if added := [file for file in files if file.table == name]:
-                    self._commit(name, added, [], {partition: step})
+                    self._writer.commit(name, Change.of(added, {partition: step}), is_backfill=True)
             offsets = np.concatenate([batch.column("offset").to_numpy() for batch in seen] or [np.array([], np.int64)])
             self._holes.append(spans.minus({partition: [step]}, spans.spans_of({partition: offsets})))
             self._say(f"partition {partition}: {step.start}-{step.end - 1} read again, {len(offsets)} records")
 
-    def _restate(self, name: str) -> None:
-        """Say in a last commit what the table holds now and where the lake goes on."""
-        folder, total = self._layout.table(name), Total()
-        for file in transaction.live_files(self._tables[name]):
-            rows = rewrite.read(name, folder, file)
-            total = total.plus(rows.num_rows, digest.digest_of(rows))
-        self._commit(name, [], [], {}, total)
-
-    def _commit(
-        self,
-        name: str,
-        added: Sequence[DataFile],
-        removed: Sequence[LiveFile],
-        offsets: dict[int, OffsetRange],
-        total: Total | None = None,
-    ) -> None:
-        before = newest_record(self._tables[name])
-        rows = rows_of(added)
-        of_rows = digest.add([file.digest for file in added])
-        record = CommitRecord(
-            contract=CONTRACT_VERSION,
-            query=self._id,
-            batch=self._steps[name],
-            offsets=offsets,
-            rows=rows,
-            digest=digest.to_text(of_rows),
-            position=self._plan.position if total else _position_of(before),
-            total=total or (before.total if before else Total()).plus(sum(rows.values()), of_rows),
-            redrives=self._redrives,
-        )
-        transaction.commit(self._tables[name], name, added, removed, record)
-        self._steps[name] += 1
-
-    @property
-    def _redrives(self) -> int:
-        records = [newest_record(table) for table in self._tables.values()]
-        return max(record.redrives if record else 0 for record in records)
-
-    def _begin_again(self) -> Identity:
-        if self._layout.checkpoint.exists():
-            self._put_aside(self._layout.checkpoint, "checkpoints")
+    def _restate(self) -> Identity:
         losses = (*self._plan.losses, *losses_of(spans.union(*self._holes), NO_RECORD))
-        identity = msgspec.structs.replace(self._plan.identity, query=str(uuid.uuid4()), losses=losses)
-        write_identity(self._layout.identity, identity)
-        Checkpoint(self._layout.checkpoint).begin(identity.query, identity.topic, self._plan.position)
+        identity = msgspec.structs.replace(self._plan.identity, losses=losses)
+        for name in NAMES:
+            self._writer.restate(name, identity, self._plan.position, self._total(name))
         return identity
+
+    def _total(self, name: str) -> Total:
+        total = Total()
+        for file in transaction.live_files(self._writer.table(name)):
+            rows = rewrite.read(name, self._layout.table(name), file)
+            total = total.plus(rows.num_rows, digest.digest_of(rows))
+        return total
 
 
 def _noting(batches: Iterable[pa.RecordBatch], seen: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         seen.append(batch.select(["offset"]))
         yield batch
-
-
-def _open(layout: Layout, name: str) -> DeltaTable:
-    table = open_table(layout.table(name))
-    if table is None:
-        raise RecoverError(f"there is no table at {layout.table(name)}")
-    return table
-
-
-def _position_of(record: CommitRecord | None) -> Offsets:
-    return record.position if record else {}
 
 
 class RecoverSettings(Settings):
@@ -210,16 +156,24 @@ def main() -> int:
     with hold_or_exit(settings.data_dir, ROLE):
         try:
             return _recover(settings, layout)
-        except (RecoverError, DamagedError, SilentError, NoTopicError, DeltaError) as error:
+        except (
+            RecoverError,
+            CorruptStateError,
+            SilentError,
+            NoTopicError,
+            DeltaError,
+            FencedError,
+            ConflictError,
+        ) as error:
             sys.stderr.write(f"not recovered: {error}\n")
             return 1
 
 
 def _recover(settings: RecoverSettings, layout: Layout) -> int:
-    complete_redrive(layout)
+    _complete_redrive(layout)
     broker = ask(settings.kafka_bootstrap, settings.kafka_topic)
     plan = make_plan(layout, settings.kafka_topic, broker, spans_in(settings.skip), spans_in(settings.altered))
-    if plan.is_idle and not accounting.disagreements(examine(layout, broker)):
+    if plan.is_idle and not accounting.find_inconsistencies(examine(layout, broker)):
         print("The lake is whole and its parts belong together: there is nothing to recover.")
         return 0
     print("To recover the lake:", *(f"- {step}" for step in plan.steps()), sep="\n")
@@ -229,9 +183,20 @@ def _recover(settings: RecoverSettings, layout: Layout) -> int:
     # What retention removes meanwhile is noted as lost.
     topic = kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, skip_missing=True)
     identity = Recovery(layout, topic, plan, print).run()
+    for path in put_old_state_aside(layout):
+        print(f"{path} is what an older version had beside the tables, and is not needed any more")
     lost = sum(loss.count for loss in identity.losses)
     print(f"Recovered, {lost} records known to be lost. `make verify` proves it; `make up` or `make local` goes on.")
     return 0
+
+
+def _complete_redrive(layout: Layout) -> None:
+    if read_journal(layout.redrive_journal) is None:
+        return
+    identity = read_identity(layout)
+    if identity is None or any(open_table(layout.table(name)) is None for name in NAMES):
+        raise CorruptStateError(f"{layout.redrive_journal} is there and a table is not")
+    complete_redrive(layout, Writer(layout, identity))
 
 
 def _agreed() -> bool:

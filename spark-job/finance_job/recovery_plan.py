@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,15 +12,15 @@ import pyarrow as pa
 
 from finance_job import rewrite, transaction
 from finance_lake.state import spans
-from finance_lake.state.accounting import identities
+from finance_lake.state.accounting import other_topic, tables_of_two_lakes, topic_mismatches
 from finance_lake.state.damage import damaged_log
-from finance_lake.state.identity import DamagedError, Identity, Loss, read_identity
+from finance_lake.state.identity import CorruptStateError, Identity, Loss, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from finance_job.transaction import LiveFile
@@ -56,13 +57,13 @@ class Plan:
     """What recover is going to do.
 
     Attributes:
-        identity: the lake's as it is now, or as it is found out where lake.json is gone
+        identity: the lake's as it is now, or one of the broker's where the tables have none
         aside: torn or empty newest entries of the tables' logs, to be put away
         broken: data files that leave their table
         leaving: rows that leave their tables: foreign ones, and doubled and altered ones, which are read again
         backfill: offsets to read from Kafka
         losses: what will be noted as lost, with what was known before
-        position: where the tables end afterwards and the new query begins
+        position: where the tables end afterwards and the stream goes on
 
     """
 
@@ -76,7 +77,7 @@ class Plan:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the tables are as they should be; the checkpoint may still not be."""
+        """Whether the tables hold what they should."""
         news = self.losses[len(self.identity.losses) :]
         return not (self.aside or any(self.broken.values()) or self.leaving or self.backfill or news)
 
@@ -94,7 +95,7 @@ class Plan:
         for loss in self.losses[len(self.identity.losses) :]:
             yield f"note {loss.count} records as lost: partition {loss.partition}, {loss.start}-{loss.end - 1}: {loss.reason}"
         ends = ", ".join(f"{partition}:{offset}" for partition, offset in sorted(self.position.items()))
-        yield f"begin a fresh checkpoint at offsets {ends}; the old one is put aside"
+        yield f"count the rows of both tables, and go on at offsets {ends}"
 
 
 def content(layout: Layout, versions: dict[str, int]) -> Content:
@@ -154,9 +155,15 @@ def torn_entries(layout: Layout) -> dict[str, Path]:
 def make_plan(layout: Layout, topic: str, broker: Broker, skip: Spans, altered: Spans) -> Plan:
     """Find out what to do; changes nothing. `skip` is to be left out, `altered` to be read again. Raises RecoverError."""
     torn = torn_entries(layout)
-    there = content(layout, {name: int(path.stem) - 1 for name, path in torn.items()})
-    identity = _identity(layout, topic, broker, there)
-    for found in identities(identity, broker):
+    versions = {name: int(path.stem) - 1 for name, path in torn.items()}
+    there = content(layout, versions)
+    identity = _identity(layout, versions) or _assumed_identity(topic, broker, there)
+    ticks, quarantine = (_identity_of(layout, name, versions) for name in (TICKS, QUARANTINE))
+    for found in (
+        *tables_of_two_lakes(ticks, quarantine),
+        *other_topic(identity, topic),
+        *topic_mismatches(identity, broker),
+    ):
         raise RecoverError(str(found))
     return decide(identity, broker, replace(there, doubtful=spans.union(there.doubtful, altered)), skip, list(torn.values()))
 
@@ -211,18 +218,28 @@ def losses_of(lost: Spans, reason: str) -> Iterator[Loss]:
             yield Loss(partition, span.start, span.end, reason, now())
 
 
-def _identity(layout: Layout, topic: str, broker: Broker, there: Content) -> Identity:
+def _identity(layout: Layout, versions: Mapping[str, int]) -> Identity | None:
     try:
-        identity = read_identity(layout.identity)
-    except DamagedError:
-        identity = None
-    if identity is not None:
-        return identity
+        return read_identity(layout, versions)
+    except CorruptStateError:
+        return _identity_of(layout, QUARANTINE, versions)
+
+
+def _identity_of(layout: Layout, name: str, versions: Mapping[str, int]) -> Identity | None:
+    table = open_table(layout.table(name), versions.get(name))
+    try:
+        return identity_of(table) if table else None
+    except CorruptStateError:
+        return None
+
+
+def _assumed_identity(topic: str, broker: Broker, there: Content) -> Identity:
+    """Take the broker's word where the tables do not say which topic they hold."""
     held = spans.union(*there.held.values())
     first = {p: min(offset, held[p][0].start) if p in held else offset for p, offset in broker.first.items()}
-    return Identity(broker.cluster, topic, broker.topic_id, "", first, now())
+    return Identity(str(uuid.uuid4()), broker.cluster, topic, broker.topic_id, first, now())
 
 
 def now() -> str:
-    """The present moment as lake.json has it."""
+    """The present moment, as an ISO time."""
     return datetime.now(UTC).isoformat(timespec="seconds")

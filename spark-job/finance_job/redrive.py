@@ -1,8 +1,8 @@
 """Redrive: quarantined records that the rules of today let pass move into the table of ticks, under their own coordinates.
 
 Exactly once, whatever is killed. The coordinates are journalled first (`data/redrive.json`); then they are appended to ticks
-under a transaction of the journal's id, then taken out of the quarantine under another, then the journal goes. Who finds a
-journal asks both tables for their transactions and does what is missing. Between the two commits the records stand in both
+under a second transaction of the journal's id, then taken out of the quarantine under another, then the journal goes. Who finds
+a journal asks both tables for their transactions and does what is missing. Between the two commits the records stand in both
 tables: verify and guard know it by the journal and by the records' count of redrives.
 
 `python -m finance_job.redrive` (`make redrive REASON=price_decimals`, or `REASON=all`) works under the job's lock, or asks the
@@ -21,22 +21,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from finance_contract import CONTRACT_VERSION
 from finance_job import rewrite, transaction
 from finance_job.columns import UTC_MICROSECONDS
 from finance_job.config import Settings
-from finance_job.data_file import rows_of
 from finance_job.decode import decode_records
 from finance_job.request import Answer, ask_job
+from finance_job.transaction import Change
 from finance_job.write import Task
-from finance_lake.state import digest
+from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state.files import sync_folder, write_whole
-from finance_lake.state.identity import DamagedError, read_identity
+from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.journal import Journal, read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import CommitRecord
 from finance_lake.state.spans import Spans, count
-from finance_lake.state.table import newest_record, open_table
+from finance_lake.state.table import open_table
 from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import settings_or_exit
 
@@ -65,89 +63,56 @@ class Redriven(msgspec.Struct, frozen=True):
         return f"of {self.examined} quarantined records with reason {reason}, {self.moved} pass the rules now and are ticks"
 
 
-def redrive(layout: Layout, reason: str) -> Redriven:
+def redrive(layout: Layout, writer: Writer, reason: str) -> Redriven:
     """Decode quarantined records of a reason (or ALL) again and move those that pass.
 
     Only where nobody else writes the tables: under the job's lock, or in the job between two batches.
     """
-    complete(layout)
-    quarantine = open_table(layout.quarantine)
-    if quarantine is None:
-        return Redriven(0, 0)
-    _refuse_half_batch(layout, quarantine)
+    complete(layout, writer)
+    if half := writer.half_committed():
+        # Its rows in the quarantine count for a commit that is yet to come.
+        places = ", ".join(f"{partition}:{span.start}-{span.end - 1}" for partition, span in sorted(half.items()))
+        raise RedriveError(
+            f"only the quarantine has the batch of {places}: let the job start and finish it, then redrive again"
+        )
     examined, passing = 0, list[tuple[int, int]]()
-    for records in _quarantined(layout, quarantine, reason):
+    for records in _quarantined(layout, writer.table(QUARANTINE), reason):
         examined += records.num_rows
         passing += _passing(records)
     if passing:
         journal = Journal(str(uuid.uuid4()), reason, passing)
         write_whole(layout.redrive_journal, msgspec.json.encode(journal))
-        complete(layout)
+        complete(layout, writer)
     return Redriven(examined, len(passing))
 
 
-def complete(layout: Layout) -> int:
+def complete(layout: Layout, writer: Writer) -> int:
     """Do what an open journal still asks for; return how many records it moves, 0 if there is no journal."""
     journal = read_journal(layout.redrive_journal)
     if journal is None:
         return 0
-    ticks, quarantine = open_table(layout.ticks), open_table(layout.quarantine)
-    if ticks is None or quarantine is None:
-        raise DamagedError(f"{layout.redrive_journal} is there and a table is not")
-    if ticks.transaction_version(f"{journal.id}:{TICKS}") is None:
-        _append(layout, ticks, quarantine, journal)
-    if quarantine.transaction_version(f"{journal.id}:{QUARANTINE}") is None:
-        _take_out(layout, quarantine, journal)
+    if writer.table(TICKS).transaction_version(f"{journal.id}:{TICKS}") is None:
+        _append(layout, writer, journal)
+    if writer.table(QUARANTINE).transaction_version(f"{journal.id}:{QUARANTINE}") is None:
+        _take_out(layout, writer, journal)
     layout.redrive_journal.unlink()
     sync_folder(layout.root)
     return len(journal.coordinates)
 
 
-def _refuse_half_batch(layout: Layout, quarantine: DeltaTable) -> None:
-    """A batch that only the quarantine has is the job's to finish; its rows count for a commit that is yet to come."""
-    ticks, identity = open_table(layout.ticks), read_identity(layout.identity)
-    if ticks is None or identity is None:
-        raise RedriveError(f"the lake at {layout.root} is not whole: `make recover` repairs it")
-    ahead = quarantine.transaction_version(f"{identity.query}:{QUARANTINE}")
-    stored = ticks.transaction_version(f"{identity.query}:{TICKS}")
-    if ahead is not None and (stored is None or stored < ahead):
-        raise RedriveError(f"only the quarantine has batch {ahead}: let the job start and finish it, then redrive again")
-
-
-def _append(layout: Layout, ticks: DeltaTable, quarantine: DeltaTable, journal: Journal) -> None:
+def _append(layout: Layout, writer: Writer, journal: Journal) -> None:
     task = Task({TICKS: str(layout.ticks)}, int(time.time() * 1000))
     wanted = journal.spans
-    files = list(task.files(_kafka_records(rows) for rows in _rows_inside(layout, quarantine, wanted)))
-    rows = rows_of(files)
-    moved = sum(rows.values())
-    if moved != count(wanted):
-        raise DamagedError(f"{layout.redrive_journal} names {count(wanted)} records, {moved} of them pass the rules now")
-    record = _record(ticks, journal, rows, digest.add([file.digest for file in files]))
-    transaction.commit(ticks, TICKS, files, [], record)
+    quarantined = _rows_inside(layout, writer.table(QUARANTINE), wanted)
+    change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
+    if (moved := sum(change.rows.values())) != count(wanted):
+        raise CorruptStateError(f"{layout.redrive_journal} names {count(wanted)} records, {moved} of them pass the rules now")
+    writer.commit(TICKS, change, redrive=journal.id)
 
 
-def _take_out(layout: Layout, quarantine: DeltaTable, journal: Journal) -> None:
-    change = rewrite.without(quarantine, QUARANTINE, layout.quarantine, journal.spans)
-    rows = {partition: -taken for partition, taken in change.rows.items()}
-    record = _record(quarantine, journal, rows, -change.digest)
-    transaction.commit(quarantine, QUARANTINE, change.added, change.removed, record)
-
-
-def _record(table: DeltaTable, journal: Journal, rows: dict[int, int], of_rows: int) -> CommitRecord:
-    before = newest_record(table)
-    if before is None:
-        raise DamagedError(f"{table.table_uri} has rows and no record of a commit")
-    return CommitRecord(
-        contract=CONTRACT_VERSION,
-        query=journal.id,
-        batch=0,
-        offsets={},
-        rows=rows,
-        digest=digest.to_text(digest.add([of_rows])),
-        position=before.position,
-        total=before.total.plus(sum(rows.values()), of_rows),
-        redrives=before.redrives + 1,
-    )
+def _take_out(layout: Layout, writer: Writer, journal: Journal) -> None:
+    change = rewrite.without(writer.table(QUARANTINE), QUARANTINE, layout.quarantine, journal.spans)
+    writer.commit(QUARANTINE, change, redrive=journal.id)
 
 
 def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
@@ -191,11 +156,21 @@ class RedriveSettings(Settings):
     reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
 
 
-def answer_to(layout: Layout, reason: str) -> Answer:
+def answer_to(layout: Layout, writer: Writer, reason: str) -> Answer:
     """Redrive, and say what came of it."""
     try:
-        return Answer(done=True, sentence=redrive(layout, reason).sentence(reason))
-    except (RedriveError, DamagedError) as error:
+        return Answer(done=True, sentence=redrive(layout, writer, reason).sentence(reason))
+    except (RedriveError, CorruptStateError, ConflictError) as error:
+        return Answer(done=False, sentence=str(error))
+
+
+def _redrive_here(layout: Layout, reason: str) -> Answer:
+    identity = read_identity(layout)
+    if identity is None or any(open_table(layout.table(name)) is None for name in (TICKS, QUARANTINE)):
+        return Answer(done=False, sentence=f"there is no whole lake at {layout.root}: `make recover` repairs one")
+    try:
+        return answer_to(layout, Writer(layout, identity), reason)
+    except FencedError as error:
         return Answer(done=False, sentence=str(error))
 
 
@@ -205,7 +180,7 @@ def main() -> int:
     layout = Layout(settings.data_dir.resolve())
     try:
         with hold(settings.data_dir, ROLE):
-            answer: Answer | None = answer_to(layout, settings.reason)
+            answer: Answer | None = _redrive_here(layout, settings.reason)
     except AlreadyRunningError:
         answer = ask_job(layout, settings.reason, PATIENCE_SECONDS)
     if answer is None:

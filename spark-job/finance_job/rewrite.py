@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finance_job.columns import FIELDS
-from finance_job.data_file import DataFile, rows_by_partition, write_data_file
-from finance_job.transaction import LiveFile, live_files
+from finance_job.data_file import rows_by_partition, write_data_file
+from finance_job.transaction import Change, live_files
 from finance_lake.state import digest, spans
 
 if TYPE_CHECKING:
@@ -19,16 +19,8 @@ if TYPE_CHECKING:
 
     from deltalake import DeltaTable
 
+    from finance_job.transaction import LiveFile
     from finance_lake.state.spans import Spans
-
-
-class Change(NamedTuple):
-    """Files to put in and to take out, and what rows that takes out of the table."""
-
-    added: list[DataFile]
-    removed: list[LiveFile]
-    rows: dict[int, int]
-    digest: int
 
 
 def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
@@ -38,7 +30,10 @@ def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
 
 
 def without(table: DeltaTable, name: str, folder: Path, gone: Spans, broken: Sequence[LiveFile] = ()) -> Change:
-    """Rewrite the files that hold these coordinates, so that they do not; broken files leave without a look into them."""
+    """Rewrite the files that hold these coordinates, so that they do not; broken files leave without a look into them.
+
+    The change counts the rows that leave, but for those of broken files.
+    """
     added, rows, of_rows = [], dict[int, int](), []
     removed = list(broken)
     for file in live_files(table) if gone else []:
@@ -52,10 +47,10 @@ def without(table: DeltaTable, name: str, folder: Path, gone: Spans, broken: Seq
         taken = content.filter(pa.array(mask))
         of_rows.append(digest.digest_of(taken))
         for partition, count in rows_by_partition(taken).items():
-            rows[partition] = rows.get(partition, 0) + count
+            rows[partition] = rows.get(partition, 0) - count
         if not mask.all():
             added.append(write_data_file(content.filter(pa.array(~mask)), name, str(folder), file.partition_values))
-    return Change(added, removed, rows, digest.add(of_rows))
+    return Change(added, removed, rows, -digest.add(of_rows))
 
 
 def inside(coordinates: Spans, rows: pa.Table) -> spans.Mask:

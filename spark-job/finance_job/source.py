@@ -10,11 +10,10 @@ from pyspark.sql import functions as f
 from finance_contract import MAX_VALUE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from finance_job.config import Settings
+    from finance_lake.state.record import Offsets
 
 
 def kafka_options(settings: Settings) -> dict[str, str]:
@@ -38,23 +37,19 @@ def kafka_options(settings: Settings) -> dict[str, str]:
     }
 
 
-def source_options(settings: Settings, position: Mapping[int, int] | None = None) -> dict[str, str]:
-    """Return the options of the stream, none of them left to a default that loses data.
-
-    `position` is the next offset by Kafka partition for a new checkpoint, the earliest if it is not given.
-    """
-    offsets = position and json.dumps({settings.kafka_topic: {str(number): offset for number, offset in position.items()}})
+def source_options(settings: Settings, position: Offsets) -> dict[str, str]:
+    """Return the options of a stream that begins at `position`, none of them left to a default that loses data."""
     return {
         **kafka_options(settings),
         "subscribe": settings.kafka_topic,
-        # Only a new checkpoint looks at this; the default, `latest`, would skip all that is in the topic already.
-        "startingOffsets": offsets or "earliest",
+        # Each start has a new checkpoint, so this decides. Partitions that are added under way are read from their beginning.
+        "startingOffsets": json.dumps({settings.kafka_topic: {str(number): offset for number, offset in position.items()}}),
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
     }
 
 
-def read_topic(spark: SparkSession, settings: Settings, position: Mapping[int, int] | None = None) -> DataFrame:
-    """Stream the topic as records (`finance_job.records.FIELDS`), from a position on."""
+def read_topic(spark: SparkSession, settings: Settings, position: Offsets) -> DataFrame:
+    """Stream the topic as records (`finance_job.records.FIELDS`), each partition from its next offset in `position` on."""
     return as_records(spark.readStream.format("kafka").options(**source_options(settings, position)).load())
 
 

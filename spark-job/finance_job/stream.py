@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.errors import StreamingQueryException
 
+from finance_job.writer import FencedError
 from finance_lake.state.broker import NoTopicError, SilentError
+from finance_lake.state.topic import OffsetOutOfRangeError
 
 if TYPE_CHECKING:
     import threading
@@ -22,19 +24,11 @@ if TYPE_CHECKING:
 CAUSE = re.compile(r"\b\w+(?:Exception|Error): [^\n]+")
 POLL_SECONDS = 0.2
 CLOSE_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
 
-# Trying again cannot mend these: records are gone, or the state does not fit together.
-HOPELESS = (
-    "data may have been lost",
-    "KAFKA_DATA_LOSS",
-    "CONCURRENT_STREAM_LOG_UPDATE",
-    "Incomplete log file",
-)
 
-
-class HopelessError(Exception):
+class UnrecoverableError(Exception):
     """The query failed in a way that a restart does not mend; the message is a sentence for the operator."""
 
 
@@ -42,44 +36,50 @@ class QueryEndedError(Exception):
     """The query has ended, and a new one may do better; the message is Spark's."""
 
 
-def run_until(
+def supervise(
     stopping: threading.Event,
     start: Callable[[], StreamingQuery],
     sink: Sink,
-    attend: Callable[[], None],
+    between_polls: Callable[[], None],
     log: FilteringBoundLogger,
 ) -> None:
     """Keep the query running until `stopping` is set, then stop it cleanly.
 
-    `attend` is called again and again meanwhile; what it raises stops the query for good. Raises HopelessError, and what
-    `start` raises but for a broker or a topic that is away.
+    `between_polls` is called again and again meanwhile; what it raises stops the query for good. Raises UnrecoverableError,
+    FencedError, and what `start` raises but for a broker or a topic that is away.
     """
     pause = 1.0
     while not stopping.is_set():
         started = time.monotonic()
         try:
             query = start()
-            _watch(query, stopping, attend)
+            _watch(query, stopping, between_polls)
             _stop(query, sink)
         except (SilentError, NoTopicError, QueryEndedError) as error:
             failure = str(error)
         else:
             return
-        sink.forget()
-        if any(sign in failure for sign in HOPELESS):
-            raise HopelessError(_reason(failure))
-        pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, LONGEST_PAUSE_SECONDS)
-        log.warning("the query failed and starts again", reason=_reason(failure), in_seconds=pause)
+        _refuse_to_retry(failure, sink.error)
+        sink.restart()
+        pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, MAX_PAUSE_SECONDS)
+        log.warning("streaming query failed, restarting", reason=_reason(failure), in_seconds=pause)
         stopping.wait(pause)
 
 
-def _watch(query: StreamingQuery, stopping: threading.Event, attend: Callable[[], None]) -> None:
-    """Return when it is time to stop. Raises QueryEndedError when the query has ended, and what `attend` raises."""
+def _refuse_to_retry(failure: str, error: Exception | None) -> None:
+    if isinstance(error, FencedError):
+        raise error
+    if isinstance(error, OffsetOutOfRangeError):
+        raise UnrecoverableError(_reason(failure))
+
+
+def _watch(query: StreamingQuery, stopping: threading.Event, between_polls: Callable[[], None]) -> None:
+    """Return when it is time to stop. Raises QueryEndedError when the query has ended, and what `between_polls` raises."""
     while query.isActive:
         if stopping.wait(POLL_SECONDS):
             return
         try:
-            attend()
+            between_polls()
         except Exception:
             query.stop()
             raise

@@ -1,34 +1,58 @@
-"""The two tables, and how they are made. deltalake makes them: it takes milliseconds, where Spark's builder takes seconds."""
+"""The two tables, and how they are created: by deltalake, in milliseconds; Spark's builder takes seconds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
+from deltalake import CommitProperties, DeltaTable, Schema
 
+from finance_contract import CONTRACT_VERSION
 from finance_job.columns import FIELDS, STATISTICS
+from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import CommitRecord, Total
 from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from finance_lake.state.identity import Identity
+
 # `date`, the UTC date of `kafka_timestamp`, is a column of ticks that no data file holds.
 PARTITIONS = {TICKS: ["date"], QUARANTINE: []}
 
 
-def create_tables(layout: Layout) -> None:
-    """Make the tables that are not there yet."""
-    for name in (TICKS, QUARANTINE):
+def create_tables(layout: Layout, identity: Identity) -> None:
+    """Create the tables that are not there yet: each with the lake's identity and first position in its first commit."""
+    for name in (QUARANTINE, TICKS):
         if open_table(layout.table(name)) is None:
-            _create(layout.table(name), name)
+            _create(layout.table(name), name, identity)
 
 
-def _create(folder: Path, name: str) -> None:
+def first_record(identity: Identity) -> CommitRecord:
+    """Give the record of a table that holds nothing yet."""
+    return CommitRecord(
+        contract=CONTRACT_VERSION,
+        offsets={},
+        rows={},
+        digest=digest.to_text(0),
+        position=dict(identity.first),
+        total=Total(),
+        redrives=0,
+        lake=identity.lake,
+    )
+
+
+def _create(folder: Path, name: str, identity: Identity) -> None:
     columns = [*FIELDS[name], *(pa.field(column, pa.date32()) for column in PARTITIONS[name])]
     DeltaTable.create(
-        str(folder), Schema.from_arrow(pa.schema(columns)), partition_by=PARTITIONS[name], configuration=_properties(name)
+        str(folder),
+        Schema.from_arrow(pa.schema(columns)),
+        partition_by=PARTITIONS[name],
+        configuration={**_properties(name), **identity.properties()},
+        raise_if_key_not_exists=False,
+        commit_properties=CommitProperties(custom_metadata={"userMetadata": first_record(identity).encode()}),
     )
 
 

@@ -1,4 +1,4 @@
-"""Commit to a table's log; whoever stores a batch, repairs, redrives or maintains does it here.
+"""What goes into a table's log, and what its log says is live. `writer` alone commits.
 
 delta-rs commits, in milliseconds and without a JVM (docs/adr/0013). An entry of the log appears whole or not at all, and only
 if nobody has written that version before: it is written beside the log and then linked to its name.
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import DeltaTable, PostCommitHookProperties
 from deltalake.transaction import AddAction, RemoveAction
 
-from finance_job.tables import PARTITIONS
+from finance_job.data_file import rows_of
+from finance_lake.state import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from finance_job.data_file import DataFile
-    from finance_lake.state.record import CommitRecord
+    from finance_lake.state.record import OffsetRange
 
 # No checkpoint of the log and no clean-up of it in the time of a batch: they are maintenance's, between batches.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -36,65 +37,59 @@ class LiveFile(NamedTuple):
     rows: int
 
 
+class Change(NamedTuple):
+    """What a commit does to a table.
+
+    Attributes:
+        added, removed: data files
+        rows: rows that the table gains, by Kafka partition; negative for those that it loses
+        digest: of those rows, modulo 2^64; that of rows that leave is negative
+        offsets: what it covers of the topic, by Kafka partition; empty where rows only move
+        holes: how many of these offsets Kafka had no record for
+
+    """
+
+    added: Sequence[DataFile] = ()
+    removed: Sequence[LiveFile] = ()
+    rows: Mapping[int, int] = {}
+    digest: int = 0
+    offsets: Mapping[int, OffsetRange] = {}
+    holes: int = 0
+
+    @classmethod
+    def of(cls, files: Sequence[DataFile], offsets: Mapping[int, OffsetRange] | None = None, holes: int = 0) -> Change:
+        """Give the change that adds files."""
+        return cls(files, (), rows_of(files), digest.add([file.digest for file in files]), offsets or {}, holes)
+
+
 def live_files(table: DeltaTable) -> list[LiveFile]:
     """Return the table's data files."""
     rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     return [LiveFile(row["path"], row["size_bytes"], _partition_values(row), row["num_records"]) for row in rows]
 
 
-def commit(
-    table: DeltaTable,
-    name: str,
-    added: Sequence[DataFile],
-    removed: Sequence[LiveFile],
-    record: CommitRecord,
-) -> int:
-    """Commit a change under the record's own transaction (`<query>:<table>`, batch); return the table's new version."""
-    properties = CommitProperties(
-        custom_metadata={"userMetadata": record.encode()},
-        app_transactions=[Transaction(f"{record.query}:{name}", record.batch)],
-    )
-    return _write_entry(table, name, _actions(added, removed, data_change=True), properties)
+def actions(
+    added: Sequence[DataFile], removed: Sequence[LiveFile], *, data_change: bool = True
+) -> list[AddAction | RemoveAction]:
+    """Give the log's actions that make files live, and end the life of others; `data_change` is false for equal rows."""
+    adds = [_add(file, data_change=data_change) for file in added]
+    return [*adds, *(_remove(file, data_change=data_change) for file in removed)]
 
 
-def exchange(table: DeltaTable, name: str, added: Sequence[DataFile], removed: Sequence[LiveFile], why: str) -> None:
-    """Commit other files with the same rows. It says so to readers, and carries no record: the newest one still holds."""
-    properties = CommitProperties(custom_metadata={"maintenance": why})
-    _write_entry(table, name, _actions(added, removed, data_change=False), properties)
-
-
-def sum_up(folder: Path, version: int) -> None:
+def write_log_checkpoint(folder: Path, version: int) -> None:
     """Write a checkpoint of the log as of a version, and remove the entries before it that are past the table's retention."""
     table = DeltaTable(str(folder), version=version)
     table.create_checkpoint()
     table.cleanup_metadata()
 
 
-def summed_up(folder: Path) -> int:
-    """Tell the version of the log's newest checkpoint; 0 before the first."""
+def last_log_checkpoint(folder: Path) -> int:
+    """Return the version of the log's newest checkpoint; 0 before the first."""
     try:
         pointer = (folder / "_delta_log" / "_last_checkpoint").read_bytes()
     except FileNotFoundError:
         return 0
     return int(msgspec.json.decode(pointer)["version"])
-
-
-def _write_entry(table: DeltaTable, name: str, actions: list[AddAction | RemoveAction], properties: CommitProperties) -> int:
-    table.create_write_transaction(
-        actions,
-        "append",
-        table.schema(),
-        PARTITIONS[name],
-        commit_properties=properties,
-        post_commithook_properties=NO_HOOKS,
-    )
-    table.update_incremental()
-    return int(table.version())
-
-
-def _actions(added: Sequence[DataFile], removed: Sequence[LiveFile], *, data_change: bool) -> list[AddAction | RemoveAction]:
-    adds = [_add(file, data_change=data_change) for file in added]
-    return [*adds, *(_remove(file, data_change=data_change) for file in removed)]
 
 
 def _add(file: DataFile, *, data_change: bool) -> AddAction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 from finance_job.columns import UTC_MICROSECONDS
 from finance_job.data_file import DataFile, write_data_file
 from finance_job.decode import decode_records
-from finance_job.failpoint import reach
+from finance_job.failpoint import hit
 from finance_lake.state.layout import QUARANTINE, TICKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from finance_lake.state.spans import Offsets64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BYTES_A_FILE = 64 * 1024 * 1024  # in memory; a twentieth of it on the disk
@@ -29,23 +31,32 @@ class Task:
     Attributes:
         folders: folder of each table to write, by name; a table that is left out has its share already (a replayed batch)
         planned_ms: when the batch was planned, milliseconds since the Unix epoch; the rows' `ingested_at`
+        known: offsets to leave out, sorted, by Kafka partition: the quarantine has their records already
 
     """
 
     folders: dict[str, str]
     planned_ms: int
+    known: Mapping[int, Offsets64] = field(default_factory=dict)
 
     def files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[DataFile]:
         """Consume Arrow batches of Kafka records; yield each file that is written."""
         ingested_at = pa.scalar(EPOCH + timedelta(milliseconds=self.planned_ms), UTC_MICROSECONDS)
         pending = _Pending(self.folders)
         for records in batches:
-            decoded = decode_records(records, ingested_at)
+            decoded = decode_records(self._unknown(records), ingested_at)
             pending.add(TICKS, decoded.ticks)
             pending.add(QUARANTINE, decoded.quarantine)
             if pending.nbytes > BYTES_A_FILE:
                 yield from pending.write()
         yield from pending.write()
+
+    def _unknown(self, records: pa.RecordBatch) -> pa.RecordBatch:
+        for partition, offsets in self.known.items():
+            here = pc.equal(records.column("partition"), pa.scalar(partition, pa.int32()))
+            known = pc.and_(here, pc.is_in(records.column("offset"), pa.array(offsets, pa.int64())))
+            records = records.filter(pc.invert(known))
+        return records
 
 
 class _Pending:
@@ -66,7 +77,7 @@ class _Pending:
             if parts:
                 for values, rows in _partitions(table, pa.concat_tables(parts)):
                     yield write_data_file(rows, table, self._folders[table], values)
-                    reach("in-data-files")
+                    hit("in-data-files")
                 parts.clear()
         self.nbytes = 0
 

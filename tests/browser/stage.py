@@ -54,7 +54,6 @@ class LiveLake(BuiltLake):
         files = list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
         self.commit(QUARANTINE, files)
         self.commit(TICKS, files)
-        self.close()
         return self.version
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,70 +11,74 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from finance_job import sink as sink_module
 from finance_job import transaction
 from finance_job.direct_reader import DirectReader
+from finance_job.guard import open_lake
 from finance_job.records import FIELDS
-from finance_job.sink import BatchSummary, Sink, StoppingError
-from finance_job.tables import create_tables
+from finance_job.sink import BatchSummary, MisplacedBatchError, Sink, StoppingError
+from finance_job.writer import FencedError, Writer
 from finance_lake.state import digest
-from finance_lake.state.checkpoint import Checkpoint
+from finance_lake.state.accounting import Broker
 from finance_lake.state.layout import Layout
+from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import committed_offsets, newest_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
+    from finance_job.data_file import DataFile
     from finance_job.records import RangeReader, Ranges
+    from finance_job.write import Task
 
 pytestmark = pytest.mark.spark
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b'{"symbol": "AAPL", "price": "174.5"}'
-PLANNED_MS = 1_764_000_000_123
-ANY: Any = None  # the sink asks Spark for no records
+ANY: Any = None  # the direct reader asks no DataFrame for records
+BROKER = Broker("the-cluster", "the-topic", {0: 0}, {0: 0})
+
+
+class Played:
+    """A reader of a topic that the test makes up; the test plays Spark, which plans the batches."""
+
+    def __init__(self, lake: Lake, topic: RangeReader | None) -> None:
+        self._lake = lake
+        self._topic = topic
+
+    def ranges(self) -> Ranges:
+        return {0: self._lake.planned}
+
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[DataFile]:
+        return DirectReader(self._lake.spark, self._topic or self._lake.topic()).read(ranges, batch, task)
 
 
 class Lake:
-    """A lake without a stream: the test plays Spark, which plans batches in the checkpoint and hands them to the sink."""
+    """A lake without a stream."""
 
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self.spark = spark
         self.layout = Layout(root)
-        self.checkpoint = Checkpoint(self.layout.checkpoint)
+        self.identity = open_lake(self.layout, "finance", BROKER)
         self.summaries: list[BatchSummary] = []
-        self.values: dict[int, list[bytes | None]] = {}
-        for folder in ("offsets", "sources/0"):
-            (self.layout.checkpoint / folder).mkdir(parents=True)
-        (self.layout.checkpoint / "metadata").write_text('{"id":"the-query"}')
-        (self.layout.checkpoint / "sources/0/0").write_text('v1\n{"finance":{"0":0}}')
-        create_tables(self.layout)
+        self.values: list[bytes | None] = []
+        self.planned = OffsetRange(0, 0)
 
-    def plan(self, batch: int, values: Sequence[bytes | None]) -> None:
-        self.values[batch] = list(values)
-        end = sum(map(len, self.values.values()))
-        plan = json.dumps({"batchWatermarkMs": 0, "batchTimestampMs": PLANNED_MS + batch})
-        (self.layout.checkpoint / "offsets" / str(batch)).write_text(f'v1\n{plan}\n{{"finance":{{"0":{end}}}}}')
+    def plan(self, values: Sequence[bytes | None]) -> None:
+        self.planned = OffsetRange(len(self.values), len(self.values) + len(values))
+        self.values += values
 
     def new_sink(self, topic: RangeReader | None = None) -> Sink:
-        return Sink(self.layout, self.checkpoint, DirectReader(self.spark, topic or self.topic()), self.summaries.append)
+        writer = Writer(self.layout, self.identity)
+        return Sink(self.layout, writer, Played(self, topic), self.summaries.append)
 
     def topic(self) -> RangeReader:
         arrived = datetime(2026, 11, 24, 12, tzinfo=UTC)
         rows = [
-            {
-                "key": b"AAPL",
-                "value": value,
-                "value_length": None,
-                "value_sha256": None,
-                "partition": 0,
-                "offset": offset,
-                "timestamp": arrived,
-            }
-            for offset, value in enumerate(value for batch in sorted(self.values) for value in self.values[batch])
+            {"key": b"AAPL", "value": value, "partition": 0, "offset": offset, "timestamp": arrived}
+            for offset, value in enumerate(self.values)
         ]
 
         def read(ranges: Ranges) -> Iterator[pa.RecordBatch]:
@@ -96,7 +100,7 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
 
 
 def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
-    lake.plan(0, [GOOD, BAD, None, GOOD])
+    lake.plan([GOOD, BAD, None, GOOD])
 
     lake.new_sink()(ANY, 0)
 
@@ -106,12 +110,12 @@ def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
     assert (summary.records, summary.ticks, summary.quarantined) == (4, 2, 2)
     record = newest_record(DeltaTable(str(lake.layout.ticks)))
     assert record is not None
-    assert (record.query, record.batch, record.rows) == ("the-query", 0, {0: 2})
+    assert (record.lake, record.epoch, record.sequence, record.rows) == (lake.identity.lake, 1, 2, {0: 2})
     assert committed_offsets(lake.layout.ticks) == {0: 4}
 
 
 def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
-    lake.plan(0, [GOOD, BAD, b'{"symbol":"MSFT","price":1.25,"size":7,"ts_event":1764000000123456789,"seq":4,"source":"s"}'])
+    lake.plan([GOOD, BAD, b'{"symbol":"MSFT","price":1.25,"size":7,"ts_event":1764000000123456789,"seq":4,"source":"s"}'])
 
     lake.new_sink()(ANY, 0)
 
@@ -122,44 +126,76 @@ def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
         assert record.digest == digest.to_text(digest.digest_of(rows))
 
 
-def test_a_replayed_batch_is_skipped(lake: Lake) -> None:
-    lake.plan(0, [GOOD, BAD])
+def test_a_batch_that_does_not_begin_where_the_table_ends_is_refused(lake: Lake) -> None:
+    lake.plan([GOOD, BAD])
     lake.new_sink()(ANY, 0)
 
-    lake.new_sink()(ANY, 0)  # a new process, which has to ask the tables
+    with pytest.raises(MisplacedBatchError, match="from offset 0 on, the table is at 2"):
+        lake.new_sink()(ANY, 0)
 
     assert lake.offsets() == [0, 1]
-    assert DeltaTable(str(lake.layout.ticks)).version() == 1
 
 
-@pytest.mark.parametrize("already_committed", ["quarantine", "ticks"])
-def test_a_batch_that_one_table_has_is_finished_in_the_other(
-    lake: Lake, already_committed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lake.plan(0, [GOOD, BAD, GOOD])
-    commit = transaction.commit
+def half_committed(lake: Lake, values: Sequence[bytes | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store a batch in the quarantine and die before ticks."""
+    commit = Writer.commit
 
-    def die_at_the_other(table: DeltaTable, name: str, *rest: Any) -> int:  # noqa: ANN401
-        if name != already_committed:
+    def die_at_ticks(writer: Writer, name: str, *rest: Any, **named: Any) -> int:  # noqa: ANN401
+        if name == "ticks":
             raise KeyboardInterrupt
-        return commit(table, name, *rest)
+        return commit(writer, name, *rest, **named)
 
-    monkeypatch.setattr(transaction, "commit", die_at_the_other)
-    if already_committed == "ticks":  # an order that the sink does not have; it must hold all the same
-        monkeypatch.setattr(sink_module, "QUARANTINE", "ticks")
-        monkeypatch.setattr(sink_module, "TICKS", "quarantine")
-    with pytest.raises(KeyboardInterrupt):
-        lake.new_sink()(ANY, 0)
-    assert len(lake.offsets()) in (1, 2)
-    monkeypatch.undo()
+    lake.plan(values)
+    with monkeypatch.context() as killed:
+        killed.setattr(Writer, "commit", die_at_ticks)
+        with pytest.raises(KeyboardInterrupt):
+            lake.new_sink()(ANY, 0)
 
-    lake.new_sink()(ANY, 0)
 
-    assert lake.offsets() == [0, 1, 2]
+def test_a_batch_that_only_the_quarantine_has_is_finished_before_the_stream_goes_on(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_committed(lake, [GOOD, BAD, GOOD, BAD], monkeypatch)
+    assert lake.offsets() == [1, 3]
+    sink = lake.new_sink()
+
+    finished = sink.finish()
+
+    assert finished is not None
+    assert (finished.ticks, finished.quarantined) == (2, 0)
+    assert lake.offsets() == [0, 1, 2, 3]
+    assert sink.finish() is None
+    lake.plan([GOOD])
+    sink(ANY, 0)
+    assert lake.offsets() == [0, 1, 2, 3, 4]
+
+
+def test_other_rules_than_those_of_the_first_half_put_no_record_into_both_tables_or_neither(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_committed(lake, [GOOD, BAD, GOOD, BAD], monkeypatch)
+    # The rules of today take what was malformed at offset 3 and refuse what was good at offset 2.
+    lake.values[2], lake.values[3] = BAD, GOOD
+
+    lake.new_sink().finish()
+
+    assert lake.rows("ticks").column("kafka_offset").to_pylist() == [0]
+    assert sorted(lake.rows("quarantine").column("kafka_offset").to_pylist()) == [1, 2, 3]
+    assert open_lake(lake.layout, "finance", Broker("the-cluster", "the-topic", {0: 0}, {0: 4})) == lake.identity
+
+
+def test_a_failed_batch_is_kept_as_what_it_is(lake: Lake) -> None:
+    lake.plan([GOOD])
+    sink = lake.new_sink()
+    lake.new_sink()  # another driver
+    with pytest.raises(FencedError) as raised:
+        sink(ANY, 0)
+    assert sink.error is raised.value
+    assert lake.offsets() == []
 
 
 def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None:
-    lake.plan(0, [BAD, BAD])
+    lake.plan([BAD, BAD])
 
     lake.new_sink()(ANY, 0)
 
@@ -169,25 +205,26 @@ def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None
 
 
 def test_a_batch_without_a_bad_record_leaves_the_quarantine_alone(lake: Lake) -> None:
-    lake.plan(0, [GOOD])
+    lake.plan([GOOD])
 
     lake.new_sink()(ANY, 0)
 
-    assert DeltaTable(str(lake.layout.quarantine)).version() == 0
+    assert DeltaTable(str(lake.layout.quarantine)).version() == 1  # its creation, and the driver's epoch
 
 
-def test_all_rows_of_a_batch_carry_the_time_it_was_planned(lake: Lake) -> None:
-    lake.plan(0, [GOOD, BAD, GOOD])
+def test_all_rows_of_a_batch_carry_the_time_it_was_begun(lake: Lake) -> None:
+    lake.plan([GOOD, BAD, GOOD])
 
+    before = datetime.now(UTC)
     lake.new_sink()(ANY, 0)
 
-    planned = datetime.fromtimestamp(PLANNED_MS / 1000, tz=UTC)
-    for table in ("ticks", "quarantine"):
-        assert set(lake.rows(table).column("ingested_at").to_pylist()) == {planned}
+    times = {time for table in ("ticks", "quarantine") for time in lake.rows(table).column("ingested_at").to_pylist()}
+    assert len(times) == 1
+    assert before - timedelta(milliseconds=1) <= times.pop() <= datetime.now(UTC)
 
 
 def test_a_batch_with_more_records_than_its_plan_is_refused_and_commits_nothing(lake: Lake) -> None:
-    lake.plan(0, [GOOD])
+    lake.plan([GOOD])
     topic = lake.topic()
 
     def twice(ranges: Ranges) -> Iterator[pa.RecordBatch]:
@@ -203,7 +240,7 @@ def test_a_batch_with_more_records_than_its_plan_is_refused_and_commits_nothing(
 
 
 def test_a_batch_after_the_stop_is_declined_and_not_taken_for_done(lake: Lake) -> None:
-    lake.plan(0, [GOOD])
+    lake.plan([GOOD])
     sink = lake.new_sink()
     sink.decline_further_batches()
 
@@ -214,7 +251,7 @@ def test_a_batch_after_the_stop_is_declined_and_not_taken_for_done(lake: Lake) -
 
 
 def test_spark_reads_what_the_workers_wrote(lake: Lake) -> None:
-    lake.plan(0, [GOOD, b'{"symbol":"IBM","price":0.00000001,"ts_event":1764000000123456789}'])
+    lake.plan([GOOD, b'{"symbol":"IBM","price":0.00000001,"ts_event":1764000000123456789}'])
     lake.new_sink()(ANY, 0)
 
     table = lake.spark.read.format("delta").load(str(lake.layout.ticks))
@@ -224,7 +261,7 @@ def test_spark_reads_what_the_workers_wrote(lake: Lake) -> None:
     assert table.filter("ts_event > timestamp'2025-11-24T16:00:00.123456Z'").filter("symbol = 'IBM'").count() == 0
     history = lake.spark.sql(f"describe history delta.`{lake.layout.ticks}`").first()
     assert history is not None
-    assert json.loads(history["userMetadata"])["batch"] == 0
+    assert json.loads(history["userMetadata"])["sequence"] == 2
 
 
 def test_the_tables_ask_for_no_feature_of_newer_readers(lake: Lake) -> None:
@@ -235,18 +272,16 @@ def test_the_tables_ask_for_no_feature_of_newer_readers(lake: Lake) -> None:
 
 
 def test_a_table_with_a_checkpoint_of_its_log_is_one_that_spark_reads_and_the_sink_goes_on_with(lake: Lake) -> None:
-    for batch in range(3):
-        lake.plan(batch, [GOOD])
     sink = lake.new_sink()
-    sink(ANY, 0)
-    sink(ANY, 1)
-    transaction.sum_up(lake.layout.ticks, 2)
-    for entry in (lake.layout.ticks / "_delta_log").glob("*[01].json"):
+    for batch in range(2):
+        lake.plan([GOOD])
+        sink(ANY, batch)
+    transaction.write_log_checkpoint(lake.layout.ticks, 3)
+    for entry in (lake.layout.ticks / "_delta_log").glob("*[012].json"):
         entry.unlink()
 
-    fresh = lake.new_sink()
-    fresh(ANY, 1)
-    fresh(ANY, 2)
+    lake.plan([GOOD])
+    lake.new_sink()(ANY, 2)
 
     assert lake.offsets() == [0, 1, 2]
     assert lake.spark.read.format("delta").load(str(lake.layout.ticks)).count() == 3

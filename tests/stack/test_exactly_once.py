@@ -59,7 +59,7 @@ def test_kill_9_of_the_broker_in_mid_stream_loses_nothing_that_it_acknowledged(o
 
     broker.role_process("kafka").send_signal(signal.SIGKILL)
     assert broker.end() == 1
-    job.wait_for("starts again")
+    job.wait_for("streaming query failed, restarting")
     # run-broker tries until ZooKeeper has forgotten the dead broker.
     broker = own_stack.run("zookeeper kafka")
     broker.wait_for("Running:")

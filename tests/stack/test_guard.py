@@ -94,28 +94,9 @@ def goes_on(stack: Stack) -> None:
     stack.assert_proven()
 
 
-def test_a_lost_checkpoint_is_refused_and_recovered(lake: Stack) -> None:
-    shutil.rmtree(lake.layout.checkpoint)
-    said = refusal(lake)
-    assert "the checkpoint is missing, the table is not" in said
-    assert "make recover" in said
-    assert "Recovered, 0 records known to be lost" in repair(lake, "recover")
-    goes_on(lake)
-
-
 def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
-    DeltaTable(str(lake.layout.ticks)).restore(1)
+    DeltaTable(str(lake.layout.ticks)).restore(2)
     assert "were removed by somebody else" in refusal(lake)
-    repair(lake, "recover")
-    goes_on(lake)
-
-
-def test_a_rolled_back_checkpoint_is_refused_and_recovered(lake: Stack) -> None:
-    newest = max(int(path.name) for path in (lake.layout.checkpoint / "offsets").glob("[0-9]*"))
-    for folder in ("offsets", "commits"):
-        (lake.layout.checkpoint / folder / str(newest)).unlink()
-        (lake.layout.checkpoint / folder / f".{newest}.crc").unlink(missing_ok=True)
-    assert "the checkpoint is at batch" in refusal(lake)
     repair(lake, "recover")
     goes_on(lake)
 
@@ -155,7 +136,7 @@ def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_
 
 
 def test_a_lake_is_born_with_the_topic_that_it_will_hold(lake: Stack) -> None:
-    identity = read_identity(lake.layout.identity)
+    identity = read_identity(lake.layout)
     assert identity is not None
     assert identity.topic == lake.topic
     assert identity.first == dict.fromkeys(lake.end_offsets(), 0)

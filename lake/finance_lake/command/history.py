@@ -26,7 +26,7 @@ def history(
         return
     rows = result.rows()
     shown = [{**row, "files": f"+{row['files_added']} -{row['files_removed']}"} for row in rows]
-    print_rows(shown, ["version", "ts", "operation", "batch", "rows", "total", "files"])
+    print_rows(shown, ["version", "ts", "operation", "sequence", "rows", "total", "files"])
     tell_if_empty(lake.layout, rows[0]["total"])
     earlier = rows[len(rows) // 2]["version"]
     hint(f"`financelake bars --as-of {earlier}` looks at the table as it was.")

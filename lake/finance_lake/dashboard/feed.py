@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -162,9 +163,9 @@ class Feed:
             self._moved.notify_all()
 
     def _lake(self) -> str:
-        """Name the lake: its birth certificate is written once, and anew where it was deleted or repaired."""
-        try:
-            birth = self._layout.identity.stat()
-        except FileNotFoundError:
-            return "unnamed"
-        return f"{crc32(f'{birth.st_ino} {birth.st_mtime_ns}'.encode()):08x}"
+        """Name the lake by the first entry of its log, which is written once. When clean-up removes it viewers load anew."""
+        log = self._layout.ticks / "_delta_log"
+        with suppress(FileNotFoundError):
+            first = (log / f"{0:020d}.json").stat()
+            return f"{crc32(f'{first.st_ino} {first.st_mtime_ns}'.encode()):08x}"
+        return "cleaned" if log.exists() else "unnamed"

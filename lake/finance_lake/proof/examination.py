@@ -146,7 +146,7 @@ class Examination:
         for records in self._world.read_topic(judgement.still_there(self._scope, broker)):
             comparison.add(records)
         self._notes.append(f"{comparison.count:,} records were read from the topic again and compared with their rows")
-        yield from comparison.findings(self._world.ask().first)
+        yield from comparison.findings(self._world.ask().first, broker.end)
 
     def _excuses(self, result: _Result, findings: Sequence[Finding]) -> Excuses:
         identity, counted = self._evidence.identity, result.counted
@@ -170,7 +170,7 @@ class Examination:
             told = f"Kafka had no record for {result.counted.holes:,} offsets"
             self._notes.append(f"{told}: transactional producers leave such holes, and are not supported")
         if lost := lost_in(self._evidence.identity.losses):
-            self._notes.append(f"{lost:,} offsets are known to be lost (lake.json says why)")
+            self._notes.append(f"{lost:,} offsets are known to be lost (the table's property `financelake.identity` says why)")
 
     def _figures(self, result: _Result, judged: Mapping[str, Judged], late: int) -> Figures:
         return Figures(

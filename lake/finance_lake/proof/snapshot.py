@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from finance_lake.proof.content import columns_of, live_files
+from finance_lake.state.identity import identity_of
 from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import commits, newest_record, open_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from finance_lake.proof.content import DataFile
+    from finance_lake.state.identity import Identity
     from finance_lake.state.layout import Layout
     from finance_lake.state.record import CommitRecord
     from finance_lake.state.spans import Spans
@@ -39,8 +41,8 @@ class TableView(NamedTuple):
         name: `ticks` or `quarantine`
         folder: where it is
         version: which
+        identity: of the lake that it belongs to; None in lakes made before version 0.2
         record: of the newest of the job's commits; None before the first
-        transaction: newest batch of the lake's query; None before the first
         files: what the log says is live
         columns: names and types of the columns
         reader: version of Delta's protocol that a reader must know
@@ -50,11 +52,16 @@ class TableView(NamedTuple):
     name: str
     folder: Path
     version: int
+    identity: Identity | None
     record: CommitRecord | None
-    transaction: int | None
     files: list[DataFile]
     columns: pa.Schema
     reader: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has ever been stored in it, and no driver has opened it."""
+        return not self.files and (self.record is None or self.record.is_first)
 
     @property
     def redrives(self) -> int:
@@ -84,13 +91,13 @@ class Snapshot(NamedTuple):
         return self.ticks, self.quarantine
 
 
-def take(layout: Layout, query: str) -> Snapshot | None:
+def take(layout: Layout) -> Snapshot | None:
     """Take a snapshot; None if a table is missing. Counters that never agree leave their rows to be counted as they are.
 
-    Raises deltalake's DeltaError for a log that cannot be read, DamagedError for such a journal.
+    Raises deltalake's DeltaError for a log that cannot be read, CorruptStateError for such a journal or identity.
     """
     for rest in [REST_SECONDS] * TRIES:
-        ticks, quarantine = (view(layout, name, query) for name in (TICKS, QUARANTINE))
+        ticks, quarantine = (view(layout, name) for name in (TICKS, QUARANTINE))
         if ticks is None or quarantine is None:
             return None
         moving = _moving(layout) if ticks.redrives == quarantine.redrives + 1 else {}
@@ -101,7 +108,7 @@ def take(layout: Layout, query: str) -> Snapshot | None:
     return taken
 
 
-def view(layout: Layout, name: str, query: str) -> TableView | None:
+def view(layout: Layout, name: str) -> TableView | None:
     """Open a table as it is now; None if there is none."""
     folder = layout.table(name)
     table = open_table(folder)
@@ -111,8 +118,8 @@ def view(layout: Layout, name: str, query: str) -> TableView | None:
         name=name,
         folder=folder,
         version=table.version(),
+        identity=identity_of(table),
         record=newest_record(table),
-        transaction=table.transaction_version(f"{query}:{name}"),
         files=live_files(table, folder),
         columns=columns_of(table),
         reader=table.protocol().min_reader_version,

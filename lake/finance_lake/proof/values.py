@@ -65,13 +65,17 @@ class Comparison:
         wrong = self._held[partition][places] & (self._stored.of[partition][places] != digests)
         self.other.add(np.full(np.count_nonzero(wrong), partition), offsets[wrong])
 
-    def findings(self, earliest: Offsets) -> Iterator[Finding]:
-        """Give what is wrong; `earliest` is the first offset that the topic still has, by partition, after it was read."""
+    def findings(self, earliest: Offsets, ends: Offsets) -> Iterator[Finding]:
+        """Give what is wrong.
+
+        `earliest` is the first offset that the topic still has, by partition, asked after it was read; `ends` is up to where it
+        was read: rows beyond came while it was.
+        """
         if self.other.count:
             what = f"{self.other.count:,} rows are not what the topic's records at their offsets say"
             yield Finding(Code.ALTERED, what, self.other.places())
         invented = {
-            partition: self._unconfirmed(partition, earliest.get(partition, self._stored.scope[partition].end))
+            partition: self._unconfirmed(partition, earliest.get(partition, self._stored.scope[partition].end), ends)
             for partition in self._held
         }
         if count := sum(int(np.count_nonzero(mask)) for mask in invented.values()):
@@ -79,9 +83,11 @@ class Comparison:
             places = first_of({partition: runs(mask, starts[partition]) for partition, mask in invented.items()})
             yield Finding(Code.ALTERED, f"{count:,} rows are at offsets where the topic has no record", places)
 
-    def _unconfirmed(self, partition: int, earliest: int) -> Mask:
+    def _unconfirmed(self, partition: int, earliest: int, ends: Offsets) -> Mask:
         without = self._held[partition] & ~self._confirmed[partition]
-        without[: max(0, earliest - self._stored.scope[partition].start)] = False
+        start = self._stored.scope[partition].start
+        without[: max(0, earliest - start)] = False
+        without[max(0, ends.get(partition, start) - start) :] = False
         return without
 
 

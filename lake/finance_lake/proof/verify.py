@@ -16,9 +16,8 @@ from finance_lake.proof import belonging, judgement, ledger, snapshot
 from finance_lake.proof.examination import Evidence, Examination
 from finance_lake.proof.judgement import behind, ends_of
 from finance_lake.proof.verdict import Code, Figures, Finding, Report
-from finance_lake.state.checkpoint import Checkpoint
-from finance_lake.state.damage import damaged_checkpoint, damaged_log
-from finance_lake.state.identity import DamagedError, read_identity
+from finance_lake.state.damage import damaged_log
+from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import committed_offsets
@@ -41,34 +40,31 @@ def verify(layout: Layout, world: World) -> Report:
     """Judge a lake. Raises NoLakeError, and what `world.ask` and `world.read_topic` raise."""
     ledgers = ledger.read_all(layout.ledgers, world.topic)
     try:
-        identity = read_identity(layout.identity)
-    except DamagedError as error:
-        return Report((Finding(Code.CORRUPT, str(error)), *_damage(layout)))
+        identity = read_identity(layout)
+    except (CorruptStateError, DeltaError) as error:
+        return Report((Finding(Code.CORRUPT, first_line(error)), *_damage(layout)))
     if identity is None:
         return _nameless(layout)
     broker = world.ask() if world.ask else None
     early = [*belonging.topic_findings(identity, world.topic, broker), *_damage(layout)]
     if broker and not early:
         _wait_for(layout, broker.end, world.patience_seconds)
-    checkpoint = Checkpoint(layout.checkpoint)
-    before = belonging.closed(checkpoint)
     try:
-        taken = snapshot.take(layout, identity.query)
-    except (DeltaError, DamagedError) as error:
+        taken = snapshot.take(layout)
+    except (DeltaError, CorruptStateError) as error:
         return Report((*early, Finding(Code.CORRUPT, f"the tables below {layout.root} cannot be read: {first_line(error)}")))
     if taken is None:
-        return _tableless(layout, identity, before, broker, early)
-    early += [*belonging.checkpoint_findings(checkpoint, identity, before, taken), *_hidden(taken)]
+        return _tableless(layout, identity, broker, early)
+    early += [*belonging.table_findings(taken), *_hidden(taken)]
     return Examination(Evidence(ledgers, broker, identity, taken), world).report(early)
 
 
 def _damage(layout: Layout) -> list[Finding]:
-    """Find files of logs and checkpoint that are torn; what is torn only at a first look was being written or removed."""
+    """Find entries of the logs that are torn; what is torn only at a first look was being written or removed."""
 
     def look() -> list[str]:
         try:
-            logs = [*damaged_log(layout.ticks), *damaged_log(layout.quarantine)]
-            return [*damaged_checkpoint(Checkpoint(layout.checkpoint)), *logs]
+            return [*damaged_log(layout.ticks), *damaged_log(layout.quarantine)]
         except FileNotFoundError as error:
             return [f"{error.filename} vanished"]
 
@@ -80,29 +76,29 @@ def _damage(layout: Layout) -> list[Finding]:
 
 
 def _nameless(layout: Layout) -> Report:
-    try:
-        tables = [snapshot.view(layout, name, "") for name in (TICKS, QUARANTINE)]
-        is_lake = any(table and (table.record or table.files) for table in tables)
-    except DeltaError:
-        is_lake = True
-    if not is_lake:
+    tables = [snapshot.view(layout, name) for name in (TICKS, QUARANTINE)]
+    if not any(table and (table.record or table.files) for table in tables):
         raise NoLakeError(f"There is no lake at {layout.root} yet: {FILL}")
-    what = f"{layout.identity} is missing, the tables are not: nobody can tell whose offsets they hold"
+    what = f"the tables below {layout.root} do not say which topic they hold: nobody can tell whose offsets they are"
     return Report((Finding(Code.IDENTITY, what), *_damage(layout)))
 
 
-def _tableless(
-    layout: Layout, identity: Identity, before: belonging.Closed, broker: Broker | None, early: Sequence[Finding]
-) -> Report:
-    findings = list(early)
-    if Checkpoint(layout.checkpoint).newest_planned() is not None:
-        name = layout.quarantine if layout.ticks.exists() else layout.ticks
-        places = {partition: [OffsetRange(identity.start(partition), end)] for partition, end in before.end.items()}
-        findings.append(Finding(Code.CORRUPT, f"the table {name} is missing, the checkpoint is not", places))
+def _tableless(layout: Layout, identity: Identity, broker: Broker | None, early: Sequence[Finding]) -> Report:
+    findings = [*early, *_missing_table(layout, identity)]
     scope = judgement.scope_of(identity, {})
-    if broker and not early:
+    if broker and not findings:
         findings += judgement.topic_against(scope, broker, broker)
     return Report(tuple(findings), (), Figures(behind=behind(findings), position=ends_of(scope)))
+
+
+def _missing_table(layout: Layout, identity: Identity) -> Iterator[Finding]:
+    """Find the table that is gone beside one that has been written to; before that the lake is being created."""
+    for gone, here in ((TICKS, QUARANTINE), (QUARANTINE, TICKS)):
+        left = snapshot.view(layout, here)
+        if left and not left.is_new:
+            position = left.record.position if left.record else {}
+            places = {partition: [OffsetRange(identity.start(partition), end)] for partition, end in position.items()}
+            yield Finding(Code.CORRUPT, f"the table {layout.table(gone)} is missing, {layout.table(here).name} is not", places)
 
 
 def _hidden(taken: Snapshot) -> Iterator[Finding]:

@@ -1,10 +1,8 @@
-"""The accounting: whether identity, checkpoint, tables and broker belong together. Pure; guard and recover ask it.
+"""The accounting: whether the two tables and the broker belong together. Pure; guard and recover ask it.
 
-Between two batches the tables stand where the checkpoint says that the next batch begins. A crash leaves one of three other
-states, all of them in order: planned and not stored, stored in the quarantine only, stored and not closed. Every other
-combination means that something has been removed, restored or added behind the job's back. Spark and Delta do not notice:
-a batch id that the table has seen already is skipped, and its records are lost; an unknown query begins again at the first
-offset, and all is doubled.
+Each table's newest commit says up to where it is complete and what it holds. A batch is committed to the quarantine first, then
+to ticks; so a crash leaves both at the same position, or the quarantine one batch ahead. Everything else means that rows have
+been removed, restored or added by somebody else, or that the broker is another one. Spark and Delta do not notice it.
 """
 
 from __future__ import annotations
@@ -12,60 +10,56 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_lake.state.record import Total
+from finance_lake.state.record import OffsetRange, Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from finance_lake.state.identity import Identity
-    from finance_lake.state.record import CommitRecord, OffsetRange, Offsets
+    from finance_lake.state.record import CommitRecord, Offsets
 
-RECOVER = "`make recover` repairs it from the tables"
+RECOVER = "`make recover` repairs it from Kafka"
 ELSEWHERE = "set KAFKA_BOOTSTRAP and KAFKA_TOPIC back, or begin another lake with DATA_DIR or `make reset`"
 
 
-class Disagreement(NamedTuple):
-    """What does not belong together, what would come of going on, and how to mend it."""
+class Inconsistency(NamedTuple):
+    """What does not belong together, the consequence of going on, and the remedy."""
 
     what: str
-    otherwise: str
-    mend: str = RECOVER
+    consequence: str
+    remedy: str = RECOVER
 
     def __str__(self) -> str:
         """One sentence each."""
-        return f"{self.what}. Going on, {self.otherwise}. To mend it: {self.mend}."
-
-
-@dataclass(frozen=True)
-class Query:
-    """What the checkpoint says.
-
-    Attributes:
-        id: of the query
-        planned: newest batch in the write-ahead log, None before the first
-        done: newest batch that is closed, None before the first
-        span: what the newest planned batch spans; before the first one `[start, start)`
-
-    """
-
-    id: str
-    planned: int | None
-    done: int | None
-    span: dict[int, OffsetRange]
+        return f"{self.what}. Going on, {self.consequence}. To mend it: {self.remedy}."
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table's log says; `transaction` is the newest batch of the checkpoint's query."""
+    """What a table's log says.
+
+    Attributes:
+        rows: of its live files
+        record: of its newest commit that has one
+        identity: of the lake that it belongs to; None in lakes made before version 0.2
+        rows_ahead: of the quarantine, those of a batch that ticks do not have yet
+
+    """
 
     rows: int
     record: CommitRecord | None
-    transaction: int | None
+    identity: Identity | None = None
+    rows_ahead: int = 0
 
     @property
     def total(self) -> Total:
         """What it must hold."""
         return self.record.total if self.record else Total()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has ever been stored in it, and no driver has opened it."""
+        return not self.rows and (self.record is None or self.record.is_first)
 
 
 @dataclass(frozen=True)
@@ -80,26 +74,18 @@ class Broker:
 
 @dataclass(frozen=True)
 class State:
-    """All of a lake's state that a start depends on; None for what is not there."""
+    """All that a start depends on; None for what is not there."""
 
-    contract: int
     identity: Identity | None
-    query: Query | None
     ticks: Table | None
     quarantine: Table | None
     broker: Broker
     damaged: tuple[str, ...] = ()
 
     @property
-    def is_unborn(self) -> bool:
-        """Whether nothing has ever been stored: the lake may be born, or born anew if it died in birth."""
-        if any(table is not None and (table.record is not None or table.rows) for table in (self.ticks, self.quarantine)):
-            return False
-        if self.query is None or self.query.planned is not None:
-            return self.query is None
-        return self.identity is None or all(
-            offsets.start == self.identity.start(partition) for partition, offsets in self.query.span.items()
-        )
+    def is_new(self) -> bool:
+        """Whether there is no lake yet, or one that was interrupted while it was created."""
+        return all(table is None or table.is_empty for table in (self.ticks, self.quarantine))
 
     @property
     def position(self) -> Offsets:
@@ -109,16 +95,34 @@ class State:
         return dict(self.identity.first) if self.identity else {}
 
 
-def identities(identity: Identity, broker: Broker) -> Iterator[Disagreement]:
-    """Whether the broker is the one, and the topic the one, that the lake was born with."""
+def ahead(ticks: Offsets, quarantine: Offsets, identity: Identity) -> dict[int, OffsetRange]:
+    """Give the offsets of a batch that only the quarantine has yet: from ticks' position to its own; empty if there is none."""
+    ranges = {
+        partition: OffsetRange(ticks.get(partition, identity.start(partition)), end) for partition, end in quarantine.items()
+    }
+    return {partition: span for partition, span in ranges.items() if span.count > 0}
+
+
+def other_topic(identity: Identity, topic: str) -> Iterator[Inconsistency]:
+    """Whether the topic that is asked for is the one that the lake holds."""
+    if topic != identity.topic:
+        yield Inconsistency(
+            f"KAFKA_TOPIC is {topic}, the lake holds topic {identity.topic}",
+            "records of one topic would be taken for those of another",
+            ELSEWHERE,
+        )
+
+
+def topic_mismatches(identity: Identity, broker: Broker) -> Iterator[Inconsistency]:
+    """Whether the broker is the one, and the topic the one, that the lake was created with."""
     if broker.cluster != identity.cluster:
-        yield Disagreement(
+        yield Inconsistency(
             f"the broker belongs to Kafka cluster {broker.cluster}, the lake to {identity.cluster}",
             "offsets of one cluster would be taken for those of another: records lost and doubled",
             ELSEWHERE,
         )
     elif broker.topic_id != identity.topic_id:
-        yield Disagreement(
+        yield Inconsistency(
             f"topic {identity.topic} was deleted and made again: its id is {broker.topic_id}, "
             f"that of the lake's is {identity.topic_id}",
             "the new topic's records below the lake's position would be lost",
@@ -126,131 +130,81 @@ def identities(identity: Identity, broker: Broker) -> Iterator[Disagreement]:
         )
 
 
-def disagreements(state: State) -> list[Disagreement]:
+def find_inconsistencies(state: State) -> list[Inconsistency]:
     """Return what does not belong together, the gravest first; empty if the job may start."""
     if state.damaged:
-        return [Disagreement(what, "rows that were acknowledged would vanish in silence") for what in state.damaged]
+        return [Inconsistency(what, "rows that were acknowledged would vanish in silence") for what in state.damaged]
     if state.identity is None:
-        return [] if state.is_unborn else [_nameless()]
-    return list(identities(state.identity, state.broker)) or [*_retention(state), *_parts(state, state.identity)]
+        return [] if state.is_new else [_nameless()]
+    lakes = (table.identity if table else None for table in (state.ticks, state.quarantine))
+    if found := [*tables_of_two_lakes(*lakes), *topic_mismatches(state.identity, state.broker)]:
+        return found
+    return [*_retention(state), *([] if state.is_new else _tables(state, state.identity))]
 
 
-def _parts(state: State, identity: Identity) -> Iterator[Disagreement]:
-    if state.is_unborn:
-        return
-    if state.query is None:
-        what = "the checkpoint is missing, the table is not"
-        yield Disagreement(what, "all that the topic still has would be stored a second time")
-    elif state.query.id != identity.query:
-        what = f"the checkpoint belongs to query {state.query.id}, lake.json names {identity.query}"
-        yield Disagreement(what, "batches would be skipped or stored twice")
-    else:
-        yield from _tables(state, state.query)
-        yield from _counts(state, identity)
+def _nameless() -> Inconsistency:
+    return Inconsistency(
+        "the tables have rows and do not say which topic they hold", "nobody could tell whose offsets they are"
+    )
 
 
-def _nameless() -> Disagreement:
-    return Disagreement("lake.json is missing, and there is a lake", "nobody could tell whose offsets the tables hold")
+def tables_of_two_lakes(ticks: Identity | None, quarantine: Identity | None) -> Iterator[Inconsistency]:
+    """Whether both tables are of one lake; None stands for a table that does not say."""
+    if ticks and quarantine and ticks.lake != quarantine.lake:
+        yield Inconsistency(
+            f"finance_delta belongs to lake {ticks.lake}, finance_quarantine to {quarantine.lake}",
+            "records would be missing or doubled in silence",
+            "put back the table that belongs there; or move finance_quarantine away, then `make recover`",
+        )
 
 
-def _retention(state: State) -> Iterator[Disagreement]:
+def _retention(state: State) -> Iterator[Inconsistency]:
     for partition, first in sorted(state.broker.first.items()):
         needed = _at(state, state.position, partition)
         if first > needed:
-            yield Disagreement(
+            yield Inconsistency(
                 f"Kafka has removed offsets {needed} to {first - 1} of partition {partition} before the lake had them",
                 f"{first - needed} records would be missing in silence",
                 "`make recover` notes them as lost and goes on after them",
             )
         if state.broker.end[partition] < needed:
             end = state.broker.end[partition]
-            yield Disagreement(
+            yield Inconsistency(
                 f"partition {partition} ends at offset {end}, the lake holds it up to {needed}: the broker has lost records",
                 f"new records would get offsets that the lake has already, {needed - end} of them lost",
                 "restore data/kafka, or begin another lake with DATA_DIR or `make reset`",
             )
 
 
-def _tables(state: State, query: Query) -> Iterator[Disagreement]:
+def _tables(state: State, identity: Identity) -> Iterator[Inconsistency]:
     if state.ticks is None or state.quarantine is None:
-        name = "finance_delta" if state.ticks is None else "finance_quarantine"
-        yield Disagreement(
-            f"the table {name} is missing, the checkpoint is not", "all that it held would be missing in silence"
-        )
-        return
-    planned, done = (-1 if batch is None else batch for batch in (query.planned, query.done))
-    if done not in (planned, planned - 1):
-        what = f"the checkpoint has closed batch {done} and planned {planned}: files of it were removed"
-        yield Disagreement(what, "batches would be skipped or stored twice")
-        return
-    start = {partition: offsets.start for partition, offsets in query.span.items()}
-    end = {partition: offsets.end for partition, offsets in query.span.items()}
-    stored = state.ticks.transaction if state.ticks.transaction is not None else -1
-    allowed = [(planned, end)] if done == planned else [(planned, end), (planned - 1, start)]
-    if not any(stored == batch and _same(state, where) for batch, where in allowed):
-        yield _displaced(state, stored, *allowed[-1])
-    yield from _half_committed(state, planned, stored)
-
-
-def _displaced(state: State, stored: int, batch: int, wanted: Offsets) -> Disagreement:
-    partitions = sorted({*wanted, *state.position})
-    have = {partition: _at(state, state.position, partition) for partition in partitions}
-    need = {partition: _at(state, wanted, partition) for partition in partitions}
-    what = (
-        f"the table has stored batch {stored} and stands at offsets {_text(have)}, "
-        f"the checkpoint is at batch {batch} and offsets {_text(need)}"
-    )
-    ahead = sum(max(0, need[partition] - have[partition]) for partition in partitions)
-    behind = sum(max(0, have[partition] - need[partition]) for partition in partitions)
-    losses = [f"{ahead} records between them would never be stored"] if ahead else []
-    doubles = [f"{behind} records would be read again, and doubled or skipped with others"] if behind else []
-    return Disagreement(what, " and ".join(losses + doubles) or "batches would be skipped as if they were stored")
-
-
-def _half_committed(state: State, planned: int, stored: int) -> Iterator[Disagreement]:
-    quarantine = state.quarantine
-    if quarantine is None or quarantine.record is None or quarantine.transaction is None:
-        return
-    if quarantine.transaction > max(planned, stored):
-        what = f"the quarantine has batch {quarantine.transaction}, which the checkpoint has not planned"
-        yield Disagreement(what, "its malformed records would be stored twice")
-    elif quarantine.transaction > stored and quarantine.record.contract != state.contract:
-        yield Disagreement(
-            f"batch {quarantine.transaction} is stored in the quarantine only, under contract version "
-            f"{quarantine.record.contract}, and this job has version {state.contract}",
-            "a record might end in both tables or in neither",
-            f"run the version of the job that began it once, or {RECOVER}",
-        )
-
-
-def _counts(state: State, identity: Identity) -> Iterator[Disagreement]:
-    if state.ticks is None or state.quarantine is None:
+        here, gone = ("finance_quarantine", "finance_delta")[:: 1 if state.ticks is None else -1]
+        yield Inconsistency(f"the table {gone} is missing, {here} is not", "all that it held would be missing in silence")
         return
     for name, table in (("finance_delta", state.ticks), ("finance_quarantine", state.quarantine)):
-        if table.rows != table.total.rows:
-            missing = table.total.rows - table.rows
-            change = f"{missing} were removed" if missing > 0 else f"{-missing} were added"
-            yield Disagreement(
-                f"{name} has {table.rows} rows, the job has committed {table.total.rows}: {change} by somebody else "
-                "(RESTORE, DELETE or an append)",
-                f"{abs(missing)} rows would stay {'lost' if missing > 0 else 'doubled or foreign'} in silence",
-            )
-    held = state.ticks.total.rows + state.quarantine.total.rows + state.ticks.total.holes
-    extra = _rows_ahead(state.ticks, state.quarantine) + _redriven_twice(state.ticks, state.quarantine)
-    spanned = identity.spanned(state.position)
-    if held - extra != spanned:
-        yield Disagreement(
-            f"the commits of both tables add up to {held - extra} records, their offsets to {spanned}",
-            f"{abs(held - extra - spanned)} records would stay lost or doubled in silence",
+        yield from _rows(name, table)
+    yield from _sums(state.ticks, state.quarantine, identity.spanned(state.position))
+
+
+def _rows(name: str, table: Table) -> Iterator[Inconsistency]:
+    missing = table.total.rows - table.rows
+    if missing:
+        change = f"{missing} were removed" if missing > 0 else f"{-missing} were added"
+        yield Inconsistency(
+            f"{name} has {table.rows} rows, the job has committed {table.total.rows}: {change} by somebody else "
+            "(RESTORE, DELETE or an append)",
+            f"{abs(missing)} rows would stay {'lost' if missing > 0 else 'doubled or foreign'} in silence",
         )
 
 
-def _rows_ahead(ticks: Table, quarantine: Table) -> int:
-    """Rows of a batch that only the quarantine has yet."""
-    if quarantine.record is None or quarantine.transaction is None:
-        return 0
-    stored = -1 if ticks.transaction is None else ticks.transaction
-    return sum(quarantine.record.rows.values()) if quarantine.transaction > stored else 0
+def _sums(ticks: Table, quarantine: Table, spanned: int) -> Iterator[Inconsistency]:
+    counted_twice = quarantine.rows_ahead + _redriven_twice(ticks, quarantine)
+    held = ticks.total.rows + quarantine.total.rows + ticks.total.holes - counted_twice
+    if held != spanned:
+        yield Inconsistency(
+            f"the commits of both tables add up to {held} records, their offsets to {spanned}",
+            f"{abs(held - spanned)} records would stay lost or doubled in silence",
+        )
 
 
 def _redriven_twice(ticks: Table, quarantine: Table) -> int:
@@ -262,12 +216,3 @@ def _redriven_twice(ticks: Table, quarantine: Table) -> int:
 
 def _at(state: State, offsets: Offsets, partition: int) -> int:
     return offsets.get(partition, state.identity.start(partition) if state.identity else 0)
-
-
-def _same(state: State, wanted: Offsets) -> bool:
-    partitions = {*wanted, *state.position}
-    return all(_at(state, state.position, partition) == _at(state, wanted, partition) for partition in partitions)
-
-
-def _text(offsets: Offsets) -> str:
-    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))

@@ -1,7 +1,7 @@
-"""Files of checkpoint and table log that are empty, torn or gone.
+"""Files of a table's log that are empty, torn or gone.
 
-None of the three writes of a batch is flushed to the disk, so a power cut can leave the newest file with no content. Spark
-reads an empty commit of Delta as a commit without files: rows that were there are gone, without a word.
+A commit is not flushed to the disk, so a power cut can leave the newest entry of a log with no content. Spark reads an empty
+commit of Delta as a commit without files: rows that were there are gone, without a word.
 """
 
 from __future__ import annotations
@@ -13,17 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from finance_lake.state.checkpoint import Checkpoint
-
-
-def damaged_checkpoint(checkpoint: Checkpoint) -> Iterator[str]:
-    """Name each file of the checkpoint that is not whole."""
-    for path in checkpoint.files():
-        lines = path.read_bytes().removeprefix(b"\0").split(b"\n")
-        text = lines if path.name == "metadata" else lines[1:]
-        if not text or (lines[0] != b"v1" and path.name != "metadata") or not all(map(_is_json, text)):
-            yield f"{path} is {'torn' if path.stat().st_size else 'empty'}"
 
 
 def damaged_log(table: Path) -> Iterator[str]:

@@ -1,6 +1,8 @@
-"""`data/lake.json`, the lake's birth certificate: which topic of which cluster it holds, by which query, from which offsets.
+"""Who a lake is: which topic of which cluster it holds, and from which offsets. Both tables carry it as a table property.
 
-It is written first, before the first batch, and again only by `recover`, which begins a new query and notes what is lost.
+So the two tables alone are the lake: the job goes on from them, and no file beside them can be lost. The property is written
+when a table is created, and again only by `recover`, which adds known losses. Lakes made before version 0.2 have it in
+`data/lake.json`; the job moves it into the tables at its first start.
 """
 
 from __future__ import annotations
@@ -9,15 +11,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from finance_lake.state.files import write_whole
+from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import Offsets  # noqa: TC001 (msgspec reads the annotation)
+from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from deltalake import DeltaTable
 
-class DamagedError(Exception):
-    """A file of the lake's state is there and cannot be read; the message names it."""
+    from finance_lake.state.layout import Layout
+
+PROPERTY = "financelake.identity"
+
+
+class CorruptStateError(Exception):
+    """A part of the lake's state is there and cannot be read; the message names it."""
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -39,22 +49,22 @@ class Identity(msgspec.Struct, frozen=True):
     """Who the lake is.
 
     Attributes:
-        cluster: id that ZooKeeper keeps for the Kafka cluster
+        lake: id of the lake, a UUID; it names the Delta transactions of both tables
+        cluster: id of the Kafka cluster
         topic: name of the topic
         topic_id: id of this incarnation of the topic; one that is deleted and made again has another
-        query: id of the streaming query, the one in its checkpoint
         first: the first offset that the lake is to hold, by Kafka partition; 0 for one that was added later
-        born: when, an ISO time
+        created: when, an ISO time
         losses: what recover has found to be gone for good
 
     """
 
+    lake: str
     cluster: str
     topic: str
     topic_id: str
-    query: str
     first: Offsets
-    born: str
+    created: str
     losses: tuple[Loss, ...] = ()
 
     def start(self, partition: int) -> int:
@@ -67,17 +77,51 @@ class Identity(msgspec.Struct, frozen=True):
         lost = sum(max(0, min(loss.end, position.get(loss.partition, 0)) - loss.start) for loss in self.losses)
         return span - lost
 
+    def properties(self) -> dict[str, str]:
+        """Give the table property that carries it."""
+        return {PROPERTY: msgspec.json.encode(self).decode()}
 
-def read_identity(path: Path) -> Identity | None:
-    """Read lake.json; None if there is none. Raises DamagedError if there is something else."""
+
+class _BeforeTables(msgspec.Struct, frozen=True):
+    """`lake.json`, as it was until version 0.1; the id of the streaming query becomes that of the lake."""
+
+    cluster: str
+    topic: str
+    topic_id: str
+    query: str
+    first: Offsets
+    born: str
+    losses: tuple[Loss, ...] = ()
+
+
+def identity_of(table: DeltaTable) -> Identity | None:
+    """Read a table's property; None if it has none. Raises CorruptStateError for one that is no identity."""
+    text = table.metadata().configuration.get(PROPERTY)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Identity)
+        return msgspec.json.decode(text, type=Identity) if text else None
+    except msgspec.MsgspecError as error:
+        raise CorruptStateError(f"the property {PROPERTY} of {table.table_uri} is damaged ({error})") from None
+
+
+def read_identity(layout: Layout, versions: Mapping[str, int] | None = None) -> Identity | None:
+    """Return a lake's identity: that of ticks, or of the quarantine where ticks are gone, or of an older lake's `lake.json`.
+
+    `versions` says as of which version to open a table that is named there. None if there is no lake. Raises CorruptStateError,
+    and deltalake's DeltaError for a log that cannot be read.
+    """
+    for name in (TICKS, QUARANTINE):
+        table = open_table(layout.table(name), (versions or {}).get(name))
+        if table is not None and (identity := identity_of(table)):
+            return identity
+    return read_before_tables(layout.before_tables)
+
+
+def read_before_tables(path: Path) -> Identity | None:
+    """Read the `lake.json` of a lake made before version 0.2; None if there is none. Raises CorruptStateError."""
+    try:
+        old = msgspec.json.decode(path.read_bytes(), type=_BeforeTables)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
-        raise DamagedError(f"{path} is damaged ({error})") from None
-
-
-def write_identity(path: Path, identity: Identity) -> None:
-    """Write lake.json whole."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(identity), indent=2) + b"\n")
+        raise CorruptStateError(f"{path} is damaged ({error})") from None
+    return Identity(old.query, old.cluster, old.topic, old.topic_id, old.first, old.born, old.losses)

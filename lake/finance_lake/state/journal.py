@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from finance_lake.state.identity import DamagedError
+from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.spans import Spans, spans_of
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 def read_journal(path: Path) -> Journal | None:
-    """Read the journal; None if no redrive is under way. Raises DamagedError."""
+    """Read the journal; None if no redrive is under way. Raises CorruptStateError."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Journal)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
-        raise DamagedError(f"{path} is damaged ({error})") from None
+        raise CorruptStateError(f"{path} is damaged ({error})") from None

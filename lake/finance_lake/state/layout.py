@@ -19,8 +19,8 @@ class Layout:
     root: Path
 
     @property
-    def identity(self) -> Path:
-        """The lake's birth certificate."""
+    def before_tables(self) -> Path:
+        """Who the lake is, in lakes made before version 0.2; now the tables say it themselves."""
         return self.root / "lake.json"
 
     @property
@@ -34,9 +34,14 @@ class Layout:
         return self.root / "finance_quarantine"
 
     @property
-    def checkpoint(self) -> Path:
-        """The streaming query's checkpoint."""
-        return self.root / "checkpoints" / "finance"
+    def scratch(self) -> Path:
+        """Spark's checkpoints, one for each start of the query; each is thrown away with it."""
+        return self.root / "run" / "spark"
+
+    @property
+    def aside(self) -> Path:
+        """What repairs have replaced, and what an older version left behind."""
+        return self.root / "aside"
 
     @property
     def ledgers(self) -> Path:

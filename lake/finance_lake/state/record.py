@@ -1,8 +1,9 @@
 """The commit record: what every commit of the job says of itself, in the `userMetadata` of Delta's `commitInfo`.
 
-It makes the table's log a ledger: the offset ranges of the commits add up to what the table must hold, and the digests to what
-its rows must be, without opening a data file or a JVM. Each record also carries the sums so far, so the newest one suffices to
-judge the table as a whole, and the older ones (which log clean-up removes in time) only to name the place of a fault.
+It makes a table its own checkpoint: the newest record has the position from which the job goes on, in the same atomic commit as
+the rows up to it. It makes the table's log a ledger too: the offset ranges of the commits add up to what the table must hold,
+and the digests to what its rows must be, without opening a data file or a JVM. Each record also carries the sums so far, so the
+newest one suffices to judge the whole table, and the older ones (which log clean-up removes in time) only to locate a fault.
 """
 
 from __future__ import annotations
@@ -53,26 +54,33 @@ class CommitRecord(msgspec.Struct, frozen=True):
 
     Attributes:
         contract: version of the contract that decoded the rows
-        query: who commits: the id of the streaming query, or of a recovery or redrive
-        batch: id of the micro-batch, or the step of a recovery or redrive
         offsets: what the batch spans, by Kafka partition; the same in both tables' commits of a batch
         rows: rows that this commit adds to its table, by Kafka partition
         digest: of those rows (finance_lake.state.digest), 16 hexadecimal digits
         position: the next offset that the lake needs after the batch, by Kafka partition
         total: the table after this commit
         redrives: how many redrives the table has seen; while one is under way ticks is one ahead of the quarantine
+        lake: id of the lake; empty in records that were written before version 0.2
+        epoch: number of the driver that commits; each start of one raises it
+        sequence: number of this commit among those to this table, the version of its Delta transaction
 
     """
 
     contract: int
-    query: str
-    batch: int
     offsets: dict[int, OffsetRange]
     rows: dict[int, int]
     digest: str
     position: Offsets
     total: Total
     redrives: int
+    lake: str = ""
+    epoch: int = 0
+    sequence: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the record that a table is created with; those of lakes made before version 0.2 have none."""
+        return self.sequence == 0 and bool(self.lake)
 
     def encode(self) -> str:
         """As JSON, for the log."""

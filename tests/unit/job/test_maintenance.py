@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,9 @@ from finance_job import layout_plan, maintenance, transaction
 from finance_job.data_file import write_data_file
 from finance_job.guard import open_lake
 from finance_job.layout_plan import FAN, FULL, slices, to_merge, to_sort
-from finance_job.maintenance import Maintenance, SpoiledError
+from finance_job.maintenance import CompactionMismatchError, Maintenance
 from finance_job.transaction import LiveFile
+from finance_job.writer import Writer
 from finance_lake.proof.verdict import Code
 from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
@@ -46,7 +47,13 @@ def lake(tmp_path: Path) -> BuiltLake:
 
 
 def maintained(lake: BuiltLake, today: date = THE_DAY) -> Maintenance:
-    return Maintenance(lake.layout, nullcontext, LOG, lambda: today)
+    @contextmanager
+    def between_batches() -> Iterator[None]:
+        lake.writer.forget()
+        yield
+        lake.writer.forget()
+
+    return Maintenance(lake.layout, lake.writer, between_batches, LOG, lambda: today)
 
 
 def table(lake: BuiltLake, name: str = TICKS) -> DeltaTable:
@@ -126,14 +133,14 @@ def test_the_date_of_today_is_not_sorted(lake: BuiltLake) -> None:
 
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_kill_around_the_commit_leaves_a_whole_lake(lake: BuiltLake, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = transaction.exchange
+    compact = Writer.compact
 
     def die(*arguments: object) -> None:
         if place == "after":
-            exchange(*arguments)  # type: ignore[arg-type]
+            compact(*arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transaction, "exchange", die)
+    monkeypatch.setattr(Writer, "compact", die)
     with pytest.raises(KeyboardInterrupt):
         maintained(lake).all()
     assert_proven(lake)
@@ -154,7 +161,7 @@ def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, m
         return file
 
     monkeypatch.setattr(maintenance, "write_data_file", write_other_prices)
-    with pytest.raises(SpoiledError, match="the table is back at version"):
+    with pytest.raises(CompactionMismatchError, match="the table is back at version"):
         maintained(lake).all()
     assert rows(lake) == before
     assert_proven(lake)
@@ -163,7 +170,7 @@ def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, m
 def test_a_merge_that_loses_rows_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     write, before = write_data_file, rows(lake)
     monkeypatch.setattr(maintenance, "write_data_file", lambda content, *rest: write(content.slice(1), *rest))
-    with pytest.raises(SpoiledError, match="199 rows instead of 200"):
+    with pytest.raises(CompactionMismatchError, match="199 rows instead of 200"):
         maintained(lake).all()
     assert rows(lake) == before
     assert_proven(lake)
@@ -173,9 +180,10 @@ def test_files_that_a_redrive_has_taken_meanwhile_are_left_to_it(lake: BuiltLake
     @contextmanager
     def too_late() -> Iterator[None]:
         table(lake).optimize.compact()
+        lake.writer.forget()
         yield
 
-    Maintenance(lake.layout, too_late, LOG, lambda: THE_DAY).all()
+    Maintenance(lake.layout, lake.writer, too_late, LOG, lambda: THE_DAY).all()
     assert len(rows(lake)) == 200
     assert_proven(lake)
 
@@ -198,13 +206,13 @@ def age(lake: BuiltLake, days: int) -> None:
         os.utime(entry, (moment, moment))
 
 
-def test_the_log_is_summed_up_every_hundred_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_checkpointed_every_hundred_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = maintained(lake)
     keeper.all()
-    assert transaction.summed_up(lake.layout.ticks) == 0
-    monkeypatch.setattr(maintenance, "COMMITS_A_CHECKPOINT", 40)
+    assert transaction.last_log_checkpoint(lake.layout.ticks) == 0
+    monkeypatch.setattr(maintenance, "LOG_CHECKPOINT_INTERVAL", 40)
     keeper.all()
-    assert transaction.summed_up(lake.layout.ticks) == 40
+    assert transaction.last_log_checkpoint(lake.layout.ticks) == 40
     before = rows(lake)
     for entry in (lake.layout.ticks / "_delta_log").glob("*[0-3]?.json"):
         entry.unlink()
@@ -217,9 +225,9 @@ def test_the_log_is_summed_up_every_hundred_commits(lake: BuiltLake, monkeypatch
 def test_entries_go_after_a_week_but_never_the_newest_record(
     lake: BuiltLake, days: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "COMMITS_A_CHECKPOINT", 40)
+    monkeypatch.setattr(maintenance, "LOG_CHECKPOINT_INTERVAL", 40)
     maintained(lake).all()  # the merge comes after the newest record
-    monkeypatch.setattr(maintenance, "COMMITS_A_CHECKPOINT", 0)
+    monkeypatch.setattr(maintenance, "LOG_CHECKPOINT_INTERVAL", 0)
     age(lake, days)
     maintained(lake).all()
     entries = sorted(int(entry.stem) for entry in (lake.layout.ticks / "_delta_log").glob("*.json"))

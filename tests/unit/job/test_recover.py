@@ -15,12 +15,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from finance_job import recover, transaction
+from finance_job import recover
 from finance_job.guard import open_lake
 from finance_job.recover import Recovery, spans_in
 from finance_job.recovery_plan import Plan, RecoverError, make_plan
+from finance_job.writer import Writer
 from finance_lake.state import digest, spans
-from finance_lake.state.identity import read_identity
+from finance_lake.state.identity import PROPERTY, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import newest_record
@@ -57,6 +58,7 @@ def recovered(lake: BuiltLake, broker: Broker | None = None, skip: spans.Spans |
     assert all("\n" not in step for step in plan.steps())
     Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
     open_lake(lake.layout, TOPIC, broker)
+    lake.writer = Writer(lake.layout, plan.identity)
     for name in (TICKS, QUARANTINE):
         table = DeltaTable(str(lake.layout.table(name)))
         record, rows = newest_record(table), table.to_pyarrow_table()
@@ -82,15 +84,6 @@ def below(position: dict[int, int]) -> Counter[tuple[int, int]]:
 ALL = Counter((partition, offset) for partition, values in VALUES.items() for offset in range(len(values)))
 
 
-def lose_checkpoint(lake: BuiltLake) -> None:
-    shutil.rmtree(lake.layout.checkpoint)
-
-
-def roll_back_checkpoint(lake: BuiltLake) -> None:
-    for folder in ("offsets", "commits"):
-        (lake.layout.checkpoint / folder / "2").unlink()
-
-
 def restore_table(lake: BuiltLake) -> None:
     DeltaTable(str(lake.layout.ticks)).restore(1)
 
@@ -102,11 +95,11 @@ def delete_rows(lake: BuiltLake) -> None:
 
 def append_rows_again(lake: BuiltLake) -> None:
     for name in (TICKS, QUARANTINE):
-        lake.append(name, [file for file in lake.write(VALUES[0][8:12], 0, 8) if file.table == name], None, None)
+        lake.append(name, [file for file in lake.write(VALUES[0][8:12], 0, 8) if file.table == name])
 
 
-def append_foreign_rows(lake: BuiltLake) -> None:
-    lake.append(TICKS, [file for file in lake.write([GOOD], 0, 3) if file.table == TICKS], None, None)
+def append_rows(lake: BuiltLake) -> None:
+    lake.append(TICKS, [file for file in lake.write([GOOD], 0, 3) if file.table == TICKS])
 
 
 def empty_newest_entry(lake: BuiltLake) -> None:
@@ -123,11 +116,6 @@ def lose_table(lake: BuiltLake) -> None:
     shutil.rmtree(lake.layout.ticks)
 
 
-def lose_both_tables(lake: BuiltLake) -> None:
-    shutil.rmtree(lake.layout.ticks)
-    shutil.rmtree(lake.layout.quarantine)
-
-
 def delete_data_file(lake: BuiltLake) -> None:
     lake.files(TICKS)[0].unlink()
 
@@ -139,44 +127,33 @@ def flip_byte(lake: BuiltLake) -> None:
     path.write_bytes(content)
 
 
-def lose_certificate(lake: BuiltLake) -> None:
-    lake.layout.identity.unlink()
+def lose_identities(lake: BuiltLake) -> None:
+    lake.lose_identity()
 
 
-def damage_certificate(lake: BuiltLake) -> None:
-    lake.layout.identity.write_text("{")
-
-
-def empty_everything_new(lake: BuiltLake) -> None:
-    empty_newest_entry(lake)
-    for folder in ("offsets", "commits"):
-        (lake.layout.checkpoint / folder / "2").write_bytes(b"")
+def damage_identity(lake: BuiltLake) -> None:
+    DeltaTable(str(lake.layout.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
 
 
 def die_between_the_tables(lake: BuiltLake) -> None:
-    """Half a batch, and then the checkpoint is gone too."""
+    """Half a batch."""
     values = [GOOD, BAD, GOOD]
     VALUES[1] = VALUES[1][:3] + values
     lake.commit(QUARANTINE, lake.write(values, 1, lake.plan(3, partition=1)))
-    shutil.rmtree(lake.layout.checkpoint)
 
 
 DAMAGES = [
-    lose_checkpoint,
-    roll_back_checkpoint,
     restore_table,
     delete_rows,
     append_rows_again,
-    append_foreign_rows,
+    append_rows,
     empty_newest_entry,
     tear_newest_entries,
     lose_table,
-    lose_both_tables,
     delete_data_file,
     flip_byte,
-    lose_certificate,
-    damage_certificate,
-    empty_everything_new,
+    lose_identities,
+    damage_identity,
 ]
 
 
@@ -185,8 +162,8 @@ def test_what_kafka_still_has_is_there_once_afterwards(lake: BuiltLake, damage: 
     damage(lake)
     plan = recovered(lake)
     assert stored(lake) == below(plan.position)
-    assert lake.checkpoint.initial_offsets() == plan.position
-    identity = read_identity(lake.layout.identity)
+    assert lake.writer.position == plan.position
+    identity = read_identity(lake.layout)
     assert identity is not None
     assert identity.losses == ()
 
@@ -207,7 +184,7 @@ def test_what_kafka_no_longer_has_is_noted_as_lost(lake: BuiltLake, damage: Call
     gone = ALL - stored(lake)
     late = replace(lake.broker, first={0: 8, 1: 1})
     plan = recovered(lake, late)
-    identity = read_identity(lake.layout.identity)
+    identity = read_identity(lake.layout)
     assert identity is not None
     lost = {(loss.partition, offset) for loss in identity.losses for offset in range(loss.start, loss.end)}
     assert lost == {(partition, offset) for partition, offset in gone if offset < late.first[partition]}
@@ -277,7 +254,7 @@ class KilledError(BaseException):
     """In place of kill -9."""
 
 
-@pytest.mark.parametrize("damage", [restore_table, delete_rows, lose_both_tables, append_rows_again, empty_newest_entry])
+@pytest.mark.parametrize("damage", [restore_table, delete_rows, lose_table, append_rows_again, empty_newest_entry])
 def test_a_recovery_that_is_killed_anywhere_is_done_by_the_next(
     lake: BuiltLake, damage: Callable[[BuiltLake], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,24 +265,24 @@ def test_a_recovery_that_is_killed_anywhere_is_done_by_the_next(
         step += 1
     assert step > 3
     open_lake(lake.layout, TOPIC, lake.broker)
-    assert stored(lake) == below(lake.checkpoint.initial_offsets())
+    assert stored(lake) == below(Writer(lake.layout, lake.identity).position)
 
 
 def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Recover, and die at the given step; return whether there was such a step."""
     steps = 0
     with monkeypatch.context() as context:
-        for module, name in ((transaction, "commit"), (recover, "sync_folder"), (recover, "write_identity")):
-            original = getattr(module, name)
+        for place, name in ((Writer, "commit"), (Writer, "_write"), (Writer, "restate"), (recover, "sync_folder")):
+            original = getattr(place, name)
 
-            def dying(*arguments: object, original: Callable[..., object] = original) -> object:
+            def dying(*arguments: object, original: Callable[..., object] = original, **named: object) -> object:
                 nonlocal steps
                 if steps == step:
                     raise KilledError
                 steps += 1
-                return original(*arguments)
+                return original(*arguments, **named)
 
-            context.setattr(module, name, dying)
+            context.setattr(place, name, dying)
         try:
             plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
             Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()

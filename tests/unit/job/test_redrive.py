@@ -8,12 +8,13 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_contract import Malformed, Reason, decode
-from finance_job import redrive, transaction
+from finance_job import redrive
 from finance_job.guard import examine
 from finance_job.redrive import ALL, Redriven, complete
+from finance_job.writer import Writer
 from finance_lake.state import digest
-from finance_lake.state.accounting import disagreements
-from finance_lake.state.identity import DamagedError
+from finance_lake.state.accounting import find_inconsistencies
+from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import newest_record, open_table
@@ -77,11 +78,11 @@ def in_order(lake: BuiltLake) -> bool:
         assert record is not None
         found = rows(lake, name)
         assert (record.total.rows, record.total.digest) == (found.num_rows, digest.to_text(digest.digest_of(found)))
-    return not disagreements(examine(lake.layout, lake.broker))
+    return not find_inconsistencies(examine(lake.layout, lake.broker))
 
 
 def test_what_passes_now_becomes_a_tick_under_its_own_coordinates(lake: BuiltLake) -> None:
-    assert redrive.redrive(lake.layout, ALL) == Redriven(4, 3)  # not the one that was cut, nor the tombstone
+    assert redrive.redrive(lake.layout, lake.writer, ALL) == Redriven(4, 3)  # not the one that was cut, nor the tombstone
     assert coordinates(lake, TICKS) == [(0, offset) for offset in (0, 1, 3, 5, 6, 7, 8, 9)] + [(1, 0)]
     assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
     assert rows(lake, TICKS).column("symbol").to_pylist().count("LATER") == 3
@@ -90,24 +91,24 @@ def test_what_passes_now_becomes_a_tick_under_its_own_coordinates(lake: BuiltLak
 
 
 def test_a_record_whose_bytes_were_cut_stays(lake: BuiltLake) -> None:
-    redrive.redrive(lake.layout, ALL)
+    redrive.redrive(lake.layout, lake.writer, ALL)
     assert (0, 4) in coordinates(lake, QUARANTINE)
 
 
 def test_only_the_reason_that_was_asked_for_moves(lake: BuiltLake) -> None:
-    assert redrive.redrive(lake.layout, "price_type") == Redriven(1, 0)
-    assert redrive.redrive(lake.layout, "symbol_invalid").moved == 3
+    assert redrive.redrive(lake.layout, lake.writer, "price_type") == Redriven(1, 0)
+    assert redrive.redrive(lake.layout, lake.writer, "symbol_invalid").moved == 3
 
 
 def test_a_second_redrive_finds_nothing(lake: BuiltLake) -> None:
-    redrive.redrive(lake.layout, ALL)
+    redrive.redrive(lake.layout, lake.writer, ALL)
     before = [DeltaTable(str(lake.layout.table(name))).version() for name in (TICKS, QUARANTINE)]
-    assert redrive.redrive(lake.layout, ALL).moved == 0
+    assert redrive.redrive(lake.layout, lake.writer, ALL).moved == 0
     assert before == [DeltaTable(str(lake.layout.table(name))).version() for name in (TICKS, QUARANTINE)]
 
 
 def test_the_lake_goes_on_after_it(lake: BuiltLake) -> None:
-    redrive.redrive(lake.layout, ALL)
+    redrive.redrive(lake.layout, lake.writer, ALL)
     lake.store([GOOD, BAD], partition=1)
     assert in_order(lake)
 
@@ -137,14 +138,14 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
         monkeypatch.setattr(module, name, call)
 
     with monkeypatch.context():
-        dying(transaction, "commit")
+        dying(Writer, "commit")
         dying(redrive, "sync_folder")
         with pytest.raises(KilledError):
-            redrive.redrive(lake.layout, ALL)
+            redrive.redrive(lake.layout, lake.writer, ALL)
     monkeypatch.undo()
-    assert not disagreements(examine(lake.layout, lake.broker))
+    assert not find_inconsistencies(examine(lake.layout, lake.broker))
 
-    complete(lake.layout)
+    complete(lake.layout, Writer(lake.layout, lake.identity))
 
     assert read_journal(lake.layout.redrive_journal) is None
     assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
@@ -154,5 +155,5 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
 
 def test_a_damaged_journal_is_named(lake: BuiltLake) -> None:
     lake.layout.redrive_journal.write_text("{")
-    with pytest.raises(DamagedError, match=r"redrive.json is damaged"):
-        complete(lake.layout)
+    with pytest.raises(CorruptStateError, match=r"redrive.json is damaged"):
+        complete(lake.layout, Writer(lake.layout, lake.identity))

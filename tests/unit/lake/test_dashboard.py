@@ -276,7 +276,7 @@ class Viewer:
 async def watching(layout: Layout) -> AsyncIterator[Feed]:
     feed = Feed(layout, Engine(), dict)
     watcher = asyncio.create_task(feed.watch())
-    while not feed.lake and layout.identity.exists():  # noqa: ASYNC110 (the feed sets no event for a test)
+    while not feed.lake and layout.ticks.exists():  # noqa: ASYNC110 (the feed sets no event for a test)
         await asyncio.sleep(0.01)
     yield feed
     watcher.cancel()
@@ -415,7 +415,7 @@ def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> No
 
 def sort(built: BuiltLake) -> None:
     """Let the job's maintenance sort the date of the lake, as if it were closed."""
-    Maintenance(built.layout, nullcontext, structlog.get_logger(), lambda: date(2026, 12, 1)).all()
+    Maintenance(built.layout, built.writer, nullcontext, structlog.get_logger(), lambda: date(2026, 12, 1)).all()
 
 
 def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:

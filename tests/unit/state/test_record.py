@@ -13,28 +13,35 @@ from finance_lake.state.record import CommitRecord, OffsetRange, Total, decode_r
 
 RECORD = CommitRecord(
     contract=1,
-    query="ef26f982-2f7f-4d6c-af12-36854e11262a",
-    batch=3,
     offsets={0: OffsetRange(10, 15), 1: OffsetRange(0, 0)},
     rows={0: 5},
     digest="00000000000000ab",
     position={0: 15, 1: 0},
     total=Total(20, "00000000000000cd", 1),
     redrives=2,
+    lake="ef26f982-2f7f-4d6c-af12-36854e11262a",
+    epoch=4,
+    sequence=3,
+)
+OLD = (
+    '{"contract":1,"query":"ef26f982-2f7f-4d6c-af12-36854e11262a","batch":3,'
+    '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab",'
+    '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2}'
 )
 offsets = st.integers(0, 2**63 - 1)
 digests = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 records = st.builds(
     CommitRecord,
     contract=st.integers(1, 9),
-    query=st.uuids().map(str),
-    batch=offsets,
     offsets=st.dictionaries(st.integers(0, 999), st.builds(OffsetRange, offsets, offsets)),
     rows=st.dictionaries(st.integers(0, 999), offsets),
     digest=digests,
     position=st.dictionaries(st.integers(0, 999), offsets),
     total=st.builds(Total, offsets, digests, offsets),
     redrives=offsets,
+    lake=st.uuids().map(str),
+    epoch=offsets,
+    sequence=offsets,
 )
 
 
@@ -46,17 +53,22 @@ def test_a_record_comes_back_as_it_was(record: CommitRecord) -> None:
 
 def test_a_record_is_the_json_that_older_commits_hold() -> None:
     assert RECORD.encode() == (
-        '{"contract":1,"query":"ef26f982-2f7f-4d6c-af12-36854e11262a","batch":3,'
+        '{"contract":1,'
         '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab",'
-        '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2}'
+        '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2,'
+        '"lake":"ef26f982-2f7f-4d6c-af12-36854e11262a","epoch":4,"sequence":3}'
     )
+
+
+def test_a_record_of_version_0_1_is_read_without_lake_epoch_and_sequence() -> None:
+    assert decode_record(OLD) == msgspec.structs.replace(RECORD, lake="", epoch=0, sequence=0)
 
 
 def test_a_range_counts_its_offsets() -> None:
     assert OffsetRange(10, 15).count == 5
 
 
-@pytest.mark.parametrize("field", CommitRecord.__struct_fields__)
+@pytest.mark.parametrize("field", sorted({*CommitRecord.__struct_fields__} - {"lake", "epoch", "sequence"}))
 def test_a_record_that_lacks_a_field_is_none(field: str) -> None:
     fields = json.loads(RECORD.encode())
     del fields[field]
@@ -71,7 +83,7 @@ def test_other_json_is_no_record(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("batch", "3"), ("rows", {"x": 1}), ("offsets", {"0": [1]}), ("digest", 7), ("offsets", [])]
+    ("field", "value"), [("sequence", "3"), ("rows", {"x": 1}), ("offsets", {"0": [1]}), ("digest", 7), ("offsets", [])]
 )
 def test_a_record_with_a_field_of_another_type_is_none(field: str, value: object) -> None:
     with pytest.raises(msgspec.ValidationError):
@@ -90,4 +102,4 @@ def test_text_that_is_no_json_is_no_record(text: str) -> None:
 
 def test_a_record_does_not_change() -> None:
     with pytest.raises(AttributeError, match="immutable"):
-        RECORD.batch = 4  # type: ignore[misc]
+        RECORD.sequence = 4  # type: ignore[misc]

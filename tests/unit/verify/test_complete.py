@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from deltalake import DeltaTable
 
+from finance_job.tables import create_tables
 from finance_lake.errors import NoLakeError
 from finance_lake.proof.verdict import Code
 from finance_lake.proof.verify import verify
 from finance_lake.proof.world import World
-from finance_lake.state.identity import Loss, write_identity
+from finance_lake.state.identity import Loss
 from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
 from tests.tampering import found, judge, write_ledger
@@ -37,12 +38,13 @@ def test_a_newborn_lake_is_complete(tmp_path: Path) -> None:
     assert report.figures.position == {0: 0}
 
 
-def test_a_lake_without_tables_yet_is_complete_or_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", [TICKS, QUARANTINE])
+def test_a_lake_that_was_interrupted_while_it_was_created_is_complete_or_behind(tmp_path: Path, missing: str) -> None:
     lake = BuiltLake(tmp_path)
     for name in (TICKS, QUARANTINE):
-        for path in sorted(lake.layout.table(name).rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        lake.layout.table(name).rmdir()
+        shutil.rmtree(lake.layout.table(name))
+    create_tables(lake.layout, lake.identity)
+    shutil.rmtree(lake.layout.table(missing))
     assert judge(lake).code is Code.COMPLETE
     lake.ends[0] = 7
     assert found(judge(lake)) == {Code.BEHIND: {0: [(0, 6)]}}
@@ -69,9 +71,7 @@ def test_a_lake_of_many_batches_is_complete(tmp_path: Path) -> None:
 
 
 def test_a_lake_that_began_at_a_later_offset_is_complete(tmp_path: Path) -> None:
-    lake = BuiltLake(tmp_path)
-    write_identity(lake.layout.identity, msgspec.structs.replace(lake.identity, first={0: 100}))
-    lake.ends[0] = 100
+    lake = BuiltLake(tmp_path, first=100)
     lake.store(numbered(5))
     report = judge(lake)
     assert report.findings == ()
@@ -119,10 +119,8 @@ def test_a_topic_that_grew_after_its_ends_were_asked_is_no_fault(lake: BuiltLake
 
 def test_known_losses_are_no_gap(lake: BuiltLake) -> None:
     lake.commit(TICKS, lake.write(numbered(5, first=20), 0, lake.plan(9) + 4))
-    lake.close()
     assert found(judge(lake)) == {Code.GAP: {0: [(16, 19)]}}
-    loss = Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00")
-    write_identity(lake.layout.identity, msgspec.structs.replace(lake.identity, losses=(loss,)))
+    lake.note_losses(Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00"))
     report = judge(lake)
     assert report.findings == ()
     assert any("4 offsets are known to be lost" in note for note in report.notes)
@@ -130,9 +128,7 @@ def test_known_losses_are_no_gap(lake: BuiltLake) -> None:
 
 def test_acknowledged_ticks_among_known_losses_are_told_and_not_blamed(lake: BuiltLake) -> None:
     lake.commit(TICKS, lake.write(numbered(5, first=19), 0, lake.plan(9) + 4))
-    lake.close()
-    loss = Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00")
-    write_identity(lake.layout.identity, msgspec.structs.replace(lake.identity, losses=(loss,)))
+    lake.note_losses(Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00"))
     write_ledger(lake, {"acknowledged": [[0, 23]]})
     report = judge(lake)
     assert report.findings == ()
@@ -143,7 +139,6 @@ def test_holes_of_transactional_producers_are_told_and_not_called_a_gap(lake: Bu
     lake.plan(4)
     files = lake.write([GOOD, GOOD], 0, 16)
     lake.commit(TICKS, files, holes=2)
-    lake.close()
     report = judge(lake)
     assert report.findings == ()
     assert any("no record for 2 offsets" in note for note in report.notes)
@@ -153,7 +148,6 @@ def test_a_hole_does_not_excuse_a_gap(lake: BuiltLake) -> None:
     lake.plan(5)
     files = lake.write([GOOD, GOOD], 0, 16)
     lake.commit(TICKS, files, holes=2)
-    lake.close()
     report = judge(lake)
     assert found(report)[Code.GAP] == {0: [(18, 20)]}
     assert report.figures.lost == 1
@@ -168,6 +162,7 @@ def test_without_a_broker_the_files_alone_are_judged_and_it_says_so(lake: BuiltL
 
 def test_where_there_is_no_lake_the_commands_that_make_one_are_named(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
-    lake.layout.identity.unlink()
+    for name in (TICKS, QUARANTINE):
+        shutil.rmtree(lake.layout.table(name))
     with pytest.raises(NoLakeError, match=r"`make local` or `make up`"):
         judge(lake)

@@ -33,8 +33,7 @@ def record(lake: BuiltLake, name: str, rows: int, of_rows: int) -> CommitRecord:
     assert before is not None
     return msgspec.structs.replace(
         before,
-        query="redrive-1",
-        batch=0,
+        sequence=before.sequence + 1,
         offsets={},
         rows={1: rows},
         digest=digest.to_text(digest.add([of_rows])),
@@ -46,7 +45,7 @@ def record(lake: BuiltLake, name: str, rows: int, of_rows: int) -> CommitRecord:
 def append_to_ticks(lake: BuiltLake, *offsets: int) -> None:
     """Do the first half of a redrive of partition 1."""
     files = [file for offset in offsets for file in lake.write([GOOD], 1, offset)]
-    lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files])), None)
+    lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files])))
 
 
 def take_out_of_quarantine(lake: BuiltLake, *offsets: int) -> None:
@@ -56,7 +55,7 @@ def take_out_of_quarantine(lake: BuiltLake, *offsets: int) -> None:
     before = quarantined(lake)
     drop(lake, QUARANTINE, 1, *offsets)
     gone = before - quarantined(lake)
-    lake.append(QUARANTINE, [], record(lake, QUARANTINE, -len(offsets), -gone), None)
+    lake.append(QUARANTINE, [], record(lake, QUARANTINE, -len(offsets), -gone))
 
 
 def quarantined(lake: BuiltLake) -> int:
@@ -101,7 +100,7 @@ def test_the_journal_excuses_its_own_coordinates_only(lake: BuiltLake) -> None:
 
 def test_a_journal_that_was_left_behind_excuses_nothing(lake: BuiltLake) -> None:
     journal(lake, 1)
-    lake.append(TICKS, lake.write([GOOD], 1, 1), None, None)
+    lake.append(TICKS, lake.write([GOOD], 1, 1))
     assert found(judge(lake))[Code.DUPLICATE] == {1: [(1, 1)]}
 
 

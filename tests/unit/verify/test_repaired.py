@@ -58,7 +58,7 @@ def redrivable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
 
 def test_after_a_redrive_the_lake_is_complete(redrivable: BuiltLake) -> None:
     assert judge(redrivable).findings == ()
-    assert redrive.redrive(redrivable.layout, redrive.ALL).moved == 3
+    assert redrive.redrive(redrivable.layout, redrivable.writer, redrive.ALL).moved == 3
     report = judge(redrivable)
     assert report.findings == ()
     assert (report.figures.rows, report.figures.quarantined) == (9, 2)
@@ -71,9 +71,9 @@ def test_between_the_commits_of_a_redrive_the_lake_is_complete(redrivable: Built
     with monkeypatch.context() as killed:
         killed.setattr(redrive, "_take_out", die)
         with pytest.raises(KeyboardInterrupt):
-            redrive.redrive(redrivable.layout, redrive.ALL)
+            redrive.redrive(redrivable.layout, redrivable.writer, redrive.ALL)
     report = judge(redrivable)
     assert report.findings == ()
     assert any("3 rows stand in both tables" in note for note in report.notes)
-    redrive.complete(redrivable.layout)
+    redrive.complete(redrivable.layout, redrivable.writer)
     assert judge(redrivable).findings == ()

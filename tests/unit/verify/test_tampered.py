@@ -99,13 +99,13 @@ def test_a_row_that_is_there_three_hundred_times_is_no_gap(lake: BuiltLake) -> N
 def test_a_file_that_was_committed_again_doubles_its_rows(lake: BuiltLake) -> None:
     (file,) = (path for path in lake.files(TICKS) if pq.ParquetFile(path).metadata.num_rows == 5)
     copy = write_data_file(pq.ParquetFile(file).read(), TICKS, str(lake.layout.ticks), {"date": DATE})
-    lake.append(TICKS, [copy], None, None)
+    lake.append(TICKS, [copy])
     assert found(judge(lake)) == {Code.DUPLICATE: {0: [(11, 15)]}}
 
 
 def test_a_row_in_both_tables_is_a_duplicate(lake: BuiltLake) -> None:
     copy = lake.write([GOOD], 0, 10)
-    lake.append(TICKS, [file for file in copy if file.table == TICKS], None, None)
+    lake.append(TICKS, [file for file in copy if file.table == TICKS])
     report = judge(lake)
     assert found(report)[Code.DUPLICATE] == {0: [(10, 10)]}
     assert "in both tables" in report.findings[0].what
@@ -119,7 +119,7 @@ def test_a_doubled_row_of_the_quarantine_is_a_duplicate(lake: BuiltLake) -> None
 @pytest.mark.parametrize(("partition", "start"), [(0, 16), (1, 1_000_000_000_000), (7, 0), (0, -5)])
 def test_rows_at_offsets_that_the_lake_does_not_hold_are_duplicates(lake: BuiltLake, partition: int, start: int) -> None:
     foreign = lake.write([GOOD, GOOD], partition, start)
-    lake.append(TICKS, foreign, None, None)
+    lake.append(TICKS, foreign)
     report = judge(lake)
     assert report.code is Code.DUPLICATE
     assert found(report)[Code.DUPLICATE] == {partition: [(start, start + 1)]}
@@ -205,7 +205,7 @@ def test_compaction_by_deltalake_is_no_alteration(lake: BuiltLake) -> None:
 
 def test_a_row_that_moved_between_the_tables_is_an_alteration(lake: BuiltLake) -> None:
     drop(lake, QUARANTINE, 0, 10)
-    lake.append(TICKS, lake.write([GOOD], 0, 10), None, None)
+    lake.append(TICKS, lake.write([GOOD], 0, 10))
     assert found(judge(lake))[Code.ALTERED] == {0: [(0, 10), (0, 10)]}
 
 
@@ -261,7 +261,7 @@ def test_alterations_from_before_the_oldest_entries_of_the_log_are_placed_togeth
 def test_an_absurd_position_is_a_gap_and_costs_no_memory(lake: BuiltLake) -> None:
     record = _newest(lake)
     huge = {0: 10**15, 1: 3}
-    lake.append(TICKS, [], msgspec.structs.replace(record, position=huge, offsets={0: OffsetRange(16, 10**15)}), None)
+    lake.append(TICKS, [], msgspec.structs.replace(record, position=huge, offsets={0: OffsetRange(16, 10**15)}))
     lake.ends = dict(huge)
     report = judge(lake)
     assert report.code is Code.GAP or report.code is Code.IDENTITY

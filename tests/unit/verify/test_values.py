@@ -13,9 +13,11 @@ from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS
 from finance_job.decode import decode_records
 from finance_lake.proof.values import QUARANTINED, as_rows
 from finance_lake.proof.verdict import Code
+from finance_lake.proof.verify import verify
+from finance_lake.proof.world import World
 from finance_lake.state.layout import QUARANTINE
 from finance_lake.state.topic import Record
-from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, BuiltLake, numbered
+from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
 from tests.tampering import at, found, judge, rewrite, set_column
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ def test_rows_that_are_what_the_topic_says_are_complete(lake: BuiltLake) -> None
     report = judge(lake, records=topic_of_lake())
     assert report.findings == ()
     assert any("19 records were read from the topic again" in note for note in report.notes)
+
+
+def test_rows_that_came_after_the_topics_ends_were_asked_are_no_alteration(lake: BuiltLake) -> None:
+    answers = [lake.broker]
+    lake.store(numbered(5, first=15))
+    answers += [lake.broker] * 2
+    world = World(TOPIC, lambda: answers.pop(0), lambda _: [topic_of_lake()], patience_seconds=0)
+    assert verify(lake.layout, world).findings == ()
 
 
 def test_every_example_of_the_contract_becomes_the_row_that_it_must(tmp_path: Path) -> None:

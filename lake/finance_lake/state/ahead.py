@@ -1,0 +1,35 @@
+"""The quarantine's rows of a batch that ticks do not have yet: after a crash between the two commits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from finance_lake.state.table import add_actions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+    from finance_lake.state.record import OffsetRange
+    from finance_lake.state.spans import Offsets64
+
+COORDINATES = ["kafka_partition", "kafka_offset"]
+
+
+def offsets_within(table: DeltaTable, folder: Path, ranges: Mapping[int, OffsetRange]) -> dict[int, Offsets64]:
+    """Give the offsets of a table's rows that lie in ranges, sorted, by Kafka partition. Raises OSError, ArrowException."""
+    found: dict[int, list[Offsets64]] = {partition: [np.array([], np.int64)] for partition in ranges}
+    start = min((span.start for span in ranges.values()), default=0)
+    for entry in add_actions(table).select(["path", "max.kafka_offset"]).to_pylist() if ranges else []:
+        if (last := entry["max.kafka_offset"]) is None or last >= start:
+            rows = pq.ParquetFile(folder / entry["path"], page_checksum_verification=True).read(COORDINATES)
+            partitions, offsets = (rows.column(name).to_numpy() for name in COORDINATES)
+            for partition, span in ranges.items():
+                mine = (partitions == partition) & (offsets >= span.start) & (offsets < span.end)
+                found[partition].append(offsets[mine])
+    return {partition: np.unique(np.concatenate(parts)) for partition, parts in found.items()}

@@ -1,0 +1,62 @@
+"""The streaming query: `readStream` from Kafka, from where the tables end, into the sink."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finance_job.failpoint import hit
+from finance_job.guard import StartupRefusedError, check_lake
+from finance_job.scratch import Scratch
+from finance_job.source import read_topic
+from finance_lake.state.broker import ask
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_job.config import Settings
+    from finance_job.sink import Sink
+    from finance_job.writer import Writer
+    from finance_lake.state.layout import Layout
+    from finance_lake.state.record import Offsets
+
+
+class Query:
+    """Starts the query, as often as it has to be started."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, layout: Layout, writer: Writer) -> None:
+        """Nothing runs yet."""
+        self._spark = spark
+        self._settings = settings
+        self._layout = layout
+        self._writer = writer
+        self._scratch = Scratch(layout.scratch, writer.epoch)
+
+    def start(self, sink: Sink, log: FilteringBoundLogger) -> StreamingQuery:
+        """Check that tables and broker belong together, finish a batch that only the quarantine has, and start.
+
+        Raises SilentError, NoTopicError, StartupRefusedError, FencedError, ConflictError.
+        """
+        topic = self._settings.kafka_topic
+        broker = ask(self._settings.kafka_bootstrap, topic)
+        if check_lake(self._layout, topic, broker) is None:
+            raise StartupRefusedError(f"the tables at {self._layout.root} were removed under the running job: start it again")
+        if half := sink.finish():
+            log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
+        hit("before-offsets")
+        return self._stream(sink, {partition: self._writer.start(partition) for partition in broker.end})
+
+    def close(self) -> None:
+        """Remove Spark's scratch files."""
+        self._scratch.remove()
+
+    def _stream(self, sink: Sink, position: Offsets) -> StreamingQuery:
+        return (
+            read_topic(self._spark, self._settings, position)
+            .writeStream.foreachBatch(sink)
+            .queryName(self._settings.kafka_topic)
+            .option("checkpointLocation", str(self._scratch.fresh()))
+            .trigger(processingTime=f"{self._settings.trigger_seconds} seconds")
+            .start()
+        )

@@ -1,0 +1,241 @@
+"""The writer: the one place that commits to a lake's tables, for the stream, repairs and maintenance alike.
+
+Why no row is written twice, whoever else writes. All commits to a table carry a Delta transaction under one application id, and
+delta-rs refuses a commit if another one with this id has landed since the table was read. So of two drivers that go on from the
+same position one is refused, however late it wakes. Each driver raises the lake's *epoch* when it starts, by a commit to each
+table. A driver that is refused looks at the newest epoch: if it is not its own, another driver has taken over, and FencedError
+ends it. It must not read the table again and go on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import RemoveAction
+
+from finance_contract import CONTRACT_VERSION
+from finance_job.tables import PARTITIONS, first_record
+from finance_job.transaction import NO_HOOKS, Change, actions
+from finance_lake.state import digest
+from finance_lake.state.accounting import ahead
+from finance_lake.state.identity import CorruptStateError, identity_of
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.record import CommitRecord
+from finance_lake.state.table import newest_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deltalake.transaction import AddAction
+
+    from finance_job.data_file import DataFile
+    from finance_job.transaction import LiveFile
+    from finance_lake.state.identity import Identity
+    from finance_lake.state.layout import Layout
+    from finance_lake.state.record import OffsetRange, Offsets, Total
+
+TABLES = (QUARANTINE, TICKS)  # in the order of commits
+MAX_ATTEMPTS = 20
+
+
+class FencedError(Exception):
+    """Another driver has taken the lake over; this one must end. The message is a sentence for the operator."""
+
+
+class ConflictError(Exception):
+    """Somebody else has changed the table in a way that this commit cannot follow; a new attempt may succeed."""
+
+
+class _Opened(NamedTuple):
+    """A table as this driver knows it: nobody else commits to it, so it need not be read again."""
+
+    table: DeltaTable
+    record: CommitRecord
+
+
+class Writer:
+    """Commits to the tables of one lake, as one driver."""
+
+    def __init__(self, layout: Layout, identity: Identity) -> None:
+        """Take the lake over: raise the epoch of both tables. A table without an identity gets it in the same commit.
+
+        Raises FencedError if yet another driver takes it over meanwhile, ConflictError if that goes on and on.
+        """
+        self._layout = layout
+        self._identity = identity
+        self._opened: dict[str, _Opened] = {}
+        self.epoch = 1 + max(self._read(name).record.epoch for name in TABLES)
+        for name in TABLES:
+            self._take_over(name)
+
+    def table(self, name: str) -> DeltaTable:
+        """Return a table as of its newest commit."""
+        return self._newest(name).table
+
+    def record(self, name: str) -> CommitRecord:
+        """Return the record of a table's newest commit."""
+        return self._newest(name).record
+
+    @property
+    def position(self) -> Offsets:
+        """The next offset that the lake needs, by Kafka partition."""
+        return self.record(TICKS).position
+
+    def start(self, partition: int) -> int:
+        """Return the next offset of a partition, which may have been added to the topic since."""
+        return self.position.get(partition, self._identity.start(partition))
+
+    def half_committed(self) -> dict[int, OffsetRange]:
+        """Give the offsets of the batch that only the quarantine has; empty if there is none."""
+        return ahead(self.position, self.record(QUARANTINE).position, self._identity)
+
+    def commit(self, name: str, change: Change, *, is_backfill: bool = False, redrive: str | None = None) -> int:
+        """Commit a change and the position after its offsets, as one; return the table's new version.
+
+        A backfill leaves the position where it is. `redrive` is the id of the redrive that this is a part of. Raises
+        FencedError, ConflictError.
+        """
+        before = self.record(name)
+        ends = {} if is_backfill else {partition: span.end for partition, span in change.offsets.items()}
+        record = self._next(
+            before,
+            offsets=dict(change.offsets),
+            rows=dict(change.rows),
+            digest=digest.to_text(digest.add([change.digest])),
+            position=before.position | ends,
+            total=before.total.plus(sum(change.rows.values()), change.digest, change.holes),
+            redrives=before.redrives + (redrive is not None),
+        )
+        also = [Transaction(f"{redrive}:{name}", 0)] if redrive else []
+        return self._attempt(name, actions(change.added, change.removed), record, also)
+
+    def restate(self, name: str, identity: Identity, position: Offsets, total: Total) -> None:
+        """Commit what a repaired table is now: its identity with known losses, its position, what it holds."""
+        self._identity = identity
+        record = self._next(self.record(name), position=dict(position), total=total)
+        try:
+            self._set_identity(name, record)
+        except CommitFailedError as error:
+            self._conflict(name, error)
+
+    def compact(self, name: str, added: Sequence[DataFile], removed: Sequence[LiveFile], why: str) -> None:
+        """Commit other files with the same rows. It tells readers so, and carries no record: the newest one still holds."""
+        opened = self._newest(name)
+        properties = CommitProperties(
+            custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.record)]
+        )
+        try:
+            _append(opened.table, name, actions(added, removed, data_change=False), properties)
+        except CommitFailedError as error:
+            self._conflict(name, error)
+
+    def forget(self) -> None:
+        """Read the tables again before the next commit: somebody in this process has changed them, or a commit failed."""
+        self._opened.clear()
+
+    def _take_over(self, name: str) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            opened = self._read(name)
+            if opened.record.epoch >= self.epoch:
+                raise FencedError(self._fenced(opened.record.epoch))
+            self._opened[name] = opened
+            record = self._next(opened.record)
+            try:
+                if _has_identity(opened.table):
+                    self._write(name, [], record, [])
+                else:
+                    self._set_identity(name, record)
+            except CommitFailedError:
+                continue  # the driver before has committed once more
+            return
+        raise ConflictError(f"somebody else commits to {self._layout.table(name)} again and again")
+
+    def _next(self, before: CommitRecord, **changes: object) -> CommitRecord:
+        """Give the record after another one; what is not named stays, and no rows are added."""
+        unchanged = {"offsets": {}, "rows": {}, "digest": digest.to_text(0), "position": before.position}
+        return CommitRecord(
+            **{"total": before.total, "redrives": before.redrives, **unchanged, **changes},  # type: ignore[arg-type]
+            contract=CONTRACT_VERSION,
+            lake=self._identity.lake,
+            epoch=self.epoch,
+            sequence=before.sequence + 1,
+        )
+
+    def _attempt(
+        self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord, also: list[Transaction]
+    ) -> int:
+        try:
+            return self._write(name, entries, record, also)
+        except CommitFailedError as error:
+            self._conflict(name, error)
+
+    def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord, also: list[Transaction]) -> int:
+        table = self._newest(name).table
+        metadata: dict[str, object] = {"userMetadata": record.encode()}
+        if not any(isinstance(entry, RemoveAction) for entry in entries):
+            metadata["isBlindAppend"] = True
+        transactions = [self._transaction(name, record), *also]
+        _append(table, name, entries, CommitProperties(custom_metadata=metadata, app_transactions=transactions))
+        self._opened[name] = _Opened(table, record)
+        return int(table.version())
+
+    def _set_identity(self, name: str, record: CommitRecord) -> None:
+        table = self._newest(name).table
+        properties = CommitProperties(
+            custom_metadata={"userMetadata": record.encode()}, app_transactions=[self._transaction(name, record)]
+        )
+        table.alter.set_table_properties(
+            self._identity.properties(),
+            raise_if_not_exists=False,
+            commit_properties=properties,
+            post_commithook_properties=NO_HOOKS,
+        )
+        table.update_incremental()
+        self._opened[name] = _Opened(table, record)
+
+    def _transaction(self, name: str, record: CommitRecord) -> Transaction:
+        return Transaction(f"financelake:{self._identity.lake}:{name}", record.sequence)
+
+    def _newest(self, name: str) -> _Opened:
+        if name not in self._opened:
+            opened = self._read(name)
+            if opened.record.epoch != self.epoch:
+                raise FencedError(self._fenced(opened.record.epoch))
+            self._opened[name] = opened
+        return self._opened[name]
+
+    def _read(self, name: str) -> _Opened:
+        table = DeltaTable(str(self._layout.table(name)))
+        return _Opened(table, newest_record(table) or first_record(self._identity))
+
+    def _conflict(self, name: str, error: CommitFailedError) -> NoReturn:
+        self._opened.clear()
+        self._newest(name)
+        raise ConflictError(f"{self._layout.table(name)} was changed by somebody else meanwhile ({error})") from None
+
+    def _fenced(self, epoch: int) -> str:
+        return (
+            f"another driver has taken over the lake at {self._layout.root}: its epoch is {epoch}, that of this driver is "
+            f"{self.epoch}. This one wrote nothing after that, and must not go on"
+        )
+
+
+def _has_identity(table: DeltaTable) -> bool:
+    try:
+        return identity_of(table) is not None
+    except CorruptStateError:
+        return False
+
+
+def _append(table: DeltaTable, name: str, entries: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
+    table.create_write_transaction(
+        entries,
+        "append",
+        table.schema(),
+        PARTITIONS[name],
+        commit_properties=properties,
+        post_commithook_properties=NO_HOOKS,
+    )
+    table.update_incremental()

@@ -1,0 +1,123 @@
+"""Two drivers on the same tables, as real processes without a common lock: the newer goes on, the older ends with 78."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+
+import psutil
+import pytest
+from deltalake import DeltaTable
+
+from tests.lakes import BAD, GOOD
+from tests.stack.pipeline import Run, Stack, wait_until
+from tests.stack.test_guard import repair
+
+pytestmark = pytest.mark.stack
+
+POINTS = ("after-offsets", "before-quarantine-commit", "after-quarantine-commit", "before-ticks-commit")
+
+
+class Driver:
+    """A job with a data folder of its own, so with a lock of its own, on the tables of the stack's lake."""
+
+    def __init__(self, stack: Stack, number: int) -> None:
+        self.folder = stack.folder / f"driver-{number}"
+        self.folder.mkdir()
+        for table in (stack.layout.ticks, stack.layout.quarantine):
+            table.mkdir(parents=True, exist_ok=True)
+            (self.folder / table.name).symlink_to(table)
+        self._failpoint = self.folder / "failpoint"
+        self.run = stack.run("spark-job", DATA_DIR=str(self.folder), TRIGGER_SECONDS=0, FAILPOINT=f"@{self._failpoint}")
+
+    @property
+    def process(self) -> psutil.Process:
+        return self.run.role_process("spark-job")
+
+    def stop_at(self, point: str) -> None:
+        self._failpoint.write_text(f"{point}:stop")
+
+    def wait_until_stopped(self) -> None:
+        wait_until(lambda: self.process.status() == psutil.STATUS_STOPPED, 60, lambda: self.run.text()[-3000:])
+
+    def wake(self) -> None:
+        self._failpoint.unlink()
+        process = self.process
+        for one in [process, *process.children(recursive=True)]:
+            one.send_signal(signal.SIGCONT)
+
+
+def assert_refused(run: Run) -> None:
+    assert run.end(90) == 1
+    assert "spark-job ended with code 78" in run.text(), run.text()[-3000:]
+    assert "another driver has taken over the lake" in run.text()
+    assert "Traceback" not in run.text()
+
+
+def rounds(stack: Stack, count: int) -> None:
+    seed = int(os.environ.get("SEED", secrets.randbits(32)))
+    print(f"seed {seed}")
+    chance = random.Random(seed)  # noqa: S311
+    stack.make_topic()
+    older = Driver(stack, 0)
+    older.run.wait_for("connected")
+    for number in range(1, count + 1):
+        point = chance.choice(POINTS)
+        older.stop_at(point)
+        stack.send([chance.choice([GOOD, BAD]) for _ in range(chance.randrange(5, 50))] + [BAD])
+        older.wait_until_stopped()
+        if chance.random() < 0.5:  # the newer driver plans other offsets than the older one has planned
+            stack.send([GOOD, BAD] * chance.randrange(1, 20))
+        newer = Driver(stack, number)
+        stack.wait_until_stored()
+        older.wake()
+        assert_refused(older.run)
+        stack.send([GOOD])
+        stack.wait_until_stored()
+        older = newer
+    assert older.run.stop() == 0
+    stack.assert_complete()
+
+
+def test_a_driver_that_was_stopped_and_wakes_after_another_has_taken_over_ends(stack: Stack) -> None:
+    rounds(stack, 3)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3000)
+def test_fifty_drivers_take_over_one_from_the_other(stack: Stack) -> None:
+    rounds(stack, 50)
+
+
+def test_two_drivers_that_run_at_once_do_not_double_a_record(stack: Stack) -> None:
+    stack.make_topic()
+    first = Driver(stack, 0)
+    first.run.wait_for("connected")
+    producer = stack.run("producer", TICKS_PER_SECOND=2000, MALFORMED_RATE=0.01)
+    first.run.wait_for("batch id=1 ")
+    second = Driver(stack, 1)
+    assert_refused(first.run)
+    assert producer.stop() == 0
+    stack.wait_until_stored()
+    assert second.run.stop() == 0
+    stack.assert_complete()
+
+
+def test_a_driver_that_wakes_after_a_recovery_ends(stack: Stack) -> None:
+    stack.make_topic().send([GOOD, BAD] * 20)
+    older = Driver(stack, 0)
+    stack.wait_until_stored()
+    older.stop_at("before-ticks-commit")
+    stack.send([GOOD, GOOD, BAD])
+    older.wait_until_stopped()
+    DeltaTable(str(stack.layout.ticks)).delete("kafka_offset < 3")
+    assert "Recovered" in repair(stack, "recover")
+    older.wake()
+    assert_refused(older.run)
+    last = stack.run("spark-job", TRIGGER_SECONDS=0)
+    stack.wait_until_stored()
+    assert last.stop() == 0
+    stack.assert_complete()
+    stack.assert_proven()
