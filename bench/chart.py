@@ -1,4 +1,4 @@
-"""The chart of a full run: rate, CPU, latency and growth, with the peer and the physical limit as lines of reference."""
+"""The chart of a full run: rate, CPU, latency and growth; the job with each reader, the peers, the physical limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 mpl.rcParams["svg.hashsalt"] = "financelake"
 # Consume, parse and write, each at the pace of the quickest library for it (docs/PERFORMANCE.md).
 LIMIT_US = 0.55
-OURS, PEER, LIMIT = "#1b6ca8", "#c8742a", "#777777"
+READERS = {"spark": "#1b6ca8", "direct": "#2a9d8f"}
+PEER, LIMIT = "#c8742a", "#777777"
+NAMES = {"loop": "hand-written\nloop", "idiomatic": "idiomatic\nSpark"}
 
 
 def draw(figures: dict[str, Any], target: Path) -> None:
@@ -27,29 +29,33 @@ def draw(figures: dict[str, Any], target: Path) -> None:
     cpu.axhline(LIMIT_US, color=LIMIT, linestyle="--", label=f"physical limit, {LIMIT_US} us")
     cpu.legend()
     _latency(latency, figures["latency"])
-    _growth(growth, figures.get("growth"))
+    _growth(growth, figures["growth"])
     figure.savefig(target, metadata={"Date": None})
 
 
 def _bars(axes: Axes, title: str, drain: dict[str, Any], name: str) -> None:
-    values = [drain["job"][name], drain["loop"][name]]
-    axes.bar_label(axes.bar(["FinanceLake", "hand-written loop"], values, color=[OURS, PEER]), fmt="{:,g}")
+    contenders = drain["contenders"]
+    labels = [f"READER=\n{one}" if one in READERS else NAMES.get(one, one) for one in contenders]
+    colours = [READERS.get(one, PEER) for one in contenders]
+    axes.bar_label(axes.bar(labels, [one[name] for one in contenders.values()], color=colours), fmt="{:,g}")
     axes.set_title(title)
 
 
-def _latency(axes: Axes, latencies: list[dict[str, Any]]) -> None:
-    names = [f"{one['rate']:,}/s\ntrigger {one['trigger_seconds']:g} s" for one in latencies]
-    for name, style in (("p50_ms", "o"), ("p95_ms", "s"), ("p99_ms", "^")):
-        axes.plot(names, [one[name] for one in latencies], style, color=OURS, label=name.removesuffix("_ms"))
+def _latency(axes: Axes, latencies: dict[str, list[dict[str, Any]]]) -> None:
+    for reader, measured in latencies.items():
+        names = [f"{one['rate']:,}/s\ntrigger {one['trigger_seconds']:g} s" for one in measured]
+        for name, style in (("p50_ms", "o"), ("p95_ms", "s"), ("p99_ms", "^")):
+            label = f"{reader}, {name.removesuffix('_ms')}"
+            axes.plot(names, [one[name] for one in measured], style, color=READERS[reader], label=label)
     axes.set_title("milliseconds from produced to in the table")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(ncols=len(latencies))
 
 
-def _growth(axes: Axes, growth: dict[str, Any] | None) -> None:
+def _growth(axes: Axes, growth: dict[str, dict[str, Any]]) -> None:
+    for reader, grown in growth.items():
+        marks = [one["commit"] for one in grown["marks"]]
+        axes.plot(marks, [one["batch_ms"] for one in grown["marks"]], "o-", color=READERS[reader], label=f"READER={reader}")
     axes.set_title("milliseconds a batch, by commit")
-    if growth is None:
-        axes.text(0.5, 0.5, "not measured in this run", ha="center")
-        return
-    axes.plot([one["commit"] for one in growth["marks"]], [one["batch_ms"] for one in growth["marks"]], "o-", color=OURS)
     axes.set_ylim(bottom=0)
+    axes.legend()

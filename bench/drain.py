@@ -1,44 +1,47 @@
-"""Drain: the job as shipped and the peer loop empty the same topic in turn; `python -m bench.drain` prints ratios.
+"""Drain: the job, with each of its readers, and its peers empty the same topic in turn; `python -m bench.drain` prints ratios.
 
-Rates and CPU are taken between the first and the last commit of each, so that neither is charged for its start; the time from
-the start of the process to the last commit stands beside them. No figure is shown before both tables hold the same.
+A round is one drain by each contender; the order rotates from round to round. Rates and CPU are taken between the first and the
+last commit of each, so that none is charged for its start; the time from the start of the process to the last commit stands
+beside them. No figure of a round is shown before all its tables hold the same. Ratios are taken within a round.
+
+BENCH_TICKS, BENCH_ROUNDS and BENCH_CONTENDERS=spark,direct,loop,idiomatic,kafkarrow change what is run. The job and the
+idiomatic pipeline take MAX_OFFSETS_PER_TRIGGER a commit, which must be less than half of a small topic.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import statistics
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import psutil
 from deltalake import DeltaTable
 
-from bench.stand import as_line, calibration, cpu_seconds, fill, job, moved, resident_mb, stand
-from finance_lake.state.layout import Layout
-from finance_lake.state.table import committed_offsets
-from tests.stack.pipeline import ROOT
+from bench.broker import READERS, publish, running_broker
+from bench.contenders import CONTENDERS, CommittedRows
+from bench.figures import as_line, medians, spread
+from bench.machine import Meter, calibrate, drift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from bench.contenders import Started
     from tests.stack.pipeline import Stack
 
 SHORT = bool(os.environ.get("SHORT"))
 TICKS = int(os.environ.get("BENCH_TICKS", "6000000" if SHORT else "8000000"))
-PAIRS = int(os.environ.get("BENCH_PAIRS", "2" if SHORT else "5"))
-MORE_TRIES = 5
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2" if SHORT else "5"))
+PEERS = ("loop",) if SHORT else ("loop", "idiomatic", "kafkarrow")
+NAMES = tuple(os.environ.get("BENCH_CONTENDERS", ",".join((*READERS, *PEERS))).split(","))
+BASELINES = ("loop", "idiomatic")
+SPARE_ROUNDS = 5
+MIN_ROUNDS = min(3, ROUNDS)
 # A short run, which asserts loose ratios only, takes the machine as it is.
-MOST_MOVED = float("inf") if SHORT else 0.15
+MAX_DRIFT = float("inf") if SHORT else 0.15
 POLL_SECONDS = 0.05
-COMMIT = re.compile(r"left (\d+) at")
+MAX_SECONDS = 1800
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Drain:
         rate: ticks a second, from the first commit to the last
         cpu_us: CPU microseconds a tick of the whole process tree, in the same time
         seconds: from the start of the process to the last commit
-        peak_mb: most proportional resident memory that was seen
+        peak_mb: most proportional resident memory (PSS) that was seen after the first commit
         bytes_a_tick: of data files
 
     """
@@ -61,58 +64,51 @@ class Drain:
     bytes_a_tick: float
 
 
-def watch(start: float, top: Callable[[], psutil.Process], left: Callable[[], int], table: Path) -> Drain:
-    """Follow a drain to its end."""
-    while (first := left()) == TICKS:
-        time.sleep(POLL_SECONDS)
-    assert first, f"{TICKS} ticks are a single commit: too few to measure between the first and the last"
-    process, began = top(), time.monotonic()
-    cpu, peak, looked = cpu_seconds(process), 0.0, 0.0
-    used = cpu
-    while left():
-        used = cpu_seconds(process) or used
-        if time.monotonic() - looked > 1:
-            peak, looked = max(peak, resident_mb(process)), time.monotonic()
-        time.sleep(POLL_SECONDS)
-    used = cpu_seconds(process) or used
-    ended = time.monotonic()
-    size = sum(file.stat().st_size for file in table.rglob("*.parquet") if "_delta_log" not in file.parts)
+def drain(name: str, stack: Stack) -> tuple[Drain, Path]:
+    """Have a contender drain the topic; return the figures and the table."""
+    print(f"{name} drains", flush=True)
+    began = time.monotonic()
+    started = CONTENDERS[name](stack)
+    drained = follow(started, began)
+    code = started.finish()
+    assert code == 0, f"{name} ended with {code}:\n{started.log.read_text()[-4000:]}"
+    return drained, started.table
+
+
+def follow(started: Started, began: float) -> Drain:
+    """Follow a drain to its last row."""
+    rows = CommittedRows(started.table)
+    first = wait_for_more(started, rows, 0, began)
+    assert first < TICKS, f"{TICKS} ticks are a single commit: too few to measure between the first and the last"
+    meter, first_commit, done = Meter(started.top()), time.monotonic(), first
+    while done < TICKS:
+        done = wait_for_more(started, rows, done, began, meter)
+    last_commit = time.monotonic()
     return Drain(
-        rate=round(first / (ended - began)),
-        cpu_us=round((used - cpu) / first * 1e6, 2),
-        seconds=round(ended - start, 1),
-        peak_mb=peak,
-        bytes_a_tick=round(size / TICKS, 2),
+        rate=round((done - first) / (last_commit - first_commit)),
+        cpu_us=round(meter.cpu / (done - first) * 1e6, 2),
+        seconds=round(last_commit - began, 1),
+        peak_mb=meter.peak_mb,
+        bytes_a_tick=round(data_bytes(started.table) / TICKS, 2),
     )
 
 
-def drain_with_job(stack: Stack) -> tuple[Drain, Path]:
-    """Run the job, with the settings that it has by default."""
-    start = time.monotonic()
-    run = job(stack)
-    table = Layout(stack.folder / f"lake-{len(stack.runs) - 1}").ticks
-    ends = sum(stack.end_offsets().values())
-    drain = watch(start, lambda: run.role_process("spark-job"), lambda: ends - sum(committed_offsets(table).values()), table)
-    assert run.stop() == 0
-    return drain, table
+def wait_for_more(started: Started, rows: CommittedRows, seen: int, began: float, meter: Meter | None = None) -> int:
+    """Wait until the table has more rows than were seen, reading the meter meanwhile; return how many it has."""
+    while (done := rows.count()) == seen:
+        assert not started.has_failed(), started.log.read_text()[-4000:]
+        assert time.monotonic() - began < MAX_SECONDS, f"{seen} rows of {TICKS}:\n{started.log.read_text()[-4000:]}"
+        if meter:
+            meter.look()
+        time.sleep(POLL_SECONDS)
+    if meter:
+        meter.look()
+    return done
 
 
-def drain_with_loop(stack: Stack) -> tuple[Drain, Path]:
-    """Run the peer."""
-    start, ends = time.monotonic(), stack.end_offsets()
-    table, log = stack.folder / f"loop-{time.time_ns()}", stack.folder / "loop.log"
-    places = ",".join(f"{partition}:{end}" for partition, end in ends.items())
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "bench.peers.loop", stack.bootstrap, stack.topic, str(table), places]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output)
-
-    def left() -> int:
-        assert process.poll() in {None, 0}, log.read_text()
-        return min((int(found) for found in COMMIT.findall(log.read_text())), default=sum(ends.values()))
-
-    drain = watch(start, lambda: psutil.Process(process.pid), left, table)
-    assert process.wait(60) == 0
-    return drain, table
+def data_bytes(table: Path) -> int:
+    """Size of all data files that were written."""
+    return sum(file.stat().st_size for file in table.rglob("*.parquet") if "_delta_log" not in file.parts)
 
 
 def content(table: Path) -> list[tuple[Any, ...]]:
@@ -122,65 +118,67 @@ def content(table: Path) -> list[tuple[Any, ...]]:
     return duckdb.execute(query, [DeltaTable(str(table)).file_uris()]).fetchall()
 
 
-def assert_whole(table: Path, ends: dict[int, int]) -> list[tuple[Any, ...]]:
-    """Assert that the offsets of the topic are there, each once; return the content."""
-    found = content(table)
-    for partition, rows, offsets, first, last, _ in found:
-        assert (rows, offsets, first, last) == (ends[partition], ends[partition], 0, ends[partition] - 1), (table, found)
-    return found
+def assert_equal(tables: dict[str, Path], ends: dict[int, int]) -> None:
+    """Assert that each table has each offset of the topic once, and that all hold the same prices."""
+    contents = {name: content(table) for name, table in tables.items()}
+    whole = [(partition, end, end, 0, end - 1) for partition, end in sorted(ends.items()) if end]
+    for name, found in contents.items():
+        assert [row[:-1] for row in found] == whole, f"{name} is not the topic {whole}: {found}"
+    first = contents[next(iter(contents))]
+    assert all(found == first for found in contents.values()), f"the tables differ: {contents}"
 
 
-def pair(stack: Stack, number: int) -> dict[str, Any] | None:
-    """Drain the topic with both, the job first in every other pair; None where the machine changed its pace meanwhile."""
-    before = calibration()
-    drains: dict[str, tuple[Drain, Path]] = {}
-    for who in (drain_with_job, drain_with_loop)[:: 1 if number % 2 else -1]:
-        drains[who.__name__] = who(stack)
-    after = calibration()
-    ours, peer = drains["drain_with_job"], drains["drain_with_loop"]
-    ends = {partition: end for partition, end in stack.end_offsets().items() if end}
-    assert assert_whole(ours[1], ends) == assert_whole(peer[1], ends), "the two tables differ"
-    figures = {
-        "job": asdict(ours[0]),
-        "loop": asdict(peer[0]),
-        "rate_ratio": round(ours[0].rate / peer[0].rate, 3),
-        "cpu_ratio": round(ours[0].cpu_us / peer[0].cpu_us, 3),
-        "calibration": [before, after],
-    }
-    print(f"pair {number}: {as_line(figures)}", flush=True)
-    if moved(before, after) > MOST_MOVED:
-        print(f"pair {number} is dropped: the machine moved by {moved(before, after):.0%}")
+def drain_all(stack: Stack, number: int) -> dict[str, Any] | None:
+    """One round: drain the topic with each contender; None where the machine changed its pace meanwhile."""
+    turn = number % len(NAMES)
+    calibrations, drains, tables = [calibrate()], {}, {}
+    for name in NAMES[turn:] + NAMES[:turn]:
+        drains[name], tables[name] = drain(name, stack)
+        calibrations.append(calibrate())
+    assert_equal(tables, stack.end_offsets())
+    for name in NAMES:
+        print(f"round {number}: {name:10} {as_line(asdict(drains[name]))}", flush=True)
+    if drift(calibrations) > MAX_DRIFT:
+        print(f"round {number} is dropped: the machine's pace changed by {drift(calibrations):.0%}")
         return None
-    return figures
+    return {"drains": {name: asdict(drains[name]) for name in NAMES}, "calibrations": calibrations}
+
+
+def ratios(rounds: list[dict[str, Any]], name: str, baseline: str) -> dict[str, dict[str, float]]:
+    """Rate and CPU of a contender, as ratios to a baseline within each round."""
+    drains = [each["drains"] for each in rounds]
+    figures = {"rate": "rate", "cpu": "cpu_us"}
+    return {ratio: spread([each[name][of] / each[baseline][of] for each in drains]) for ratio, of in figures.items()}
 
 
 def compare() -> dict[str, Any]:
-    """Fill a topic, drain it in pairs, give medians of paired ratios with their extremes."""
-    with stand() as stack:
-        producer = fill(stack, TICKS)
-        tries = (pair(stack, number) for number in range(1, PAIRS + MORE_TRIES + 1))
-        pairs = list(islice(filter(None, tries), PAIRS))
-    assert len(pairs) == PAIRS, f"the machine was too unsteady: {len(pairs)} good pairs of {PAIRS + MORE_TRIES}"
+    """Fill a topic, drain it in rounds; return medians, and medians of paired ratios with their extremes."""
+    with running_broker() as stack:
+        producer = publish(stack, TICKS)
+        tries = (drain_all(stack, number) for number in range(ROUNDS + SPARE_ROUNDS))
+        rounds = list(islice(filter(None, tries), ROUNDS))
+    assert len(rounds) >= MIN_ROUNDS, f"the machine was too unsteady: {len(rounds)} good rounds of {ROUNDS + SPARE_ROUNDS}"
+    baselines = [name for name in BASELINES if name in NAMES]
     return {
         "ticks": TICKS,
         "producer": producer,
-        "pairs": pairs,
-        "job": _medians([each["job"] for each in pairs]),
-        "loop": _medians([each["loop"] for each in pairs]),
-        "rate_ratio": _spread([each["rate_ratio"] for each in pairs]),
-        "cpu_ratio": _spread([each["cpu_ratio"] for each in pairs]),
+        "rounds": rounds,
+        "contenders": {name: medians([each["drains"][name] for each in rounds]) for name in NAMES},
+        "ratios": {
+            name: {baseline: ratios(rounds, name, baseline) for baseline in baselines if baseline != name} for name in NAMES
+        },
     }
 
 
-def _medians(drains: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(drain[name] for drain in drains) for name in drains[0]}
-
-
-def _spread(ratios: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+def main() -> None:
+    """Print medians and ratios."""
+    found = compare()
+    print(f"producer   {as_line(found['producer'])}")
+    for name, figures in found["contenders"].items():
+        print(f"{name:10} {as_line(figures)}")
+        for baseline, compared in found["ratios"][name].items():
+            print(f"{name:10} / {baseline}: {as_line(compared)}")
 
 
 if __name__ == "__main__":
-    found = compare()
-    for name in ("producer", "job", "loop", "rate_ratio", "cpu_ratio"):
-        print(f"{name:12} {as_line(found[name])}")
+    main()

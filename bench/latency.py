@@ -1,4 +1,4 @@
-"""Latency, from the moment a tick is published until it is in the table: `python -m bench.latency`.
+"""Latency, from the moment a tick is published until it is in the table, with each reader: `python -m bench.latency`.
 
 A tick's `ts_event` is the moment when the producer made it; it is in the table when the entry of the table's log is written.
 Every tick of the time that is measured counts, not a sample.
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.stand import as_line, job, stand
-from finance_lake.state.layout import Layout
+from bench.broker import READERS, running_broker, start_job
+from bench.figures import as_line
 from finance_lake.state.table import committed_offsets
 from tests.stack.pipeline import wait_until
 
@@ -51,30 +51,35 @@ def delays(table: Path, since: float) -> np.ndarray:
     return np.concatenate(found)
 
 
-def measure(stack: Stack, rate: int, trigger_seconds: float) -> dict[str, Any]:
+def measure(stack: Stack, reader: str, rate: int, trigger_seconds: float) -> dict[str, Any]:
     """Publish at a rate, let the job warm up, measure."""
-    run = job(stack, TRIGGER_SECONDS=trigger_seconds)
-    table = Layout(stack.folder / f"lake-{len(stack.runs) - 1}").ticks
+    job = start_job(stack, READER=reader, TRIGGER_SECONDS=trigger_seconds)
+    table = job.lake.ticks
     producer = stack.run("producer", TICKS_PER_SECOND=rate)
-    run.wait_for(f"batch id={WARM_BATCHES} ", 300)
+    job.run.wait_for(f"batch id={WARM_BATCHES} ", 300)
     since = time.time()
     moment = datetime.now(UTC)
     wait_until(lambda: (datetime.now(UTC) - moment).total_seconds() > SECONDS, 2 * SECONDS, "the time that is measured")
     producer.stop()
     wait_until(lambda: committed_offsets(table) == stack.end_offsets(), 60, "the table has all")
-    run.stop()
+    job.run.stop()
     p50, p95, p99, most = (round(float(one)) for one in np.percentile(delays(table, since), [50, 95, 99, 100]))
     figures = {"rate": rate, "trigger_seconds": trigger_seconds, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": most}
-    print(f"latency: {as_line(figures)}", flush=True)
+    print(f"latency, {reader}: {as_line(figures)}", flush=True)
     return figures
 
 
-def latencies() -> list[dict[str, Any]]:
+def latencies() -> dict[str, list[dict[str, Any]]]:
+    """Measure with each reader."""
+    return {reader: latencies_of(reader) for reader in READERS}
+
+
+def latencies_of(reader: str) -> list[dict[str, Any]]:
     """Measure each rate with the low-latency setting, and the middle one with the defaults."""
     found = []
     for rate, trigger in [*((rate, 0) for rate in RATES), (RATES[len(RATES) // 2], 1)]:
-        with stand() as stack:
-            found.append(measure(stack, rate, trigger))
+        with running_broker() as stack:
+            found.append(measure(stack, reader, rate, trigger))
     return found
 
 

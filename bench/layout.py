@@ -19,11 +19,11 @@ import pyarrow as pa
 import structlog
 from deltalake import DeltaTable
 
-from bench.stand import as_line, fill, job, stand
+from bench.broker import publish, running_broker, start_job
+from bench.figures import as_line
 from finance_job.maintenance import Maintenance
 from finance_job.writer import Writer
 from finance_lake.state.identity import read_identity
-from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets
 from tests.stack.pipeline import wait_until
 
@@ -70,10 +70,9 @@ def _query_ms(connection: duckdb.DuckDBPyConnection, files: list[str], symbol: s
 
 def before_and_after(ticks: int = TICKS) -> dict[str, Any]:
     """Fill a lake batch by batch, look, close its date, look again."""
-    with stand() as stack:
-        fill(stack, ticks)
-        run = job(stack, TRIGGER_SECONDS=0, MAX_OFFSETS_PER_TRIGGER=RECORDS_A_BATCH)
-        layout = Layout(stack.folder / f"lake-{len(stack.runs) - 1}")
+    with running_broker() as stack:
+        publish(stack, ticks)
+        run, layout = start_job(stack, TRIGGER_SECONDS=0, MAX_OFFSETS_PER_TRIGGER=RECORDS_A_BATCH)
         wait_until(lambda: committed_offsets(layout.ticks) == stack.end_offsets(), 600, "the table has all")
         assert run.stop() == 0
         before, started = look(layout.ticks, ticks), time.monotonic()

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 import finance_lake
 from bench import verify
-from bench.stand import stand
+from bench.broker import running_broker
 from finance_job.columns import UTC_MICROSECONDS
 from finance_job.data_file import write_data_file
 from finance_lake.state.layout import TICKS
@@ -129,7 +129,7 @@ def broker() -> Iterator[int]:
         print("(no jars: `status` is measured without a broker)")
         yield 9
         return
-    with stand() as stack:
+    with running_broker() as stack:
         yield stack.kafka_port
 
 

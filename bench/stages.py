@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from bench.stand import fill, stand
+from bench.broker import publish, running_broker
 from finance_job.columns import STATISTICS, UTC_MICROSECONDS
 from finance_job.data_file import statistics_of, write_data_file
 from finance_job.decode import decode_records
@@ -61,8 +61,8 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
 
 def main() -> None:
     """Measure twice, print the second time."""
-    with stand() as stack, tempfile.TemporaryDirectory() as folder:
-        fill(stack, TICKS_READ)
+    with running_broker() as stack, tempfile.TemporaryDirectory() as folder:
+        publish(stack, TICKS_READ)
         stages(stack, folder)
         for name, microseconds in stages(stack, folder).items():
             print(f"{microseconds:6.3f} us  {name}")

@@ -1,4 +1,7 @@
-"""Start: from `make local` to the first row, and what the roles need of memory after a minute; `python -m bench.start`."""
+"""Start: from `make local` to the first row, and what the roles need of memory after a minute; `python -m bench.start`.
+
+The reader is that of the environment (READER), or the job's default.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.stand import as_line, resident_mb
+from bench.figures import as_line
+from bench.machine import memory_mb
 from finance_lake.state.table import open_table, row_count
 from tests.stack.pipeline import Stack, free_port, wait_until
 
@@ -27,7 +31,7 @@ def start() -> dict[str, Any]:
             run.wait_for("Running:")
             batches = run.count("batch id=")
             wait_until(lambda: run.count("batch id=") >= batches + 60, 180, "sixty batches")
-            memory = {role: resident_mb(run.role_process(role)) for role in ROLES}
+            memory = {role: memory_mb(run.role_process(role)) for role in ROLES}
         finally:
             run.stop()
             run.kill_everything()

@@ -9,7 +9,6 @@ which keeps its cost from growing. It judges records less strictly than the cont
 from __future__ import annotations
 
 import sys
-import time
 from decimal import Decimal  # noqa: TC003 (msgspec reads the annotations)
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,7 @@ def columns(messages: Sequence[Message]) -> pa.Table:
 
 
 def main() -> None:
-    """Drain the topic up to the offsets given; tell when the first and the last commit were there."""
+    """Drain the topic up to the offsets given."""
     bootstrap, topic, folder, ends = sys.argv[1:]
     left = sum(int(place.split(":")[1]) for place in ends.split(","))
     consumer = Consumer(
@@ -95,7 +94,6 @@ def main() -> None:
         batch += 1
         if batch % COMMITS_A_TABLE == 0:
             table = DeltaTable(folder)
-        print(f"commit {batch} left {left} at {time.time()}", flush=True)
     consumer.close()
 
 

@@ -1,0 +1,136 @@
+"""The aims of the measured figures, and how a table shows what was reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LATENCY_RATE = 20_000
+MAX_DEFAULT_P50_MS = 900
+MAX_GROWTH = 1.3
+MAX_FIRST_ROW_SECONDS = 18
+MIN_PRODUCER_RATE = 400_000
+MAX_PRODUCER_CPU_US = 3
+MAX_BARS_MS = 25
+MAX_LIVE_BYTES = 12
+MAX_MAINTAINED_BYTES = 9
+
+
+@dataclass(frozen=True)
+class ReaderAims:
+    """What the job is to reach with a reader; ratios are to the peers, times are in milliseconds."""
+
+    min_rate_to_loop: float
+    max_cpu_to_loop: float
+    min_rate_to_idiomatic: float
+    min_sustained: int
+    max_p50_ms: int
+    max_p99_ms: int
+    max_batch_ms: int
+    max_peak_mb: int
+
+
+AIMS = {
+    "spark": ReaderAims(1.6, 1.0, 1.5, 200_000, 400, 800, 300, 1800),
+    "direct": ReaderAims(1.9, 0.9, 2.0, 250_000, 300, 600, 220, 1300),
+}
+
+
+class Cell(NamedTuple):
+    """A figure as text, its aim, and whether it is met; None where there is no aim."""
+
+    measured: str = "not measured"
+    aim: str = ""
+    met: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return "" if self.met is None else "reached" if self.met else "NOT reached"
+
+
+def at_least(value: float, aim: float, unit: str = "", measured: str = "") -> Cell:
+    """A figure that is to be as large as its aim."""
+    return Cell(measured or f"{value:,}{unit}", f">= {aim:,}{unit}", value >= aim)
+
+
+def at_most(value: float, aim: float, unit: str = "", measured: str = "") -> Cell:
+    """A figure that is to be no larger than its aim."""
+    return Cell(measured or f"{value:,}{unit}", f"<= {aim:,}{unit}", value <= aim)
+
+
+def of_reader(figures: Mapping[str, Any], reader: str) -> dict[str, Cell]:
+    """Lay out the figures of the job with a reader, by name."""
+    aims, growth = AIMS[reader], figures["growth"][reader]
+    sustained = max((each["rate"] for each in figures["sustained"][reader] if each["sustained"]), default=0)
+    return {
+        **_drain(figures["drain"], reader, aims),
+        "sustained, all on these cores": at_least(sustained, aims.min_sustained, " /s"),
+        **dict(_latency(one, aims) for one in figures["latency"][reader]),
+        "batch at 100 /s, warm": at_most(figures["batch"][reader]["median_ms"], aims.max_batch_ms, " ms"),
+        f"batch at commit {growth['marks'][-1]['commit']:,} / 100": at_most(growth["ratio"], MAX_GROWTH),
+    }
+
+
+def _drain(drained: Mapping[str, Any], reader: str, aims: ReaderAims) -> dict[str, Cell]:
+    if reader not in drained["contenders"]:
+        return {}
+    ours, ratios = drained["contenders"][reader], drained["ratios"][reader]
+    return {
+        "drain, warm": Cell(f"{ours['rate']:,.0f} /s"),
+        "drain / loop": _ratio(ratios, "loop", "rate", at_least, aims.min_rate_to_loop),
+        "CPU / loop": _ratio(ratios, "loop", "cpu", at_most, aims.max_cpu_to_loop),
+        "drain / idiomatic": _ratio(ratios, "idiomatic", "rate", at_least, aims.min_rate_to_idiomatic),
+        "CPU / idiomatic": _ratio(ratios, "idiomatic", "cpu"),
+        "peak memory, drain": at_most(round(ours["peak_mb"]), aims.max_peak_mb, " MB"),
+        "bytes a tick, live": at_most(ours["bytes_a_tick"], MAX_LIVE_BYTES),
+    }
+
+
+def _ratio(
+    ratios: Mapping[str, Any], baseline: str, name: str, judge: Callable[..., Cell] | None = None, aim: float = 0
+) -> Cell:
+    if baseline not in ratios:
+        return Cell()
+    ratio = ratios[baseline][name]
+    text = f"{ratio['median']} ({ratio['min']} to {ratio['max']})"
+    return judge(ratio["median"], aim, measured=text) if judge else Cell(text)
+
+
+def _latency(one: Mapping[str, Any], aims: ReaderAims) -> tuple[str, Cell]:
+    text = f"p50 {one['p50_ms']}, p99 {one['p99_ms']} ms"
+    if one["trigger_seconds"]:
+        return f"latency at {one['rate']:,} /s, defaults", at_most(one["p50_ms"], MAX_DEFAULT_P50_MS, " ms", text)
+    name = f"latency at {one['rate']:,} /s, trigger 0"
+    if one["rate"] != LATENCY_RATE:
+        return name, Cell(text)
+    met = one["p50_ms"] <= aims.max_p50_ms and one["p99_ms"] <= aims.max_p99_ms
+    return name, Cell(text, f"<= {aims.max_p50_ms}, {aims.max_p99_ms} ms", met)
+
+
+def of_lake(figures: Mapping[str, Any]) -> dict[str, Cell]:
+    """Lay out the figures that do not depend on the reader, and those of the peers."""
+    start, producer = figures["start"], figures["drain"]["producer"]
+    peers = {name: drained for name, drained in figures["drain"]["contenders"].items() if name not in AIMS}
+    before, after = figures["layout"]["before"], figures["layout"]["after"]
+    return {
+        "first row of make local": at_most(start["first_row_seconds"], MAX_FIRST_ROW_SECONDS, " s"),
+        "memory, default rate": Cell(f"{start['memory_mb']['total']:.0f} MB"),
+        "producer": at_least(producer["ticks_per_second"], MIN_PRODUCER_RATE, " /s"),
+        "producer, CPU": at_most(producer["cpu_us_a_tick"], MAX_PRODUCER_CPU_US, " us"),
+        **{f"drain of {name}, warm": Cell(_drained(peer)) for name, peer in peers.items()},
+        "bars of one symbol, as stored": Cell(_bars(before)),
+        "bars of one symbol, maintained": at_most(after["query_ms"], MAX_BARS_MS, " ms", _bars(after)),
+        "bytes a tick, maintained": at_most(after["bytes_a_tick"], MAX_MAINTAINED_BYTES),
+    }
+
+
+def _drained(drained: Mapping[str, float]) -> str:
+    return f"{drained['rate']:,.0f} /s, {drained['cpu_us']} us, {drained['peak_mb']:.0f} MB"
+
+
+def _bars(layout: Mapping[str, Any]) -> str:
+    return f"{layout['query_ms']} ms (slowest {layout['slowest_query_ms']})"

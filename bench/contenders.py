@@ -1,0 +1,98 @@
+"""The contenders of the drain: the job with each of its readers, and the peers in bench/peers, each started alike."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+
+from bench.broker import start_job
+from tests.stack.pipeline import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.stack.pipeline import Stack
+
+MAX_END_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Started:
+    """A contender that runs.
+
+    Attributes:
+        table: the Delta table that it fills
+        log: what it prints
+        top: gives the process at the top of its tree, once that is there
+        has_failed: whether it has ended with an error
+        finish: waits for its end, or stops it if it would go on; returns its exit code
+
+    """
+
+    table: Path
+    log: Path
+    top: Callable[[], psutil.Process]
+    has_failed: Callable[[], bool]
+    finish: Callable[[], int]
+
+
+def job(reader: str, stack: Stack) -> Started:
+    """Start the job with its defaults and a reader; it goes on until it is stopped."""
+    run, lake = start_job(stack, READER=reader)
+    return Started(lake.ticks, run.log, lambda: run.role_process("spark-job"), lambda: run.process.poll() is not None, run.stop)
+
+
+def peer(name: str, stack: Stack) -> Started:
+    """Start a peer: `python -m bench.peers.NAME BOOTSTRAP TOPIC FOLDER [PARTITION:END,...]`; it ends by itself."""
+    table = stack.folder / f"{name}-{time.time_ns()}"
+    log = table.with_suffix(".log")
+    ends = ",".join(f"{partition}:{end}" for partition, end in stack.end_offsets().items())
+    command = [sys.executable, "-m", f"bench.peers.{name}", stack.bootstrap, stack.topic, str(table), ends]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    return Started(
+        table,
+        log,
+        partial(psutil.Process, process.pid),
+        lambda: process.poll() not in {None, 0},
+        partial(process.wait, MAX_END_SECONDS),
+    )
+
+
+CONTENDERS: dict[str, Callable[[Stack], Started]] = {
+    "spark": partial(job, "spark"),
+    "direct": partial(job, "direct"),
+    "loop": partial(peer, "loop"),
+    "idiomatic": partial(peer, "idiomatic"),
+    "kafkarrow": partial(peer, "kafkarrow_loop"),
+}
+
+
+class CommittedRows:
+    """Counts the rows that a table has taken in, by its log, whoever writes it; each entry is read once."""
+
+    def __init__(self, table: Path) -> None:
+        """Begin with the table's first version."""
+        self._log = table / "_delta_log"
+        self._version = 0
+        self._rows = 0
+
+    def count(self) -> int:
+        """Read the entries that have come since the last call; rewriting rows (`dataChange` false) adds none."""
+        while (entry := self._log / f"{self._version:020d}.json").exists():
+            self._rows += sum(map(_added_rows, entry.read_bytes().splitlines()))
+            self._version += 1
+        return self._rows
+
+
+def _added_rows(action: bytes) -> int:
+    added = json.loads(action).get("add")
+    return int(json.loads(added["stats"])["numRecords"]) if added and added["dataChange"] else 0
