@@ -38,7 +38,7 @@ from finance_lake.state.record import CommitRecord
 from finance_lake.state.spans import Spans, count
 from finance_lake.state.table import newest_record, open_table
 from finance_role.lock import AlreadyRunningError, hold
-from finance_role.settings import settings_or_exit
+from finance_role.settings import begin_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,7 +201,7 @@ def answer_to(layout: Layout, reason: str) -> Answer:
 
 def main() -> int:
     """Redrive here, or ask the running job."""
-    settings = settings_or_exit(RedriveSettings)
+    settings = begin_role(RedriveSettings)
     layout = Layout(settings.data_dir.resolve())
     try:
         with hold(settings.data_dir, ROLE):
