@@ -64,6 +64,7 @@ spark.stop()
 @pytest.mark.parametrize("name", ["plain", 'a space, "quotes" and a comma'])
 def test_the_jvm_and_its_workers_are_the_same_whatever_the_caller_has_set(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
+    folder.mkdir()
     code = SAYS.format(folder=str(folder))
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **HOSTILE}, capture_output=True, text=True
