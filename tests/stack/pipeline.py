@@ -206,15 +206,6 @@ class Stack:
         """Ask the broker where the topic ends."""
         return ask(self.bootstrap, self.topic).end
 
-    def end_offsets_at_rest(self) -> dict[int, int]:
-        """Ask the same of a lake that is stopped, by starting its broker."""
-        broker = self.run("zookeeper kafka")
-        broker.wait_for("Running:")
-        try:
-            return self.end_offsets()
-        finally:
-            broker.stop()
-
     def stored(self) -> Counter[tuple[int, int]]:
         """Count how often each (partition, offset) stands in the two tables together."""
         return coordinates(self.layout)

@@ -50,6 +50,14 @@ def test_the_first_batches_are_shown_and_then_a_sum_each_minute() -> None:
     assert shown[SHOWN_FIRST:] == [f"{minute} batches, {minute * 101:,} rows, none quarantined; run/local.log has each"] * 2
 
 
+@pytest.mark.parametrize("line", LOUD)
+def test_a_line_that_needs_to_be_looked_at_is_shown_at_once_in_a_quiet_hour(line: str) -> None:
+    condenser = Condenser(Clock())
+    for number in range(SHOWN_FIRST + 3):
+        list(condenser.shown(batch(number)))
+    assert list(condenser.shown(line)) == ["3 batches, 303 rows, none quarantined; run/local.log has each", line]
+
+
 @given(st.lists(st.sampled_from([*LOUD, *(batch(number) for number in range(9))])))
 def test_no_other_line_is_ever_held_back_and_every_row_is_counted(lines: list[str]) -> None:
     condenser = Condenser(Clock())

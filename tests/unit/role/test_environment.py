@@ -155,7 +155,7 @@ def test_scratch_that_is_a_link_does_not_empty_what_it_leads_to(tmp_path: Path) 
     (tmp_path / "precious" / "file").touch()
     (tmp_path / "run" / "tmp").mkdir(parents=True)
     scratch(tmp_path, "kafka").symlink_to(tmp_path / "precious")
-    make_scratch(tmp_path, "kafka")
+    assert not make_scratch(tmp_path, "kafka").is_symlink()
     assert (tmp_path / "precious" / "file").exists()
 
 
