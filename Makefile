@@ -20,7 +20,7 @@ help: ## this list
 .PHONY: up down logs ps
 up: ## build, start in the background, wait until healthy
 	@local/require python docker
-	@PYTHONPATH=local $(PYTHON) -m finance_local.containers
+	@PYTHONPATH=local "$(PYTHON)" -m finance_local.containers
 	docker compose up --build --detach --wait --wait-timeout 300
 	@echo "Healthy. Next: \`make show\` for the table, \`docker compose logs -f spark-job\` for the story, \`make down\` to stop."
 
@@ -58,7 +58,7 @@ redrive: .venv/.ready ## move quarantined records that pass the rules now (REASO
 	@$(BIN)/python -m finance_local.repair redrive
 
 reset: ## delete all state, after asking (YES=1 does not ask)
-	@PYTHONPATH=local $(PYTHON) -m finance_local.reset
+	@PYTHONPATH=local "$(PYTHON)" -m finance_local.reset
 
 ##@ Development
 .PHONY: check test test-unit test-faults smoke chaos lock bench clean
@@ -98,7 +98,7 @@ clean: ## remove the virtualenv, the jars and caches; no data
 .venv/.ready: requirements/build.txt requirements/dev.txt pyproject.toml
 	@local/require python
 	@echo "Making the virtualenv (once, a minute or two) ..."
-	@$(PYTHON) -m venv .venv
+	@"$(PYTHON)" -m venv .venv
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt
 	@$(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517 --requirement requirements/dev.txt
 	@$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
@@ -111,10 +111,11 @@ build/page/.ready: lake/package.json lake/package-lock.json lake/put-beside-page
 
 build/jars/.ready: jars/kafka.lock jars/spark.lock | .venv/.ready
 	@local/require java
-	@$(BIN)/python jars/fetch.py jars/spark.lock build/jars/spark --ivy $(IVY)
-	@$(BIN)/python jars/fetch.py jars/kafka.lock build/jars/kafka --ivy $(IVY)
+	@$(BIN)/python jars/fetch.py jars/spark.lock build/jars/spark --ivy "$(IVY)"
+	@$(BIN)/python jars/fetch.py jars/kafka.lock build/jars/kafka --ivy "$(IVY)"
 	@touch $@
 
 build/spark.jsa: build/jars/.ready | .venv/.ready
 	@echo "Archiving the classes of the job for quicker starts (once, half a minute) ..."
-	@$(BIN)/python -m finance_job.archive $@ >build/spark.jsa.log 2>&1
+	@$(BIN)/python -m finance_job.archive $@ >$@.log 2>&1 || { tail -n 3 $@.log >&2; \
+	  echo "The archive could not be made: $@.log has all of it; \`financelake doctor\` says what this machine lacks." >&2; exit 1; }

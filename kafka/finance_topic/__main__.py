@@ -8,14 +8,14 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from finance_role.log import story
-from finance_role.settings import settings_or_exit
+from finance_role.settings import begin_role
 from finance_topic import topic
 from finance_topic.config import Settings
 
 
 def main() -> int:
     """Wait for the broker, then create or compare."""
-    settings = settings_or_exit(Settings)
+    settings = begin_role(Settings)
     log = story()
     wanted = (settings.kafka_topic, settings.kafka_partitions, settings.topic_config())
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from deltalake.exceptions import DeltaError
 
 from finance_lake.condition import UP, services
 from finance_lake.state.broker import NoTopicError, SilentError, ask
 from finance_lake.state.identity import CorruptStateError, read_identity
+from finance_role.environment import JAVA, allows_execution, composed, foreign, stale_java_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
     from finance_lake.state.identity import Identity
     from finance_lake.state.layout import Layout
 
-JAVA = 17
 DISK_GB, MEMORY_GB = 2, 2
 GB = 1024**3
 PATIENCE_SECONDS = 1.0
 COMMAND_SECONDS = 10
 LOOPBACK = "127.0.0.1"
+PROJECT = Path(__file__).parents[2]
+OF_DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
+UNUSABLE = set(":\n\r")
 
 
 class Way(StrEnum):
@@ -85,13 +90,17 @@ def examine(layout: Layout, settings: Settings) -> Examination:
         _disk(layout.root),
         _memory(),
         _folder(layout.root),
+        _scratch(layout.root),
+        _paths(),
+        _environment(),
+        _encoding(),
         *_listeners(settings, broker),
     ]
     return Examination(own and services(layout, broker_up=True)["spark-job"] == UP, checks)
 
 
 def _java() -> Check:
-    told = _output("java", "-version")
+    told = _output(f"{home}/bin/java" if (home := composed().get("JAVA_HOME")) else "java", "-version")
     version = re.search(r'version "(\d+)', told or "")
     fine = version is not None and int(version[1]) >= JAVA
     mend = "" if fine else "`sudo apt-get install openjdk-17-jre-headless` (Debian), `brew install openjdk@17` (macOS)."
@@ -124,10 +133,45 @@ def _ports(layout: Layout, settings: Settings, broker: Broker | None, *, own_bro
 
 
 def _disk(root: Path) -> Check:
-    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free / GB
+    free = shutil.disk_usage(_there(root)).free / GB
     fine = free >= DISK_GB
     return Check("disk", fine, f"{free:.1f} GB free", "" if fine else f"free {DISK_GB} GB where {root} is.", BOTH)
+
+
+def _there(root: Path) -> Path:
+    """Give the folder, or the one above it that is there."""
+    return next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+
+
+def _scratch(root: Path) -> Check:
+    """Java unpacks native libraries below DATA_DIR/run/tmp, and has to be able to load them from there."""
+    fine = allows_execution(_there(root))
+    found = f"what is below {root} {'can' if fine else 'cannot'} be executed"
+    mend = "" if fine else "the volume is mounted noexec: mount it with exec, or set DATA_DIR to a folder on another one."
+    return Check("temporary", fine, found, mend, () if fine else BOTH)
+
+
+def _paths() -> Check:
+    """A class path ends at a colon, and a line of a shell at its end: no quoting helps against either."""
+    fine = not set(str(PROJECT)) & UNUSABLE
+    mend = "" if fine else "move the project to a folder whose path has no colon and no end of a line."
+    return Check("project", fine, f"is at {PROJECT}", mend, () if fine else (Way.LOCAL,))
+
+
+def _environment() -> Check:
+    """What the caller has set that would matter; the lake's processes do not get it, so that it is no fault."""
+    if home := stale_java_home():
+        found = f"JAVA_HOME={home} has no Java {JAVA}: the one on the PATH is used"
+        return Check("environment", fine=False, found=found, mend="`unset JAVA_HOME`, or let it name a Java that is there.")
+    names = ", ".join(foreign())
+    return Check("environment", fine=True, found=f"{names}: set here, and not passed on to the lake" if names else "is plain")
+
+
+def _encoding() -> Check:
+    encoding = sys.__stdout__.encoding if sys.__stdout__ else "none"
+    fine = encoding.lower().replace("-", "") == "utf8"
+    mend = "" if fine else "`export LANG=C.UTF-8` for this terminal; the lake itself always runs in UTF-8."
+    return Check("encoding", fine, f"this terminal's is {encoding}", mend)
 
 
 def _memory() -> Check:
@@ -198,7 +242,7 @@ def _is_own(layout: Layout, broker: Broker | None) -> bool:
 def _identity(layout: Layout) -> Identity | None:
     try:
         return read_identity(layout)
-    except CorruptStateError:
+    except (CorruptStateError, DeltaError):
         return None
 
 
@@ -228,7 +272,13 @@ def _output(*command: str) -> str | None:
     """What a command says on either stream; None if it fails or is not there."""
     try:
         told = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=COMMAND_SECONDS, errors="replace"
+            command,
+            env=composed(also=OF_DOCKER),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

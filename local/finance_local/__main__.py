@@ -1,10 +1,16 @@
-"""Run the pipeline as local processes: `python -m finance_local`. Exit code 0 if stopped in order, 1 if a role failed."""
+"""Run the pipeline as local processes: `python -m finance_local`.
+
+Exit codes: 0 stopped in order; 1 a role failed, or the machine lacks something; 2 wrong settings; 78 the lake already runs, or
+holds another topic.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from finance_lake.proof.last import leave
@@ -14,18 +20,19 @@ from finance_lake.proof.world import World
 from finance_lake.state.broker import ask
 from finance_lake.state.layout import Layout
 from finance_local import env_file
-from finance_local.config import Settings
-from finance_local.console import Terminal
+from finance_local.console import Terminal, log_file
 from finance_local.drain import drain
-from finance_local.machine import UnfitMachineError, require_free_ports, require_java
+from finance_local.judged import judged_or_exit
+from finance_local.machine import OtherTopicError, UnfitMachineError, require_fit
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role.lock import REFUSED, AlreadyRunningError
-from finance_role.settings import USAGE, settings_or_exit
+from finance_role.settings import USAGE
 
 if TYPE_CHECKING:
     from finance_lake.proof.verdict import Report
+    from finance_local.config import Settings
 
 
 async def run(settings: Settings, terminal: Terminal) -> int:
@@ -77,14 +84,15 @@ def main() -> int:
     """Check what can be checked before anything starts, then run."""
     try:
         load_env_file()
-        settings = settings_or_exit(Settings)
-        require_java()
-        require_free_ports(settings)
-        return asyncio.run(run(settings, Terminal()))
+        settings = judged_or_exit()
+        os.umask(int(settings.data_umask, 8))
+        require_fit(settings)
+        with closing(Terminal(log_file(settings.data_dir))) as terminal:
+            return asyncio.run(run(settings, terminal))
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
-    except AlreadyRunningError as error:
+    except (AlreadyRunningError, OtherTopicError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     except (UnfitMachineError, RoleEndedError) as error:

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 from finance_role.settings import RoleSettings
 
 ALL_ROLES = ("zookeeper", "kafka", "topic-init", "producer", "spark-job")
+Heap = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgKMG]$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -22,7 +23,9 @@ class Settings(RoleSettings):
     kafka_port: Port = 9092
     zookeeper_port: Port = 2181
     spark_ui_port: int = Field(4040, ge=0, le=65535)
-    kafka_topic: str = "finance"
+    kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_heap: Heap = "320m"
+    zookeeper_heap: Heap = "64m"
     kafka_jars: Path = Path("build/jars/kafka")
 
     @field_validator("roles", mode="before")

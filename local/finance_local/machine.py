@@ -1,4 +1,4 @@
-"""What the machine must have before anything starts: Java 17, and ports that nobody else has."""
+"""What must be so before anything starts: a lake that is stopped and keeps its topic, Java 17, ports and folders to use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from deltalake.exceptions import DeltaError
+
+from finance_lake.state.identity import CorruptStateError, read_identity
+from finance_lake.state.layout import Layout
+from finance_role.environment import UnusableScratchError, composed, require_execution
+from finance_role.lock import hold
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
@@ -17,11 +24,57 @@ class UnfitMachineError(Exception):
     """Something is missing or taken; the message says what, and how to mend it."""
 
 
+class OtherTopicError(Exception):
+    """The lake holds another topic than the one that is asked for; the message names both."""
+
+
+def require_fit(settings: Settings) -> None:
+    """Raise AlreadyRunningError, OtherTopicError or UnfitMachineError if the roles could not run; nothing has started yet."""
+    require_stopped(settings)
+    require_the_lakes_topic(settings)
+    require_java()
+    require_usable_folders(settings)
+    require_free_ports(settings)
+
+
+def require_stopped(settings: Settings) -> None:
+    """Raise AlreadyRunningError if one of the roles runs already; the message says since when, and in which process."""
+    for role in settings.roles:
+        hold(settings.data_dir, role).close()
+
+
+def require_the_lakes_topic(settings: Settings) -> None:
+    """Raise OtherTopicError before a tick is sent to a topic that this lake does not hold."""
+    layout = Layout(settings.data_dir)
+    try:
+        identity = read_identity(layout)
+    except (CorruptStateError, DeltaError):
+        return  # the job says what is damaged, and how to mend it
+    if identity and identity.topic != settings.kafka_topic:
+        raise OtherTopicError(
+            f"The lake at {layout.root} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another one: "
+            f"set KAFKA_TOPIC={identity.topic}, or give {settings.kafka_topic} a lake of its own with DATA_DIR."
+        )
+
+
 def require_java() -> None:
-    """Raise UnfitMachineError unless a Java of the right version is on the PATH."""
-    result = subprocess.run([REQUIRE, "java"], capture_output=True, text=True, check=False)
+    """Raise UnfitMachineError unless there is a Java of the right version."""
+    result = subprocess.run([REQUIRE, "java"], env=composed(), capture_output=True, text=True, check=False)
     if result.returncode:
         raise UnfitMachineError(result.stderr.strip())
+
+
+def require_usable_folders(settings: Settings) -> None:
+    """Raise UnfitMachineError if Java could not load what it unpacks below DATA_DIR, or not find its jars."""
+    jars = settings.kafka_jars.resolve()
+    if ":" in str(jars):
+        raise UnfitMachineError(f"Java reads a colon in {jars} as the end of a path: move the project to a folder without one.")
+    folder = settings.data_dir / "run" / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        require_execution(folder)
+    except UnusableScratchError as error:
+        raise UnfitMachineError(str(error)) from None
 
 
 def require_free_ports(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 
@@ -21,10 +22,12 @@ from finance_lake.state.layout import Layout
 from finance_local import env_file
 from finance_local.config import Settings
 from finance_local.console import Terminal
-from finance_local.machine import UnfitMachineError, require_free_ports, require_java
+from finance_local.machine import UnfitMachineError, require_free_ports, require_java, require_usable_folders
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
+from finance_role.child import ENDED_BY_SIGNAL, end_with_parent
+from finance_role.environment import composed
 from finance_role.lock import REFUSED, AlreadyRunningError
 from finance_role.settings import USAGE, settings_or_exit
 
@@ -43,10 +46,13 @@ def broker_answers(port: int) -> bool:
 
 
 async def repair(command: str, settings: Settings) -> int:
-    """Run the command, with a broker if it needs one; return its exit code."""
+    """Run the command, with a broker if it needs one; return its exit code. SIGTERM ends it, and what it has started."""
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if command != "recover" or broker_answers(settings.kafka_port):
         return await _run(command, settings)
     require_java()
+    require_usable_folders(settings)
     require_free_ports(settings.model_copy(update={"roles": BROKER}))
     terminal = Terminal()
     roles = all_roles(settings)
@@ -61,11 +67,18 @@ async def repair(command: str, settings: Settings) -> int:
 
 
 async def _run(command: str, settings: Settings) -> int:
-    environment = {**all_roles(settings)["spark-job"].environment}
-    if command == "recover" and "ALTERED" not in os.environ:
+    environment = composed(all_roles(settings)["spark-job"].environment)
+    if command == "recover" and "ALTERED" not in environment:
         environment["ALTERED"] = _altered(settings)
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", COMMANDS[command], env={**os.environ, **environment})
-    return await process.wait()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", COMMANDS[command]), env=environment, preexec_fn=end_with_parent()
+    )
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
 
 
 def _altered(settings: Settings) -> str:
@@ -94,7 +107,11 @@ def main() -> int:
         return USAGE
     try:
         load_env_file()
-        return asyncio.run(repair(command, settings_or_exit(Settings)))
+        settings = settings_or_exit(Settings)
+        os.umask(int(settings.data_umask, 8))
+        return asyncio.run(repair(command, settings))
+    except asyncio.CancelledError:
+        return ENDED_BY_SIGNAL + signal.SIGTERM
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE

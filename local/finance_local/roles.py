@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finance_role.environment import composed
 from finance_role.heartbeat import heartbeat_file, is_alive
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BROKER = Path("kafka/broker").resolve()
 LOOPBACK = "127.0.0.1"
+BROKER_RESTARTS = 3
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,12 @@ class Role:
     """One role.
 
     Attributes:
-        command, environment: how it is started; the environment is added to the supervisor's own
+        command, environment: how it is started; the environment is added to what every process gets
         is_ready: whether it does its work; None for a one-shot, which is ready when it has ended with 0
         grace_seconds: between SIGTERM and SIGKILL
         may_finish: whether ending with 0 by itself is no fault
         takes_own_lock: whether the role itself holds its lock; for the others the supervisor takes it and hands it on
+        restarts: how often within RESTART_WINDOW_SECONDS it is started again, once it was ready, if it ends by itself
 
     """
 
@@ -39,6 +42,7 @@ class Role:
     is_ready: Callable[[], Awaitable[bool]] | None = None
     may_finish: bool = False
     takes_own_lock: bool = False
+    restarts: int = 0
 
 
 def all_roles(settings: Settings) -> dict[str, Role]:
@@ -46,7 +50,8 @@ def all_roles(settings: Settings) -> dict[str, Role]:
     data_dir = str(settings.data_dir.resolve())
     address = f"{LOOPBACK}:{settings.kafka_port}"
     java = {"KAFKA_JARS": str(settings.kafka_jars.resolve()), "BROKER_CONF": str(BROKER), "DATA_DIR": data_dir}
-    client = {"KAFKA_BOOTSTRAP": address, "DATA_DIR": data_dir, "PYTHONUNBUFFERED": "1"}
+    java |= {"KAFKA_HEAP": settings.kafka_heap, "ZOOKEEPER_HEAP": settings.zookeeper_heap}
+    client = {"KAFKA_BOOTSTRAP": address, "DATA_DIR": data_dir}
     roles = [
         Role(
             "zookeeper",
@@ -65,6 +70,7 @@ def all_roles(settings: Settings) -> dict[str, Role]:
                 "KAFKA_LISTENERS": f"HOST://{address}",
                 "KAFKA_ADVERTISED": f"HOST://{address}",
             },
+            restarts=BROKER_RESTARTS,
             is_ready=lambda: _succeeds(str(BROKER / "probe-broker"), LOOPBACK, str(settings.kafka_port)),
         ),
         Role("topic-init", [sys.executable, "-m", "finance_topic"], grace_seconds=5, environment=client),
@@ -96,7 +102,9 @@ STOPPING = ("producer", "spark-job", "topic-init", "kafka", "zookeeper")
 
 
 async def _succeeds(*command: str) -> bool:
-    probe = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
+    probe = await asyncio.create_subprocess_exec(
+        *command, env=composed(settings=False), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
     return await probe.wait() == 0
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from finance_local.roles import STARTING, STOPPING
+from finance_role.child import end_with_parent
+from finance_role.environment import composed
 from finance_role.heartbeat import heartbeat_file
-from finance_role.lock import hold
+from finance_role.lock import AlreadyRunningError, hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 LAST_LINES_SECONDS = 1.0
 LONGEST_LINE_BYTES = 1024 * 1024
+RESTART_PAUSE_SECONDS = 1.0
+RESTART_WINDOW_SECONDS = 600.0
 
 
 class RoleEndedError(Exception):
@@ -42,6 +47,8 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._expected_to_end: set[str] = set()
+        self._was_ready: set[str] = set()
+        self._restarted: dict[str, list[float]] = {}
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
@@ -70,7 +77,8 @@ class Supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *role.command,
-                env={**os.environ, **role.environment},
+                env=composed(role.environment),
+                preexec_fn=end_with_parent(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -93,9 +101,35 @@ class Supervisor:
         await asyncio.wait([showing], timeout=LAST_LINES_SECONDS)
         code = process.returncode
         fine = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))
-        if not fine and not self._ended.done():
-            self._ended.set_exception(RoleEndedError(f"{role.name} ended with code {code}; its last lines stand above."))
+        if not fine and self._may_start_again(role):
+            self._kill_group(role, process)
+            await self._start_again(role, code)
+        elif not fine:
+            self._fail(role, f"ended with code {code}; its last lines stand above.")
         await showing
+
+    def _fail(self, role: Role, how: str) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(RoleEndedError(f"{role.name} {how}"))
+
+    def _may_start_again(self, role: Role) -> bool:
+        now = time.monotonic()
+        lately = [moment for moment in self._restarted.get(role.name, []) if now - moment < RESTART_WINDOW_SECONDS]
+        self._restarted[role.name] = [*lately, now]
+        return role.name in self._was_ready and len(lately) < role.restarts
+
+    async def _start_again(self, role: Role, code: int) -> None:
+        number = len(self._restarted[role.name])
+        self._say(role.name, f"ended with code {code} and is started again ({number} of {role.restarts} times in ten minutes)")
+        await asyncio.sleep(RESTART_PAUSE_SECONDS)
+        if role.name in self._expected_to_end:
+            return
+        try:
+            await self._start(role)
+        except AlreadyRunningError as error:
+            self._fail(role, f"cannot start again: {error}")
+        if role.name in self._expected_to_end:  # it was told to stop meanwhile
+            await self._stop(role, self._processes.pop(role.name))
 
     async def _show(self, role: Role, process: asyncio.subprocess.Process) -> None:
         while process.stdout:
@@ -117,6 +151,7 @@ class Supervisor:
             await asyncio.wait([self._tasks[role.name], self._ended], return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             await self._ended
+        self._was_ready.add(role.name)
 
     async def _stop(self, role: Role, process: asyncio.subprocess.Process) -> None:
         self._expected_to_end.add(role.name)

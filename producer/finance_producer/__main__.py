@@ -18,7 +18,7 @@ from finance_producer.produce import produce
 from finance_producer.rows import UnreadableError
 from finance_role.lock import hold_or_exit
 from finance_role.log import story
-from finance_role.settings import USAGE, settings_or_exit
+from finance_role.settings import USAGE, begin_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Give the exit code, and say in a sentence what went wrong."""
-    settings = settings_or_exit(Settings)
+    settings = begin_role(Settings)
     with hold_or_exit(settings.data_dir, "producer"):
         log = story()
         log.info("settings", **settings.model_dump(mode="json"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -35,7 +36,8 @@ def hold(data_dir: Path, role: str) -> IO[str]:
         )
         raise AlreadyRunningError(message) from None
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    file.write(f"process {os.getpid()} on {os.uname().nodename}, since {since}\n")
     file.flush()
     return file
 

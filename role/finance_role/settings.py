@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from finance_role.environment import settle
 
 USAGE = 2
 
@@ -18,6 +20,7 @@ class RoleSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="forbid")
 
     data_dir: Path = Path("data")
+    data_umask: str = Field("0027", pattern=r"^0?[0-7]{3}$")  # what others may not do with the lake's files
 
 
 S = TypeVar("S", bound=RoleSettings)
@@ -30,6 +33,13 @@ def settings_or_exit(settings: type[S]) -> S:
     except ValidationError as error:
         sys.stderr.write("\n".join(complaints(error)) + "\n")
         sys.exit(USAGE)
+
+
+def begin_role(settings: type[S]) -> S:
+    """Read a role's settings, or exit; then give this process an environment of our own (finance_role.environment)."""
+    told = settings_or_exit(settings)
+    settle(told.data_umask)
+    return told
 
 
 def complaints(error: ValidationError) -> list[str]:

@@ -28,7 +28,7 @@ from finance_lake.state.layout import Layout
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import REFUSED, hold_or_exit
 from finance_role.log import story
-from finance_role.settings import settings_or_exit
+from finance_role.settings import begin_role
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -41,7 +41,7 @@ ROLE = "spark-job"
 def main() -> int:
     """Wire the parts together and run until SIGTERM or SIGINT."""
     arm()
-    settings = settings_or_exit(Settings)
+    settings = begin_role(Settings)
     log = story()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

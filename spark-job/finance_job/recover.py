@@ -39,7 +39,7 @@ from finance_lake.state.layout import Layout
 from finance_lake.state.record import OffsetRange, Total
 from finance_lake.state.table import open_table
 from finance_role.lock import hold_or_exit
-from finance_role.settings import USAGE, settings_or_exit
+from finance_role.settings import USAGE, begin_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -151,7 +151,7 @@ def spans_in(text: str) -> Spans:
 
 def main() -> int:
     """Plan, ask, do."""
-    settings = settings_or_exit(RecoverSettings)
+    settings = begin_role(RecoverSettings)
     layout = Layout(settings.data_dir.resolve())
     with hold_or_exit(settings.data_dir, ROLE):
         try:

@@ -36,7 +36,7 @@ from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.spans import Spans, count
 from finance_lake.state.table import open_table
 from finance_role.lock import AlreadyRunningError, hold
-from finance_role.settings import settings_or_exit
+from finance_role.settings import begin_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +176,7 @@ def _redrive_here(layout: Layout, reason: str) -> Answer:
 
 def main() -> int:
     """Redrive here, or ask the running job."""
-    settings = settings_or_exit(RedriveSettings)
+    settings = begin_role(RedriveSettings)
     layout = Layout(settings.data_dir.resolve())
     try:
         with hold(settings.data_dir, ROLE):

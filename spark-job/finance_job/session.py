@@ -2,34 +2,68 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyspark
 from pyspark.sql import SparkSession
+
+import finance_contract
+import finance_job
+import finance_role
+from finance_lake import state
+from finance_role.environment import make_scratch, require_execution, settle
 
 if TYPE_CHECKING:
     from finance_job.config import Settings
 
+SCRATCH = "spark-job"
 # An archive that does not fit this Java or these jars is passed over, without a word.
-QUIET = "-Xlog:cds=off -Xlog:cds+dynamic=off"
+QUIET = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 LOG_CONFIGURATION = Path(__file__).with_name("log4j2.properties")
+# Numbers, times and file names are the same whatever the caller's language and clock.
+LOCALE = ("-Duser.language=en", "-Duser.country=US", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8")
 
 
-def spark_options(settings: Settings, java_options: str) -> dict[str, str]:
-    """Return Spark's settings for a small machine, each of them a decision."""
+def java_options(folder: Path, *further: str) -> str:
+    """Return the JVM's options, in Spark's notation: each one quoted, since a path may hold spaces.
+
+    `folder` is for its temporary files: native libraries, and what Spark spills.
+    """
+    options = (
+        # The JVM picks its collector by the size of the machine; a name keeps it the same everywhere.
+        "-XX:+UseG1GC",
+        "-XX:+ExitOnOutOfMemoryError",
+        *LOCALE,
+        f"-Djava.io.tmpdir={folder}",
+        f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}",
+        *further,
+    )
+    return " ".join(_quoted(option) for option in options)
+
+
+def _quoted(option: str) -> str:
+    return '"' + option.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, str]:
+    """Return Spark's settings for a small machine, each of them a decision; `further` are options of the JVM."""
     return {
         "spark.app.name": "financelake",
         "spark.driver.memory": settings.spark_heap,
-        # The JVM picks its collector by the size of the machine; a name keeps it the same everywhere.
-        "spark.driver.extraJavaOptions": (
-            f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{LOG_CONFIGURATION} {java_options}"
-        ),
+        "spark.driver.extraJavaOptions": java_options(folder, *further),
         "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
         # Driver and workers are one machine: nothing of theirs listens beyond the loopback interface.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
+        # Any user of the machine can reach the driver's port. The JVM makes the secret itself: no command line ever has it.
+        "spark.authenticate": "true",
+        "spark.hadoop.fs.permissions.umask-mode": settings.data_umask,
         "spark.ui.enabled": str(settings.spark_ui_port > 0).lower(),
         "spark.ui.port": str(settings.spark_ui_port),
         "spark.ui.killEnabled": "false",
@@ -54,14 +88,43 @@ def spark_options(settings: Settings, java_options: str) -> dict[str, str]:
     }
 
 
-def start_session(settings: Settings, java_options: str = "") -> SparkSession:
-    """Start the JVM and the session; the workers run the interpreter that runs this."""
-    if not java_options and settings.spark_archive.exists():
-        java_options = f"-XX:SharedArchiveFile={settings.spark_archive.resolve()} {QUIET}"
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
-    os.environ["SPARK_LOCAL_IP"] = settings.spark_bind
+def start_session(settings: Settings, *options: str) -> SparkSession:
+    """Start the JVM and the session, with an environment of our own; the workers run the interpreter that runs this.
+
+    Raises UnusableScratchError.
+    """
+    if not options and settings.spark_archive.exists():
+        options = (f"-XX:SharedArchiveFile={settings.spark_archive.resolve()}", *QUIET)
+    folder = _scratch(settings.data_dir)
+    settle(settings.data_umask, _environment(settings, folder))
     builder = SparkSession.builder.master(f"local[{settings.spark_cores}]")
-    for key, value in spark_options(settings, java_options).items():
+    for key, value in spark_options(settings, folder, *options).items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def _scratch(data_dir: Path) -> Path:
+    if "," not in str(data_dir.resolve()):
+        return make_scratch(data_dir, SCRATCH)
+    # Spark reads a comma as the end of one folder and the beginning of another.
+    folder = Path(tempfile.mkdtemp(prefix="financelake-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    require_execution(folder)
+    return folder
+
+
+def _environment(settings: Settings, folder: Path) -> dict[str, str]:
+    return {
+        "TMPDIR": str(folder),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
+        "SPARK_LOCAL_IP": settings.spark_bind,
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(_folders_of_ours()),
+    }
+
+
+def _folders_of_ours() -> list[str]:
+    """Where the packages are that the workers import; in an image nothing else tells them."""
+    ours = (finance_contract, finance_job, finance_role, state)
+    return list(dict.fromkeys(str(Path(one.__path__[0]).parents[one.__name__.count(".")]) for one in ours))

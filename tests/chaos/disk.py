@@ -15,9 +15,9 @@ SMALL_DISK_MB = 600
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """Mount a small volume on the folder, if this machine lets us."""
-    options = f"size={SMALL_DISK_MB}m,mode=0755"
+def small_disk(folder: Path, *how: str) -> Iterator[Path | None]:
+    """Mount a small volume on the folder, if this machine lets us; `how` are further options of the mount."""
+    options = ",".join([f"size={SMALL_DISK_MB}m,mode=0755", *how])
     mount = shutil.which("mount")
     mounted = mount and subprocess.run([mount, "-t", "tmpfs", "-o", options, "chaos", folder], check=False).returncode == 0
     try:

@@ -42,12 +42,8 @@ class LocalRig:
                 self._runs[role] = self._stack.run("kafka topic-init" if role == "kafka" else role, **self._settings)
 
     def kill(self, role: str) -> None:
-        """SIGKILL to all of its processes at once."""
-        self._signal(role, signal.SIGKILL)
-        run = self._runs[role]
-        if run.process.poll() is None and not self._family(role):
-            run.process.kill()
-        self._end(run)
+        """SIGKILL to all of its processes at once, its supervisor too, which would start a broker again."""
+        self._runs[role].kill_everything()
 
     def pause(self, role: str) -> None:
         """SIGSTOP."""

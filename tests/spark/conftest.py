@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    session = start_session(Settings(spark_ui_port=0))
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    before = dict(os.environ)
+    session = start_session(Settings(spark_ui_port=0, data_dir=tmp_path_factory.mktemp("spark")))
     yield session
     session.stop()
+    os.environ.update(before)

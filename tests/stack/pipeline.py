@@ -21,6 +21,7 @@ from confluent_kafka import Producer
 from finance_lake.state.broker import SilentError, ask
 from finance_lake.state.layout import Layout
 from finance_lake.state.table import committed_offsets, open_table
+from finance_role.environment import composed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -67,7 +68,7 @@ class Run:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "finance_local"],
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env=composed(environment, settings=False),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -226,7 +227,7 @@ class Stack:
         lake = {"DATA_DIR": str(self.layout.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic}
         command = [sys.executable, "-m", "finance_lake", "verify", *options]
         return subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **lake}, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, timeout=300, check=False
         )
 
     def assert_proven(self) -> None:

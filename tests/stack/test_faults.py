@@ -219,8 +219,7 @@ def test_14_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time
         broker = own_stack.run("kafka topic-init")
         broker.wait_for("Running:")
         own_stack.send([GOOD] * 10_000)
-        broker.role_process("kafka").kill()
-        assert broker.end() == 1
+        broker.kill_everything()
         with full(disk):
             broker = own_stack.run("kafka")
             broker.wait_for("attempt 2 of 5")

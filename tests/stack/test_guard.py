@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
 from finance_lake.state.identity import read_identity
+from finance_role.environment import composed
 from tests.lakes import BAD, GOOD
 from tests.stack.pipeline import ROOT, Stack, wait_until
 
@@ -73,7 +74,7 @@ def repair(stack: Stack, command: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "finance_local.repair", command],
         cwd=ROOT,
-        env={**os.environ, **lake, **environment},
+        env=composed({**lake, **environment}, settings=False),
         capture_output=True,
         text=True,
         timeout=180,

@@ -131,10 +131,8 @@ def test_a_broker_killed_in_mid_run_loses_and_doubles_nothing_acknowledged(own_s
     run.wait_for("Running:")
 
     broker.role_process("kafka").send_signal(signal.SIGKILL)
-    assert broker.end() == 1
     run.wait_for("broker away")
-    broker = own_stack.run("zookeeper kafka")
-    broker.wait_for("Running:")
+    broker.wait_for("kafka .*is started again")
     run.wait_for("broker back")
     assert run.stop() == 0
 

@@ -16,6 +16,7 @@ from finance_lake.config import Settings as LakeSettings
 from finance_local import env_file
 from finance_local.config import Settings as LocalSettings
 from finance_producer.config import Settings as ProducerSettings
+from finance_role.environment import SETTINGS
 from finance_topic.config import Settings as TopicSettings
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ NOT_IN_ENV_FILE = {
     "ROLES": "given for one run of `make local`",
     "RUN_SECONDS": "given for one run of `make local`",
 }
-# Keys that no settings class reads: the scripts that do, with the default that they fall back to.
+# Keys that scripts read: which, with the default that they fall back to.
 READ_BY_SCRIPTS = {
     "KAFKA_HEAP": "kafka/broker/run-broker",
     "ZOOKEEPER_HEAP": "kafka/broker/run-zookeeper",
 }
+# Variables that no settings class has and a role gets all the same: what a repair is asked for.
+OF_REPAIRS = {"YES", "SKIP", "ALTERED", "REASON"}
 READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
 # Keys of .env that compose does not interpolate.
 NOT_IN_COMPOSE = {"ZOOKEEPER_PORT": "ZooKeeper is not published; in its own network it keeps 2181"}
@@ -122,7 +125,17 @@ def test_each_field_of_a_settings_class_is_a_key_of_the_example(role: str) -> No
 
 def test_each_key_of_the_example_is_read_by_someone() -> None:
     fields = {key for settings in ROLE_SETTINGS.values() for key in keys_of(settings)}
-    assert EXAMPLE.keys() - fields == READ_BY_SCRIPTS.keys() | READ_BY_COMPOSE_ALONE.keys()
+    assert EXAMPLE.keys() - fields == READ_BY_COMPOSE_ALONE.keys()
+
+
+def test_every_setting_reaches_the_processes_and_nothing_else_is_taken_for_one() -> None:
+    fields = {key for settings in ROLE_SETTINGS.values() for key in keys_of(settings)}
+    assert fields | OF_REPAIRS == SETTINGS
+
+
+def test_scripts_fall_back_to_the_same_umask() -> None:
+    for script in ("run-broker", "run-zookeeper"):
+        assert f'umask "${{DATA_UMASK:-{EXAMPLE["DATA_UMASK"]}}}"' in (ROOT / "kafka/broker" / script).read_text()
 
 
 @pytest.mark.parametrize(("key", "script"), READ_BY_SCRIPTS.items())

@@ -30,8 +30,11 @@ ALLOWED = {
     "finance_lake.state": set[str](),
     "finance_lake.proof": {"finance_contract", "finance_lake.errors", "finance_lake.state", "finance_lake.text"},
     "finance_lake": {"finance_contract", "finance_role"},
-    # The supervisor starts the services as processes; it imports none of them.
-    "finance_local": {"finance_role", "finance_lake", "finance_lake.proof", "finance_lake.state"},
+    # The supervisor starts the services as processes; of them it imports what judges their settings, and nothing else.
+    "finance_local": {
+        *("finance_role", "finance_lake", "finance_lake.proof", "finance_lake.state"),
+        *("finance_job.config", "finance_producer.config", "finance_topic.config"),
+    },
 }
 # What stands outside of the standard library: the contract and the pure accounting are held to little.
 THIRD_PARTY = {
@@ -41,11 +44,9 @@ THIRD_PARTY = {
 # These read their environment at the edge; all others get a settings object. Every entry has its reason.
 READS_THE_ENVIRONMENT = {
     "spark-job/finance_job/failpoint.py": "a switch of tests, which Spark's workers inherit",
-    "spark-job/finance_job/session.py": "sets what Spark's workers inherit",
+    "role/finance_role/environment.py": "composes the environment of every process",
     "local/finance_local/with_env.py": "puts .env into the environment",
     "local/finance_local/command.py": "likewise, with DATA_DIR as seen from the caller's folder",
-    "local/finance_local/repair.py": "hands the environment on to the job's command",
-    "local/finance_local/supervisor.py": "hands the environment on to the roles",
     "local/finance_local/containers.py": "standard library only: runs before anything is installed",
     "local/finance_local/reset.py": "standard library only: runs before anything is installed",
 }

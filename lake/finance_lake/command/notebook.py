@@ -25,7 +25,9 @@ def notebook(
     """Open the tutorial as a marimo notebook: connect, SQL, bars, as-of join, time travel, proof. Ctrl-C ends it."""
     import importlib.util
     import shutil
-    import subprocess
+
+    from finance_role import child
+    from finance_role.environment import OF_A_DESKTOP, composed
 
     if importlib.util.find_spec("marimo") is None:
         say("marimo is not installed here: `make .venv/.ready` installs it.")
@@ -40,6 +42,6 @@ def notebook(
     command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
     say(f"The notebook is at http://127.0.0.1:{port}; Ctrl-C ends it.")
     try:
-        raise typer.Exit(subprocess.run(command).returncode)
+        raise typer.Exit(child.run(command, composed(also=OF_A_DESKTOP)))
     except KeyboardInterrupt:
         hint("`financelake notebook --edit mine.py` gives you a copy to change.")

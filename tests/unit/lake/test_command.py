@@ -125,7 +125,7 @@ def test_a_lake_without_a_tick_says_what_fills_it(
     tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finance_lake.command.tail.ticks", lambda *_: iter(()))  # which waits for the first
-    monkeypatch.setattr(subprocess, "run", None)  # which would open the notebook
+    monkeypatch.setattr("finance_role.child.run", None)  # which would open the notebook
     result = run(BuiltLake(tmp_path / "empty"), *arguments)
     assert result.exit_code == (2 if arguments[0] in {"bars", "export", "notebook"} else 0)
     assert "`make local` or `make up` fills it" in result.stderr

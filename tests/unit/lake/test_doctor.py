@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from finance_lake import machine
 from finance_lake.command import app
 from finance_lake.state.accounting import Broker
+from finance_role.environment import foreign
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from tests.lakes import BuiltLake
 
@@ -51,6 +54,9 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     for key, number in zip(("KAFKA_PORT", "ZOOKEEPER_PORT", "SPARK_UI_PORT"), ports, strict=True):
         monkeypatch.setenv(key, str(number))
     monkeypatch.delenv("KAFKA_BOOTSTRAP", raising=False)
+    for key in foreign():
+        monkeypatch.delenv(key)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
     return int(ports[0])
 
 
@@ -140,3 +146,88 @@ def test_a_folder_of_somebody_else_is_said_with_the_command(tools: Callable[...,
     folder = tmp_path / "data"
     folder.mkdir(mode=0o500)
     assert "sudo chown -R" in doctor(folder).stdout
+
+
+def found(folder: Path) -> dict[str, dict[str, object]]:
+    told = json.loads(doctor(folder, "--json").stdout)
+    return {check["name"]: check for check in told["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SPARK_HOME", "/opt/spark-3.2"),
+        ("JAVA_TOOL_OPTIONS", "-Duser.language=ar"),
+        ("HADOOP_CONF_DIR", "/etc"),
+        ("KAFKA_OPTS", "-Dx"),
+    ],
+)
+def test_what_the_caller_has_set_and_the_lake_does_not_get_is_named(
+    tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    tools(java=JAVA)
+    assert found(tmp_path / "data")["environment"]["found"] == "is plain"
+    monkeypatch.setenv(variable, value)
+    check = found(tmp_path / "data")["environment"]
+    assert (check["fine"], check["found"]) == (True, f"{variable}: set here, and not passed on to the lake")
+
+
+def test_a_stale_java_home_is_said_and_is_no_reason_not_to_run(
+    tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(java=JAVA)
+    monkeypatch.setenv("JAVA_HOME", "/opt/java-that-was-removed")
+    result = doctor(tmp_path / "data")
+    assert "JAVA_HOME=/opt/java-that-was-removed has no Java 17" in result.stdout
+    assert "unset JAVA_HOME" in result.stdout
+    assert result.exit_code == 0
+
+
+def test_a_java_home_that_works_is_enough(tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools()
+    (tmp_path / "java" / "bin").mkdir(parents=True)
+    (tmp_path / "java" / "bin" / "java").write_text(f"#!/bin/sh\n{JAVA}\n")
+    (tmp_path / "java" / "bin" / "java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
+    assert found(tmp_path / "data")["Java"]["found"] == "version 17"
+
+
+def test_a_volume_without_execution_is_said_with_its_cure(tools: Callable[..., None], tmp_path: Path) -> None:
+    tools(java=JAVA)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    mount = "/bin/mount"
+    how = ["-t", "tmpfs", "-o", "noexec,size=1m"]
+    if os.getuid() or subprocess.run([mount, *how, "none", folder], check=False, capture_output=True).returncode:
+        pytest.skip("this machine mounts no volume")
+    try:
+        result = doctor(folder)
+    finally:
+        subprocess.run(["/bin/umount", "--lazy", folder], check=True)
+    assert "cannot be executed (make local and make up cannot work)" in result.stdout
+    assert "mounted noexec" in result.stdout
+    assert result.exit_code == 1
+
+
+def test_a_project_where_a_class_path_cannot_lead_is_said(
+    tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(java=JAVA)
+    monkeypatch.setattr(machine, "PROJECT", tmp_path / "a:b")
+    check = found(tmp_path / "data")["project"]
+    assert (check["fine"], check["needed"]) == (False, ["make local"])
+    assert "colon" in str(check["mend"])
+
+
+def test_a_terminal_that_is_not_utf_8_is_said(
+    tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(java=JAVA)
+
+    class Latin:
+        encoding = "ISO-8859-1"
+
+    monkeypatch.setattr(sys, "__stdout__", Latin())
+    check = found(tmp_path / "data")["encoding"]
+    assert check["found"] == "this terminal's is ISO-8859-1"
+    assert "export LANG=C.UTF-8" in str(check["mend"])

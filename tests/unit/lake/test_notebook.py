@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import socket
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from tests import lakes
 from tests.market import market
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 NOTEBOOK = Path("lake/finance_lake/notebook.py").resolve()
@@ -81,3 +85,40 @@ def test_a_lake_of_another_topic_is_judged_by_its_own(tmp_path: Path, monkeypatc
 def test_it_is_a_program_too(morning: Path) -> None:
     ended = subprocess.run([sys.executable, NOTEBOOK], cwd=morning, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_server_ends_with_the_command_and_gives_its_port_back(morning: Path, number: signal.Signals) -> None:
+    if number == signal.SIGKILL and sys.platform != "linux":
+        pytest.skip("only Linux tells a child of its parent's death")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "finance_lake",
+        "notebook",
+        "--no-browser",
+        "--port",
+        str(port),
+        "--data",
+        str(morning / "data"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as notebook:
+        until(lambda: answers(port))
+        notebook.send_signal(number)
+        notebook.wait(30)
+        until(lambda: not answers(port))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

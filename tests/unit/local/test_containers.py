@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +111,79 @@ def test_a_link_is_given_away_but_not_what_it_points_to(clone: Path, monkeypatch
     (clone / "outside").touch()
     given: list[tuple[str, bool]] = []
 
-    def chown(path: Path, _uid: int, _gid: int, **how: Any) -> None:  # noqa: ANN401
-        given.append((path.name, how["follow_symlinks"]))
+    def chown(name: str, _uid: int, _gid: int, **how: Any) -> None:  # noqa: ANN401
+        given.append((name, how["follow_symlinks"]))
 
+    opened: list[str] = []
     monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", lambda number, *_: opened.append(Path(f"/proc/self/fd/{number}").readlink().name))
     containers.give(clone / "data", os.getuid() + 1, os.getgid())
-    assert sorted(given) == [("data", False), ("link", False)]
+    assert given == [("link", False)]
+    assert opened == ["data"]
+
+
+def test_what_is_exchanged_for_a_link_between_two_looks_is_left_alone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file and a folder are looked at, and are links to a file and a folder of root's when it comes to give them away."""
+    (clone / "data" / "folder").mkdir(parents=True)
+    (clone / "data" / "file").touch()
+    (clone / "secret").mkdir()
+    (clone / "secret" / "shadow").touch()
+    given: list[Path] = []
+    looked = os.stat
+
+    def exchange_after(path: Any, *arguments: Any, **how: Any) -> os.stat_result:  # noqa: ANN401
+        found = looked(path, *arguments, **how)
+        if path == "file" and "dir_fd" in how:
+            (clone / "data" / "file").unlink()
+            (clone / "data" / "file").symlink_to(clone / "secret" / "shadow")
+        if path == "folder" and "dir_fd" in how:
+            (clone / "data" / "folder").rename(clone / "moved")
+            (clone / "data" / "folder").symlink_to(clone / "secret")
+        return found
+
+    monkeypatch.setattr(os, "stat", exchange_after)
+    monkeypatch.setattr(os, "fchown", lambda number, *_: given.append(Path(f"/proc/self/fd/{number}").readlink()))
+    with suppress(OSError):
+        containers.give(clone / "data", os.getuid() + 1, os.getgid())
+    assert given
+    assert not [path for path in given if path.is_relative_to(clone / "secret")]
+
+
+def test_a_file_with_a_second_name_elsewhere_is_not_given_away(clone: Path) -> None:
+    (clone / "data").mkdir()
+    (clone / "shadow").touch()
+    (clone / "data" / "innocent").hardlink_to(clone / "shadow")
+    with pytest.raises(containers.LinkError, match="innocent has a second name"):
+        containers.give(clone / "data", os.getuid() + 1, os.getgid())
+
+
+@pytest.mark.parametrize("name", [".env", "data"])
+def test_a_link_in_the_place_of_what_is_ours_is_refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (clone / "outside").mkdir()
+    (clone / "target").write_text("SEED=8\n")
+    (clone / name).symlink_to(clone / ("target" if name == ".env" else "outside"))
+    assert containers.main() == 1
+    assert f"{name} is a symbolic link" in capsys.readouterr().err
+    assert (clone / "target").read_text() == "SEED=8\n"
+
+
+def test_a_pipe_does_not_hold_it_up(clone: Path) -> None:
+    (clone / "data").mkdir()
+    os.mkfifo(clone / "data" / "pipe")
+    assert containers.main() == 0
+
+
+@pytest.mark.parametrize(("asked", "code"), [("finance", 0), ("trades", 78)])
+def test_the_topic_of_the_lake_is_looked_at_before_anything_is_sent(
+    clone: Path, asked: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clone / "data").mkdir()
+    (clone / "data" / "lake.json").write_text('{"topic": "finance"}')
+    monkeypatch.delenv("KAFKA_TOPIC", raising=False)
+    (clone / ".env.example").write_text("KAFKA_TOPIC=finance\nDATA_DIR=data\n")
+    (clone / ".env").write_text(f"KAFKA_TOPIC={asked}\n")
+    assert containers.main() == code
+    assert ("set KAFKA_TOPIC=finance" in capsys.readouterr().err) == bool(code)
 
 
 def test_a_file_that_is_not_as_it_must_be_is_refused_and_left_alone(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,11 +198,11 @@ def test_a_file_that_is_not_as_it_must_be_is_refused_and_left_alone(clone: Path,
 def test_a_folder_of_somebody_else_is_named_with_its_remedy(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(path: Path, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        raise PermissionError(1, "Operation not permitted", str(path))
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
 
     (clone / "data").mkdir()
-    monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(os, "fchown", refuse)
     monkeypatch.setattr(containers, "lake_user", lambda *_: (os.getuid() + 1, os.getgid()))
     assert containers.main() == 1
-    assert "sudo chown -R" in capsys.readouterr().err
+    assert re.search(r"data belongs to somebody else: `sudo chown -R", capsys.readouterr().err)

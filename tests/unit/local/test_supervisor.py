@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from finance_local import supervisor as supervisor_module
 from finance_local.roles import Role
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_role.heartbeat import Heartbeat, heartbeat_file, is_alive
@@ -478,5 +480,131 @@ def test_the_environment_of_a_role_is_added_to_that_of_the_supervisor(
         async with supervising(tmp_path, said, Role("topic-init", command, 1, {"DATA_DIR": "here"})) as supervisor:
             await supervisor.start()
             assert said.by("topic-init") == ["8 here"]
+
+    run(scenario())
+
+
+def dies_when_told(name: str, *, restarts: int, said: Said) -> Role:
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3)); print('up', flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return Role(name, command, PATIENCE_SECONDS, {}, ready_when_up(said, name), restarts=restarts)
+
+
+@pytest.fixture
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "RESTART_PAUSE_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("_no_pause")
+def test_a_broker_that_dies_is_started_again_so_often_and_no_more(tmp_path: Path, said: Said, processes: Processes) -> None:
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, dies_when_told("kafka", restarts=2, said=said)) as supervisor:
+            await supervisor.start()
+            ended = asyncio.create_task(supervisor.until_one_ends())
+            for number in (1, 2, 3):
+                await until(lambda: said.by("kafka").count("up") == number and len(processes()) == 1)  # noqa: B023
+                assert not ended.done()
+                os.kill(processes().pop(), signal.SIGUSR1)
+            with pytest.raises(RoleEndedError, match=r"^kafka ended with code 3"):
+                await ended
+        again = [line for line in said.by("kafka") if "started again" in line]
+        assert again == [f"ended with code 3 and is started again ({n} of 2 times in ten minutes)" for n in (1, 2)]
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("_no_pause")
+def test_restarts_that_are_long_past_do_not_count(
+    tmp_path: Path, said: Said, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "RESTART_WINDOW_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, dies_when_told("kafka", restarts=1, said=said)) as supervisor:
+            await supervisor.start()
+            for number in (1, 2, 3):
+                await until(lambda: said.by("kafka").count("up") == number and len(processes()) == 1)  # noqa: B023
+                os.kill(processes().pop(), signal.SIGUSR1)
+            await until(lambda: said.by("kafka").count("up") == 4)
+
+    run(scenario())
+
+
+def test_a_role_that_dies_before_it_was_ready_is_not_started_again(tmp_path: Path, said: Said) -> None:
+    async def scenario() -> None:
+        dies = Role("kafka", [sys.executable, "-c", "raise SystemExit(3)"], 1, {}, never, restarts=3)
+        async with supervising(tmp_path, said, dies) as supervisor:
+            with pytest.raises(RoleEndedError, match="kafka ended with code 3"):
+                await supervisor.start()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("pause", [0.0, 5.0])
+def test_a_stop_while_a_role_is_started_again_leaves_nothing_behind(
+    tmp_path: Path, said: Said, processes: Processes, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    monkeypatch.setattr(supervisor_module, "RESTART_PAUSE_SECONDS", pause)
+    monkeypatch.setattr(supervisor_module, "LAST_LINES_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, dies_when_told("kafka", restarts=3, said=said)) as supervisor:
+            await supervisor.start()
+            os.kill(processes().pop(), signal.SIGUSR1)
+            await until(lambda: any("started again" in line for line in said.by("kafka")))
+            await supervisor.stop()
+            assert processes() == set()
+            hold(tmp_path, "kafka").close()
+
+    run(scenario())
+
+
+def test_roles_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells a child of its parent's death")
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from finance_local import supervisor as supervisor_module
+from finance_local.roles import Role
+from finance_local.supervisor import Supervisor
+
+async def main():
+    waits = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
+    role = Role("zookeeper", [sys.executable, "-I", "-S", "-c", waits], 1, {{}}, ready)
+    await Supervisor({{"zookeeper": role}}, Path({str(tmp_path)!r}), lambda _, text: print(text, flush=True)).start()
+    await asyncio.sleep(60)
+
+async def ready():
+    return True
+
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        asyncio.run(until(lambda: not running_now(pid)))
+
+
+def running_now(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def test_a_role_gets_nothing_of_the_callers_environment_that_is_not_listed(
+    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=ar")
+    monkeypatch.setenv("LC_ALL", "ar_EG.UTF-8")
+    code = "import os; print(os.environ.get('JAVA_TOOL_OPTIONS'), os.environ['LC_ALL'])"
+
+    async def scenario() -> None:
+        async with supervising(tmp_path, said, role("topic-init", code)) as supervisor:
+            await supervisor.start()
+            assert said.by("topic-init") == ["None C.UTF-8"]
 
     run(scenario())

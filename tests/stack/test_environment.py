@@ -1,0 +1,141 @@
+"""The same lake whatever its caller has set, wherever it lies, and whatever is sent to its broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+
+from tests.chaos.disk import small_disk
+from tests.lakes import GOOD
+from tests.spark.test_session import HOSTILE
+from tests.stack.pipeline import Stack, free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.stack
+
+ALL = "zookeeper kafka topic-init producer spark-job"
+HOSTILE_HERE = {**HOSTILE, "JDK_JAVA_OPTIONS": "-Duser.language=ar", "KAFKA_OPTS": "-Xbogus", "TICKS_PER_SECOND": "500"}
+BOMB_MB, BOMBS = 150, 5
+
+
+@pytest.fixture
+def odd_stack(tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack whose path has what tools read as something else."""
+    folder = tmp_path / "a, b 'c'"
+    folder.mkdir()
+    stack = Stack(folder, free_port(), free_port(), "finance")
+    yield stack
+    for run in stack.runs:
+        run.kill_everything()
+
+
+def assert_all_stored(stack: Stack) -> None:
+    """Start a stopped lake without its producer, and see that each record of its topic comes to be in it once."""
+    last = stack.run("zookeeper kafka topic-init spark-job")
+    last.wait_for("connected")
+    stack.wait_until_stored()
+    stack.assert_complete()
+    assert last.stop() == 0
+    assert stack.stored()
+
+
+def test_a_lake_made_under_one_language_opens_under_another_and_lies_where_it_was_put(odd_stack: Stack) -> None:
+    """Kafka once named its segments in the caller's digits, and the next start took the topic for empty."""
+    for environment in (HOSTILE_HERE, {"LC_ALL": "C", "TICKS_PER_SECOND": "500"}):
+        run = odd_stack.run(ALL, **environment)
+        run.wait_for("Running:")
+        run.wait_for("batch id=")
+        assert run.stop() == 0
+        assert "Picked up JAVA_TOOL_OPTIONS" not in run.text()
+    assert_all_stored(odd_stack)
+
+    data = odd_stack.layout.root
+    segments = sorted(path.name for path in (data / "kafka").rglob("*.log"))
+    assert segments
+    assert all(name.isascii() for name in segments)
+    assert [path.name for path in odd_stack.folder.parent.iterdir()] == [odd_stack.folder.name]
+    readable = [path for path in data.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o007]
+    assert not readable, readable[:5]
+
+
+def test_a_volume_without_execution_is_refused_before_anything_starts(own_stack: Stack) -> None:
+    own_stack.layout.root.mkdir()
+    with small_disk(own_stack.layout.root, "noexec") as disk:
+        if disk is None:
+            pytest.skip("this machine mounts no volume")
+        run = own_stack.run(ALL)
+        assert run.end() == 1
+    assert "noexec" in run.text()
+    assert "zookeeper  |" not in run.text()
+
+
+def test_a_wrong_setting_of_the_producer_is_named_before_anything_starts(own_stack: Stack) -> None:
+    run = own_stack.run(ALL, TICKS_PER_SECOND="abc")
+    assert run.end() == 2
+    assert "TICKS_PER_SECOND='abc'" in run.text()
+    assert not own_stack.layout.root.exists()
+
+
+def send(stack: Stack, value: bytes, **settings: str | int) -> str:
+    """Publish one record; give what the broker said of it, nothing if it took it."""
+    producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0, "delivery.timeout.ms": 30_000, **settings})
+    told: list[str] = []
+    producer.produce(stack.topic, value, on_delivery=lambda error, _: told.append(str(error or "")))
+    assert producer.flush(40) == 0
+    return told[0]
+
+
+def test_a_record_that_unpacks_to_more_than_the_heap_is_refused_and_nobody_else_notices(own_stack: Stack) -> None:
+    broker = own_stack.run("zookeeper kafka topic-init", KAFKA_HEAP="320m")
+    broker.wait_for("Running:")
+    kafka = broker.role_process("kafka")
+    packed: dict[str, str | int] = {"compression.type": "zstd", "message.max.bytes": 1_000_000_000}
+    for _ in range(BOMBS):
+        assert send(own_stack, bytes(BOMB_MB << 20), **packed)
+        assert send(own_stack, GOOD) == ""
+    assert kafka.is_running()
+    assert "started again" not in broker.text()
+    assert sum(own_stack.end_offsets().values()) == BOMBS
+    assert broker.stop() == 0
+
+
+def test_a_broker_that_dies_is_started_again_and_the_lake_goes_on(own_stack: Stack) -> None:
+    run = own_stack.run(ALL, TICKS_PER_SECOND=500)
+    run.wait_for("Running:")
+    run.wait_for("batch id=")
+    run.role_process("kafka").send_signal(signal.SIGKILL)
+    run.wait_for(r"kafka .*ended with code \S+ and is started again \(1 of 3")
+    before = run.count("batch id=")
+    wait_until(lambda: run.count("batch id=") > before + 3, 120, lambda: f"batches go on:\n{run.text()[-3000:]}")
+    assert run.stop() == 0
+    assert_all_stored(own_stack)
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(own_stack: Stack) -> None:
+    run = own_stack.run(ALL)
+    run.wait_for("Running:")
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    os.kill(run.process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 90
+
+    def left() -> list[psutil.Process]:
+        return [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+    wait_until(lambda: not left(), deadline - time.monotonic(), lambda: f"all ended: {left()}")
+
+
+def test_the_log_of_a_run_is_kept_with_the_lake(own_stack: Stack) -> None:
+    run = own_stack.run("zookeeper")
+    run.wait_for("Running:")
+    assert run.stop() == 0
+    kept = (own_stack.layout.root / "run" / "local.log").read_text()
+    assert [line.partition(" ")[2] for line in kept.splitlines()] == run.text().splitlines()

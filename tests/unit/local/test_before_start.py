@@ -1,0 +1,163 @@
+"""What is looked at before any process starts: settings of all roles, a lake that runs, its topic, the folders."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from deltalake import DeltaTable
+
+from finance_job.tables import create_tables
+from finance_lake.state.identity import PROPERTY, Identity
+from finance_lake.state.layout import Layout
+from finance_local import __main__ as program
+from finance_local import machine, with_env
+from finance_local.config import Settings
+from finance_local.judged import judged_or_exit
+from finance_role import environment
+from finance_role.lock import AlreadyRunningError, hold
+from tests.chaos.disk import small_disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRONG = [
+    ("TICKS_PER_SECOND", "abc"),
+    ("MAX_TICKS", "-1"),
+    ("SYMBOLS", "AAPL,,"),
+    ("MALFORMED_RATE", "1"),
+    ("TICK_SOURCE", "nonsense"),
+    ("KAFKA_PARTITIONS", "0"),
+    ("KAFKA_RETENTION_HOURS", "x"),
+    ("KAFKA_TOPIC", "a b"),
+    ("KAFKA_PORT", "99999"),
+    ("KAFKA_HEAP", "much"),
+    ("ZOOKEEPER_HEAP", "0m"),
+    ("SPARK_HEAP", "640"),
+    ("SPARK_CORES", "0"),
+    ("TRIGGER_SECONDS", "-1"),
+    ("DATA_UMASK", "0999"),
+    ("RUN_SECONDS", "inf"),
+]
+
+
+@pytest.fixture(autouse=True)
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for key in environment.SETTINGS & os.environ.keys():
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(with_env, "ENV_FILE", tmp_path / "none")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def _nothing_may_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("something was started")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
+    monkeypatch.setattr(machine, "require_java", lambda: None)
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_a_wrong_setting_of_any_role_is_named_before_anything_starts(
+    key: str, value: str, lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(key, value)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2
+    assert f"{key}='{value}'" in capsys.readouterr().err
+    assert not lake.exists()
+
+
+def test_all_that_is_wrong_is_named_at_once_and_each_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in WRONG:
+        monkeypatch.setenv(key, value)
+    with pytest.raises(SystemExit):
+        judged_or_exit()
+    named = [line.partition("=")[0] for line in capsys.readouterr().err.splitlines()]
+    assert sorted(named) == sorted(key for key, _ in WRONG)
+
+
+def test_settings_of_roles_that_are_not_to_run_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLES", "zookeeper kafka")
+    monkeypatch.setenv("TICKS_PER_SECOND", "abc")
+    assert judged_or_exit().roles == ("zookeeper", "kafka")
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+@pytest.mark.parametrize("role", ["zookeeper", "producer", "spark-job"])
+def test_a_lake_that_runs_already_is_said_with_its_process_and_since_when(
+    lake: Path, role: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold(lake, role):
+        assert program.main() == 78
+    told = capsys.readouterr().err
+    assert re.search(rf"{role} already runs on .*process {os.getpid()} on \S+, since \d{{4}}-\d\d-\d\dT[\d:]{{8}}Z", told)
+    assert "port" not in told
+
+
+def test_a_stopped_lake_is_free_and_stays_so(lake: Path) -> None:
+    machine.require_stopped(Settings())
+    hold(lake, "kafka").close()
+
+
+def identity(topic: str) -> Identity:
+    return Identity("lake", "cluster", topic, "id", {0: 0}, "2026-11-26T00:00:00+00:00")
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+def test_another_topic_than_the_lakes_is_refused_before_a_tick_is_sent(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_tables(Layout(lake), identity("finance"))
+    monkeypatch.setenv("KAFKA_TOPIC", "trades")
+    assert program.main() == 78
+    told = capsys.readouterr().err
+    assert f"The lake at {lake} holds the topic finance; KAFKA_TOPIC=trades is another one: set KAFKA_TOPIC=finance" in told
+    assert "deleted" not in told
+
+
+@pytest.mark.parametrize("topic", ["finance", None])
+def test_the_lakes_own_topic_and_a_lake_that_is_not_there_yet_are_fine(lake: Path, topic: str | None) -> None:
+    if topic:
+        create_tables(Layout(lake), identity(topic))
+    machine.require_the_lakes_topic(Settings())
+
+
+def test_a_damaged_identity_is_left_to_the_job(lake: Path) -> None:
+    create_tables(Layout(lake), identity("finance"))
+    DeltaTable(str(Layout(lake).ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
+    machine.require_the_lakes_topic(Settings())
+
+
+def test_a_torn_log_is_left_to_the_job(lake: Path) -> None:
+    create_tables(Layout(lake), identity("finance"))
+    (Layout(lake).ticks / "_delta_log" / f"{0:020d}.json").write_text("{")
+    machine.require_the_lakes_topic(Settings())
+
+
+def test_a_folder_in_which_java_could_not_load_its_libraries_is_refused(lake: Path) -> None:
+    lake.mkdir()
+    with small_disk(lake, "noexec") as disk:
+        if disk is None:
+            pytest.skip("this machine mounts no volume")
+        with pytest.raises(machine.UnfitMachineError, match="noexec"):
+            machine.require_usable_folders(Settings())
+
+
+def test_jars_below_a_folder_with_a_colon_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(machine.UnfitMachineError, match="colon"):
+        machine.require_usable_folders(Settings(kafka_jars=tmp_path / "a:b"))
+
+
+def test_a_role_that_starts_meanwhile_is_still_refused(lake: Path) -> None:
+    with hold(lake, "kafka"), pytest.raises(AlreadyRunningError):
+        machine.require_stopped(Settings())
