@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from finance_role.paths import fault
 
 USAGE = 2
 
@@ -17,7 +19,14 @@ class RoleSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="forbid")
 
-    data_dir: Path = Path("data")
+    data_dir: Path = Field(Path("data"), validate_default=True)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _taken_as_it_is(cls, folder: Path) -> Path:
+        if what := fault(folder):
+            raise ValueError(what)
+        return folder
 
 
 S = TypeVar("S", bound=RoleSettings)

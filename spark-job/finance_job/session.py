@@ -24,7 +24,7 @@ def spark_options(settings: Settings, java_options: str) -> dict[str, str]:
         "spark.driver.memory": settings.spark_heap,
         # The JVM picks its collector by the size of the machine; a name keeps it the same everywhere.
         "spark.driver.extraJavaOptions": (
-            f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{LOG_CONFIGURATION} {java_options}"
+            f"-XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()} {java_options}"
         ),
         "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
         # Driver and workers are one machine: nothing of theirs listens beyond the loopback interface.
