@@ -44,18 +44,23 @@ def fault(folder: Path) -> str | None:
     return None
 
 
-def _unusable(name: str) -> str | None:
+def unspeakable(name: str) -> str | None:
+    """Say what in a name no line of a log and no line of `.env` can hold; None if there is nothing."""
     if control := _CONTROL.search(name):
-        return f"the control character {control[0]!a} in it, which deltalake refuses"
-    if escape := _ESCAPE.search(name):
-        return f"{escape[0]!r} in it, which deltalake takes for another character"
-    if "\\" in name:
-        return "a backslash in it, which deltalake takes for '/'"
+        return f"the control character {control[0]!a} in it"
     try:
         name.encode()
     except UnicodeEncodeError:
-        return "bytes in it that are not UTF-8, which deltalake refuses"
+        return "bytes in it that are not UTF-8"
     return None
+
+
+def _unusable(name: str) -> str | None:
+    if what := unspeakable(name):
+        return f"{what}, which deltalake refuses"
+    if escape := _ESCAPE.search(name):
+        return f"{escape[0]!r} in it, which deltalake takes for another character"
+    return "a backslash in it, which deltalake takes for '/'" if "\\" in name else None
 
 
 def for_duckdb(path: Path) -> Path:
