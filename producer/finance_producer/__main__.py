@@ -1,7 +1,7 @@
 """Run the producer: `python -m finance_producer`.
 
 Exit codes: 0 all that was made is acknowledged; 1 some of it is not, or client or disk have failed for good; 2 the settings or
-the file to replay cannot be used; 78 a producer runs already.
+the file to replay cannot be used, or not a row of it; 78 a producer runs already.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
+from finance_producer.columns import UnreadableError
 from finance_producer.config import Settings
 from finance_producer.link import FatalError
 from finance_producer.produce import produce
-from finance_producer.rows import UnreadableError
 from finance_role.lock import hold_or_exit
 from finance_role.log import story
 from finance_role.settings import USAGE, begin_role

@@ -8,6 +8,8 @@ from pydantic_settings import NoDecode
 
 from finance_contract import TOPIC
 from finance_contract.tick import SYMBOL
+from finance_producer.columns import MAPPABLE
+from finance_role.paths import unspeakable
 from finance_role.settings import RoleSettings
 
 LONGEST_TIMEOUT_SECONDS = 2_000_000
@@ -23,6 +25,26 @@ def _listed(symbols: object) -> object:
     if problems:
         raise ValueError(", ".join(problems))
     return names
+
+
+def _mapped(pairs: object) -> object:
+    """Read `ours=theirs,...`: which column of a file is which of ours."""
+    if not isinstance(pairs, str):
+        return pairs
+    split = [[part.strip() for part in pair.split("=", 1)] for pair in pairs.split(",") if pair.strip()]
+    ours = [pair[0] for pair in split]
+    problems = [f"{'='.join(pair)!r} is not ours=theirs" for pair in split if len(pair) < 2 or not all(pair)]  # noqa: PLR2004
+    problems += [f"{name!r} is none of {', '.join(MAPPABLE)}" for name in ours if name not in MAPPABLE]
+    problems += [f"{name!r} stands there twice" for name in sorted(set(ours)) if ours.count(name) > 1]
+    theirs = [pair[-1] for pair in split]
+    problems += [f"the column {name!r} cannot be two of ours" for name in sorted(set(theirs)) if theirs.count(name) > 1]
+    if problems:
+        raise ValueError(", ".join(problems))
+    return dict(split)
+
+
+def _names(names: object) -> object:
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
 
 
 class Settings(RoleSettings):
@@ -43,6 +65,8 @@ class Settings(RoleSettings):
     malformed_rate: float = Field(0, ge=0, lt=1, allow_inf_nan=False)  # the share of all records; 1 would never make a tick
 
     replay_file: Path | None = Field(None, validate_default=True)
+    replay_map: Annotated[dict[str, str], NoDecode, BeforeValidator(_mapped)] = Field(default_factory=dict)
+    replay_ignore_columns: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     replay_speed: float = Field(0, ge=0, allow_inf_nan=False)  # 0: TICKS_PER_SECOND rules; else times the file's own pace
 
     flush_seconds: float = Field(10, gt=0, le=LONGEST_TIMEOUT_SECONDS)
@@ -52,5 +76,7 @@ class Settings(RoleSettings):
     @classmethod
     def _needed_for_replay(cls, file: Path | None, others: ValidationInfo) -> Path | None:
         if file is None and others.data.get("tick_source") == "replay":
-            raise ValueError("TICK_SOURCE=replay needs the path of a CSV or Parquet file here")
+            raise ValueError("TICK_SOURCE=replay needs the path of a CSV, Parquet or Arrow file here")
+        if file and (what := unspeakable(str(file))):
+            raise ValueError(f"the name has {what}: rename the file")
         return file

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+from finance_producer.columns import UnreadableError, Wanted, shown
 from finance_producer.feed import Simulated
 from finance_producer.ledger import Ledger, ledger_file, new_source
 from finance_producer.link import Link, connect
@@ -13,7 +15,7 @@ from finance_producer.pace import Flat, Pace, Recorded, Steady
 from finance_producer.publisher import Publisher
 from finance_producer.recall import Recall
 from finance_producer.replay import Replay
-from finance_producer.rows import rows
+from finance_producer.rows import open_rows
 from finance_producer.run import Run
 from finance_producer.spoiler import Spoiler
 from finance_producer.tail import arrived
@@ -33,7 +35,7 @@ NAMED_REJECTS = 100
 def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[], bool]) -> int:
     """Carry out a run, and give the number of records that stay unsent. Raises UnreadableError, FatalError and OSError."""
     source, link, rejects = source_name(settings), Link(log), Rejects(log)
-    feed = open_feed(settings, source, rejects)
+    feed = open_feed(settings, source, rejects, log)
     heartbeat = Heartbeat(heartbeat_file(settings.data_dir, "producer"), patience_seconds(settings.ticks_per_second))
     client = connect(settings, link, log, stopping)
     if client is None:
@@ -67,7 +69,20 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         log.info("stopping", asked_to=stopping(), waiting=publisher.waiting)
         unsent = run.finish(settings.flush_seconds)
         log.info("stopped", **publisher.deliveries.figures(), **rejects.figures())
+        if isinstance(feed, Replay):
+            rejects.sum_up()
+            say_what_is_missing(feed, publisher.deliveries.acknowledged, log)
+    if isinstance(feed, Replay) and feed.ended and not publisher.deliveries.made:
+        raise UnreadableError(f"{settings.replay_file} has no row that can be a tick: nothing was published.")
     return unsent
+
+
+def say_what_is_missing(feed: Replay, published: int, log: FilteringBoundLogger) -> None:
+    """Say last what a person may take for granted and is not so."""
+    if feed.undated:
+        log.warning("ticks without a ts_event: the lake dates them by when they arrived", ticks=feed.undated)
+    if not feed.ended:
+        log.warning("stopped before the end of the file: the rest is not published", ticks=published)
 
 
 def source_name(settings: Settings) -> str:
@@ -75,11 +90,17 @@ def source_name(settings: Settings) -> str:
     return new_source(f"sim-{settings.seed}" if settings.tick_source == "simulate" else "replay")
 
 
-def open_feed(settings: Settings, source: str, rejects: Rejects) -> Simulated | Replay:
+def open_feed(settings: Settings, source: str, rejects: Rejects, log: FilteringBoundLogger) -> Simulated | Replay:
     """Give the feed. Raises UnreadableError for a file that cannot be replayed."""
     if settings.tick_source == "simulate" or settings.replay_file is None:
         return Simulated(settings.symbols, settings.seed, source, time.time_ns)
-    return Replay(rows(settings.replay_file), source, rejects.name)
+    columns, rows = open_rows(settings.replay_file, Wanted(settings.replay_map, frozenset(settings.replay_ignore_columns)))
+    log.info("replaying", file=str(settings.replay_file), columns=list(columns.places))
+    if columns.unused:
+        log.warning("columns that are not read", count=len(columns.unused), columns=shown(columns.unused))
+    if not columns.dated:
+        log.warning("no column ts_event: the lake dates these ticks by when they arrive")
+    return Replay(rows, source, rejects.name)
 
 
 def open_pace(settings: Settings, feed: Simulated | Replay, now: float) -> Pace:
@@ -94,16 +115,24 @@ def open_pace(settings: Settings, feed: Simulated | Replay, now: float) -> Pace:
 
 
 class Rejects:
-    """Counts bad rows and names the first `NAMED_REJECTS` of them: a wrong file must not fill a disk with its lines."""
+    """Counts bad rows by reason, and names the first `NAMED_REJECTS`: a wrong file must not fill a disk with its lines."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         """Name them in `log`."""
         self._log = log
-        self.count = 0
+        self._first: dict[str, int] = {}
+        self._reasons: Counter[str] = Counter()
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self._reasons.total()
 
     def name(self, line: int, reason: str) -> None:
         """Name one."""
-        self.count += 1
+        code = reason.partition(":")[0]
+        self._reasons[code] += 1
+        self._first.setdefault(code, line)
         if self.count <= NAMED_REJECTS:
             self._log.warning("row left out", line=line, reason=reason)
         if self.count == NAMED_REJECTS:
@@ -112,3 +141,8 @@ class Rejects:
     def figures(self) -> dict[str, int]:
         """Give their number, if there are any."""
         return {"rows_left_out": self.count} if self.count else {}
+
+    def sum_up(self) -> None:
+        """List how many there were of each reason, the most frequent first."""
+        for reason, rows in self._reasons.most_common():
+            self._log.warning("rows left out", reason=reason, rows=rows, first_line=self._first[reason])

@@ -23,6 +23,7 @@ SECOND = timedelta(seconds=1)
 
 _NUMBER = re.compile(r"-?[0-9]{1,60}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?")
 _INTEGER = re.compile(r"-?[0-9]{1,60}")
+_NANOS = re.compile(r"[0-9]{1,3}")
 _ISO = re.compile(
     r"([0-9-]{10})(?:[T ]([0-9:]{5}(?::[0-9]{2}(?:\.(?P<fraction>[0-9]{1,9}))?)?)(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
@@ -48,6 +49,7 @@ class Replay:
         self._source = source
         self._reject = reject
         self._read = 0
+        self.undated = 0
         self._exhausted = False
         self._ahead: deque[Ready] = deque()
         self.ahead()
@@ -70,6 +72,7 @@ class Replay:
         """Give the next `count` ticks, or as many as are ahead."""
         available = len(self.ahead())
         taken = [self._ahead.popleft() for _ in range(min(count, available))]
+        self.undated += sum(tick.ts_event is None for tick in taken)
         return Ticks(self._read - available, [ready.key for ready in taken], [ready.value for ready in taken])
 
     def _add(self, row: Row) -> None:
@@ -86,7 +89,7 @@ def ready(row: Row, seq: int, source: str) -> Ready:
         raise Malformed(Reason.NOT_AN_OBJECT, row.fault)
     if row.symbol is None:
         raise Malformed(Reason.SYMBOL_MISSING, "empty")
-    tick = Tick(row.symbol, _price(row.price), _size(row.size), _ts_event(row.ts_event), seq, source)
+    tick = Tick(row.symbol, _price(row.price), _size(row.size), _ts_event(row.ts_event, row.ts_event_nanos), seq, source)
     value = encode(tick)
     # What the other side will make of it is the judgement.
     decode(value)
@@ -109,13 +112,26 @@ def _size(text: str | None) -> int | None:
     return int(text)
 
 
-def _ts_event(text: str | None) -> int | None:
+def _ts_event(text: str | None, nanos: str | None) -> int | None:
     if text is None:
+        if nanos is not None:
+            raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} without a ts_event")
         return None
     try:
-        return nanoseconds(text)
+        moment = nanoseconds(text)
     except ValueError:
         raise Malformed(Reason.TS_EVENT_TYPE, text) from None
+    return moment if nanos is None else _with_nanos(moment, nanos)
+
+
+def _with_nanos(moment: int, nanos: str) -> int:
+    """Add the nanoseconds that a time in microseconds leaves over, as the lake stores and exports them."""
+    if not _NANOS.fullmatch(nanos):
+        raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} is not from 0 to 999")
+    rest = moment % 1000
+    if rest not in {0, int(nanos)}:
+        raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event ends with {rest} nanoseconds, ts_event_nanos says {nanos}")
+    return moment - rest + int(nanos)
 
 
 def nanoseconds(text: str) -> int:

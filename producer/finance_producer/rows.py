@@ -1,28 +1,34 @@
-"""The rows of a user's file of prices, CSV or Parquet, as text; streamed, so that a file of any length fits into memory.
+"""The rows of a user's file of prices as text; streamed, so that a file of any length fits into memory.
 
-Columns `symbol` and `price`, and if there are any `size` and `ts_event`; others are ignored.
+CSV, Parquet or Arrow, by how the file begins. Memory is bounded whatever it holds: a row of CSV has `MAX_RECORD_CHARS` at most,
+and Parquet and Arrow are read in a process of their own that may take `columnar.MAX_MEGABYTES`.
 """
 
 from __future__ import annotations
 
 import csv
+import stat
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
+from finance_producer.columns import COLUMNS, Column, Columns, UnreadableError, Wanted, choose
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from typing import TextIO
 
-REQUIRED = ("symbol", "price")
-COLUMNS = (*REQUIRED, "size", "ts_event")
-PARQUET_MAGIC = b"PAR1"
+    # Where it begins, and its cells or what is wrong with it.
+    Record = tuple[int, list[str] | str]
 
-
-class UnreadableError(Exception):
-    """The file cannot be replayed; says so in a sentence."""
+COLUMNAR = {b"PAR1": "Parquet", b"ARROW1": "Arrow"}
+MAGIC_BYTES = 6
+MAX_RECORD_CHARS = 1024 * 1024
+SKIPPED_CHARS = 64 * 1024
 
 
 class Row(NamedTuple):
-    """A row: its line (CSV, the header being the first) or number (Parquet), and its cells, None where they are empty.
+    """A row: its line (CSV, the header being the first) or number (Parquet, Arrow), and its cells, None where they are empty.
 
     `fault` says what is wrong with a row whose cells cannot be told apart.
     """
@@ -32,68 +38,107 @@ class Row(NamedTuple):
     price: str | None = None
     size: str | None = None
     ts_event: str | None = None
+    ts_event_nanos: str | None = None
     fault: str | None = None
 
 
-def rows(file: Path) -> Iterator[Row]:
-    """Give the rows of a file; raises UnreadableError on the way, with the first row if it can be told so early."""
+class Rows(NamedTuple):
+    """What a file holds: which of its columns are read, and its rows, which raise UnreadableError on the way."""
+
+    columns: Columns
+    rows: Iterator[Row]
+
+
+def open_rows(file: Path, wanted: Wanted = Wanted()) -> Rows:  # noqa: B008 (it never changes)
+    """Open a file. Raises UnreadableError if it cannot be replayed, as far as that can be told from its beginning."""
     try:
+        if not stat.S_ISREG(file.stat().st_mode) and not file.is_dir():  # a pipe would be waited for
+            raise UnreadableError(f"{file} is no regular file.")
         with file.open("rb") as stream:
-            is_parquet = stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+            magic = stream.read(MAGIC_BYTES)
     except OSError as error:
         raise UnreadableError(f"{file} cannot be read: {error.strerror}.") from None
-    if not is_parquet:
-        yield from csv_rows(file)
-        return
-    # Only here: duckdb takes 35 MB and a fifth of a second, which those who simulate need not pay.
-    from finance_producer.parquet import parquet_rows  # noqa: PLC0415
+    kind = next((kind for beginning, kind in COLUMNAR.items() if magic.startswith(beginning)), None)
+    if kind is None:
+        return _csv(file, wanted)
+    from finance_producer.columnar import open_columnar  # noqa: PLC0415 (those who simulate need not pay for it)
 
-    yield from parquet_rows(file)
+    return open_columnar(file, kind, wanted)
 
 
-def csv_rows(file: Path) -> Iterator[Row]:
-    """Give the rows of a CSV file with a header, UTF-8, cells separated by commas."""
+def _csv(file: Path, wanted: Wanted) -> Rows:
+    """Open a CSV file with a header, UTF-8, cells separated by commas."""
     # A byte that is not UTF-8 becomes U+FFFD, which is in no symbol and no number: its row is rejected, not the file.
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        records = _records(stream)
+    stream = file.open(encoding="utf-8-sig", errors="replace", newline="")
+    records = _Lines(stream).records()
+    try:
         _, header = next(records, (0, []))
-        if isinstance(header, str):
-            raise UnreadableError(f"{file} cannot be read: its first line is no CSV, {header}.")
-        header = [name.strip() for name in header]
-        require_columns(file, header)
-        places = {name: header.index(name) for name in COLUMNS if name in header}
+        first = list(islice(records, 1))
+        columns = choose(file, _csv_columns(file, header, first), wanted)
+    except UnreadableError:
+        stream.close()
+        raise
+    return Rows(columns, _csv_rows(stream, chain(first, records), columns, len(header)))
+
+
+def _csv_columns(file: Path, header: list[str] | str, first: list[Record]) -> list[Column]:
+    if isinstance(header, str):
+        raise UnreadableError(f"{file} cannot be read: its first line is no CSV, {header}.")
+    examples = next((cells for _, cells in first if not isinstance(cells, str)), [])
+    return [
+        Column(name.strip(), example.strip()) for name, example in zip_longest(header, examples[: len(header)], fillvalue="")
+    ]
+
+
+def _csv_rows(stream: TextIO, records: Iterable[Record], columns: Columns, width: int) -> Iterator[Row]:
+    with stream:
         for line, cells in records:
-            yield Row(line, fault=cells) if isinstance(cells, str) else _row(line, cells, places, len(header))
+            yield _row(line, cells, columns.places, width)
 
 
-def _records(stream: Iterable[str]) -> Iterator[tuple[int, list[str] | str]]:
-    """Give the lines that are not empty: where each begins, and its cells or why it cannot be read; then reading goes on."""
-    reader = csv.reader(stream, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, f"lines {line} to {reader.line_num}: {error}"
-        else:
-            if cells:
-                yield line, cells
+class _Lines:
+    """The lines of a stream, of which no record takes more than `MAX_RECORD_CHARS`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._read = 0
+        self._left = MAX_RECORD_CHARS
+
+    def __iter__(self) -> Iterator[str]:
+        """Give them to the csv module. Raises csv.Error where a record is too long; the next line then begins another."""
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self._read += 1
+        self._left -= len(line)
+        if self._left < 0:
+            while line and not line.endswith(("\n", "\r")):
+                line = self._stream.readline(SKIPPED_CHARS)
+            raise csv.Error(f"a row of more than {MAX_RECORD_CHARS:,} characters")
+        return line
+
+    def records(self) -> Iterator[Record]:
+        """Give the records that are not empty: where each begins, and its cells or what is wrong with it."""
+        reader = csv.reader(self, strict=True)
+        while True:
+            line, self._left = self._read + 1, MAX_RECORD_CHARS
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield line, f"lines {line} to {self._read}: {error}"
+            else:
+                if cells:
+                    yield line, cells
 
 
-def require_columns(file: Path, present: Sequence[str]) -> None:
-    """Raise UnreadableError if a required column is missing, or if one that is read stands there twice."""
-    missing = [name for name in REQUIRED if name not in present]
-    if missing:
-        shown = ", ".join(ascii(name[:24]) for name in present[:20]) or "none"
-        raise UnreadableError(f"{file} has no column {' or '.join(missing)}; it has: {shown}.")
-    doubled = [name for name in COLUMNS if present.count(name) > 1]
-    if doubled:
-        raise UnreadableError(f"{file} has the column {doubled[0]} twice.")
-
-
-def _row(line: int, cells: list[str], places: dict[str, int], width: int) -> Row:
+def _row(line: int, cells: list[str] | str, places: dict[str, int], width: int) -> Row:
+    if isinstance(cells, str):
+        return Row(line, fault=cells)
     if len(cells) != width:
         return Row(line, fault=f"{len(cells)} cells under {width} columns")
     return Row(line, *(cells[places[name]].strip() or None if name in places else None for name in COLUMNS))

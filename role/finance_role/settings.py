@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from finance_role.environment import settle
+from finance_role.paths import fault
 
 USAGE = 2
 
@@ -19,8 +20,15 @@ class RoleSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="forbid")
 
-    data_dir: Path = Path("data")
+    data_dir: Path = Field(Path("data"), validate_default=True)
     data_umask: str = Field("0027", pattern=r"^0?[0-7]{3}$")  # what others may not do with the lake's files
+
+    @field_validator("data_dir")
+    @classmethod
+    def _taken_as_it_is(cls, folder: Path) -> Path:
+        if what := fault(folder):
+            raise ValueError(what)
+        return folder
 
 
 S = TypeVar("S", bound=RoleSettings)

@@ -8,6 +8,7 @@ no commit names, because its worker or its job died, is no part of any table; VA
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -56,14 +57,14 @@ class DataFile(msgspec.Struct, frozen=True):
 def write_data_file(
     rows: pa.Table, table: str, folder: str, partition_values: dict[str, str], prefix: str = "part"
 ) -> DataFile:
-    """Write rows as one file below `folder` (a path or a URI that Arrow's file systems know); return what it is.
+    """Write rows as one file below `folder`, a path and never a URI; return what it is.
 
     Page checksums are written, so that a flipped bit is found by whoever reads with verification.
     """
-    filesystem, root = pyarrow.fs.FileSystem.from_uri(folder)
+    filesystem, root = pyarrow.fs.LocalFileSystem(), Path(folder).absolute()  # a relative `s3:` would be a URI
     parts = [f"{name}={value}" for name, value in partition_values.items()]
     path = "/".join([*parts, f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
-    filesystem.create_dir("/".join([root, *parts]))
+    filesystem.create_dir("/".join([str(root), *parts]))
     target = f"{root}/{path}"
     packed = dict.fromkeys(PACKED & set(rows.column_names), "DELTA_BINARY_PACKED")
     pq.write_table(

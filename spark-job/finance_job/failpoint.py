@@ -35,8 +35,10 @@ def hit(point: str) -> None:
     name, _, action = _wanted().partition(":")
     if name == point:
         number = signal.SIGSTOP if action == "stop" else signal.SIGKILL
-        os.killpg(int(os.environ[_GROUP]), number)
-        os.kill(os.getpid(), number)  # a Python worker is of another group
+        group = int(os.environ[_GROUP])
+        os.killpg(group, number)
+        if os.getpgid(0) != group:  # a Python worker
+            os.kill(os.getpid(), number)
 
 
 def _wanted() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import bokeh_sampledata
 import pytest
 
+from finance_lake.reading.lake import Lake
 from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
@@ -51,3 +54,47 @@ def test_every_real_price_arrives_in_the_table_digit_for_digit(stack: Stack, tmp
         assert row["price"] == Decimal(price)
         assert row["ts_event"] == datetime.fromisoformat(day).replace(tzinfo=UTC)
         assert not row["ts_event_nanos"]
+
+
+def test_an_import_of_which_nothing_can_be_published_fails_and_says_why_last(own_stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "frame.csv"
+    file.write_text("symbol,price\n" + "AAPL,189.123456789012\n" * 200)
+
+    run = own_stack.run(
+        "zookeeper kafka topic-init producer spark-job",
+        RUN_SECONDS=60,
+        TICK_SOURCE="replay",
+        REPLAY_FILE=str(file),
+        TICKS_PER_SECOND=0,
+    )
+
+    assert run.end() == 1, run.text()
+    text = run.text()
+    assert "reason=price_decimals" in text
+    assert "rows=200" in text
+    assert "frame.csv has no row that can be a tick: nothing was published." in text
+    assert "producer ended with code 2" in text.splitlines()[-1]
+    assert "complete: 0 lost" not in text
+
+
+def test_an_export_replayed_is_the_same_ticks_to_the_nanosecond(stack: Stack, tmp_path: Path) -> None:
+    columns = ["symbol", "price", "size", "ts_event", "ts_event_nanos"]
+    stack.make_topic().send(
+        [b'{"symbol":"AAPL","price":174.50000001,"size":3,"ts_event":1790000000000000%03d}' % n for n in range(100)]
+    )
+    job = stack.run("spark-job")
+    stack.wait_until_stored()
+    first = Lake(stack.layout.root).ticks().arrow.select(columns)
+    assert first.column("ts_event_nanos").to_pylist() == list(range(100))
+    exported = tmp_path / "day.csv"
+    export = [sys.executable, "-m", "finance_lake", "export", str(exported), "--data", str(stack.layout.root)]
+    subprocess.run(export, check=True, capture_output=True, cwd=tmp_path)
+
+    run = stack.run("producer", TICK_SOURCE="replay", REPLAY_FILE=str(exported), TICKS_PER_SECOND=0)
+    run.wait_for(r"\bstopped +made=100 acknowledged=100 unsent=0")
+    stack.wait_until_stored()
+    assert run.stop() == 0
+    assert job.stop() == 0
+
+    twice = Lake(stack.layout.root).ticks().arrow.sort_by([("source", "descending"), ("ts_event_nanos", "ascending")])
+    assert twice.slice(0, 100).select(columns).equals(first)

@@ -31,6 +31,7 @@ def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own
     assert before.returncode == 0, before.stdout
 
     run = own_stack.run("zookeeper kafka topic-init spark-job", **RETENTION)
+    run.wait_for("Running:")
     own_stack.wait_until_stored()
     assert run.count("taken over") == 1
     assert run.count("a batch that only the quarantine had is complete") == 1

@@ -21,8 +21,18 @@ if TYPE_CHECKING:
 USAGE = 2
 ABOUT = "FinanceLake: what is in the lake, and whether it is all there."
 
+
+def _taken_as_it_is(folder: Path | None) -> Path | None:
+    """Refuse a folder whose name a library would take for another: exit code 2."""
+    from finance_role.paths import fault
+
+    if folder and (what := fault(folder)):
+        raise typer.BadParameter(what)
+    return folder
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
-Data = Annotated[Path | None, typer.Option(help="The lake's folder (default: DATA_DIR, or data).")]
+Data = Annotated[Path | None, typer.Option(callback=_taken_as_it_is, help="The lake's folder (default: DATA_DIR, or data).")]
 AsOf = Annotated[str | None, typer.Option(help="A version, or a time such as 2026-11-24T10:31 (UTC).")]
 Start = Annotated[str | None, typer.Option(help="From this time on, such as 2026-11-24T10:31 (UTC).")]
 End = Annotated[str | None, typer.Option(help="Before this time.")]

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from finance_lake.errors import UnreadableError, first_line
 from finance_lake.reading.snapshot import EVER
+from finance_role.paths import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,5 +30,5 @@ def opened(file: DataFile) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(file.path) as parquet:
             yield parquet
     except (OSError, pa.ArrowException) as error:
-        what = f"{file.path} cannot be read: {first_line(error)}"
+        what = by_name(f"{file.path} cannot be read: {first_line(error)}")
         raise UnreadableError(f"{what}. `make verify` says what is wrong with the lake.") from None

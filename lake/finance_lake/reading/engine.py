@@ -11,6 +11,7 @@ import duckdb
 
 from finance_lake.errors import UnreadableError, first_line
 from finance_lake.reading.selection import quoted
+from finance_role.paths import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +57,8 @@ class Engine:
 
 def unreadable(error: Exception) -> UnreadableError:
     """Say that data files could not be read."""
-    return UnreadableError(f"The tables cannot be read: {first_line(error)}. `make verify` says what is wrong with the lake.")
+    what = by_name(first_line(error))
+    return UnreadableError(f"The tables cannot be read: {what}. `make verify` says what is wrong with the lake.")
 
 
 def _prepared(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:

@@ -17,6 +17,7 @@ from finance_lake.reading.selection import Selection, quoted, selection, step_us
 from finance_lake.reading.snapshot import Snapshot, take
 from finance_lake.reading.source import ORDER, source
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_role.paths import fault
 from finance_role.settings import RoleSettings
 
 if TYPE_CHECKING:
@@ -47,10 +48,12 @@ class Lake:
     """
 
     def __init__(self, data: str | PathLike[str], *, cache_bytes: int = MOST_BYTES, engine: Engine | None = None) -> None:
-        """Open the lake in a folder. Raises NoLakeError if there is none.
+        """Open the lake in a folder. Raises NoLakeError if there is none, RequestError if deltalake takes the name for another.
 
         `cache_bytes` is how much is remembered of files; several lakes may share an engine.
         """
+        if what := fault(Path(data)):
+            raise RequestError(f"The lake's folder {what}.")
         self.layout = Layout(Path(data))
         self._engine = engine or Engine()
         self._partials = Partials(cache_bytes)

@@ -14,6 +14,7 @@ import msgspec
 
 from finance_lake.errors import RequestError, UnreadableError
 from finance_lake.state.record import record_in
+from finance_role.paths import for_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from finance_lake.state.record import CommitRecord
 
 ENTRY = re.compile(r"(\d{20})\.json")
+# In the path of a data file DuckDB would read a pattern, or a column that is not a partition's.
+READ_INTO = re.compile(r"[*?\[\\]|(?:^|/)(?!date=)[^/]*=")
 
 
 class _Add(msgspec.Struct):
@@ -155,11 +158,16 @@ def versions(folder: Path) -> Iterator[int]:
 
 
 def inside(path: str, folder: Path) -> str:
-    """Return the absolute path of a data file that the log names. Raises UnreadableError if it leads out of the folder."""
+    """Return the absolute path of a data file that the log names, one that every engine takes as it is.
+
+    Raises UnreadableError if it leads out of the folder, or has characters that an engine would read something into.
+    """
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "://" in path:
         raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
-    return str(folder.absolute() / path)
+    if READ_INTO.search(path):
+        raise UnreadableError(f"The log of {folder} names {path!r}, which is no name of a data file: it is not read.")
+    return str(for_duckdb(folder) / path)
 
 
 def _path(folder: Path, version: int) -> Path:

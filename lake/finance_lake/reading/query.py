@@ -20,6 +20,7 @@ from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.text import plain
+from finance_role.paths import by_name
 
 if TYPE_CHECKING:
     from finance_lake.reading.snapshot import Snapshot
@@ -78,7 +79,7 @@ class Sandboxes:
             raise
         self._give_back(limits.megabytes, process)
         if answer.unreadable:
-            raise UnreadableError(answer.error)
+            raise UnreadableError(by_name(str(answer.error)))
         if rows is None:
             raise QueryError(_refusal(str(answer.error), limits))
         return rows, answer.cut

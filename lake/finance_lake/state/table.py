@@ -30,7 +30,7 @@ class Commit(NamedTuple):
 def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
     """Open a table, as of a version or as it is; None if there is none yet."""
     try:
-        return DeltaTable(str(folder), version=version)
+        return DeltaTable(str(folder.absolute()), version=version)  # a relative `s3:` would be a URL
     except TableNotFoundError:
         return None
 

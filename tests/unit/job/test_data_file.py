@@ -12,6 +12,7 @@ import pytest
 from finance_job.columns import FIELDS, STATISTICS, TICK_FIELDS
 from finance_job.data_file import DataFile, rows_by_partition, statistics_of, write_data_file
 from finance_lake.state.digest import UNDIGESTED, digest_of
+from tests.paths import NASTY
 
 DATE = {"date": "2026-11-24"}
 ARRIVED = datetime(2026, 11, 24, 12, 0, 0, 123000, tzinfo=UTC)
@@ -155,6 +156,13 @@ def test_every_column_but_the_time_of_storing_is_under_the_digest(tmp_path: Path
     )
     digests = [write_ticks(tmp_path, table).digest for table in (TICKS, rows)]
     assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize("folder", [*NASTY.values(), "s3:/bucket", "file:///tmp", "mock:x", "e%20f"], ids=ascii)
+def test_a_folder_is_a_path_and_never_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_data_file(TICKS, "ticks", folder, DATE)
+    assert (tmp_path / folder / file.path).stat().st_size == file.size
 
 
 def test_statistics_hold_count_extremes_and_nulls() -> None:

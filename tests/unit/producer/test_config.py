@@ -56,7 +56,14 @@ def test_a_replay_needs_a_file_which_is_said_along_with_all_else(
         settings_or_exit(Settings)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("=")[0] for line in lines] == ["MAX_TICKS", "REPLAY_FILE"]
-    assert "needs the path of a CSV or Parquet file" in lines[1]
+    assert "needs the path of a CSV, Parquet or Arrow file" in lines[1]
+
+
+@pytest.mark.parametrize(("name", "said"), [("a\nb", r"the control character '\\n'"), ("\udcff", "bytes in it that are not")])
+def test_a_file_whose_name_no_log_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+    monkeypatch.setenv("REPLAY_FILE", name)
+    with pytest.raises(ValueError, match=f"the name has {said}.*: rename the file"):
+        Settings()
 
 
 def test_symbols_may_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:

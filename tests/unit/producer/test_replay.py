@@ -18,17 +18,20 @@ from hypothesis import strategies as st
 
 from finance_contract import Reason, Tick, decode
 from finance_contract.tick import EVENT_TIMES_NS
+from finance_producer.columns import UnreadableError, Wanted
 from finance_producer.replay import AHEAD, Replay, nanoseconds
-from finance_producer.rows import Row, UnreadableError, rows
+from finance_producer.rows import Row, open_rows
+from tests.paths import NASTY
 
 STOCKS = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
 NOON = 1_704_456_000_000_000_000  # 2024-01-05T12:00Z
 
 
-def _replayed(file: Path) -> tuple[list[Tick], list[tuple[int, str]]]:
+def _replayed(file: Path, ignored: str = "", **mapped: str) -> tuple[list[Tick], list[tuple[int, str]]]:
     """Give the ticks that a file becomes, and lines and reasons of the rows that are left out."""
     rejects: list[tuple[int, str]] = []
-    replay = Replay(rows(file), "test", lambda line, reason: rejects.append((line, reason)))
+    wanted = Wanted(mapped, frozenset(ignored.split(",")))
+    replay = Replay(open_rows(file, wanted).rows, "test", lambda line, reason: rejects.append((line, reason)))
     ticks: list[Tick] = []
     while not replay.ended:
         block = replay.take(7)
@@ -139,7 +142,7 @@ def test_a_long_file_is_read_little_by_little() -> None:
     ("text", "said"),
     [
         ("", "no column symbol or price; it has: none"),
-        ("symbol,size\nAAPL,1\n", "no column price; it has: 'symbol', 'size'"),
+        ("symbol,size\nAAPL,1\n", "no column price; it has: 'symbol', 'size'."),
         ("Symbol;Price\nAAPL;1\n", "no column symbol or price"),
         ("symbol,price,price\nAAPL,1,2\n", "the column price twice"),
         ('"symbol\x1b"x,price\n', "its first line is no CSV"),
@@ -158,6 +161,37 @@ def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> No
         _replayed(tmp_path / "none.csv")
     with pytest.raises(UnreadableError, match="Is a directory"):
         _replayed(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*NASTY.values(), "e%20f", "a\\b"])
+def test_a_file_of_any_name_is_that_file(tmp_path: Path, name: str) -> None:
+    for decoy in ("a", "axb"):
+        (tmp_path / decoy).mkdir()
+        (tmp_path / decoy / f"{decoy}.csv").write_text("symbol,price\nWRONG,9\n")
+    file = tmp_path / name / f"{name}.csv"
+    file.parent.mkdir()
+    file.write_text("symbol,price\nAAPL,1\n")
+    ticks, _ = _replayed(file)
+    assert [(tick.symbol, tick.price) for tick in ticks] == [("AAPL", Decimal(1))]
+
+
+@pytest.mark.parametrize("name", ["date=2026-11-25", "symbol=X", "*", "[a]?", "a,b\\ e%20f", "s3:"])
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_columnar_file_of_any_name_is_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    table = pa.table({"symbol": ["AAPL"], "price": ["1"]})
+    file = Path(name, f"{name}.{ending}")  # relative, as a user gives it
+    with file.open("wb") as stream:
+        if ending == "parquet":
+            pq.write_table(table, stream)
+        else:
+            with pa.ipc.new_file(stream, table.schema) as writer:
+                writer.write_table(table)
+    ticks, _ = _replayed(file)
+    assert [(tick.symbol, tick.price, tick.ts_event) for tick in ticks] == [("AAPL", Decimal(1), None)]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +271,7 @@ def test_parquet_times_of_every_type_are_read(tmp_path: Path, times: pa.Array, e
 def test_a_price_in_binary_floating_point_is_refused_in_a_sentence(tmp_path: Path, floating: pa.DataType) -> None:
     file = _parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([174.5], floating))
     with pytest.raises(
-        UnreadableError, match=r"price as (FLOAT|DOUBLE), binary floating point.*store it as a decimal or as text\."
+        UnreadableError, match=r"price as (float|double), binary floating point.*store it as a decimal or as text\."
     ):
         _replayed(file)
 
@@ -245,7 +279,7 @@ def test_a_price_in_binary_floating_point_is_refused_in_a_sentence(tmp_path: Pat
 def test_other_unusable_parquet_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="no column price"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"])))
-    with pytest.raises(UnreadableError, match="price as BOOLEAN, which is no type for it"):
+    with pytest.raises(UnreadableError, match="price as bool, which is no type for it"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([True])))
     torn = tmp_path / "torn.parquet"
     torn.write_bytes(b"PAR1 and nothing else")
@@ -267,7 +301,7 @@ def test_every_real_close_survives_digit_for_digit_into_the_encoded_tick(tmp_pat
     else:
         lines = ["symbol,price,ts_event", *(f"{row['Ticker']},{row['Close']},{row['Date']}" for row in closes)]
         file = _csv(tmp_path, "\n".join(lines))
-    replay = Replay(rows(file), "test", lambda *_: pytest.fail("a real close was left out"))
+    replay = Replay(open_rows(file).rows, "test", lambda *_: pytest.fail("a real close was left out"))
     values = []
     while not replay.ended:
         values += replay.take(1000).values

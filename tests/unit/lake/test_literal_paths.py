@@ -1,0 +1,145 @@
+"""Where a lake lies changes nothing that is read of it: with every nasty name, each answer is that of a plain one."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import finance_lake as fl
+from finance_job import rewrite
+from finance_job.transaction import live_files
+from finance_lake.command import app
+from finance_lake.state.layout import TICKS
+from finance_lake.state.table import open_table
+from tests.paths import NASTY, REFUSED
+from tests.unit.lake.conftest import story
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lakes import BuiltLake
+
+# Several at once, for what takes longer to ask.
+WORST = "date=2026-11-25/symbol=X/ a,b *[c]?\"q' é中#%{x}$HOME&;/s3:/-x"
+COMMITTED = re.compile(r'"ts":"[^"]+"')
+COMMANDS = [
+    ["show"],
+    ["bars", "--json"],
+    ["bars", "AAPL", "--as-of", "1", "--json"],
+    ["history", "--json"],
+    ["sql", "SELECT min(date), max(date), count(DISTINCT symbol), sum(price) FROM ticks", "--json"],
+    ["sql", "SELECT count(*) FROM ticks WHERE date = '2026-11-24' AND symbol = 'AAPL'", "--json"],
+    ["sql", "FROM latest", "--json"],
+    ["sql", "SELECT reason, value FROM quarantine", "--json"],
+    ["tail", "--count", "3", "--json"],
+    ["verify", "--no-broker"],
+    ["quarantine", "--json"],
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("DATA_DIR", "KAFKA_BOOTSTRAP", "KAFKA_PORT", "KAFKA_TOPIC"):
+        monkeypatch.delenv(key, raising=False)
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Give a folder of that name, beside others that a pattern would find."""
+    for decoy in ("a", "b", "axb", "c"):
+        (folder / decoy).mkdir(parents=True)
+    return folder / name / "data"
+
+
+def _answers(lake: fl.Lake) -> list[Any]:
+    """Ask everything."""
+    asked = [
+        lake.ticks(),
+        lake.bars("1m"),
+        lake.latest(),
+        lake.coverage(),
+        lake.since(1),
+        lake.ticks(as_of=1),
+        lake.quarantine(),
+    ]
+    return [*(one.arrow.to_pylist() for one in asked), lake.symbols(), lake.count()]
+
+
+@pytest.mark.parametrize("name", NASTY.values(), ids=NASTY)
+def test_programs_get_the_same_answers_wherever_the_lake_lies(built: BuiltLake, tmp_path: Path, name: str) -> None:
+    odd = story(_place(tmp_path / "odd", name))
+    with fl.open(built.layout.root) as plain, fl.open(odd.layout.root) as lake:
+        assert _answers(lake) == _answers(plain)
+    assert json.loads(_run(odd, "verify", "--no-broker", "--json").stdout)["code"] == 0
+    table = open_table(odd.layout.ticks)
+    assert table is not None
+    rows = [rewrite.read(TICKS, odd.layout.ticks, file).num_rows for file in live_files(table)]  # as maintenance does
+    assert sum(rows) == 7
+
+
+def _run(built: BuiltLake, *arguments: str) -> Any:  # noqa: ANN401 (typer's Result is click's)
+    result = CliRunner().invoke(app, [*arguments, "--data", str(built.layout.root)])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_each_command_says_the_same_wherever_the_lake_lies(built: BuiltLake, tmp_path: Path, arguments: list[str]) -> None:
+    odd = story(_place(tmp_path / "odd", WORST))
+    said, expected = (_run(lake, *arguments).stdout.replace(str(lake.layout.root), "") for lake in (odd, built))
+    if "history" in arguments:
+        said, expected = (COMMITTED.sub("", text) for text in (said, expected))
+    assert said == expected
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
+def test_an_export_from_and_to_such_a_place_has_every_row(tmp_path: Path, ending: str) -> None:
+    odd = story(_place(tmp_path, WORST))
+    target = odd.layout.root / f"*[x]?{'n' * 150}.{ending}"
+    _run(odd, "export", str(target))
+    with target.open("rb") as file:
+        if ending == "arrow":
+            rows = pa.ipc.open_file(file).read_all()
+        else:
+            rows = pyarrow.csv.read_csv(file) if ending == "csv" else pq.read_table(file)
+    assert sorted(set(rows.column("symbol").to_pylist())) == ["AAPL", "MSFT"]
+    assert rows.num_rows == 7
+
+
+def test_a_file_that_cannot_be_read_is_named_by_its_true_path(tmp_path: Path) -> None:
+    odd = story(_place(tmp_path, "a*b"))
+    file = odd.files(TICKS)[0]
+    file.write_bytes(b"PAR1 and nothing else")
+    with fl.open(odd.layout.root) as lake:
+        with pytest.raises(fl.UnreadableError, match="The tables cannot be read") as engine:
+            lake.ticks()
+        with pytest.raises(fl.UnreadableError, match="The tables cannot be read") as sandbox:
+            lake.sql("SELECT sum(price) FROM ticks")
+    assert "financelake-path-" not in f"{engine.value} {sandbox.value}"
+
+
+@pytest.mark.parametrize("name", REFUSED, ids=ascii)
+def test_a_folder_that_deltalake_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(fl.RequestError, match=r"The lake's folder .* has .*: choose another folder, or rename it"):
+        fl.open(tmp_path / name)
+    for command in ("show", "bars", "history", "quarantine", "verify", "status", "doctor"):
+        result = CliRunner().invoke(app, [command, "--data", str(tmp_path / name)])
+        assert result.exit_code == 2
+        assert "choose another" in result.stderr
+        assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "path", ["*.parquet", "date=2026-11-24/part-?.parquet", "symbol=X/date=2026-11-24/p.parquet", "[a].parquet", "a\\b.parquet"]
+)
+def test_a_data_file_whose_name_an_engine_reads_something_into_is_not_read(built: BuiltLake, path: str) -> None:
+    entry = max((built.layout.ticks / "_delta_log").glob("*.json"))
+    entry.write_text(re.sub(r'"path":"[^"]+"', lambda _: f'"path":{json.dumps(path)}', entry.read_text()))
+    with fl.open(built.layout.root) as lake, pytest.raises(fl.UnreadableError, match="which is no name of a data file"):
+        lake.ticks()
