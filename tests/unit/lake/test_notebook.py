@@ -108,7 +108,7 @@ def test_the_server_ends_with_the_command_and_gives_its_port_back(morning: Path,
         "--port",
         str(port),
         "--data",
-        morning / "data",
+        str(morning / "data"),
     ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as notebook:
         until(lambda: answers(port))
