@@ -160,11 +160,13 @@ def _paths() -> Check:
 
 def _environment() -> Check:
     """What the caller has set that would matter; the lake's processes do not get it, so that it is no fault."""
-    if home := stale_java_home():
-        found = f"JAVA_HOME={home} has no Java {JAVA}: the one on the PATH is used"
-        return Check("environment", fine=False, found=found, mend="`unset JAVA_HOME`, or let it name a Java that is there.")
     names = ", ".join(foreign())
-    return Check("environment", fine=True, found=f"{names}: set here, and not passed on to the lake" if names else "is plain")
+    found = [f"{names}: set here, and not passed on to the lake"] if names else []
+    mend = ""
+    if home := stale_java_home():
+        found.append(f"JAVA_HOME={home} has no Java {JAVA}, so that the one on the PATH is used")
+        mend = "`unset JAVA_HOME`, or let it name a Java that is there."
+    return Check("environment", not mend, "; ".join(found) or "is plain", mend)
 
 
 def _encoding() -> Check:

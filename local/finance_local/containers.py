@@ -24,6 +24,8 @@ EXAMPLE = Path(".env.example")
 # Where root calls, the containers still do not run as root.
 ORDINARY_USER = 1000
 
+IDENTITY_PROPERTY = "financelake.identity"
+
 
 class LinkError(Exception):
     """Something is a link where none may be; the message says where."""
@@ -107,11 +109,22 @@ def _give_opened(opened: int, path: Path, uid: int, gid: int) -> None:
 
 
 def topic_of(folder: Path) -> str | None:
-    """Name the topic that the lake holds, if there is one; what reads identities elsewhere is not installed yet here."""
+    """Name the topic that the lake holds, by the identity in its table's log; None where no entry has it (the job then judges).
+
+    What reads identities elsewhere (finance_lake.state.identity) is not installed yet here.
+    """
+    for entry in sorted((folder / "finance_delta" / "_delta_log").glob("*.json")):
+        for line in entry.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith('{"metaData"') and (topic := _topic_in(line)):
+                return topic
+    return None
+
+
+def _topic_in(metadata: str) -> str | None:
     try:
-        return str(json.loads((folder / "lake.json").read_text(encoding="utf-8"))["topic"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # none yet, or a damaged one: the job says so
+        return str(json.loads(json.loads(metadata)["metaData"]["configuration"][IDENTITY_PROPERTY])["topic"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def main() -> int:

@@ -23,10 +23,13 @@ SETTINGS: dict[str, type[RoleSettings]] = {
 }
 
 
-def judged_or_exit() -> Settings:
-    """Read the settings of the supervisor; name every wrong key of it and of its roles in one go and exit with code 2."""
+def judged_or_exit(*only: str) -> Settings:
+    """Read the settings of the supervisor; name every wrong key of it and of its roles in one go and exit with code 2.
+
+    The roles are those of ROLES, or `only` some.
+    """
     wrong = _wrong([Settings])
-    roles = ALL_ROLES if wrong else Settings().roles
+    roles = only or (ALL_ROLES if wrong else Settings().roles)
     wrong += [one for one in _wrong(SETTINGS[role] for role in roles if role in SETTINGS) if one not in wrong]
     if wrong:
         sys.stderr.write("\n".join(wrong) + "\n")

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from finance_lake.errors import NoLakeError
 from finance_lake.proof.verdict import Code
@@ -20,8 +21,8 @@ from finance_lake.state import spans
 from finance_lake.state.broker import NoTopicError, SilentError, ask
 from finance_lake.state.layout import Layout
 from finance_local import env_file
-from finance_local.config import Settings
 from finance_local.console import Terminal
+from finance_local.judged import judged_or_exit
 from finance_local.machine import UnfitMachineError, require_free_ports, require_java, require_usable_folders
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
@@ -29,7 +30,10 @@ from finance_local.with_env import complaint, load_env_file
 from finance_role.child import ENDED_BY_SIGNAL, end_with_parent
 from finance_role.environment import composed
 from finance_role.lock import REFUSED, AlreadyRunningError
-from finance_role.settings import USAGE, settings_or_exit
+from finance_role.settings import USAGE
+
+if TYPE_CHECKING:
+    from finance_local.config import Settings
 
 COMMANDS = {"recover": "finance_job.recover", "redrive": "finance_job.redrive"}
 BROKER = ("zookeeper", "kafka")
@@ -107,7 +111,7 @@ def main() -> int:
         return USAGE
     try:
         load_env_file()
-        settings = settings_or_exit(Settings)
+        settings = judged_or_exit("spark-job")
         os.umask(int(settings.data_umask, 8))
         return asyncio.run(repair(command, settings))
     except asyncio.CancelledError:

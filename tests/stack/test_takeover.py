@@ -36,9 +36,9 @@ def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own
     assert run.count("taken over") == 1
     assert run.count("a batch that only the quarantine had is complete") == 1
     assert "Traceback" not in run.text()
-    assert run.stop() == 0
-    assert sum(own_stack.stored().values()) == RECORDS
     own_stack.assert_complete()
+    assert sum(own_stack.stored().values()) == RECORDS
+    assert run.stop() == 0
     assert not own_stack.layout.before_tables.exists()
 
     # The two tables and the broker's data alone, elsewhere: it goes on without a word.

@@ -177,8 +177,10 @@ def test_a_stale_java_home_is_said_and_is_no_reason_not_to_run(
 ) -> None:
     tools(java=JAVA)
     monkeypatch.setenv("JAVA_HOME", "/opt/java-that-was-removed")
+    monkeypatch.setenv("SPARK_HOME", "/opt/spark-3.2")
     result = doctor(tmp_path / "data")
     assert "JAVA_HOME=/opt/java-that-was-removed has no Java 17" in result.stdout
+    assert "SPARK_HOME: set here, and not passed on" in result.stdout
     assert "unset JAVA_HOME" in result.stdout
     assert result.exit_code == 0
 

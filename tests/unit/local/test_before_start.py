@@ -14,7 +14,7 @@ from finance_job.tables import create_tables
 from finance_lake.state.identity import PROPERTY, Identity
 from finance_lake.state.layout import Layout
 from finance_local import __main__ as program
-from finance_local import machine, with_env
+from finance_local import machine, repair, with_env
 from finance_local.config import Settings
 from finance_local.judged import judged_or_exit
 from finance_role import environment
@@ -161,3 +161,19 @@ def test_jars_below_a_folder_with_a_colon_are_refused(tmp_path: Path) -> None:
 def test_a_role_that_starts_meanwhile_is_still_refused(lake: Path) -> None:
     with hold(lake, "kafka"), pytest.raises(AlreadyRunningError):
         machine.require_stopped(Settings())
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+@pytest.mark.parametrize("command", repair.COMMANDS)
+def test_a_repair_judges_the_jobs_settings_first_and_no_others(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["repair", command])
+    monkeypatch.setenv("SPARK_CORES", "0")
+    monkeypatch.setenv("TICKS_PER_SECOND", "abc")
+    with pytest.raises(SystemExit) as ended:
+        repair.main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "SPARK_CORES='0'" in told
+    assert "TICKS_PER_SECOND" not in told

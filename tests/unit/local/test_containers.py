@@ -14,6 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finance_job.tables import create_tables
+from finance_lake.state.identity import PROPERTY, Identity
+from finance_lake.state.layout import Layout
 from finance_local import containers
 
 
@@ -177,11 +180,12 @@ def test_a_pipe_does_not_hold_it_up(clone: Path) -> None:
 def test_the_topic_of_the_lake_is_looked_at_before_anything_is_sent(
     clone: Path, asked: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (clone / "data").mkdir()
-    (clone / "data" / "lake.json").write_text('{"topic": "finance"}')
+    identity = Identity("lake", "cluster", "finance", "id", {0: 0}, "2026-11-26T00:00:00+00:00")
+    create_tables(Layout(clone / "data"), identity)
     monkeypatch.delenv("KAFKA_TOPIC", raising=False)
     (clone / ".env.example").write_text("KAFKA_TOPIC=finance\nDATA_DIR=data\n")
     (clone / ".env").write_text(f"KAFKA_TOPIC={asked}\n")
+    assert containers.IDENTITY_PROPERTY == PROPERTY
     assert containers.main() == code
     assert ("set KAFKA_TOPIC=finance" in capsys.readouterr().err) == bool(code)
 
