@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,21 @@ if TYPE_CHECKING:
 
 # What a spreadsheet takes for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+# An error handler for streams: what an encoding lacks is written as JSON escapes it, so that JSON stays JSON.
+ESCAPE = "finance_lake.escape"
+
+
+def escape(error: UnicodeError) -> tuple[str, int]:
+    """Give the escape of JSON for each character that cannot be encoded, two for one beyond the first 65,536."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
+codecs.register_error(ESCAPE, escape)
 
 
 def plain(value: Any) -> str:  # noqa: ANN401
