@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # `finance_lake.text.inert` for a whole column.
-BEGINS_A_FORMULA = rf"\A[{re.escape(''.join(FORMULA))}]"
+TEXT_OF_A_FORMULA = f"({FORMULA})"
 WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd"),
     ".csv": pyarrow.csv.CSVWriter,
@@ -60,7 +59,7 @@ def _inert(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Put an apostrophe before all text that a spreadsheet would run as a formula."""
     for place, field in enumerate(batch.schema):
         if pa.types.is_string(field.type):
-            batch = batch.set_column(place, field, pc.replace_substring_regex(batch.column(place), BEGINS_A_FORMULA, r"'\0"))
+            batch = batch.set_column(place, field, pc.replace_substring_regex(batch.column(place), TEXT_OF_A_FORMULA, r"'\1"))
     return batch
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from finance_lake.errors import FILL, LakeError, UnreadableError
-from finance_lake.text import plain
+from finance_lake.text import ESCAPE, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +44,17 @@ End = Annotated[str | None, typer.Option(help="Before this time.")]
 class Sentences(TyperGroup):
     """What is wrong with a question becomes a sentence and an exit code, never a traceback: 2 for usage, 1 for a broken one."""
 
+    def main(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401
+        """Run the command; what standard output does not take fails it."""
+        out = open_output()
+        try:
+            try:
+                return super().main(*args, **named)
+            finally:
+                out.flush()
+        except OSError as error:
+            give_up(out, error)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (typer has a click of its own)
         """Run the subcommand."""
         try:
@@ -48,6 +62,8 @@ class Sentences(TyperGroup):
         except LakeError as error:
             say(str(error))
             raise typer.Exit(1 if isinstance(error, UnreadableError) else USAGE) from None
+        except OSError as error:
+            give_up(sys.stdout, error)
         except ModuleNotFoundError as error:  # the job's image has what verify and quarantine need
             say(f"This needs {error.name}, which is not installed here: call .venv/bin/financelake, the project's own.")
             raise typer.Exit(1) from None
@@ -61,10 +77,45 @@ def financelake() -> None:
     """FinanceLake: what is in the lake, and whether it is all there."""
 
 
+def open_output() -> TextIO:
+    """Let streams escape what their encoding lacks, and give standard output. Exits with 1 where it is closed."""
+    if sys.stdout is None:
+        say("Standard output is closed: there is nowhere to write to.")
+        sys.exit(1)
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, FileIO):  # PYTHONUNBUFFERED: what a pipe does not take at once would be lost without a word
+        sys.stdout = TextIOWrapper(BufferedWriter(raw), sys.stdout.encoding, line_buffering=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=ESCAPE)
+    return sys.stdout
+
+
+def give_up(out: TextIO, error: OSError) -> NoReturn:
+    """Say what could not be written, and exit with 1."""
+    # A file that fails is named; standard output has no name.
+    where = "Standard output" if error.filename is None else str(error.filename)
+    say(f"{where}: {error.strerror or error}.")
+    _silence(out)
+    sys.exit(1)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is left in a stream's buffer go nowhere: at its end Python would write it again, and fail."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def say(sentence: str) -> None:
     """Say something to the person, who may have sent standard output elsewhere."""
     # Sentences name files, symbols and what libraries say of them: none of it is to move a terminal's cursor.
-    sys.stderr.write("\n".join(map(plain, sentence.splitlines())) + "\n")
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write("\n".join(map(plain, sentence.splitlines())) + "\n")
+        sys.stderr.flush()
+    except OSError:  # it is full, or closed: nobody listens
+        _silence(sys.stderr)
 
 
 def hint(sentence: str) -> None:

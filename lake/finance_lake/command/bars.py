@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,7 +57,7 @@ def bars(
         return
     if chart:
         for symbol, of_symbol in newest.items():
-            console().print(draw(f"{symbol} {size}", of_symbol))
+            console().print(draw(f"{symbol} {size}", of_symbol, sys.stdout.encoding))
     else:
         print_rows(_shortened(shown), result.columns)
     if cut:

@@ -28,6 +28,10 @@ CELLS = {
     ("wick", "body"): "╽",
     ("body", "wick"): "╿",
 }
+AXIS = "┤"
+# In an encoding that lacks those; half a row less fine.
+ASCII_CELLS = {halves: "#" if "body" in halves else "|" if "wick" in halves else " " for halves in CELLS}
+ASCII_AXIS = "|"
 
 
 def fitting() -> int:
@@ -37,21 +41,31 @@ def fitting() -> int:
     return max(1, shutil.get_terminal_size((PIPE, 0)).columns - SCALE)
 
 
-def draw(title: str, bars: Sequence[Mapping[str, Any]]) -> Text:
+def draw(title: str, bars: Sequence[Mapping[str, Any]], encoding: str = "utf-8") -> Text:
     """Draw bars, the oldest at the left; rising ones green, falling ones red."""
     from rich.text import Text
+
+    cells, axis = (CELLS, AXIS) if _has(encoding) else (ASCII_CELLS, ASCII_AXIS)
 
     low, high = min(bar["low"] for bar in bars), max(bar["high"] for bar in bars)
     text = Text(f"{title}, {len(bars)} bars up to {bars[-1]['ts']:%Y-%m-%d %H:%M:%S} UTC\n")
     labels = {0: price(high), ROWS - 1: price(low)}
     width = max(map(len, labels.values()))
     for row in range(ROWS):
-        text.append(f"{labels.get(row, ''):>{width}} ┤")
+        text.append(f"{labels.get(row, ''):>{width}} {axis}")
         for bar in bars:
             upper, lower = (_part(bar, _level(2 * row + half, low, high)) for half in (0, 1))
-            text.append(CELLS[upper, lower], RISEN if bar["close"] >= bar["open"] else FALLEN)
+            text.append(cells[upper, lower], RISEN if bar["close"] >= bar["open"] else FALLEN)
         text.append("\n")
     return text
+
+
+def _has(encoding: str) -> bool:
+    try:
+        "".join((*CELLS.values(), AXIS)).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _level(half_row: int, low: Decimal, high: Decimal) -> tuple[Decimal, Decimal]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from datetime import datetime
 from decimal import Decimal
@@ -74,7 +76,13 @@ def _one_value_a_line(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -
 
 def console() -> Console:
     """Standard output; a pipe has no width of its own, and half a price is no price."""
-    from rich.console import Console
+    from rich.console import Console as Base
+
+    class Console(Base):
+        """What nobody reads any more is said by the command, not dropped."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS, soft_wrap=True)
 

@@ -27,6 +27,8 @@ def sql(
 ) -> None:
     """Ask in DuckDB's SQL over the views ticks, bars_1m, latest and quarantine. Nothing can be written."""
     lake = lake_of(data)
+    if query is None and sys.stdin is None:
+        raise typer.BadParameter("standard input is closed: name the query as an argument")
     if query is None and sys.stdin.isatty():
         tell_if_empty(lake.layout, lake.count(as_of), as_of)
         shell(lake, as_of, limit, seconds)
@@ -53,34 +55,41 @@ def answer(lake: Lake, query: str, as_of: str | None, limit: int, seconds: float
 
 
 def shell(lake: Lake, as_of: str | None, limit: int, seconds: float) -> None:
-    """Answer queries until the person has enough; a wrong one is said, and the next may come."""
+    """Answer queries until the person has enough. A wrong one is said; Ctrl-C clears the line or cancels the query."""
     import readline  # noqa: F401 (gives input() a history)
 
     from finance_lake.errors import LakeError
 
     print(WELCOME)
-    while (query := _typed()) is not None:
+    while True:
+        try:
+            query = _typed()
+        except KeyboardInterrupt:
+            print()
+            continue
+        if query is None:
+            return
         try:
             if query:
                 answer(lake, query, as_of, limit, seconds)
         except LakeError as error:
             say(str(error))
+        except KeyboardInterrupt:
+            print()
+            say("The query was cancelled.")
 
 
 def _typed() -> str | None:
     """Read a query up to its semicolon; None at the end."""
     lines: list[str] = []
-    try:
-        while not lines or not lines[-1].rstrip().endswith(";"):
+    while not lines or not lines[-1].rstrip().endswith(";"):
+        try:
             lines.append(input("   ...> " if lines else "lake> "))
-            if lines[0].strip() in {".quit", ".exit", "exit", "quit"}:
-                return None
-            if not "".join(lines).strip():
-                return ""
-    except EOFError:
-        print()
-        return None
-    except KeyboardInterrupt:
-        print()
-        return ""
+        except EOFError:
+            print()
+            return None
+        if lines[0].strip() in {".quit", ".exit", "exit", "quit"}:
+            return None
+        if not "".join(lines).strip():
+            return ""
     return "\n".join(lines)

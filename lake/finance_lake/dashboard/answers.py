@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
 MOST_ANSWERS = 64
 MOST_BYTES = 16 * 1024 * 1024
@@ -44,12 +45,18 @@ class Answers:
 
     async def fresh(self, compute: Callable[[], bytes]) -> bytes:
         """Give an answer that nobody else wants. Raises BusyError."""
+        async with self.slot():
+            return await asyncio.to_thread(compute)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Be one of those that are answered at once. Raises BusyError."""
         if self._waiting >= self._most_waiting:
             raise BusyError
         self._waiting += 1
         try:
             async with self._slots:
-                return await asyncio.to_thread(compute)
+                yield
         finally:
             self._waiting -= 1
 

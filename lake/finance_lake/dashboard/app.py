@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from finance_lake.dashboard.answers import Answers, BusyError
 from finance_lake.dashboard.feed import Feed
 from finance_lake.dashboard.guards import Guards, sentence
 from finance_lake.dashboard.panels import MOST_BARS, MOST_ROWS, Panels
-from finance_lake.dashboard.wire import as_csv
 from finance_lake.errors import LakeError, NoLakeError, RequestError, UnreadableError
 from finance_lake.reading.engine import Engine
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from finance_lake.state.layout import Layout
 
@@ -52,6 +52,20 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
 
     query: str
     as_of: str | int | None = None
+
+
+class HeldResponse(Response):
+    """An answer that lets go of something when it is sent, or its reader has gone."""
+
+    def __init__(self, body: bytes, held: AsyncExitStack, *, media_type: str, headers: dict[str, str]) -> None:
+        """Take the body, and what to let go of."""
+        super().__init__(body, media_type=media_type, headers=headers)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        async with self._held:
+            await super().__call__(scope, receive, send)
 
 
 class Dashboard:
@@ -125,11 +139,17 @@ class Dashboard:
         as_of = None if question.as_of is None else str(question.as_of)
         accepts = request.headers.get("accept", "")
         if request.query_params.get("format") == "csv" or accepts.startswith("text/csv"):
-            body = await self._sql.fresh(lambda: b"".join(as_csv(self.panels.sql_table(question.query, as_of))))
+            panel, media_type = partial(self.panels.sql_csv, question.query, as_of), "text/csv; charset=utf-8"
             headers = {"content-disposition": 'attachment; filename="financelake.csv"'}
-            return Response(body, media_type="text/csv; charset=utf-8", headers=headers)
-        answer = await self._sql.fresh(lambda: msgspec.json.encode(self.panels.sql(question.query, as_of)))
-        return Response(answer, media_type="application/json")
+        else:
+            panel, media_type, headers = partial(self.panels.sql, question.query, as_of), "application/json", {}
+        # Large answers: the slot is held until the answer is sent, so that those under way are as few as the slots.
+        held = AsyncExitStack()
+        async with AsyncExitStack() as until_answered:
+            await until_answered.enter_async_context(self._sql.slot())
+            body = await asyncio.to_thread(panel)
+            held = until_answered.pop_all()
+        return HeldResponse(body, held, media_type=media_type, headers=headers)
 
     async def events(self, request: Request) -> Response:
         """Answer GET /api/events, with `lake` and `after`: server-sent events; Last-Event-ID counts more."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 64 * 1024
 LONGEST_QUERY_STRING = 4 * 1024
+PIECE_BYTES = 64 * 1024
 HEADERS = {
     # Nothing from elsewhere, nothing inline, no HTML made of text.
     "content-security-policy": (
@@ -40,6 +43,17 @@ class Guards:
             await self._app(scope, receive, send)
             return
 
+        async def in_pieces(message: Message) -> None:
+            """Send a body in pieces, each of which waits for the reader: a whole one would lie in the connection's buffer."""
+            body = message.get("body", b"")
+            if message["type"] != "http.response.body" or len(body) <= PIECE_BYTES:
+                await send(message)
+                return
+            view, last = memoryview(body), (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
+            for start in range(0, len(body), PIECE_BYTES):
+                more = start < last or message.get("more_body", False)
+                await send({**message, "body": bytes(view[start : start + PIECE_BYTES]), "more_body": more})
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -49,12 +63,13 @@ class Guards:
                     headers.setdefault("cache-control", "no-store")
                 else:
                     headers["cache-control"] = "no-cache"  # asked for again, answered 304 where nothing has changed
-            await send(message)
+            await in_pieces(message)
 
         if refusal := refused(scope):
             await refusal(scope, receive, with_headers)
             return
-        await self._app(scope, receive, with_headers)
+        with suppress(ClientDisconnect):  # who has gone away needs no answer, and whoever runs this no traceback
+            await self._app(scope, receive, with_headers)
 
 
 def refused(scope: Scope) -> JSONResponse | None:

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from finance_lake.dashboard.change import change, milliseconds
-from finance_lake.dashboard.wire import cells, rows, sent
+from finance_lake.dashboard.wire import as_csv, as_json, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
 from finance_lake.reading import log
@@ -26,8 +26,6 @@ from finance_lake.text import price
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import pyarrow as pa
-
     from finance_lake.reading.engine import Engine
     from finance_lake.reading.log import Entry
     from finance_lake.reading.result import Result
@@ -40,6 +38,7 @@ MOST_BARS = 2_000
 MOST_ROWS = 1_000
 MOST_CSV_ROWS = 100_000
 MOST_SYMBOLS = 2_000
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 SQL = Limits(seconds=10, megabytes=512, rows=MOST_ROWS, values=2_000_000, result_megabytes=32)
 SQL_CSV = replace(SQL, rows=MOST_CSV_ROWS)
 # Ticks a second are those of the commits of so many seconds before the newest.
@@ -118,15 +117,15 @@ class Panels:
             "records": [_shortened(row) for row in rows(found.arrow)],
         }
 
-    def sql(self, query: str, as_of: str | None = None) -> dict[str, Any]:
-        """Answer one SELECT; columns and rows apart, since names can occur twice."""
+    def sql(self, query: str, as_of: str | None = None) -> bytes:
+        """Answer one SELECT as JSON; columns and rows apart, since names can occur twice."""
         found = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True)
         columns = [{"name": field.name, "type": str(field.type)} for field in found.arrow.schema]
-        return {"version": found.version, "columns": columns, "rows": cells(found.arrow), "cut": found.cut}
+        return as_json({"version": found.version, "columns": columns, "cut": found.cut}, found.arrow, MAX_ANSWER_BYTES)
 
-    def sql_table(self, query: str, as_of: str | None = None) -> pa.Table:
-        """Answer one SELECT for CSV. Raises QueryError where there are more rows than a download may have."""
-        return self._lake(as_of).sql(query, as_of, limits=SQL_CSV).arrow
+    def sql_csv(self, query: str, as_of: str | None = None) -> bytes:
+        """Answer one SELECT as CSV. Raises QueryError where there are more rows than a download may have."""
+        return as_csv(self._lake(as_of).sql(query, as_of, limits=SQL_CSV).arrow, MAX_ANSWER_BYTES)
 
     def _lake(self, as_of: str | None) -> Lake:
         # Two, because what is remembered for the one would be forgotten for the other.

@@ -13,6 +13,7 @@ import pyarrow as pa
 import uvicorn
 
 from finance_lake.dashboard.app import LOOPBACK, PAGE, Dashboard
+from finance_lake.dashboard.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +88,16 @@ def serve(layout: Layout, host: str, port: int, names: list[str], ready: Callabl
     ready()
     be_frugal()
     dashboard = Dashboard(layout, (*LOOPBACK, in_url(host), *names))
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped: that is no failure
+    server(dashboard).run(sockets=[taken])
+
+
+def server(dashboard: Dashboard) -> Server:
+    """Prepare the server."""
     config = uvicorn.Config(
         dashboard.app,
+        http=Connection,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -96,5 +105,4 @@ def serve(layout: Layout, host: str, port: int, names: list[str], ready: Callabl
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped: that is no failure
-    Server(config, dashboard.feed).run(sockets=[taken])
+    return Server(config, dashboard.feed)

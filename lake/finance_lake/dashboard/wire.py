@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+import re
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from finance_lake.errors import QueryError
 from finance_lake.reading import values
 from finance_lake.text import inert, plain, price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
 # Beyond it a browser's numbers are no longer exact.
 LARGEST_NUMBER = 2**53 - 1
 ROWS_A_PIECE = 2_000
+NUMBERS = int | float | Decimal
+QUOTE = '"'
+TO_BE_QUOTED = re.compile(r"[^\w.:+' -]|^\s|\s$", re.ASCII)
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
     """Give rows that any JSON encoder takes."""
     return [{name: sent(value) for name, value in row.items()} for row in values.rows(table)]
-
-
-def cells(table: pa.Table) -> list[list[Any]]:
-    """Give rows by the places of their columns: names of a query's columns can occur twice."""
-    columns = [[sent(value) for value in values.values(column)] for column in table.columns]
-    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after another)
@@ -56,21 +56,52 @@ def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after a
     return str(value)
 
 
-def as_csv(table: pa.Table) -> Iterator[bytes]:
-    """Give a table as CSV, piece by piece. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    yield _lines([[inert(name) for name in table.column_names]])
+def as_json(head: dict[str, Any], table: pa.Table, most_bytes: int) -> bytes:
+    """Give an object whose member `rows` has the rows, by the places of their columns: names of a query can occur twice.
+
+    Raises QueryError where it has more bytes.
+    """
+    pieces = (b",".join(msgspec.json.encode(list(row)) for row in rows) for rows in _pieces(table, sent))
+    rows = _joined(pieces, b",", most_bytes)
+    return msgspec.json.encode(head)[:-1] + b',"rows":[' + rows + b"]}"
+
+
+def as_csv(table: pa.Table, most_bytes: int) -> bytes:
+    """Give a table as CSV. Text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    Raises QueryError where it has more bytes.
+    """
+    names = _lines([[inert(name) for name in table.column_names]])
+    return _joined(chain([names], map(_lines, _pieces(table, _cell))), b"", most_bytes)
+
+
+def _pieces(table: pa.Table, form: Callable[[Any], Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
+    """Give the rows piece by piece: as Python's values they take many times as much memory."""
     for start in range(0, table.num_rows, ROWS_A_PIECE):
         piece = table.slice(start, ROWS_A_PIECE)
-        columns = [[_cell(value) for value in values.values(column)] for column in piece.columns]
-        yield _lines(zip(*columns, strict=True))
+        yield zip(*([form(value) for value in values.values(column)] for column in piece.columns), strict=True)
+
+
+def _joined(pieces: Iterable[bytes], separator: bytes, most_bytes: int) -> bytes:
+    whole = bytearray()
+    for piece in pieces:
+        whole += (separator if whole else b"") + piece
+        if len(whole) > most_bytes:
+            raise QueryError(f"The answer is larger than {most_bytes // 1024**2:,} MB: select less, add LIMIT, or aggregate.")
+    return bytes(whole)
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401
     shown = sent(value)
-    return inert(shown) if isinstance(value, str | bytes) else shown
+    return inert(shown) if isinstance(shown, str) and not isinstance(value, NUMBERS) else shown
 
 
-def _lines(lines: Any) -> bytes:  # noqa: ANN401
-    text = io.StringIO()
-    csv.writer(text).writerows(lines)
-    return text.getvalue().encode()
+def _lines(lines: Iterable[Iterable[Any]]) -> bytes:
+    return "".join(f"{','.join(map(_field, line))}\r\n" for line in lines).encode(errors="replace")
+
+
+def _field(value: Any) -> str:  # noqa: ANN401
+    """Write a field; null is empty, and empty text is quoted."""
+    text = "" if value is None else str(value)
+    # Python's csv would leave a semicolon bare, at which spreadsheets of half of Europe split a line.
+    return f'"{text.replace(QUOTE, QUOTE * 2)}"' if TO_BE_QUOTED.search(text) or value == "" else text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,21 +16,25 @@ import pyarrow as pa
 
 from finance_lake.errors import QueryError, UnreadableError
 from finance_lake.reading.bars import partial, whole
+from finance_lake.reading.lake_files import name_of
 from finance_lake.reading.latest import candidates, newest
 from finance_lake.reading.sandbox import MEGABYTE, MEMORY, SIZE, TIME, Answer, Question
 from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.text import plain
-from finance_role.paths import by_name
+from finance_role.paths import by_name, for_duckdb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from finance_lake.reading.snapshot import Snapshot
 
 SANDBOX = "finance_lake.reading.sandbox"
 IDLE = 2
 LONGEST_QUERY = 100_000
 LONGEST_MESSAGE = 500
+ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,30 @@ class Limits:
     result_megabytes: int = 1024
 
 
-def views(snapshot: Snapshot) -> dict[str, str]:
-    """Give the tables that SQL may name, as SQL."""
+def files(snapshot: Snapshot, table: str) -> dict[str, str]:
+    """Give the paths of a table's data files, by the names under which SQL reads them."""
+    folder = for_duckdb(snapshot.layout.table(table))
+    paths = (file.path for file in {TICKS: snapshot.ticks, QUARANTINE: snapshot.quarantine}[table])
+    return {name_of(table, os.path.relpath(path, folder)): path for path in paths}
+
+
+def views(ticks: Iterable[str], quarantine: Iterable[str]) -> dict[str, str]:
+    """Give the tables that SQL may name, as SQL over the names of their data files."""
     minute = UNIT_US["m"]
     return {
-        "ticks": f"SELECT * FROM {source(TICKS, [file.path for file in snapshot.ticks])}",
-        "quarantine": f"SELECT * FROM {source(QUARANTINE, [file.path for file in snapshot.quarantine])}",
+        "ticks": f"SELECT * FROM {source(TICKS, ticks)}",
+        "quarantine": f"SELECT * FROM {source(QUARANTINE, quarantine)}",
         "bars_1m": whole(partial("ticks", minute), minute),
         "latest": newest(candidates("ticks")),
     }
+
+
+class _EndedError(Exception):
+    """A process ended before it answered; its exit code says why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Sandboxes:
@@ -65,24 +86,52 @@ class Sandboxes:
         """Answer a query; whether rows were cut off comes with them. Raises QueryError, UnreadableError."""
         if len(query) > LONGEST_QUERY:
             raise QueryError(f"The query has {len(query):,} characters; {LONGEST_QUERY:,} are taken.")
-        files = [file.path for file in (*snapshot.ticks, *snapshot.quarantine)]
+        ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
         size = limits.result_megabytes * MEGABYTE
-        question = Question(query, views(snapshot), files, limits.seconds, limits.rows, limits.values, size)
-        process = self._take(limits.megabytes)
+        tables = views(ticks, quarantine)
+        question = Question(query, tables, ticks | quarantine, limits.seconds, limits.rows, limits.values, size)
         try:
-            answer, rows = _asked(process, question)
-        except (OSError, EOFError, msgspec.DecodeError, pa.ArrowException):
-            _end(process)
-            raise QueryError(_last_words(process.returncode, limits)) from None
-        except BaseException:
-            _end(process)
-            raise
-        self._give_back(limits.megabytes, process)
+            answer, rows = self._answer(question, limits)
+        except _EndedError as ended:
+            raise QueryError(_last_words(ended.code, limits)) from None
         if answer.unreadable:
             raise UnreadableError(by_name(str(answer.error)))
         if rows is None:
             raise QueryError(_refusal(str(answer.error), limits))
         return rows, answer.cut
+
+    def _answer(self, question: Question, limits: Limits) -> tuple[Answer, pa.Table | None]:
+        """Ask a process that is there; where it fails for what it had before, ask a new one."""
+        give_up = time.monotonic() + limits.seconds
+        if process := self._kept(limits.megabytes):
+            try:
+                answer, rows = self._ask(process, question, limits)
+            except _EndedError as ended:
+                if ended.code == -signal.SIGALRM:
+                    raise
+            else:
+                if answer.error != MEMORY:
+                    return answer, rows
+            question.seconds = give_up - time.monotonic()
+            if question.seconds <= 0:
+                return Answer(TIME), None
+        return self._ask(_started(limits.megabytes), question, limits)
+
+    def _ask(self, process: subprocess.Popen[bytes], question: Question, limits: Limits) -> tuple[Answer, pa.Table | None]:
+        """Ask one process. It is kept unless its memory is spent: what it holds would be lacking for the next query."""
+        try:
+            answer, rows = _asked(process, question)
+        except (OSError, EOFError, msgspec.DecodeError, pa.ArrowException):
+            _end(process)
+            raise _EndedError(process.returncode) from None
+        except BaseException:
+            _end(process)
+            raise
+        if answer.error == MEMORY:
+            _end(process)
+        else:
+            self._give_back(limits.megabytes, process)
+        return answer, rows
 
     def close(self) -> None:
         """End the idle processes."""
@@ -92,21 +141,10 @@ class Sandboxes:
         for process in idle:
             _end(process)
 
-    def _take(self, megabytes: int) -> subprocess.Popen[bytes]:
+    def _kept(self, megabytes: int) -> subprocess.Popen[bytes] | None:
         with self._lock:
-            if idle := self._idle.get(megabytes):
-                return idle.pop()
-        # -P: what lies in the current folder is no module of ours.
-        command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert process.stdout  # noqa: S101 (a pipe)
-        if not process.stdout.readline():
-            _end(process)
-            raise QueryError(
-                f"The process that answers SQL cannot start, it ended with code {process.returncode}: "
-                "`financelake doctor` says what is wrong on this machine."
-            )
-        return process
+            idle = self._idle.get(megabytes)
+            return idle.pop() if idle else None
 
     def _give_back(self, megabytes: int, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
@@ -115,6 +153,28 @@ class Sandboxes:
                 idle.append(process)
                 return
         _end(process)
+
+
+def _started(megabytes: int) -> subprocess.Popen[bytes]:
+    """Start a process. Raises QueryError."""
+    # -P: what lies in the current folder is no module of ours. A group of its own: Ctrl-C is for the shell, which ends it.
+    command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
+    )
+    assert process.stdout  # noqa: S101 (a pipe)
+    try:
+        ready = process.stdout.readline()
+    except BaseException:
+        _end(process)
+        raise
+    if not ready:
+        _end(process)
+        raise QueryError(
+            f"The process that answers SQL cannot start, it ended with code {process.returncode}: "
+            "`financelake doctor` says what is wrong on this machine."
+        )
+    return process
 
 
 def _asked(process: subprocess.Popen[bytes], question: Question) -> tuple[Answer, pa.Table | None]:
@@ -145,8 +205,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(code: int, limits: Limits) -> str:
-    """Say why a process ended before it answered: by its clock, or because memory failed where nothing could be said."""
-    return _refusal(TIME if code == -signal.SIGALRM else MEMORY, limits)
+    """Say why a process ended before it answered: by its clock, from outside, or as memory failed where it could not say so."""
+    if code == -signal.SIGALRM:
+        return _refusal(TIME, limits)
+    if -code in ENDED_FROM_OUTSIDE:
+        name = signal.Signals(-code).name
+        return f"The process that answers SQL was ended from outside ({name}): ask again. Does the machine lack memory?"
+    return _refusal(MEMORY, limits)
 
 
 def _refusal(error: str, limits: Limits) -> str:

@@ -2,17 +2,17 @@
 
 DuckDB itself limits what its operators allocate and lets a query be interrupted between them; within a single expression
 (`list_sum(range(1000000000))`) it does neither. So users' SQL runs in a process of its own, under the kernel's limits: memory
-that is too much fails, time that is too long ends the process, no file can be changed. Within it DuckDB reads the data files
-that it was given and no other, loads no extension, and takes one SELECT statement.
+that is too much fails, time that is too long ends the process. Within it DuckDB loads no extension and has a locked
+configuration.
 
-DuckDB allows what it may read to be written as well, and a SELECT can hold a COPY (`WITH x AS (COPY ...) FROM x`). So words
-that lead to a COPY are refused; and should there be others, the kernel keeps the files as they are (`landlock`), where it can.
+Three things keep a statement from writing, each by itself enough: its parse tree is judged before it runs (`statement`), DuckDB
+opens the lake's data files through a file system that can only read and gets no other path (`lake_files`), and where the kernel
+has Landlock the process has given up the right to write (`landlock`).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import resource
 import signal
 import sys
@@ -28,9 +28,11 @@ import pyarrow as pa
 from finance_lake.errors import UnreadableError
 from finance_lake.reading.engine import CLOSED, unreadable
 from finance_lake.reading.intervals import without_intervals
+from finance_lake.reading.lake_files import LakeFiles
 from finance_lake.reading.landlock import renounce_writing
 from finance_lake.reading.selection import quoted
 from finance_lake.reading.size import count_values
+from finance_lake.reading.statement import StatementError, require_reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,19 +44,17 @@ TIME = "time"
 MEMORY = "memory"
 SIZE = "size"
 LONGEST_ERROR = 2000
-# DuckDB's way to a COPY that is not written down as one is a statement as JSON.
-WRITING = re.compile(r"\b(copy|json_execute_serialized_sql)\b", re.IGNORECASE)
 # Within a stream of batches DuckDB's exceptions come as OSError, with these words at the beginning.
-OVERDRAWN = "Out of Memory Error"
+OVERDRAWN = ("Out of Memory Error", "\nMemoryError")  # the second from `lake_files`, with its traceback
 UNREADABLE = "IO Error"
 
 
 class Question(msgspec.Struct):
-    """What to answer: `views` are the tables, SQL by name; `files` are all that they read."""
+    """What to answer: `views` are the tables, SQL by name; `files` are the paths of all that they read, by name."""
 
     query: str
     views: dict[str, str]
-    files: list[str]
+    files: dict[str, str]
     seconds: float
     rows: int
     values: int
@@ -73,10 +73,6 @@ class Answer(msgspec.Struct):
     rows: int = 0
 
 
-class RefusedError(Exception):
-    """Not one SELECT statement."""
-
-
 class TooLargeError(Exception):
     """The answer is more than the question allows."""
 
@@ -84,8 +80,8 @@ class TooLargeError(Exception):
 def main() -> None:
     """Answer until standard input ends."""
     megabytes = int(sys.argv[1])
-    nothing = Question("", {}, [], 1, 1, 1, 1)
-    _connection(megabytes, nothing).close()  # so that what the engine itself needs is there before the limit
+    nothing = Question("", {}, {}, 1, 1, 1, 1)
+    _connection(megabytes, nothing, LakeFiles({})).close()  # so that what the engine itself needs is there before the limit
     _confine(megabytes)
     renounce_writing()
     _head(sys.stdout.buffer, Answer())  # ready
@@ -116,9 +112,9 @@ def _reply(out: BinaryIO, megabytes: int, question: Question) -> None:
         _head(out, Answer(SIZE))
     except UnreadableError as error:
         _head(out, Answer(str(error), unreadable=True))
-    except (duckdb.Error, RefusedError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
+    except (duckdb.Error, StatementError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
         text = str(error)[:LONGEST_ERROR] or type(error).__name__
-        _head(out, Answer(MEMORY if OVERDRAWN in text else text))
+        _head(out, Answer(MEMORY if any(words in text for words in OVERDRAWN) else text))
     else:
         _head(out, Answer(cut=cut, rows=rows.num_rows))
         with pa.ipc.new_stream(out, rows.schema) as stream:
@@ -132,7 +128,13 @@ def _head(out: BinaryIO, answer: Answer) -> None:
 
 
 def _answer(megabytes: int, question: Question) -> tuple[pa.Table, bool]:
-    connection = _connection(megabytes, question)
+    files = LakeFiles(question.files)
+    try:
+        connection = _connection(megabytes, question, files)
+    except duckdb.OutOfMemoryException:
+        raise
+    except (duckdb.Error, OSError) as error:
+        raise unreadable(files.failure or error) from None
     expired = threading.Event()
 
     def expire() -> None:
@@ -142,41 +144,29 @@ def _answer(megabytes: int, question: Question) -> tuple[pa.Table, bool]:
     timer = threading.Timer(question.seconds, expire)
     timer.start()
     try:
-        return _first_rows(_only_select(connection, question.query), question)
+        require_reading(connection, question.query)
+        return _first_rows(connection.sql(question.query), question)
     except (duckdb.Error, OSError) as error:
         if expired.is_set():  # an interrupt within a stream of batches comes as an OSError
             raise TimeoutError from None
-        if str(error).startswith(UNREADABLE):
-            raise unreadable(error) from None
+        if files.failure or str(error).startswith(UNREADABLE):
+            raise unreadable(files.failure or error) from None
         raise
     finally:
         timer.cancel()
         connection.close()
 
 
-def _connection(megabytes: int, question: Question) -> duckdb.DuckDBPyConnection:
+def _connection(megabytes: int, question: Question, files: LakeFiles) -> duckdb.DuckDBPyConnection:
     limits = {"threads": str(min(4, os.cpu_count() or 1)), "memory_limit": f"{megabytes // 2}MiB", "temp_directory": ""}
     connection = duckdb.connect(":memory:", config={**CLOSED, **limits})
     connection.execute("SET TimeZone = 'UTC'")
-    try:
-        for name, sql in question.views.items():
-            connection.execute(f"CREATE VIEW {name} AS {sql}")
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise unreadable(error) from None
+    connection.register_filesystem(files)
+    for name, sql in question.views.items():
+        connection.execute(f"CREATE VIEW {name} AS {sql}")
     connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, question.files))}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
-
-
-def _only_select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
-    statements: Sequence[duckdb.Statement] = connection.extract_statements(query)
-    if len(statements) != 1:
-        raise RefusedError(f"One SELECT statement is taken, not {len(statements) or 'none'}.")
-    if statements[0].type != duckdb.StatementType.SELECT:
-        raise RefusedError("Only SELECT is taken: the lake is read here, never written.")
-    if word := WRITING.search(query):
-        raise RefusedError(f"{word[0]!r} is not taken, wherever it stands: the lake is read here, never written.")
-    return connection.sql(query)
 
 
 def _first_rows(relation: duckdb.DuckDBPyRelation, question: Question) -> tuple[pa.Table, bool]:

@@ -1,0 +1,29 @@
+"""The sandbox with some of its three protections taken away: those that the environment names."""
+
+import os
+from typing import Any, BinaryIO, cast
+
+from finance_lake.reading import sandbox
+from finance_lake.reading.lake_files import LakeFiles
+
+WITHOUT = "TEST_SANDBOX_WITHOUT"
+STATEMENT, FILES, LANDLOCK = "statement", "files", "landlock"
+
+
+class WritableFiles(LakeFiles):
+    """A file system that opens a file as it is asked to, as DuckDB's own does."""
+
+    def open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:  # noqa: ANN401
+        """Open a file in whatever mode."""
+        return cast("BinaryIO", open(self._path(path), mode))  # noqa: PTH123
+
+
+if __name__ == "__main__":
+    without = os.environ[WITHOUT].split(",")
+    if STATEMENT in without:
+        vars(sandbox)["require_reading"] = lambda *_: None
+    if FILES in without:
+        vars(sandbox)["LakeFiles"] = WritableFiles
+    if LANDLOCK in without:
+        vars(sandbox)["renounce_writing"] = lambda: False
+    sandbox.main()
