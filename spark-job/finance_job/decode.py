@@ -50,7 +50,8 @@ def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decod
     good: list[int] = []
     ticks: list[Tick] = []
     bad: list[int] = []
-    faults: list[Malformed] = []
+    # Not the errors themselves: an error refers to this frame, and so to all its values, which refer to the error again.
+    faults: list[tuple[str, str]] = []
     lengths = records.column("value_length").to_pylist()
     for index, value in enumerate(records.column("value").to_pylist()):
         try:
@@ -59,7 +60,7 @@ def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decod
             ticks.append(decode(value))
             good.append(index)
         except Malformed as fault:
-            faults.append(fault)
+            faults.append((str(fault.reason), fault.detail))
             bad.append(index)
     return Decoded(
         _tick_rows(records.take(pa.array(good, pa.int64())), _fields_of(ticks), ingested_at),
@@ -83,7 +84,7 @@ def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar)
     return _rows(columns, ingested_at, TICK_FIELDS)
 
 
-def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[Malformed], ingested_at: pa.Scalar) -> pa.Table:
+def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[tuple[str, str]], ingested_at: pa.Scalar) -> pa.Table:
     values = records.column("value")
     # A value that was cut has these already, of the whole of it.
     columns = {
@@ -92,8 +93,8 @@ def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[Malformed], inges
         "value": values,
         "value_length": pc.coalesce(records.column("value_length"), pc.binary_length(values).cast(pa.int64())),
         "value_sha256": pc.coalesce(records.column("value_sha256"), _sha256_of(values)),
-        "reason": pa.array([str(fault.reason) for fault in faults], pa.string()),
-        "detail": pa.array([fault.detail for fault in faults], pa.string()),
+        "reason": pa.array([reason for reason, _ in faults], pa.string()),
+        "detail": pa.array([detail for _, detail in faults], pa.string()),
     }
     return _rows(columns, ingested_at, QUARANTINE_FIELDS)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -42,10 +43,10 @@ def kafka_reader(bootstrap: str, topic: str, *, skip_missing: bool = False) -> R
 
 
 def in_steps(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Join small batches up to `MAX_STEP_RECORDS` records or `MAX_STEP_BYTES` bytes: a large step costs less a record."""
+    """Join small batches, and cut large ones, to at most `MAX_STEP_RECORDS` records and about `MAX_STEP_BYTES` bytes."""
     step: list[pa.RecordBatch] = []
     records = size = 0
-    for batch in batches:
+    for batch in chain.from_iterable(map(_cut, batches)):
         if step and (records + batch.num_rows > MAX_STEP_RECORDS or size + batch.nbytes > MAX_STEP_BYTES):
             yield pa.concat_batches(step)
             step, records, size = [], 0, 0
@@ -53,6 +54,12 @@ def in_steps(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         records, size = records + batch.num_rows, size + batch.nbytes
     if step:
         yield pa.concat_batches(step)
+
+
+def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    pieces = -(-batch.nbytes // MAX_STEP_BYTES) or 1
+    rows = -(-batch.num_rows // pieces) or 1
+    return (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
 
 
 def as_batch(found: Messages) -> pa.RecordBatch:

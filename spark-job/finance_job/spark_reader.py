@@ -50,6 +50,7 @@ class SparkReader:
         records = self._outside(ranges) if batch is None else batch
         # One task, and so one file a table, at low rates; no more tasks than cores otherwise: each has its own files.
         tasks = 1 if count < SMALL_BATCH else self._spark.sparkContext.defaultParallelism
+        self._spark.sparkContext.setLocalProperty("callSite.short", "read, decode, write data files")
         with raise_typed():
             rows = records.coalesce(tasks).mapInArrow(_accounts(task), "file binary").collect()
         return [msgspec.msgpack.decode(row.file, type=DataFile) for row in rows]

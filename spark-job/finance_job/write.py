@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from finance_lake.state.spans import Offsets64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BYTES_A_FILE = 64 * 1024 * 1024  # in memory; a twentieth of it on the disk
+# In memory. Ticks take a twentieth of it on the disk; what is quarantined may be anything, and is held once more to be written.
+MAX_FILE_BYTES = {TICKS: 64 * 1024 * 1024, QUARANTINE: 16 * 1024 * 1024}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Task:
             decoded = decode_records(self._unknown(records), ingested_at)
             pending.add(TICKS, decoded.ticks)
             pending.add(QUARANTINE, decoded.quarantine)
-            if pending.nbytes > BYTES_A_FILE:
+            if pending.is_full():
                 yield from pending.write()
         yield from pending.write()
 
@@ -65,12 +66,15 @@ class _Pending:
     def __init__(self, folders: dict[str, str]) -> None:
         self._folders = folders
         self._rows: dict[str, list[pa.Table]] = {name: [] for name in folders}
-        self.nbytes = 0
+        self._bytes = dict.fromkeys(folders, 0)
 
     def add(self, table: str, rows: pa.Table) -> None:
         if table in self._folders and rows.num_rows:
             self._rows[table].append(rows)
-            self.nbytes += rows.nbytes
+            self._bytes[table] += rows.nbytes
+
+    def is_full(self) -> bool:
+        return any(size > MAX_FILE_BYTES[table] for table, size in self._bytes.items())
 
     def write(self) -> Iterator[DataFile]:
         for table, parts in self._rows.items():
@@ -79,7 +83,7 @@ class _Pending:
                     yield write_data_file(rows, table, self._folders[table], values)
                     hit("in-data-files")
                 parts.clear()
-        self.nbytes = 0
+        self._bytes = dict.fromkeys(self._folders, 0)
 
 
 def _partitions(table: str, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa.Table]]:

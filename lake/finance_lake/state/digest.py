@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UNDIGESTED = frozenset({"ingested_at", "date"})
 MODULUS = 1 << 64
 INT64_DIGITS = 18
+MAX_PART_BYTES = 16 * 1024 * 1024
 
 
 def digest_of(rows: pa.Table | pa.RecordBatch) -> int:
@@ -35,7 +36,14 @@ def digest_of(rows: pa.Table | pa.RecordBatch) -> int:
 
     Raises TypeError for a column type that it has no rule for.
     """
-    return int(row_digests(rows).sum(dtype=np.uint64))
+    return add([int(row_digests(part).sum(dtype=np.uint64)) for part in _parts(rows)])
+
+
+def _parts(rows: pa.Table | pa.RecordBatch) -> Iterator[pa.Table | pa.RecordBatch]:
+    """Cut rows so that long texts, which are copied to be hashed, are not copied all at once."""
+    pieces = -(-rows.nbytes // MAX_PART_BYTES) or 1
+    length = -(-rows.num_rows // pieces) or 1
+    return (rows.slice(start, length) for start in range(0, rows.num_rows, length))
 
 
 def row_digests(rows: pa.Table | pa.RecordBatch) -> Words:
