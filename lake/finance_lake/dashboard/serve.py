@@ -15,7 +15,6 @@ import uvicorn
 from finance_lake.dashboard.app import LOOPBACK, PAGE, Dashboard
 from finance_lake.dashboard.connection import Connection
 
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
