@@ -1,10 +1,16 @@
-"""The lake's condition at a glance: what runs, how far the tables are behind the topic, and when it was last proven."""
+"""The lake's condition at a glance: what runs, how far the tables are behind the topic, and when it was last proven.
+
+Every figure is as old as this moment: a role is up while the promise in its heartbeat holds, and the tables fall behind with
+each second in which they do not move though they should.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +33,15 @@ if TYPE_CHECKING:
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 PATIENCE_SECONDS = 0.7
 LOCKS = Path("/proc/locks")
+JOB = "spark-job"
+BEATING = ("producer", JOB)
+COMMITS_LOOKED_AT = 100
+# So long a job may be busy with one batch before acknowledged ticks count as waiting.
+QUIET_SECONDS = 5.0
+# A ledger is written about once a second, so its time may be later than the commit of what it tells of.
+LEDGER_SECONDS = 2.0
+LEDGERS_LOOKED_AT = 10
+LAST_LINE_BYTES = 4096
 
 
 def ask_soon(bootstrap: str, topic: str) -> Broker:
@@ -48,16 +63,19 @@ class Condition(msgspec.Struct, frozen=True):
         broker: None if it answered; else why there is no lag
         rows, quarantined: live rows of the tables
         version, committed_seconds: of the table of ticks, and how long ago that was committed
+        heartbeats: how long ago each role has renewed its heartbeat, by name; None if it never has
         tick_seconds: how long ago the newest tick reached the topic; None without one
         ends, position: of the topic, and of the tables, by partition
         lag: records of the topic that are not in the tables yet
-        lag_seconds: for how long the tables have not moved while records wait; 0 if none waits
+        lag_seconds: for how long the tables have not moved while records wait; 0 if none waits. Where no broker answers: as far
+            as heartbeats and ledgers tell
         verdict: what verify said last
 
     """
 
     data: str
     services: dict[str, str]
+    heartbeats: dict[str, float | None]
     broker: str | None
     rows: int
     quarantined: int
@@ -67,7 +85,7 @@ class Condition(msgspec.Struct, frozen=True):
     ends: Offsets | None
     position: Offsets
     lag: int | None
-    lag_seconds: float | None
+    lag_seconds: float
     verdict: Verdict | None
 
 
@@ -78,13 +96,15 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
     now = datetime.now(UTC)
     record = newest_record(snapshot.table)
     position = record.position if record else {}
-    entry = log.entry(layout.ticks, snapshot.version)
-    committed = (now - entry.committed).total_seconds() if entry else 0.0
+    stored = newest_stored(layout, snapshot.version)
+    newest = stored or log.entry(layout.ticks, snapshot.version)
+    committed = (now - newest.committed).total_seconds() if newest else 0.0
     arrived = max((file.last_arrival for file in snapshot.ticks if file.last_arrival), default=None)
     lag = sum(max(0, end - position.get(number, 0)) for number, end in told.end.items()) if told else None
     return Condition(
         data=str(layout.root),
         services=services(layout, broker_up=told is not None),
+        heartbeats={role: beaten(layout, role) for role in BEATING},
         broker=silence,
         rows=snapshot.rows,
         quarantined=snapshot.quarantined,
@@ -94,7 +114,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
         ends=told.end if told else None,
         position=position,
         lag=lag,
-        lag_seconds=None if lag is None else committed if lag else 0.0,
+        lag_seconds=seconds_behind(layout, stored, now) if lag is None else committed if lag else 0.0,
         verdict=last(layout),
     )
 
@@ -102,12 +122,64 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
 def services(layout: Layout, *, broker_up: bool) -> dict[str, str]:
     """Tell which services run: by the locks that they hold, where the kernel tells, and by their heartbeats."""
     held = _held(layout.root / "locks" / "zookeeper.lock")
-    beating = {role: UP if is_alive(heartbeat_file(layout.root, role)) else DOWN for role in ("producer", "spark-job")}
     return {
         "zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN,
         "kafka": UP if broker_up else DOWN,
-        **beating,
+        **roles(layout),
     }
+
+
+def roles(layout: Layout) -> dict[str, str]:
+    """Tell which roles run, by their heartbeats alone: they can be read from another container, or another machine."""
+    return {role: UP if _promises(heartbeat_file(layout.root, role)) else DOWN for role in BEATING}
+
+
+def beaten(layout: Layout, role: str) -> float | None:
+    """Give how many seconds ago a role has renewed its heartbeat; None if it never has."""
+    try:
+        return max(0.0, time.time() - os.stat(heartbeat_file(layout.root, role)).st_mtime)  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def newest_stored(layout: Layout, version: int) -> log.Entry | None:
+    """Return the newest commit with ticks, among the newest; maintenance adds none."""
+    return next((one for one in islice(log.entries(layout.ticks, version), COMMITS_LOOKED_AT) if one.rows), None)
+
+
+def seconds_behind(layout: Layout, stored: log.Entry | None, now: datetime) -> float:
+    """Give for how long the tables have not moved though they should, as far as files tell; 0 if nothing is known to wait.
+
+    Ticks wait where the job is down, or a producer has had some acknowledged since the newest commit with ticks.
+    """
+    if stored is None:
+        first = log.entry(layout.ticks, 0)
+        return (now - first.committed).total_seconds() if first and _acknowledged(layout) > first.committed.timestamp() else 0.0
+    still = (now - stored.committed).total_seconds()
+    acknowledged = still > QUIET_SECONDS and _acknowledged(layout) > stored.committed.timestamp() + LEDGER_SECONDS
+    return still if acknowledged or roles(layout)[JOB] == DOWN else 0.0
+
+
+def _acknowledged(layout: Layout) -> float:
+    """Give when a producer that has not ended wrote last of ticks that the broker acknowledged."""
+    try:
+        ledgers = sorted(((entry.stat().st_mtime, entry.path) for entry in os.scandir(layout.ledgers)), reverse=True)
+        return next((at for at, path in ledgers[:LEDGERS_LOOKED_AT] if not _has_ended(path)), 0.0)
+    except OSError:
+        return 0.0
+
+
+def _has_ended(ledger: str) -> bool:
+    with Path(ledger).open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_LINE_BYTES))
+        return file.read().rstrip().rpartition(b"\n")[2].startswith(b'{"ended"')
+
+
+def _promises(heartbeat: Path) -> bool:
+    try:
+        return is_alive(heartbeat)
+    except OSError:  # a file that may not be read, or is none
+        return False
 
 
 def _answer(broker: Callable[[], Broker]) -> tuple[Broker | None, str | None]:
@@ -122,8 +194,12 @@ def _held(lock: Path) -> bool | None:
     try:
         inode = os.stat(lock).st_ino  # noqa: PTH116
         lines = LOCKS.read_text(encoding="ascii").splitlines()
+        holder = lock.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return False if LOCKS.exists() else None
     except OSError:
         return None
-    return any(f":{inode} " in line and " FLOCK " in f" {line} " for line in lines)
+    if any(f":{inode} " in line and " FLOCK " in f" {line} " for line in lines):
+        return True
+    # The kernel lists no lock that a process of another container holds; whoever takes one leaves its machine's name there.
+    return False if os.uname().nodename in holder or not holder else None

@@ -55,7 +55,7 @@ def _market(folder: Path) -> LiveLake:
     lake, now = LiveLake(folder), datetime.now(UTC)
     for minute, records in enumerate(trades(now, MINUTES), start=1):
         lake.add(records, now - timedelta(minutes=MINUTES - minute))
-    lake.layout.verdict.parent.mkdir()
+    lake.layout.verdict.parent.mkdir(exist_ok=True)
     verdict = {"verdict": "complete", "code": 0, "sentence": "complete", "at": now.isoformat(), "broker": True}
     lake.layout.verdict.write_text(json.dumps({**verdict, "version": MINUTES, "lost": 0, "doubled": 0}))
     return lake

@@ -17,8 +17,10 @@ from urllib.request import urlopen
 import pyarrow as pa
 
 from finance_job.write import Task
+from finance_lake.condition import BEATING
 from finance_lake.dashboard.serve import in_url
 from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_role.heartbeat import Heartbeat, heartbeat_file
 from tests.lakes import RECORDS, BuiltLake
 from tests.stack.pipeline import free_port
 
@@ -35,6 +37,16 @@ START_SECONDS = 30
 
 class LiveLake(BuiltLake):
     """A lake whose batches arrive now, as those of a running job do."""
+
+    def __init__(self, root: Path, *, partitions: int = 1) -> None:
+        """Let its roles beat."""
+        super().__init__(root, partitions=partitions)
+        for role in BEATING:
+            self.beat(role)
+
+    def beat(self, role: str, seconds: float = 3600) -> None:
+        """Let a role promise to be alive for so long."""
+        Heartbeat(heartbeat_file(self.layout.root, role), seconds).beat()
 
     @property
     def version(self) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -280,6 +283,7 @@ def test_a_lake_that_cannot_be_read_is_not_told_as_an_empty_one(browser: Browser
         expect(page.locator("#empty")).to_contain_text("is damaged")
         expect(page.locator("#empty")).to_contain_text("The lake cannot be read")
         expect(page.locator("#start")).to_be_hidden()
+        expect(page.locator("#link")).to_have_text("lake unreadable")
         entry(lake, 3).write_text(whole)
         expect(page.locator("#empty")).to_be_hidden()
         expect(page.locator("#candles")).to_be_visible()
@@ -302,6 +306,66 @@ def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, 
         assert candles(page)["newest"]["close"] == "184.00"
         await_version(page, move(lake, "200"))
     page.close()
+
+
+def test_the_page_is_live_only_while_the_job_runs_and_keeps_up(browser: Browser, tmp_path: Path) -> None:
+    lake = grown(tmp_path)
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        health, lag, services = page.locator("#link"), page.locator("[data-of=lag]"), page.locator("[data-of=services]")
+        expect(health).to_have_text("live")
+        expect(services).to_have_text("up")
+        lake.beat("producer", -1)
+        expect(services).to_have_text("producer down")
+        expect(health).to_have_text("live")
+        lake.beat("spark-job", -1)
+        expect(health).to_have_text("spark-job down")
+        expect(health).to_have_attribute("data-health", "bad")
+        expect(lag).to_have_attribute("data-state", "bad")
+        first = float(lag.inner_text().split()[0])
+        page.wait_for_timeout(1500)
+        assert float(lag.inner_text().split()[0]) >= first + 1
+        lake.beat("spark-job")
+        expect(health).to_have_text("live")
+        expect(lag).to_have_attribute("data-state", "")
+        slider = page.get_by_label("Version of the table")
+        slider.fill("1")
+        expect(health).to_have_text("then: version 1")
+        page.keyboard.press("Escape")
+        expect(health).to_have_text("live")
+
+
+def test_ticks_that_are_acknowledged_and_not_committed_make_the_lag_grow(browser: Browser, tmp_path: Path) -> None:
+    lake = grown(tmp_path)
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        lake.layout.ledgers.mkdir()
+        ledger, later = lake.layout.ledgers / "sim-1.jsonl", time.time() + 10
+        ledger.write_text('{"source": "sim-1"}\n{"acknowledged": [[0, 9]]}\n')
+        os.utime(ledger, (later, later))
+        expect(page.locator("#link")).to_have_text("behind", timeout=10_000)
+        expect(page.locator("[data-of=lag]")).to_have_attribute("data-state", "late")
+
+
+def test_a_page_without_news_does_not_look_like_now(browser: Browser, tmp_path: Path) -> None:
+    lake = grown(tmp_path)
+    with serving(lake.layout.root) as (address, process), looking_at(address, browser) as page:
+        expect(page.locator("#link")).to_have_text("live")
+        process.send_signal(signal.SIGSTOP)
+        expect(page.locator("#link")).to_contain_text("no news, figures of ", timeout=8_000)
+        expect(page.locator("#strip")).to_have_attribute("data-stale", "true")
+        expect(page.locator("#link")).to_contain_text("server lost", timeout=8_000)
+        process.send_signal(signal.SIGCONT)
+        expect(page.locator("#link")).to_have_text("live", timeout=10_000)
+        expect(page.locator("#strip")).to_have_attribute("data-stale", "false")
+
+
+def test_a_proof_is_shown_with_its_version_and_age(browser: Browser, tmp_path: Path) -> None:
+    lake, at = grown(tmp_path), datetime.now(UTC) - timedelta(minutes=59, seconds=58)
+    verdict = {"verdict": "complete", "code": 0, "sentence": "complete", "at": at.isoformat(), "broker": True}
+    lake.layout.verdict.write_text(json.dumps({**verdict, "version": 2, "lost": 0, "doubled": 0}))
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        proof = page.locator("[data-of=verdict]")
+        expect(proof).to_have_text("0 lost, 0 doubled · version 2, 60 min ago")
+        expect(proof).to_have_attribute("data-state", "")  # an hour later it is no news of now
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
@@ -365,6 +429,7 @@ def test_an_empty_place_says_what_to_run_and_fills_by_itself(browser: Browser, t
     with serving(tmp_path / "new") as (address, _):
         page.goto(address)
         expect(page.locator("#empty")).to_contain_text("make local")
+        expect(page.locator("#link")).to_have_text("no lake")
         lake = LiveLake(tmp_path / "new")
         move(lake, "175")
         await_version(page, 1)

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated
 
-from finance_lake.command.app import AsJson, Data, hint, look_further, tell_if_empty
+import typer
+
+from finance_lake.command.app import AsJson, Data, hint, look_further, say, tell_if_empty
 from finance_lake.errors import START
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from finance_lake.condition import Condition
 
 
-def status(*, as_json: AsJson = False, data: Data = None) -> None:
-    """Say how the lake is: services, lag, rows, age of the newest tick, quarantine, last verdict."""
+class Code(IntEnum):
+    """Exit codes of what was demanded; 0, 1 and 2 are those of every command."""
+
+    LAG = 3
+    DOWN = 4
+
+
+def status(
+    *,
+    max_lag: Annotated[
+        float | None, typer.Option(min=0, help="Exit with 3 where the tables are so many seconds behind.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(help="Exit with 4 unless this runs: zookeeper, kafka, producer or spark-job; may be given several times."),
+    ] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Say how the lake is: services, lag, rows, age of the newest tick, quarantine, last verdict.
+
+    Exit codes: 0 it was said, and what was demanded holds; 1 the tables cannot be read; 2 there is no lake, or the question is
+    wrong; 3 the tables are further behind than --max-lag; 4 something that --require names does not run, or both.
+    """
     from functools import partial
 
     from finance_lake.command.display import as_json as encoded
@@ -24,12 +51,29 @@ def status(*, as_json: AsJson = False, data: Data = None) -> None:
     settings = settings_or_exit(Settings)
     layout = Layout(data or settings.data_dir)
     seen = look(layout, partial(ask_soon, settings.bootstrap, settings.kafka_topic))
+    if unknown := set(require or []) - seen.services.keys():
+        names = ", ".join(seen.services)
+        raise typer.BadParameter(f"{', '.join(map(repr, sorted(unknown)))}: it is one of {names}.", param_hint="--require")
     if as_json:
         print(encoded(seen))
-        return
-    print("\n".join(f"{name:<12} {text}" for name, text in lines(seen).items()))
-    tell_if_empty(layout, seen.rows)
-    hint(next_step(seen))
+    else:
+        print("\n".join(f"{name:<12} {text}" for name, text in lines(seen).items()))
+        tell_if_empty(layout, seen.rows)
+        hint(next_step(seen))
+    if failed := failures(seen, max_lag, require or []):
+        for sentence in failed.values():
+            say(sentence)
+        raise typer.Exit(max(failed))
+
+
+def failures(seen: Condition, max_lag: float | None, required: Sequence[str]) -> dict[Code, str]:
+    """Say which demands do not hold, by exit code."""
+    found = {}
+    if max_lag is not None and seen.lag_seconds > max_lag:
+        found[Code.LAG] = f"The tables are {seen.lag_seconds:.1f} s behind; --max-lag allows {max_lag:g} s."
+    if down := [f"{name} is {seen.services[name]}" for name in required if seen.services[name] != "up"]:
+        found[Code.DOWN] = f"{', '.join(down)}; --require demands it."
+    return found
 
 
 def lines(seen: Condition) -> dict[str, str]:
@@ -40,7 +84,7 @@ def lines(seen: Condition) -> dict[str, str]:
     tick = "no tick yet" if seen.tick_seconds is None else f"{duration(max(0.0, seen.tick_seconds))} ago"
     return {
         "lake": plain(seen.data),
-        "services": ", ".join(f"{name} {state}" for name, state in seen.services.items()),
+        "services": ", ".join(_service(name, state, seen.heartbeats.get(name)) for name, state in seen.services.items()),
         "lag": _lag(seen),
         "ticks": f"{seen.rows:,} rows, version {seen.version}, committed {duration(max(0.0, seen.committed_seconds))} ago",
         "last tick": tick,
@@ -58,15 +102,26 @@ def next_step(seen: Condition) -> str:
     return look_further(seen.quarantined)
 
 
+def _service(name: str, state: str, heartbeat: float | None) -> str:
+    from finance_lake.command.display import duration
+
+    silent = f" (silent for {duration(heartbeat)})" if state != "up" and heartbeat is not None else ""
+    return f"{name} {state}{silent}"
+
+
 def _lag(seen: Condition) -> str:
     from finance_lake.command.display import duration
 
-    if seen.lag is None or seen.lag_seconds is None:
-        return f"unknown: {seen.broker}"
+    if seen.lag is None:
+        still = f", and nothing was committed for {duration(seen.lag_seconds)}" if seen.lag_seconds else ""
+        return f"unknown: {seen.broker}{still}"
     return f"{seen.lag:,} records, {duration(max(0.0, seen.lag_seconds))} behind the topic" if seen.lag else "none"
 
 
 def _proof(seen: Condition) -> str:
+    from datetime import UTC, datetime
+
+    from finance_lake.command.display import duration
     from finance_lake.text import plain
 
     verdict = seen.verdict
@@ -74,4 +129,5 @@ def _proof(seen: Condition) -> str:
         return "never"
     what = f"{plain(verdict.verdict)}, {verdict.lost:,} lost, {verdict.doubled:,} doubled"
     version = "" if verdict.version is None else f", as of version {verdict.version}"
-    return f"{what}, at {verdict.at:%Y-%m-%d %H:%M:%S} UTC{version}{'' if verdict.broker else ', the files alone'}"
+    ago = duration(max(0.0, (datetime.now(UTC) - verdict.at).total_seconds()))
+    return f"{what}, at {verdict.at:%Y-%m-%d %H:%M:%S} UTC, {ago} ago{version}{'' if verdict.broker else ', the files alone'}"

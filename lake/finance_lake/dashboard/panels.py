@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from finance_lake.condition import newest_stored, roles, seconds_behind
 from finance_lake.dashboard.change import change, milliseconds
 from finance_lake.dashboard.wire import as_csv, as_json, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
@@ -66,16 +67,21 @@ class Panels:
                 lake.close()
 
     def status(self, as_of: str | None = None) -> dict[str, Any]:
-        """The strip: version, rows, rate, lag, quarantined, the last verdict. Without a lake it says so."""
-        now = milliseconds(datetime.now(UTC))
+        """The strip: services, version, rows, rate, lag, quarantined, the last verdict. Without a lake it says so.
+
+        `waiting`: the tables do not move though they should, and the lag grows.
+        """
+        now = datetime.now(UTC)
+        # What runs is known of this moment alone.
+        head = {"now": milliseconds(now), "problem": None, "services": roles(self.layout) if as_of is None else None}
         try:
-            return {"now": now, "problem": None, **self._figures(as_of)}
+            return {**head, **self._figures(as_of, now)}
         except NoLakeError as error:
-            return {"now": now, "problem": str(error), "version": None}
+            return {**head, "problem": str(error), "version": None}
         except RequestError:
             raise
         except LakeError as error:
-            return {"now": now, "problem": str(error), "version": None, "unreadable": True}
+            return {**head, "problem": str(error), "version": None, "unreadable": True}
 
     def bars(self, symbol: str, size: str, as_of: str | None = None, limit: int = 500) -> dict[str, Any]:
         """The newest bars of a symbol, oldest first, and the order key of its newest tick; times are when bars begin."""
@@ -139,18 +145,24 @@ class Panels:
         ticks = self._lake(as_of).latest(*symbols, as_of=of.version)
         return {row["symbol"]: _newest(row) for row in ticks.rows()}
 
-    def _figures(self, as_of: str | None) -> dict[str, Any]:
+    def _figures(self, as_of: str | None, now: datetime) -> dict[str, Any]:
         version = self._version(as_of)
         entries = recent(log.entries(self.layout.ticks, version, max(0, version - RATE_COMMITS)))
-        entry, verdict = entries[0], last(self.layout)
+        entry, stored = entries[0], newest_stored(self.layout, version)
+        lag = self._lag(stored.version) if stored else None
+        behind = seconds_behind(self.layout, stored, now) if as_of is None else 0.0
+        if behind:
+            lag = (lag or 0) + round(1000 * behind)
+        silent = as_of is None and (now - (stored or entry).committed).total_seconds() > RATE_SECONDS
         return {
             "version": version,
-            "committed": milliseconds(entry.committed),
+            "committed": milliseconds((stored or entry).committed),
             "rows": total_rows(self.layout.ticks, entry),
-            "rate": rate(entries),
-            "lag": self._lag(next((one for one in entries if one.rows), entry).version),
+            "rate": 0.0 if silent else rate(entries),
+            "lag": lag,
+            "waiting": bool(behind),
             "quarantined": self._quarantined(as_of),
-            "verdict": sent_verdict(verdict),
+            "verdict": sent_verdict(last(self.layout)),
         }
 
     def _version(self, as_of: str | None) -> int:

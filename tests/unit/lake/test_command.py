@@ -125,7 +125,7 @@ def test_a_lake_without_a_tick_says_what_fills_it(
     tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finance_lake.command.tail.ticks", lambda *_: iter(()))  # which waits for the first
-    monkeypatch.setattr("finance_role.child.run", None)  # which would open the notebook
+    monkeypatch.setattr(subprocess, "run", None)  # which would open the notebook
     result = run(BuiltLake(tmp_path / "empty"), *arguments)
     assert result.exit_code == (2 if arguments[0] in {"bars", "export", "notebook"} else 0)
     assert "`make local` or `make up` fills it" in result.stderr
@@ -154,6 +154,7 @@ def test_tail_names_a_symbol_that_the_lake_does_not_have(built: BuiltLake) -> No
         (["sql", "SELEC 1"], "syntax error"),
         (["sql", "DELETE FROM ticks"], "Only SELECT is taken"),
         (["sql", "SELECT * FROM read_text('/etc/passwd')"], "The table function 'read_text' is not taken"),
+        (["sql", "SELECT * FROM read_parquet('/etc/passwd')"], "disabled by configuration"),
         (["sql", "SELECT list_sum(range(1000000000))", "--seconds", "2"], "The query "),
         (["tail", "x y"], "is no symbol"),
         (["export", "x.xls"], "end it with .parquet, .csv or .arrow"),

@@ -74,6 +74,15 @@ def asked(port: int) -> bytes:
         return one.recv(100).partition(b"\r\n")[0]
 
 
+def wait_for(one: socket.socket, text: bytes) -> None:
+    """Read until a text has come."""
+    seen = b""
+    while text not in seen:
+        piece = one.recv(10_000)
+        assert piece, seen
+        seen += piece
+
+
 def is_closed(one: socket.socket) -> bool:
     """Read until the end, whatever comes before it."""
     try:
@@ -148,11 +157,7 @@ def test_who_does_not_read_holds_a_slot_for_a_while_only(serving: Serving) -> No
         time.sleep(0.5)
         with connected(serving.port) as (patient,):
             patient.sendall(sql("SELECT 42 AS n"))
-            answer = patient.recv(10_000)
-            while b"[[42]]" not in answer:
-                piece = patient.recv(10_000)
-                assert piece
-                answer += piece
+            wait_for(patient, b"[[42]]")
         time.sleep(3)
         assert len(serving.server.server_state.connections) == 0
 
@@ -172,11 +177,7 @@ def test_an_answer_that_is_too_large_once_it_is_encoded_is_refused(port: int, mo
     monkeypatch.setattr(panels, "MAX_ANSWER_BYTES", 1_000_000)
     with connected(port) as (one,):
         one.sendall(sql("SELECT repeat(chr(1), 200000) AS x"))  # six bytes each in JSON
-        answer = one.recv(10_000)
-        while b"larger than" not in answer:
-            piece = one.recv(10_000)
-            assert piece
-            answer += piece
+        wait_for(one, b"larger than")
 
 
 GONE = [

@@ -65,7 +65,7 @@ def test_the_status_as_of_an_earlier_version_is_that_of_then(client: TestClient)
 
 def test_the_status_names_the_last_verdict_with_its_time(client: TestClient, built: BuiltLake) -> None:
     verdict = {"verdict": "complete", "code": 0, "sentence": "complete: 0 lost", "at": "2026-11-24T12:00:00Z"}
-    built.layout.verdict.parent.mkdir()
+    built.layout.verdict.parent.mkdir(exist_ok=True)
     built.layout.verdict.write_text(json.dumps({**verdict, "broker": True, "version": 3, "lost": 0, "doubled": 0}))
     told = of(client, "/api/status")["verdict"]
     assert (told["verdict"], told["lost"], told["doubled"], told["at"]) == ("complete", 0, 0, "2026-11-24T12:00:00Z")
@@ -402,7 +402,8 @@ def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> No
         after = of(client, "/api/status")
         newest, _ = of(client, "/api/history?limit=2")["commits"]
     assert (after.pop("version"), before.pop("version")) == (4, 3)
-    assert [after[name] for name in ("rows", "lag", "quarantined")] == [before[name] for name in ("rows", "lag", "quarantined")]
+    assert [after[name] for name in ("rows", "quarantined")] == [before[name] for name in ("rows", "quarantined")]
+    assert after["lag"] >= before["lag"]  # nothing has come meanwhile
     assert [newest[name] for name in ("operation", "total", "files_added", "files_removed")] == ["sorted", 7, 1, 3]
 
     async def story() -> None:

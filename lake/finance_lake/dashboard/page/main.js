@@ -3,6 +3,7 @@ import { ask } from "./ask.js";
 import { Candles } from "./candles.js";
 import { Chart } from "./chart.js";
 import { byId, choose, debounce, say, throttle, turns } from "./dom.js";
+import { health } from "./health.js";
 import { keys } from "./keys.js";
 import { showLinks } from "./links.js";
 import { commits, quarantine } from "./lists.js";
@@ -28,17 +29,32 @@ const strip = new Strip(byId("strip"));
 const chart = new Chart(byId("candles"), byId("legend"));
 const watch = new Watch(byId("watch"), pickSymbol);
 const travel = new Travel(go);
-const stream = new Stream({ commit, status, reset, link });
+const stream = new Stream({ commit, status, reset, link, quiet });
+const heard = { connection: "opening", quiet: false, status: null };
 
 // ---- what the server says ---------------------------------------------------------------------------------------------
 
 function link(state) {
-  byId("link").dataset.link = state;
-  say(byId("link").querySelector("span"), state === "open" ? "live" : "server lost, trying again");
+  heard.connection = state;
+  showHealth();
+}
+
+function quiet(is) {
+  heard.quiet = is;
+  showHealth();
+}
+
+function showHealth() {
+  const [state, text] = health({ ...heard, asOf: look.asOf });
+  Object.assign(byId("link").dataset, { link: heard.connection, health: state });
+  say(byId("link").querySelector("span"), text);
+  strip.fresh(look.asOf !== null || (heard.connection === "open" && !heard.quiet));
 }
 
 function status(said) {
   showEmpty(said);
+  if (look.asOf === null) heard.status = said;
+  showHealth();
   if (!isEmpty() && candles === null && look.asOf === null && watch.symbols.length === 0) listAgain();
   if (look.asOf === null) strip.status(said);
 }
@@ -52,6 +68,7 @@ function reset(version) {
 }
 
 function commit(said) {
+  if (look.asOf === null && heard.status && said.lag !== null) heard.status = { ...heard.status, waiting: false };
   recent.push(said);
   if (recent.length > REMEMBERED) recent.shift();
   travel.reach(said.version);
@@ -129,6 +146,8 @@ async function go(asOf) {
 
 function lookBack(asOf, said) {
   look.asOf = asOf;
+  heard.status = said;
+  showHealth();
   strip.status(said);
   travel.then(said);
   load();

@@ -1,4 +1,5 @@
 // The server's events. The place is the version seen last: whatever breaks, the next connection goes on from there.
+const QUIET_MS = 5000; // a status comes every 2 s
 const SILENCE_MS = 8000;
 const AGAIN_MS = 1000;
 
@@ -7,13 +8,18 @@ export class Stream {
   #heard = 0;
   #again = 0;
 
-  /** @param on {commit, status, reset, link}: what is called with what arrives, and with open, lost */
+  /** @param on {commit, status, reset, link, quiet}: what is called with what arrives, with open or lost, and whether it is quiet */
   constructor(on) {
     this.on = on;
     this.lake = null;
     this.version = null;
     // A line that is dead without saying so, as after a laptop's sleep: the server is never silent for so long.
-    setInterval(() => this.#source && Date.now() - this.#heard > SILENCE_MS && this.#lose(), 1000);
+    setInterval(() => {
+      if (!this.#source) return;
+      const silence = Date.now() - this.#heard;
+      this.on.quiet(silence > QUIET_MS);
+      if (silence > SILENCE_MS) this.#lose();
+    }, 1000);
   }
 
   open(lake, version) {

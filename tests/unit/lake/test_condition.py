@@ -1,0 +1,183 @@
+"""Whether the lake is well: by heartbeats, ledgers and commits, each as old as it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from finance_lake import condition
+from finance_lake.command import app
+from finance_lake.condition import DOWN, UNKNOWN, UP, look, roles, services
+from finance_lake.dashboard.panels import Panels
+from finance_lake.reading.engine import Engine
+from finance_lake.state.broker import SilentError
+from finance_role.heartbeat import Heartbeat, heartbeat_file
+from tests.lakes import BuiltLake, numbered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from finance_lake.state.accounting import Broker
+
+LONG = timedelta(minutes=10)
+
+
+def silent() -> Broker:
+    raise SilentError("no broker answers at 127.0.0.1:9092")
+
+
+def beat(built: BuiltLake, role: str, seconds: float = 60) -> None:
+    Heartbeat(heartbeat_file(built.layout.root, role), seconds).beat()
+
+
+def ledger(built: BuiltLake, at: datetime, *, ended: bool = False, source: str = "sim-1") -> None:
+    """Let a producer have written at a moment of ticks that the broker acknowledged."""
+    file = built.layout.ledgers / f"{source}.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"source": "sim-1"}\n{"acknowledged": [[0, 9]]}\n' + ('{"ended": "now", "made": 10}\n' if ended else ""))
+    os.utime(file, (at.timestamp(),) * 2)
+
+
+def age(built: BuiltLake, by: timedelta) -> datetime:
+    """Let the newest commit have happened a while ago; return when."""
+    entry = max((built.layout.ticks / "_delta_log").glob("*.json"))
+    lines = [json.loads(line) for line in entry.read_text().splitlines()]
+    then = datetime.now(UTC) - by
+    for line in lines:
+        if "commitInfo" in line:
+            line["commitInfo"]["timestamp"] = round(then.timestamp() * 1000)
+    entry.write_text("\n".join(map(json.dumps, lines)))
+    return then
+
+
+class Case(NamedTuple):
+    """What files tell: whether the job beats, when a producer's ledger was written, counted from the commit, and by whom."""
+
+    job: bool
+    wrote: timedelta | None
+    ended: bool
+    behind: bool
+
+
+CASES = [
+    Case(job=True, wrote=None, ended=False, behind=False),
+    Case(job=True, wrote=-LONG, ended=False, behind=False),
+    Case(job=True, wrote=timedelta(seconds=1), ended=False, behind=False),  # it tells of what the commit has
+    Case(job=True, wrote=LONG, ended=False, behind=True),
+    Case(job=True, wrote=LONG, ended=True, behind=False),  # a producer that stopped: the time is that of its last line
+    Case(job=False, wrote=None, ended=False, behind=True),
+    Case(job=False, wrote=LONG, ended=False, behind=True),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("maintained", [False, True])
+def test_the_tables_fall_behind_while_they_should_move(built: BuiltLake, case: Case, *, maintained: bool) -> None:
+    committed = age(built, LONG)
+    if maintained:  # a commit that adds no tick is no progress
+        entry = built.layout.ticks / "_delta_log" / f"{4:020d}.json"
+        entry.write_text(json.dumps({"commitInfo": {"timestamp": round(time.time() * 1000), "operation": "OPTIMIZE"}}))
+    if case.job:
+        beat(built, "spark-job")
+    if case.wrote is not None:
+        ledger(built, committed + case.wrote, ended=case.ended)
+    seconds = look(built.layout, silent).lag_seconds
+    assert seconds == pytest.approx(LONG.total_seconds() if case.behind else 0, abs=5)
+    status = Panels(built.layout, Engine()).status()
+    assert (status["waiting"], status["rate"]) == (case.behind, 0.0)
+    if case.behind:
+        assert status["lag"] >= 1000 * (LONG.total_seconds() - 1)
+
+
+def test_the_lag_is_that_of_the_topic_where_a_broker_answers(built: BuiltLake) -> None:
+    age(built, LONG)
+    assert look(built.layout, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
+    built.ends[0] += 1
+    assert look(built.layout, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+
+
+def test_a_lake_that_has_nothing_yet_falls_behind_with_the_first_acknowledged_tick(tmp_path: Path) -> None:
+    built = BuiltLake(tmp_path / "data")
+    assert look(built.layout, silent).lag_seconds == 0
+    age(built, LONG)
+    ledger(built, datetime.now(UTC))
+    assert look(built.layout, silent).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+
+
+@pytest.mark.parametrize("content", ["", "soon", "nan", "-inf", "0", "1e", "\x00", "\xff"])
+def test_what_is_no_promise_is_none(built: BuiltLake, content: str) -> None:
+    beat(built, "producer")
+    heartbeat_file(built.layout.root, "producer").write_text(content, encoding="latin-1")
+    assert roles(built.layout)["producer"] == DOWN
+
+
+def test_a_heartbeat_that_is_no_file_is_none(built: BuiltLake) -> None:
+    heartbeat_file(built.layout.root, "producer").mkdir(parents=True)
+    assert roles(built.layout) == {"producer": DOWN, "spark-job": DOWN}
+
+
+@pytest.mark.parametrize(
+    ("holder", "state"),
+    [("process 1 on {here}", DOWN), ("", DOWN), ("container 4f1c", UNKNOWN), ("process 1 on other", UNKNOWN)],
+)
+def test_a_lock_that_another_container_holds_is_not_taken_for_free(built: BuiltLake, holder: str, state: str) -> None:
+    lock = built.layout.root / "locks" / "zookeeper.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(holder.replace("{here}", os.uname().nodename))
+    assert services(built.layout, broker_up=False)["zookeeper"] == state
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert services(built.layout, broker_up=False)["zookeeper"] == UP
+
+
+def run(built: BuiltLake, *arguments: str) -> int:
+    result = CliRunner().invoke(app, ["status", "--data", str(built.layout.root), *arguments])
+    assert "Traceback" not in result.output
+    if result.exit_code in {3, 4}:
+        assert "--max-lag allows" in result.stderr or "--require demands" in result.stderr
+    return result.exit_code
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_what_is_demanded_has_an_exit_code(built: BuiltLake, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
+    monkeypatch.setattr(condition, "ask_soon", lambda *_: silent())
+    age(built, LONG)
+    assert run(built, *form) == 0
+    assert run(built, *form, "--max-lag", "5") == 3
+    assert run(built, *form, "--max-lag", "3600") == 0
+    assert run(built, *form, "--require", "spark-job") == 4
+    assert run(built, *form, "--max-lag", "5", "--require", "producer") == 4
+    beat(built, "spark-job")
+    assert run(built, *form, "--max-lag", "5", "--require", "spark-job") == 0
+    assert run(built, *form, "--require", "spark-job", "--require", "kafka") == 4
+    assert run(built, *form, "--require", "job") == 2
+    assert run(built, *form, "--max-lag", "-1") == 2
+    beat(built, "spark-job", -1)
+    assert run(built, *form, "--require", "spark-job") == 4
+
+
+def test_without_a_lake_what_is_demanded_does_not_hold(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--data", str(tmp_path), "--max-lag", "5"])
+    assert result.exit_code == 2
+
+
+def test_time_travel_tells_nothing_of_what_runs_now(built: BuiltLake) -> None:
+    age(built, LONG)
+    status = Panels(built.layout, Engine()).status("2")
+    assert (status["services"], status["waiting"]) == (None, False)
+
+
+def test_a_page_without_a_lake_still_tells_what_runs(tmp_path: Path) -> None:
+    built = BuiltLake(tmp_path / "data")
+    beat(built, "producer")
+    built.store(numbered(1))
+    (built.layout.ticks / "_delta_log" / f"{1:020d}.json").write_text("damaged")
+    status = Panels(built.layout, Engine()).status()
+    assert (status["version"], status["services"]) == (None, {"producer": UP, "spark-job": DOWN})
