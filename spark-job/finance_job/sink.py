@@ -71,11 +71,8 @@ class Sink:
             if self._stopping:
                 raise StoppingError
             hit("after-offsets")
-            try:
+            with self._keeping_errors():
                 self._report(self._store(number, self._reader.ranges(), batch, {}))
-            except Exception as error:
-                self.error = error
-                raise
 
     def finish(self) -> BatchSummary | None:
         """Store what is left of a batch that only the quarantine has; None if there is none."""
@@ -85,7 +82,8 @@ class Sink:
                 return None
             quarantine = self._writer.table(QUARANTINE)
             known = offsets_within(quarantine, self._layout.quarantine, ranges)
-            return self._store(-1, ranges, None, known)
+            with self._keeping_errors():
+                return self._store(-1, ranges, None, known)
 
     def decline_further_batches(self) -> None:
         """Wait for the batch that is being stored, if any, and store no other."""
@@ -104,6 +102,14 @@ class Sink:
         with self._busy:
             self._writer.forget()
             self.error = None
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
     def _store(self, number: int, ranges: Ranges, batch: DataFrame | None, known: Mapping[int, Offsets64]) -> BatchSummary:
         started = time.monotonic()

@@ -6,9 +6,10 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from pyspark.errors import StreamingQueryException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException, StreamingQueryException
 
-from finance_job.writer import FencedError
+from finance_job.writer import ConflictError, FencedError
 from finance_lake.state.broker import NoTopicError, SilentError
 from finance_lake.state.topic import OffsetOutOfRangeError
 
@@ -36,6 +37,19 @@ class QueryEndedError(Exception):
     """The query has ended, and a new one may do better; the message is Spark's."""
 
 
+# A broker or a topic that is away, a job of Spark that failed, a table that was changed: another attempt may succeed. What is
+# hopeless among them is found out by `_refuse_to_retry`.
+PASSING = (
+    SilentError,
+    NoTopicError,
+    QueryEndedError,
+    ConflictError,
+    OffsetOutOfRangeError,
+    PySparkException,
+    Py4JError,
+)
+
+
 def supervise(
     stopping: threading.Event,
     start: Callable[[], StreamingQuery],
@@ -46,7 +60,7 @@ def supervise(
     """Keep the query running until `stopping` is set, then stop it cleanly.
 
     `between_polls` is called again and again meanwhile; what it raises stops the query for good. Raises UnrecoverableError,
-    FencedError, and what `start` raises but for a broker or a topic that is away.
+    FencedError, and what `start` raises but for what another attempt may mend.
     """
     pause = 1.0
     while not stopping.is_set():
@@ -55,7 +69,7 @@ def supervise(
             query = start()
             _watch(query, stopping, between_polls)
             _stop(query, sink)
-        except (SilentError, NoTopicError, QueryEndedError) as error:
+        except PASSING as error:
             failure = str(error)
         else:
             return
