@@ -435,3 +435,16 @@ def test_an_empty_place_says_what_to_run_and_fills_by_itself(browser: Browser, t
         await_version(page, 1)
         expect(page.locator("#empty")).to_be_hidden()
     page.close()
+
+
+def test_a_symbol_beyond_the_list_is_found_by_the_address(browser: Browser, tmp_path: Path) -> None:
+    lake, at = grown(tmp_path), datetime.now(UTC)
+    for part in range(3):
+        lake.add([tick(f"B{number:04}", "10", at) for number in range(part * 1000, part * 1000 + 1000)])
+    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+        page.goto(f"{address}?symbol=B2999")
+        await_version(page, lake.version)
+        expect(page.locator("#watch")).to_contain_text("The first 2,000 symbols.")
+        assert candles(page)["symbol"] == "B2999"
+        await_version(page, lake.add([tick("B2999", "11", datetime.now(UTC))]))
+        assert candles(page)["newest"]["close"] == "11.00"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = 20
+# Of a lake with more symbols these are shown unless somebody names some; a program that asks for JSON gets all.
+MAX_SYMBOLS = 100
 # Fewer candles than that say little.
 FEW = 10
 PRICES = ("open", "high", "low", "close")
@@ -39,43 +41,58 @@ def bars(
 ) -> None:
     """Show bars: what a symbol cost in each stretch of time, and how much was traded."""
     from finance_lake.command.candles import draw, fitting
-    from finance_lake.command.display import as_json as encoded
-    from finance_lake.command.display import console, print_rows
+    from finance_lake.command.display import console, print_json_rows, print_rows
     from finance_lake.reading.values import rows
 
     lake = lake_of(data)
     result = lake.bars(size, symbols, start, end, as_of)
     everything = as_json or (not chart and (start or end))
     most = last or (len(result) if everything else fitting() if chart else SHOWN)
-    newest = {symbol: rows(table) for symbol, table in _newest(result.arrow, most).items()}
-    if not newest or set(symbols or []) - newest.keys():
+    there = _runs(result.arrow)
+    if not len(there) or (symbols and set(symbols) - set(there.field("values").to_pylist())):
         require_ticks(lake, symbols or [], as_of)
-    shown = [row for of_symbol in newest.values() for row in of_symbol]
-    cut = len(shown) < len(result)
+    symbols_shown = len(there) if as_json or symbols else min(len(there), MAX_SYMBOLS)
+    newest = _newest(result.arrow, there.slice(0, symbols_shown), most)
+    cut = newest.num_rows < len(result)
     if as_json:
-        print(encoded({"version": result.version, "size": size, "cut": cut, "rows": shown}))
+        print_json_rows({"version": result.version, "size": size, "cut": cut}, newest)
         return
     if chart:
-        for symbol, of_symbol in newest.items():
-            console().print(draw(f"{symbol} {size}", of_symbol, sys.stdout.encoding))
+        begin = 0
+        for run in _runs(newest).to_pylist():
+            console().print(draw(f"{run['values']} {size}", rows(newest.slice(begin, run["counts"])), sys.stdout.encoding))
+            begin += run["counts"]
     else:
-        print_rows(_shortened(shown), result.columns)
-    if cut:
-        say(f"There are {len(result):,} bars, these are the newest {most:,} of each symbol: --last shows more.")
-    symbol = next(iter(newest), "AAPL")
-    hint(_next(symbol, chart=chart, few=len(newest.get(symbol, ())) < FEW))
+        print_rows(_shortened(rows(newest)), result.columns)
+    _say_what_is_cut(len(result), len(there), symbols_shown, most, cut=cut)
+    symbol, count = there[0].as_py().values() if len(there) else ("AAPL", 0)
+    hint(_next(symbol, chart=chart, few=min(count, most) < FEW))
 
 
-def _newest(bars: pa.Table, most: int) -> dict[str, pa.Table]:
-    """Cut the bars to the newest of each symbol; they come by symbol, then time."""
+def _say_what_is_cut(bars: int, symbols: int, symbols_shown: int, most: int, *, cut: bool) -> None:
+    if symbols_shown < symbols:
+        say(
+            f"The lake has {symbols:,} symbols, these are the first {symbols_shown:,}: name those that you want; "
+            "--json and `financelake export --bars` have all."
+        )
+    elif cut:
+        say(f"There are {bars:,} bars, these are the newest {most:,} of each symbol: --last shows more.")
+
+
+def _runs(bars: pa.Table) -> pa.StructArray:
+    """Tell how many bars each symbol has; they come by symbol, then time."""
     import pyarrow.compute as pc
 
-    newest, end = {}, 0
-    for run in pc.value_counts(bars.column("symbol")).to_pylist():
-        end += run["counts"]
-        count = min(run["counts"], most)
-        newest[run["values"]] = bars.slice(end - count, count)
-    return newest
+    return pc.value_counts(bars.column("symbol").combine_chunks())
+
+
+def _newest(bars: pa.Table, symbols: pa.StructArray, most: int) -> pa.Table:
+    """Cut the bars to the newest of each of the first symbols, without a look at rows."""
+    import numpy as np
+
+    counts = symbols.field("counts").to_numpy()
+    left = np.repeat(np.cumsum(counts), counts) - np.arange(counts.sum())  # bars of its symbol from each on, itself too
+    return bars.slice(0, int(counts.sum())).filter(left <= most)
 
 
 def _shortened(bars: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,12 +14,14 @@ from finance_lake.text import plain, price
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import pyarrow as pa
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
 WIDEST_CELL = 80
 PIPE_COLUMNS = 100_000
+ROWS_A_PIECE = 10_000
 # Between two columns, where there is room for it.
 GAPS = (2, 1)
 
@@ -29,6 +31,17 @@ def as_json(value: object) -> str:
     import msgspec
 
     return msgspec.json.encode(value).decode()
+
+
+def print_json_rows(head: Mapping[str, Any], table: pa.Table) -> None:
+    """Print an object with the members of `head`, and `rows`: a piece at a time, since rows take much more memory in Python."""
+    from finance_lake.reading.values import rows
+
+    sys.stdout.write(as_json(head)[:-1] + ',"rows":[')
+    for start in range(0, table.num_rows, ROWS_A_PIECE):
+        piece = ",".join(map(as_json, rows(table.slice(start, ROWS_A_PIECE))))
+        sys.stdout.write(f",{piece}" if start else piece)
+    print("]}")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost")
 MOST_VIEWERS = 200
+ENGINE_MEGABYTES = 256
 SQL_AT_ONCE = 2
 SQL_WAITING = 8
 # As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
@@ -73,7 +74,7 @@ class Dashboard:
 
     def __init__(self, layout: Layout, hosts: Sequence[str] = LOOPBACK) -> None:
         """Prepare it; nothing is read before the server starts. `hosts` are the names under which it may be asked."""
-        engine = Engine()
+        engine = Engine(ENGINE_MEGABYTES)
         self.panels = Panels(layout, engine)
         self.feed = Feed(layout, engine, self.panels.status)
         self._answers = Answers()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from finance_lake.condition import newest_stored, roles, seconds_behind
 from finance_lake.dashboard.change import change, milliseconds
 from finance_lake.dashboard.wire import as_csv, as_json, rows, sent
 from finance_lake.errors import LakeError, NoLakeError, RequestError
 from finance_lake.proof.last import last
-from finance_lake.reading import log
+from finance_lake.reading import log, values
 from finance_lake.reading.history import total_rows, versions
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.query import Limits
+from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.snapshot import take
 from finance_lake.reading.source import source
 from finance_lake.reading.tail import Tail
@@ -46,6 +50,7 @@ SQL_CSV = replace(SQL, rows=MOST_CSV_ROWS)
 RATE_SECONDS = 10
 RATE_COMMITS = 60
 LONGEST_VALUE = 300
+DAY_US = UNIT_US["d"]
 
 
 class Panels:
@@ -100,12 +105,18 @@ class Panels:
 
     def latest(self, as_of: str | None = None) -> dict[str, Any]:
         """Each symbol's newest tick, and its change since the first tick of that tick's day (UTC); so many symbols at most."""
-        days = self._lake(as_of).bars("1d", as_of=as_of)
-        today = {row["symbol"]: row for row in days.rows()}  # by symbol, then time: the newest stays
-        ticks = self._newest_ticks(days, as_of)
-        shown = list(ticks.items())[:MOST_SYMBOLS]
-        found = [{**tick, **_day(tick, today[symbol])} for symbol, tick in shown]
-        return {"version": days.version, "symbols": found, "cut": len(ticks) > MOST_SYMBOLS}
+        lake = self._lake(as_of)
+        version = lake.version_at(as_of)
+        names = lake.symbols(version, limit=MOST_SYMBOLS + 1)
+        # By name only where there are more: DuckDB compares each row with each name.
+        shown = names[:MOST_SYMBOLS] if len(names) > MOST_SYMBOLS else []
+        ticks = lake.latest(*shown, as_of=version)
+        begin = pc.min(ticks.arrow.column("ts_event").cast(pa.int64())).as_py()
+        start = None if begin is None else EPOCH + begin // DAY_US * timedelta(days=1)
+        days = last_of_each(lake.bars("1d", shown or None, start, as_of=version).arrow)
+        today = {row["symbol"]: row for row in values.rows(days)}
+        found = [{**_newest(row), **_day(_newest(row), today[row["symbol"]])} for row in ticks.rows()]
+        return {"version": version, "symbols": found, "cut": len(names) > MOST_SYMBOLS}
 
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """The newest versions, the newest first, and the oldest that the log still has."""
@@ -189,6 +200,12 @@ class Panels:
             said = change(self.layout, self._engine, version)
             self._lag_of = version, said.lag if said else None
         return self._lag_of[1]
+
+
+def last_of_each(bars: pa.Table) -> pa.Table:
+    """Give the newest bar of each symbol; bars come by symbol, then time."""
+    ends = pc.cumulative_sum(pc.value_counts(bars.column("symbol").combine_chunks()).field("counts"))
+    return bars.take(pc.subtract(ends, 1))
 
 
 def recent(entries: Iterator[Entry]) -> list[Entry]:

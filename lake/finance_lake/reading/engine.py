@@ -30,11 +30,13 @@ ROWS_A_BATCH = 100_000
 class Engine:
     """One in-memory database. Each answer comes by a cursor of its own, so that threads may ask at once."""
 
-    def __init__(self) -> None:
-        """Open it; it is empty."""
+    def __init__(self, megabytes: int | None = None) -> None:
+        """Open it; it is empty. What needs more than so many megabytes spills to the disk; DuckDB has a limit of its own."""
         self._database = duckdb.connect(":memory:", config=dict(CLOSED))
         spill = tempfile.mkdtemp(prefix="financelake-")  # of its own: two databases must not share one
         weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
+        if megabytes:
+            self._database.execute(f"SET memory_limit = '{megabytes}MiB'")
         # Data files never change: their footers are read once.
         self._database.execute(f"SET parquet_metadata_cache = true; SET temp_directory = {quoted(spill)}")
 

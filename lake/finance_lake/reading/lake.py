@@ -86,9 +86,12 @@ class Lake:
         """Return how many ticks the lake has, from the log alone."""
         return take(self.layout, as_of).rows
 
-    def symbols(self, as_of: AsOf | None = None) -> list[str]:
-        """Return the symbols that the lake has ticks of, in order."""
-        return sorted(set(self._holding(take(self.layout, as_of)).column("symbol").to_pylist()))
+    def symbols(self, as_of: AsOf | None = None, limit: int | None = None) -> list[str]:
+        """Return the symbols that the lake has ticks of, in order; `limit` is the most of them."""
+        _require_count(limit)
+        found = self._holding(take(self.layout, as_of)).column("symbol").unique().sort()
+        names: list[str] = found.slice(0, limit).to_pylist()
+        return names
 
     def ticks(
         self, *symbols: str | Iterable[str], start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None

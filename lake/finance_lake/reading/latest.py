@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from finance_lake.reading.selection import Selection
 from finance_lake.reading.snapshot import EVER, TIME_STEP
 from finance_lake.reading.source import ORDER, source
@@ -17,8 +20,6 @@ from finance_lake.state.layout import TICKS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
-
-    import pyarrow as pa
 
     from finance_lake.reading.engine import Engine
     from finance_lake.reading.snapshot import DataFile
@@ -52,9 +53,12 @@ def held(paths: Sequence[str]) -> str:
 
 def search(engine: Engine, files: Iterable[DataFile], holding: pa.Table, names: Iterable[str] = ()) -> pa.Table:
     """Find the newest tick of each symbol, or of those named; `holding` is what `held` says of the files."""
+    asked = frozenset(names)
+    if asked:  # a lake may have many more symbols than anybody asks for
+        holding = holding.filter(pc.is_in(holding.column("symbol"), pa.array(sorted(asked), pa.string())))
     symbols = _symbols_by_file(holding)
     left = sorted(files, key=_reach, reverse=True)
-    asked, there = frozenset(names), frozenset[str]().union(*symbols.values())
+    there = frozenset[str]().union(*symbols.values())
     wanted = asked & there if asked else there
     found, most = engine.table(newest(f"FROM {source(TICKS, [])}")), FIRST_FILES
     while wanted:

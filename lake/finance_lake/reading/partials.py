@@ -36,7 +36,7 @@ class Partials:
             done, rows = self._known.get(question, (frozenset[str](), None))
         missing = [file for file in files if file not in done]
         if rows is None or missing:
-            fresh = compute(missing)
+            fresh = _compact(compute(missing))
             rows = fresh if rows is None else pa.concat_tables([rows, fresh])
             done |= frozenset(missing)
         wanted = set(files)
@@ -53,5 +53,10 @@ class Partials:
                 self._known.popitem(last=False)
 
 
+def _compact(rows: pa.Table) -> pa.Table:
+    """Hold each path once: a path is longer than most rows."""
+    return rows.set_column(rows.column_names.index(FILE), FILE, rows.column(FILE).dictionary_encode())
+
+
 def _only(rows: pa.Table, files: set[str]) -> pa.Table:
-    return rows.filter(pc.is_in(rows.column(FILE), pa.array(sorted(files), pa.string())))
+    return rows.filter(pc.is_in(rows.column(FILE).cast(pa.string()), pa.array(sorted(files), pa.string())))

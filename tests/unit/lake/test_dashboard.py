@@ -26,6 +26,7 @@ from finance_lake.dashboard.serve import CannotServeError, bind, in_url
 from finance_lake.reading.engine import Engine
 from finance_lake.reading.lake import Lake
 from finance_lake.state.layout import TICKS, Layout
+from finance_role.heartbeat import Heartbeat, heartbeat_file
 from tests.lakes import BAD, BuiltLake, numbered
 from tests.unit.lake.conftest import tick
 
@@ -396,6 +397,7 @@ def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLak
 
 
 def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> None:
+    Heartbeat(heartbeat_file(built.layout.root, "spark-job"), 60).beat()  # or the lag would grow
     with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1") as client:
         before = of(client, "/api/status")
         sort(built)

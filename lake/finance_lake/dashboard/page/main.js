@@ -111,7 +111,8 @@ async function listWatched() {
   const answer = await trying(() => ask("latest", { as_of: asOf }));
   if (!answer || asOf !== look.asOf) return;
   const symbols = answer.symbols.map(({ symbol }) => symbol);
-  if (!symbols.includes(look.symbol) && (asOf === null || look.symbol === null)) look.symbol = symbols[0] ?? null;
+  const known = symbols.includes(look.symbol) || (answer.cut && look.symbol !== null);
+  if (!known && (asOf === null || look.symbol === null)) look.symbol = symbols[0] ?? null;
   choose(byId("symbol"), symbols, look.symbol);
   watch.show(answer, look.symbol);
   if (asOf === null) {

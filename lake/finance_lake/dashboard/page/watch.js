@@ -2,7 +2,7 @@
 import { partial, isAfter } from "./candles.js";
 import { changed } from "./decimal.js";
 import { element, say } from "./dom.js";
-import { direction, signed } from "./format.js";
+import { count, direction, signed } from "./format.js";
 
 const DAY = 86400;
 
@@ -13,6 +13,7 @@ export class Watch {
     this.pick = pick;
     this.known = new Map();
     this.version = null;
+    this.cut = false; // whether the lake has more symbols than the list
   }
 
   get symbols() {
@@ -21,8 +22,10 @@ export class Watch {
 
   show(answer, chosen) {
     this.version = answer.version;
+    this.cut = answer.cut;
     this.known = new Map(answer.symbols.map((one) => [one.symbol, { ...one }]));
     this.body.replaceChildren(...answer.symbols.map((one) => this.#row(one)));
+    if (this.cut) this.body.append(this.#more(answer.symbols.length));
     this.choose(chosen);
   }
 
@@ -37,11 +40,18 @@ export class Watch {
     this.version = commit.version;
     for (const part of commit.bars.map(partial)) {
       const one = this.known.get(part.symbol);
+      if (!one && this.cut) continue; // a symbol beyond the list
       if (!one || Math.floor(part.second / DAY) * DAY !== one.day || isAfter(one.last, part.first)) return false;
       Object.assign(one, { price: part.close, last: part.last }, changed(one.open, part.close));
       this.#paint(one, true);
     }
     return true;
+  }
+
+  #more(symbols) {
+    const row = element("tr");
+    row.append(element("td", `The first ${count(symbols)} symbols. ?symbol=NAME in the address shows any other.`, { colspan: 4 }));
+    return row;
   }
 
   #row(one) {
