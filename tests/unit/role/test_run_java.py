@@ -72,7 +72,7 @@ def test_a_path_of_the_lake_is_a_literal(java: Path, tmp_path: Path, script: str
     if script == "run-broker":
         assert "log.dirs=kafka" in options.splitlines()
     else:
-        assert "dataDir=zookeeper\n" in (data / "zookeeper" / "zoo.cfg").read_text()
+        assert "dataDir=./zookeeper\n" in (data / "zookeeper" / "zoo.cfg").read_text()
 
 
 def test_a_java_home_that_is_gone_is_passed_over(java: Path, tmp_path: Path) -> None:
