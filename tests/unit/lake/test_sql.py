@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 import finance_lake as fl
+from finance_lake.reading import query as asking
 from finance_lake.reading.lake import Lake
 from finance_lake.reading.lake_files import LakeFiles, name_of
 from finance_lake.reading.query import Limits
+from finance_lake.reading.sandbox import MEMORY, Answer
 from finance_lake.reading.selection import quoted
 from finance_lake.state.layout import TICKS
 from tests.stack.pipeline import ROOT
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from tests.lakes import BuiltLake
 
 
+PATCHED = "tests.unit.lake.sandbox_without"
 KERNELS = ("a kernel with Landlock", "a kernel without")
 
 
@@ -69,7 +72,7 @@ def lake(lakes: dict[str, Lake], request: pytest.FixtureRequest, monkeypatch: py
 
 def leave_out(patch: pytest.MonkeyPatch, *protections: str) -> None:
     """Start the processes that answer SQL without some of their protections."""
-    patch.setattr("finance_lake.reading.query.SANDBOX", "tests.unit.lake.sandbox_without")
+    patch.setattr("finance_lake.reading.query.SANDBOX", PATCHED)
     patch.setenv(WITHOUT, ",".join(protections))
     patch.setenv("PYTHONPATH", str(ROOT))
 
@@ -361,12 +364,28 @@ def test_no_process_is_left_behind(built: BuiltLake) -> None:
 
 
 def test_a_process_that_reached_its_memory_limit_is_replaced(built: BuiltLake) -> None:
-    small = Limits(seconds=10, megabytes=256)
+    small, before = Limits(seconds=10, megabytes=256), sandboxes()
     with fl.Lake(built.layout.root) as lake:
         for query in ("SELECT list_sum(range(1000000000))", "SELECT string_agg(i::VARCHAR) FROM range(1000000000) t(i)"):
             with pytest.raises(fl.QueryError, match="more than the 256 MB"):
                 lake.sql(query, limits=small)
+            assert not sandboxes() - before
             assert lake.sql("SELECT sum(i) AS n FROM range(1000000) t(i)", limits=small).rows() == [{"n": 499999500000}]
+
+
+def test_a_process_that_lacks_memory_for_what_it_had_before_does_not_refuse(
+    built: BuiltLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fl.Lake(built.layout.root) as lake:
+        lake.sql("SELECT 1")
+        asked, said = asking._asked, iter([(Answer(MEMORY), None)])  # noqa: SLF001
+        monkeypatch.setattr(asking, "_asked", lambda *given: next(said, None) or asked(*given))
+        assert lake.sql("SELECT 42 AS n").rows() == [{"n": 42}]
+
+
+def test_ctrl_c_of_the_terminal_does_not_reach_the_process(lake: Lake) -> None:
+    lake.sql("SELECT 1")
+    assert os.getpgrp() not in {os.getpgid(process) for process in sandboxes()}
 
 
 def test_what_an_earlier_query_has_left_does_not_decide_over_the_next(built: BuiltLake) -> None:
@@ -394,7 +413,7 @@ def test_a_process_that_was_ended_while_it_was_idle_is_replaced(built: BuiltLake
 def sandboxes() -> set[int]:
     """Give the processes that answer SQL, of whatever lake."""
     children = psutil.Process().children()
-    return {child.pid for child in children if "finance_lake.reading.sandbox" in child.cmdline()}
+    return {child.pid for child in children if {"finance_lake.reading.sandbox", PATCHED} & set(child.cmdline())}
 
 
 def test_a_missing_data_file_is_said(tmp_path: Path) -> None:
