@@ -9,48 +9,102 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pyspark.sql import functions as f
+
 from finance_job.config import Settings
+from finance_job.direct_reader import DirectReader
 from finance_job.session import start_session
+from finance_job.source import as_records, read_topic
+from finance_job.spark_reader import SparkReader
 from finance_job.write import Task
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import OffsetRange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+    from finance_job.records import Ranges
 
-def train(spark: SparkSession, layout: Layout) -> None:
-    """Run a few micro-batches as the job does: stream and Python worker."""
+ABSENT = "127.0.0.1:9"
+IMPATIENT = {"kafka.default.api.timeout.ms": "1000", "kafka.request.timeout.ms": "500"}
+
+
+def train(spark: SparkSession, settings: Settings, layout: Layout) -> None:
+    """Load the classes of a micro-batch: Spark's Kafka source as far as it goes without a broker, and the readers' jobs."""
     task = Task({name: str(layout.table(name)) for name in (TICKS, QUARANTINE)}, 0)
     enough = threading.Event()
 
-    def store(_: DataFrame, batch: int) -> None:
-        spark.sparkContext.parallelize([{}], 1).flatMap(lambda _: task.files(iter([]))).collect()
-        if batch > 0:
+    def store(batch: DataFrame, number: int) -> None:
+        ranges = {0: OffsetRange(0, 1)}
+        SparkReader(spark, settings).read(ranges, batch, task)
+        DirectReader(spark, no_records).read(ranges, batch, task)
+        if number > 1:
             enough.set()
 
-    spark.readStream.format("kafka").option("kafka.bootstrap.servers", "localhost:9").option("subscribe", "none").load()
-    source = spark.readStream.format("rate").load()
-    query = source.writeStream.foreachBatch(store).option("checkpointLocation", str(layout.scratch)).start()
+    _ask_absent_broker(spark, settings)
+    ticks = spark.readStream.format("rate").option("rowsPerSecond", 100).load()
+    query = as_records(_like_kafka(ticks)).writeStream.foreachBatch(store).queryName(settings.kafka_topic)
+    running = query.option("checkpointLocation", str(layout.scratch)).trigger(processingTime="1 second").start()
     enough.wait(60)
-    query.stop()
+    running.stop()
+
+
+def no_records(ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: ARG001
+    """Read nothing, whatever the ranges."""
+    return iter(())
+
+
+def _like_kafka(rows: DataFrame) -> DataFrame:
+    return rows.select(
+        f.lit(b"AAPL").alias("key"),
+        f.lit(b'{"symbol":"AAPL","price":174.50}').alias("value"),
+        f.lit(0).alias("partition"),
+        f.col("value").alias("offset"),
+        "timestamp",
+    )
+
+
+def _ask_absent_broker(spark: SparkSession, settings: Settings) -> None:
+    read_topic(spark, settings, {0: 0})
+    with suppress(Exception):
+        SparkReader(spark, settings).read({0: OffsetRange(0, 1)}, None, Task({}, 0))
+    jvm = cast("Any", spark.sparkContext._jvm)  # noqa: SLF001 (py4j's bridge is PySpark's own)
+    configuration = jvm.java.util.HashMap()
+    for name in ("key.deserializer", "value.deserializer"):
+        configuration[name] = "org.apache.kafka.common.serialization.ByteArrayDeserializer"
+    configuration["bootstrap.servers"] = settings.kafka_bootstrap
+    consumer = jvm.org.apache.kafka.clients.consumer.KafkaConsumer(configuration)
+    partitions = jvm.java.util.ArrayList()
+    partitions.add(jvm.org.apache.kafka.common.TopicPartition(settings.kafka_topic, 0))
+    consumer.assign(partitions)
+    consumer.seek(partitions[0], 0)
+    consumer.poll(jvm.java.time.Duration.ofMillis(500))
+    consumer.close()
 
 
 def main() -> int:
     """Train a session that leaves its archive behind when it ends."""
     archive = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), spark_ui_port=0)
+        settings = Settings(data_dir=Path(folder), spark_ui_port=0, kafka_bootstrap=ABSENT, kafka_options=IMPATIENT)
         spark = start_session(settings, f"-XX:ArchiveClassesAtExit={archive}")
-        train(spark, Layout(Path(folder)))
+        train(spark, settings, Layout(Path(folder)))
         spark.stop()
         gateway = cast("Any", spark.sparkContext._gateway)  # noqa: SLF001 (py4j's bridge is PySpark's own)
         gateway.shutdown()
         gateway.proc.stdin.close()
         gateway.proc.wait(120)
-    return 0 if archive.exists() else 1
+    if not archive.exists():
+        return 1
+    archive.chmod(0o644)  # the image's user is not the one that makes it
+    return 0
 
 
 if __name__ == "__main__":

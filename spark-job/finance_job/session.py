@@ -80,6 +80,8 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
         # The defaults of 200 shuffle partitions and 50 snapshot partitions are for clusters: a second a batch here.
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
+        # The plans of a micro-batch have no shuffle that could be adapted to; to look for one takes a tenth of a small batch.
+        "spark.sql.adaptive.enabled": "false",
         "spark.python.worker.reuse": "true",
         # Records go to the Python workers in batches of so many rows, none of them longer than the contract's largest value
         # and key: that bounds them in bytes. The limit in bytes is looked at after each row, for a sixth of the JVM's CPU.

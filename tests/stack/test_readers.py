@@ -8,18 +8,29 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from finance_contract import MAX_VALUE_BYTES, examples
+from finance_job.batch_offsets import UnknownOffsetsError, batch_ranges
+from finance_job.config import Settings
+from finance_job.data_file import rows_of
+from finance_job.reader import Reader, reader_of
+from finance_job.source import read_topic
+from finance_job.write import Task
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import committed_offsets, open_table
+from finance_lake.state.topic import OffsetOutOfRangeError
 from tests.stack.pipeline import free_port, wait_until
+from tests.worker_memory import MAX_GROWTH_MB, growth_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
     from tests.stack.pipeline import Stack
 
@@ -94,11 +105,14 @@ def test_what_spark_shows_of_the_stream_is_what_the_job_logs(stack: Stack) -> No
     port = free_port()
     job = stack.run("spark-job", SPARK_UI_PORT=port, MAX_OFFSETS_PER_TRIGGER=1000)
     stack.wait_until_stored()
-    logged = {int(batch): int(count) for batch, count in BATCH.findall(job.text())}
+    end = sum(stack.end_offsets().values())
 
-    assert sum(logged.values()) == sum(stack.end_offsets().values())
+    def logged() -> dict[int, int]:
+        return {int(batch): int(count) for batch, count in BATCH.findall(job.text())}
+
+    wait_until(lambda: sum(logged().values()) == end, 30, lambda: job.text()[-3000:])
     shown = rows_by_batch(port, stack.topic)
-    assert {batch: shown[batch] for batch in logged} == logged
+    assert {batch: shown[batch] for batch in logged()} == logged()
     assert job.stop() == 0
 
 
@@ -124,3 +138,83 @@ def executions(port: int) -> list[dict[str, Any]]:
 def answer(port: int, path: str) -> Any:  # noqa: ANN401
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/applications{path}") as response:
         return json.load(response)
+
+
+def settings_of(stack: Stack, **settings: Any) -> Settings:  # noqa: ANN401
+    return Settings(kafka_bootstrap=stack.bootstrap, kafka_topic=stack.topic, **settings)
+
+
+def test_spark_tells_the_ranges_of_each_batch_also_of_partitions_added_under_way(
+    stack: Stack, spark: SparkSession, tmp_path: Path
+) -> None:
+    stack.make_topic().send([GOOD] * 500)
+    told: list[dict[int, OffsetRange]] = []
+    seen: list[set[tuple[int, int]]] = []
+
+    def look(batch: DataFrame, _: int) -> None:
+        told.append(batch_ranges(spark))
+        seen.append({(row.partition, row.offset) for row in batch.select("partition", "offset").collect()})
+
+    begin = dict.fromkeys(stack.end_offsets(), 0)
+    stream = read_topic(spark, settings_of(stack, max_offsets_per_trigger=200), begin).writeStream.foreachBatch(look)
+    query = stream.option("checkpointLocation", str(tmp_path / "scratch")).trigger(processingTime="0 seconds").start()
+    query.processAllAvailable()
+    before = len(told)
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    admin.create_partitions([NewPartitions(stack.topic, 6)])[stack.topic].result(30)
+    wait_until(lambda: len(stack.end_offsets()) == 6, 30, "the new partitions")
+    producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    for number in range(60):
+        producer.produce(stack.topic, GOOD, partition=number % 6)
+    assert producer.flush(30) == 0
+    wait_until(lambda: sum(map(len, seen)) == 560, 60, lambda: f"all records; the newest batch is {told[-1]}")
+    query.stop()
+
+    for ranges, offsets in zip(told, seen, strict=True):
+        assert offsets == {(number, offset) for number, span in ranges.items() for offset in range(span.start, span.end)}
+    assert before >= 3
+    assert min(ranges[5].start for ranges in told[before:]) == 0
+    assert {number: told[-1][number].end for number in told[-1]} == stack.end_offsets()
+
+
+def test_outside_of_a_stream_there_are_no_ranges(spark: SparkSession) -> None:
+    with pytest.raises(UnknownOffsetsError):
+        batch_ranges(spark)
+
+
+@pytest.fixture(params=["spark", "direct"])
+def reader(request: pytest.FixtureRequest, stack: Stack, spark: SparkSession) -> Reader:
+    return reader_of(spark, settings_of(stack, reader=request.param))
+
+
+def task_below(folder: Path) -> Task:
+    return Task({table: str(folder / table) for table in (TICKS, QUARANTINE)}, 1_764_000_000_000)
+
+
+def test_a_range_is_read_outside_of_the_stream(stack: Stack, reader: Reader, tmp_path: Path) -> None:
+    stack.make_topic().send([GOOD, b"malformed"] * 200)
+    ranges = {number: OffsetRange(end // 3, end - 1) for number, end in stack.end_offsets().items() if end > 3}
+    files = reader.read(ranges, None, task_below(tmp_path))
+    assert rows_of(files) == {number: span.count for number, span in ranges.items()}
+    assert {file.table for file in files} == {TICKS, QUARANTINE}
+
+
+def test_records_that_are_gone_are_a_typed_error(stack: Stack, reader: Reader, tmp_path: Path) -> None:
+    stack.make_topic().send([GOOD] * 400)
+    number, end = max(stack.end_offsets().items(), key=lambda one: one[1])
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    for deleted in admin.delete_records([TopicPartition(stack.topic, number, end - 5)]).values():
+        deleted.result(30)
+    with pytest.raises(OffsetOutOfRangeError):
+        reader.read({number: OffsetRange(end - 10, end)}, None, task_below(tmp_path))
+
+
+@pytest.mark.parametrize(("records", "length"), [(4000, MAX_VALUE_BYTES), (300, 1_000_000)])
+def test_long_malformed_records_read_directly_take_bounded_memory(stack: Stack, records: int, length: int) -> None:
+    stack.make_topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap, "message.max.bytes": MAX_MESSAGE_BYTES, "log_level": 0})
+    for _ in range(records):
+        producer.produce(stack.topic, b"x" * length, partition=0)
+        producer.poll(0.001)
+    assert producer.flush(60) == 0
+    assert growth_mb("direct", records, stack.bootstrap, stack.topic) < MAX_GROWTH_MB

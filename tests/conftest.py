@@ -1,4 +1,4 @@
-"""One Spark session for all Spark tests, made as the job makes it."""
+"""One Spark session for all tests that run Spark in their own process, made as the job makes it."""
 
 from __future__ import annotations
 
