@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -123,6 +124,13 @@ class BuiltLake:
         for name in (QUARANTINE, TICKS):
             record = self.writer.record(name)
             self.writer.restate(name, self.identity, record.position, record.total)
+
+    def mix_with_another_lake(self, elsewhere: Path) -> None:
+        """Put the quarantine of another lake, whose id is `another`, in the place of this one's."""
+        other = Layout(elsewhere)
+        create_tables(other, msgspec.structs.replace(self.identity, lake="another"))
+        shutil.rmtree(self.layout.quarantine)
+        shutil.copytree(other.quarantine, self.layout.quarantine)
 
     def lose_identity(self) -> None:
         """Take the identity from both tables, as no tool does by accident."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finance_job.batch_offsets import batch_ranges
-from finance_job.records import split_ranges
+from finance_job.records import split_ranges, task_count
 from finance_lake.state.topic import OffsetOutOfRangeError
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from finance_job.data_file import DataFile
     from finance_job.records import RangeReader, Ranges
     from finance_job.write import Task
-
-SMALL_BATCH = 100_000
 
 
 class DirectReader:
@@ -38,11 +36,10 @@ class DirectReader:
     def read(self, ranges: Ranges, _: DataFrame | None, task: Task) -> list[DataFile]:
         """Run the task over the records of the ranges, in one job of Spark. Raises OffsetOutOfRangeError."""
         spark, records = self._spark.sparkContext, self._records
-        count = sum(span.count for span in ranges.values())
-        # One task, and so one file a table, at low rates.
-        shares = split_ranges(ranges, 1 if count < SMALL_BATCH else spark.defaultParallelism)
-        if not shares:
+        tasks = task_count(ranges, spark.defaultParallelism)
+        if not tasks:
             return []
+        shares = split_ranges(ranges, tasks)
         return _files(spark.parallelize(shares, len(shares)).flatMap(lambda share: _outcome(records, share, task)).collect())
 
 

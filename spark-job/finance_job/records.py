@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from finance_lake.state.topic import Messages
 
 FIELDS = pa.schema([*CUT_FIELDS, ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", UTC_MICROSECONDS)])
+SMALL_BATCH = 100_000  # offsets
 MAX_STEP_RECORDS = 20_000
 MAX_STEP_BYTES = 16 * 1024 * 1024
 
@@ -75,6 +76,12 @@ def as_batch(found: Messages) -> pa.RecordBatch:
         ],
         schema=FIELDS,
     )
+
+
+def task_count(ranges: Mapping[int, OffsetRange], cores: int) -> int:
+    """Say how many tasks read a batch: one at low rates, and so one file a table; else one a core, none for no offsets."""
+    offsets = sum(span.count for span in ranges.values())
+    return min(offsets, 1) if offsets < SMALL_BATCH else cores
 
 
 def split_ranges(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:

@@ -24,9 +24,9 @@ from finance_job import rewrite, transaction
 from finance_job.config import Settings
 from finance_job.guard import examine, put_old_state_aside
 from finance_job.records import kafka_reader
-from finance_job.recovery_plan import NAMES, RecoverError, losses_of, make_plan
+from finance_job.recovery_plan import RecoverError, losses_of, make_plan
 from finance_job.redrive import complete as complete_redrive
-from finance_job.tables import create_tables
+from finance_job.tables import TABLES, create_tables
 from finance_job.transaction import Change
 from finance_job.write import Task
 from finance_job.writer import ConflictError, FencedError, Writer
@@ -76,7 +76,7 @@ class Recovery:
             self._put_aside_entry(entry)
         create_tables(self._layout, self._plan.identity)
         self._writer = Writer(self._layout, self._plan.identity)
-        for name in NAMES:
+        for name in TABLES:
             self._take_out(name)
         for partition, ranges in sorted(self._plan.backfill.items()):
             for span in ranges:
@@ -103,10 +103,10 @@ class Recovery:
     def _backfill(self, partition: int, span: OffsetRange) -> None:
         for start in range(span.start, span.end, STEP):
             step = OffsetRange(start, min(start + STEP, span.end))
-            task = Task({name: str(self._layout.table(name)) for name in NAMES}, int(time.time() * 1000))
+            task = Task({name: str(self._layout.table(name)) for name in TABLES}, int(time.time() * 1000))
             seen: list[pa.RecordBatch] = []
             files = list(task.files(_noting(self._topic({partition: step}), seen)))
-            for name in NAMES:
+            for name in TABLES:
                 if added := [file for file in files if file.table == name]:
                     self._writer.commit(name, Change.of(added, {partition: step}), is_backfill=True)
             offsets = np.concatenate([batch.column("offset").to_numpy() for batch in seen] or [np.array([], np.int64)])
@@ -116,7 +116,7 @@ class Recovery:
     def _restate(self) -> Identity:
         losses = (*self._plan.losses, *losses_of(spans.union(*self._holes), NO_RECORD))
         identity = msgspec.structs.replace(self._plan.identity, losses=losses)
-        for name in NAMES:
+        for name in TABLES:
             self._writer.restate(name, identity, self._plan.position, self._total(name))
         return identity
 
@@ -194,7 +194,7 @@ def _complete_redrive(layout: Layout) -> None:
     if read_journal(layout.redrive_journal) is None:
         return
     identity = read_identity(layout)
-    if identity is None or any(open_table(layout.table(name)) is None for name in NAMES):
+    if identity is None or any(open_table(layout.table(name)) is None for name in TABLES):
         raise CorruptStateError(f"{layout.redrive_journal} is there and a table is not")
     complete_redrive(layout, Writer(layout, identity))
 

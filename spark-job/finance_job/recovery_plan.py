@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from finance_job import rewrite, transaction
+from finance_job.tables import TABLES
 from finance_lake.state import spans
 from finance_lake.state.accounting import other_topic, tables_of_two_lakes, topic_mismatches
 from finance_lake.state.damage import damaged_log
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from finance_lake.state.record import Offsets
     from finance_lake.state.spans import Spans
 
-NAMES = (QUARANTINE, TICKS)  # in the order of commits
 GONE = "Kafka no longer has them"
 
 
@@ -103,7 +103,7 @@ def content(layout: Layout, versions: dict[str, int]) -> Content:
     held: dict[str, Spans] = {}
     doubled: list[Spans] = []
     broken: dict[str, list[LiveFile]] = {}
-    for name in NAMES:
+    for name in TABLES:
         offsets: dict[int, list[np.ndarray]] = {}
         broken[name] = []
         for file, rows in _files(layout, name, versions.get(name)):
@@ -140,7 +140,7 @@ def _files(layout: Layout, name: str, version: int | None) -> Iterator[tuple[Liv
 def torn_entries(layout: Layout) -> dict[str, Path]:
     """Find the newest entry of each table's log that is torn or empty. Raises RecoverError for damage further back."""
     found = {}
-    for name in NAMES:
+    for name in TABLES:
         if damage := list(damaged_log(layout.table(name))):
             newest = max((layout.table(name) / "_delta_log").glob("[0-9]*.json"))
             if len(damage) > 1 or not damage[0].startswith(str(newest)):

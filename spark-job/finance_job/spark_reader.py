@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from finance_job.batch_offsets import batch_ranges
 from finance_job.data_file import DataFile
-from finance_job.records import in_steps
+from finance_job.records import in_steps, task_count
 from finance_job.source import as_records, kafka_options
 from finance_job.spark_failure import raise_typed
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from finance_job.write import Task
 
 ACCOUNT = pa.schema({"file": pa.binary()})
-SMALL_BATCH = 100_000
 
 
 class SparkReader:
@@ -44,12 +43,10 @@ class SparkReader:
 
     def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[DataFile]:
         """Run the task over a batch's records, in one job of Spark. Raises OffsetOutOfRangeError."""
-        count = sum(span.count for span in ranges.values())
-        if not count:
+        tasks = task_count(ranges, self._spark.sparkContext.defaultParallelism)
+        if not tasks:
             return []
         records = self._outside(ranges) if batch is None else batch
-        # One task, and so one file a table, at low rates; no more tasks than cores otherwise: each has its own files.
-        tasks = 1 if count < SMALL_BATCH else self._spark.sparkContext.defaultParallelism
         self._spark.sparkContext.setLocalProperty("callSite.short", "read, decode, write data files")
         with raise_typed():
             rows = records.coalesce(tasks).mapInArrow(_accounts(task), "file binary").collect()

@@ -59,7 +59,7 @@ def supervise(
 ) -> None:
     """Keep the query running until `stopping` is set, then stop it cleanly.
 
-    `between_polls` is called again and again meanwhile; what it raises stops the query for good. Raises UnrecoverableError,
+    `between_polls` is called again and again meanwhile; what it raises stops the query. Raises UnrecoverableError,
     FencedError, and what `start` raises but for what another attempt may mend.
     """
     pause = 1.0

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 # `date`, the UTC date of `kafka_timestamp`, is a column of ticks that no data file holds.
 PARTITIONS = {TICKS: ["date"], QUARANTINE: []}
+TABLES = (QUARANTINE, TICKS)  # in the order of commits
 
 
 def create_tables(layout: Layout, identity: Identity) -> None:
     """Create the tables that are not there yet: each with the lake's identity and first position in its first commit."""
-    for name in (QUARANTINE, TICKS):
+    for name in TABLES:
         if open_table(layout.table(name)) is None:
             _create(layout.table(name), name, identity)
 

@@ -9,14 +9,15 @@ ends it. It must not read the table again and go on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import RemoveAction
 
 from finance_contract import CONTRACT_VERSION
-from finance_job.tables import PARTITIONS, first_record
+from finance_job.tables import PARTITIONS, TABLES, first_record
 from finance_job.transaction import NO_HOOKS, Change, actions
 from finance_lake.state import digest
 from finance_lake.state.accounting import ahead
@@ -26,7 +27,7 @@ from finance_lake.state.record import CommitRecord
 from finance_lake.state.table import newest_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from deltalake.transaction import AddAction
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from finance_lake.state.layout import Layout
     from finance_lake.state.record import OffsetRange, Offsets, Total
 
-TABLES = (QUARANTINE, TICKS)  # in the order of commits
 MAX_ATTEMPTS = 20
 
 
@@ -109,16 +109,15 @@ class Writer:
             redrives=before.redrives + (redrive is not None),
         )
         also = [Transaction(f"{redrive}:{name}", 0)] if redrive else []
-        return self._attempt(name, actions(change.added, change.removed), record, also)
+        with self._refusing_conflicts(name):
+            return self._write(name, actions(change.added, change.removed), record, also)
 
     def restate(self, name: str, identity: Identity, position: Offsets, total: Total) -> None:
         """Commit what a repaired table is now: its identity with known losses, its position, what it holds."""
         self._identity = identity
         record = self._next(self.record(name), position=dict(position), total=total)
-        try:
+        with self._refusing_conflicts(name):
             self._set_identity(name, record)
-        except CommitFailedError as error:
-            self._conflict(name, error)
 
     def compact(self, name: str, added: Sequence[DataFile], removed: Sequence[LiveFile], why: str) -> None:
         """Commit other files with the same rows. It tells readers so, and carries no record: the newest one still holds."""
@@ -126,10 +125,8 @@ class Writer:
         properties = CommitProperties(
             custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.record)]
         )
-        try:
+        with self._refusing_conflicts(name):
             _append(opened.table, name, actions(added, removed, data_change=False), properties)
-        except CommitFailedError as error:
-            self._conflict(name, error)
 
     def forget(self) -> None:
         """Read the tables again before the next commit: somebody in this process has changed them, or a commit failed."""
@@ -162,14 +159,6 @@ class Writer:
             epoch=self.epoch,
             sequence=before.sequence + 1,
         )
-
-    def _attempt(
-        self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord, also: list[Transaction]
-    ) -> int:
-        try:
-            return self._write(name, entries, record, also)
-        except CommitFailedError as error:
-            self._conflict(name, error)
 
     def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord, also: list[Transaction]) -> int:
         table = self._newest(name).table
@@ -210,10 +199,15 @@ class Writer:
         table = DeltaTable(str(self._layout.table(name)))
         return _Opened(table, newest_record(table) or first_record(self._identity))
 
-    def _conflict(self, name: str, error: CommitFailedError) -> NoReturn:
-        self._opened.clear()
-        self._newest(name)
-        raise ConflictError(f"{self._layout.table(name)} was changed by somebody else meanwhile ({error})") from None
+    @contextmanager
+    def _refusing_conflicts(self, name: str) -> Iterator[None]:
+        """Tell a commit that another driver has fenced off from one that somebody else's change has refused."""
+        try:
+            yield
+        except CommitFailedError as error:
+            self._opened.clear()
+            self._newest(name)
+            raise ConflictError(f"{self._layout.table(name)} was changed by somebody else meanwhile ({error})") from None
 
     def _fenced(self, epoch: int) -> str:
         return (

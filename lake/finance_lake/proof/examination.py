@@ -12,7 +12,7 @@ from finance_lake.proof.scan import Fingerprints, Sum, scan
 from finance_lake.proof.sequences import Sequences
 from finance_lake.proof.values import Comparison
 from finance_lake.proof.verdict import Code, Figures, Finding, Report
-from finance_lake.state.record import OffsetRange
+from finance_lake.state.accounting import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -111,9 +111,7 @@ class Examination:
     def _ahead(self) -> Scope:
         """Give the offsets of batches that only the quarantine has yet."""
         record = self._evidence.snapshot.quarantine.record
-        ends = record.position if record else {}
-        spans = {partition: OffsetRange(self._position.get(partition, 0), end) for partition, end in ends.items()}
-        return {partition: span for partition, span in spans.items() if span.count > 0}
+        return ahead(self._position, record.position, self._evidence.identity) if record else {}
 
     def _scanned(self, view: TableView, total: Sum) -> _Read:
         return _Read(view, total, scan(view, total.add, self._advance))

@@ -15,6 +15,7 @@ from finance_lake.proof.content import columns_of, live_files
 from finance_lake.state.identity import identity_of
 from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.record import is_untouched
 from finance_lake.state.table import commits, newest_record, open_table
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class TableView(NamedTuple):
     @property
     def is_new(self) -> bool:
         """Whether nothing has ever been stored in it, and no driver has opened it."""
-        return not self.files and (self.record is None or self.record.is_first)
+        return is_untouched(len(self.files), self.record)
 
     @property
     def redrives(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_lake.state.record import OffsetRange, Total
+from finance_lake.state.record import OffsetRange, Total, is_untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ class Table:
     @property
     def is_empty(self) -> bool:
         """Whether nothing has ever been stored in it, and no driver has opened it."""
-        return not self.rows and (self.record is None or self.record.is_first)
+        return is_untouched(self.rows, self.record)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,11 @@ class CommitRecord(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode()
 
 
+def is_untouched(rows: int, record: CommitRecord | None) -> bool:
+    """Whether nothing has ever been stored in a table, and no driver has opened it."""
+    return not rows and (record is None or record.is_first)
+
+
 def decode_record(text: str) -> CommitRecord:
     """Read a record back; raises msgspec.ValidationError or DecodeError if it is none."""
     return msgspec.json.decode(text, type=CommitRecord)

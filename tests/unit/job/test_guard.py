@@ -6,12 +6,10 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from deltalake import DeltaTable
 
 from finance_job.guard import StartupRefusedError, examine, open_lake
-from finance_job.tables import create_tables
 from finance_job.writer import Writer
 from finance_lake.state import accounting
 from finance_lake.state.accounting import find_inconsistencies
@@ -139,10 +137,7 @@ def test_an_older_copy_of_the_quarantine_is_refused(lake: BuiltLake) -> None:
 
 
 def test_tables_of_two_lakes_are_refused(lake: BuiltLake, tmp_path: Path) -> None:
-    other = Layout(tmp_path / "other")
-    create_tables(other, msgspec.structs.replace(lake.identity, lake="another"))
-    shutil.rmtree(lake.layout.quarantine)
-    shutil.copytree(other.quarantine, lake.layout.quarantine)
+    lake.mix_with_another_lake(tmp_path / "other")
     assert "finance_quarantine to another" in refusal(lake)
 
 

@@ -6,13 +6,10 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from finance_job.tables import create_tables
 from finance_lake.proof.verdict import Code
 from finance_lake.proof.verify import verify
 from finance_lake.proof.world import World
-from finance_lake.state.layout import TICKS, Layout
+from finance_lake.state.layout import TICKS
 from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
 from tests.tampering import drop, found, judge
 
@@ -46,10 +43,7 @@ def test_another_topic_than_the_lakes(lake: BuiltLake) -> None:
 
 
 def test_tables_of_two_lakes(lake: BuiltLake, tmp_path: Path) -> None:
-    other = Layout(tmp_path / "other")
-    create_tables(other, msgspec.structs.replace(lake.identity, lake="another"))
-    shutil.rmtree(lake.layout.quarantine)
-    shutil.copytree(other.quarantine, lake.layout.quarantine)
+    lake.mix_with_another_lake(tmp_path / "other")
     assert "finance_quarantine to another" in only_identity(lake)
 
 
