@@ -17,7 +17,7 @@ from finance_lake.proof.last import leave
 from finance_lake.proof.verdict import Code
 from finance_lake.proof.verify import verify
 from finance_lake.proof.world import World
-from finance_lake.state.broker import ask
+from finance_lake.state.broker import NoTopicError, SilentError, ask
 from finance_lake.state.layout import Layout
 from finance_local import env_file
 from finance_local.console import Terminal, log_file
@@ -65,15 +65,18 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
         await interrupted.wait()
         return 0
     await asyncio.sleep(settings.run_seconds)
-    await supervisor.stop("producer")
+    producer = await supervisor.stop("producer")
     bootstrap, layout = f"{LOOPBACK}:{settings.kafka_port}", Layout(settings.data_dir)
     drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, layout, interrupted.is_set)
     await supervisor.stop("spark-job")
-    terminal.say(drained.sentence())
     report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, layout)
+    terminal.say(drained.sentence(is_complete=report.code == Code.COMPLETE))
     leave(layout, report, with_broker=True)
     terminal.say(report.as_text())
-    return 0 if drained.complete and report.code == Code.COMPLETE else 1
+    if any(producer.values()):
+        code = producer["producer"]
+        terminal.say(f"the producer ended with code {code}: it has not sent all it had; its last lines say why")
+    return 0 if report.code == Code.COMPLETE and not any(producer.values()) else 1
 
 
 def _prove(bootstrap: str, topic: str, layout: Layout) -> Report:
@@ -95,7 +98,7 @@ def main() -> int:
     except (AlreadyRunningError, OtherTopicError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
-    except (UnfitMachineError, RoleEndedError) as error:
+    except (UnfitMachineError, RoleEndedError, SilentError, NoTopicError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

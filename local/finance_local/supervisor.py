@@ -64,11 +64,16 @@ class Supervisor:
         """Wait for ever, or raise RoleEndedError when a role ends that should not."""
         await asyncio.shield(self._ended)
 
-    async def stop(self, *names: str) -> None:
-        """Stop the named roles, or all, in the stopping order: SIGTERM, the role's grace, SIGKILL for it and its children."""
+    async def stop(self, *names: str) -> dict[str, int]:
+        """Stop the named roles, or all, in the stopping order: SIGTERM, the role's grace, SIGKILL for it and its children.
+
+        Return their exit codes; one that was killed has a negative one.
+        """
+        codes = {}
         for name in STOPPING:
             if name in self._processes and (name in names or not names):
-                await self._stop(self._roles[name], self._processes.pop(name))
+                codes[name] = await self._stop(self._roles[name], self._processes.pop(name))
+        return codes
 
     async def _start(self, role: Role) -> None:
         heartbeat_file(self._data_dir, role.name).unlink(missing_ok=True)  # what an earlier run left proves nothing
@@ -153,7 +158,7 @@ class Supervisor:
             await self._ended
         self._was_ready.add(role.name)
 
-    async def _stop(self, role: Role, process: asyncio.subprocess.Process) -> None:
+    async def _stop(self, role: Role, process: asyncio.subprocess.Process) -> int:
         self._expected_to_end.add(role.name)
         if process.returncode is None:
             with suppress(ProcessLookupError):
@@ -162,6 +167,7 @@ class Supervisor:
                 await asyncio.wait_for(process.wait(), role.grace_seconds)
         self._kill_group(role, process)
         await self._tasks.pop(role.name)
+        return await process.wait()
 
     def _kill_group(self, role: Role, process: asyncio.subprocess.Process) -> None:
         late = process.returncode is None

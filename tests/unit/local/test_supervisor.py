@@ -319,10 +319,22 @@ def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Sai
         async with supervising(tmp_path, said, *roles) as supervisor:
             await supervisor.start()
             assert len(processes()) == 2
-            await supervisor.stop("producer")
+            assert set(await supervisor.stop("producer")) == {"producer"}
             assert len(processes()) == 1
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(supervisor.until_one_ends(), 0.05)
+
+    run(scenario())
+
+
+def test_a_role_that_fails_while_it_is_stopped_has_its_code_returned(tmp_path: Path, said: Said) -> None:
+    unsent = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(1)); print('up', flush=True); time.sleep(60)"
+
+    async def scenario() -> None:
+        failing = role("producer", unsent, is_ready=ready_when_up(said, "producer"))
+        async with supervising(tmp_path, said, failing) as supervisor:
+            await supervisor.start()
+            assert await supervisor.stop("producer") == {"producer": 1}
 
     run(scenario())
 
