@@ -240,8 +240,9 @@ def test_the_commits_are_listed_the_newest_first(page: Page, lake: LiveLake) -> 
     newest = move(lake, "180")
     row = page.locator("#history tbody tr").first
     expect(row.locator("td").first).to_have_text(str(newest))
-    added = page.locator("#history th").all_inner_texts().index("Rows added")
-    expect(row.locator("td").nth(added)).to_have_text("1")
+    columns = page.locator("#history th").all_inner_texts()
+    expect(row.locator("td").nth(columns.index("Rows added"))).to_have_text("1")
+    expect(row.locator("td").nth(columns.index("Sequence"))).to_have_text(str(newest))
     expect(page.locator("#history tbody tr")).to_have_count(newest + 1)
 
 

@@ -39,7 +39,7 @@ def test_broker_job_and_replay_take_every_character_of_a_path_as_itself(odd_stac
 
     assert run.end() == 0, run.text()
     assert "complete: 0 lost, 0 doubled, 100 rows" in run.text()
-    parts = "checkpoints finance_delta finance_quarantine kafka ledger locks run zookeeper lake.json"
+    parts = "finance_delta finance_quarantine kafka ledger locks run zookeeper"
     assert {path.name for path in odd_stack.layout.root.iterdir()} == set(parts.split())
     assert {path.name for path in tmp_path.iterdir()} == {"date=2026-11-25"}
     assert not list((tmp_path / "date=2026-11-25/symbol=X/ a").iterdir())

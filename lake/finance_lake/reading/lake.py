@@ -232,8 +232,8 @@ class Lake:
     def history(self, limit: int | None = None, as_of: AsOf | None = None) -> Result:
         """Return the versions of the table of ticks, the newest first, as far back as its log reaches.
 
-        Columns: version, ts (when it was committed), operation, batch (of the job; null for others), rows (that it added),
-        total (rows of the table then), files_added, files_removed.
+        Columns: version, ts (when it was committed), operation, sequence (number of the job's commit; null for others), rows
+        (that it added), total (rows of the table then), files_added, files_removed.
         """
         version = take(self.layout, as_of).version
         _require_count(limit)
