@@ -22,7 +22,7 @@ from finance_job.request import serve
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.stream import UnrecoverableError, supervise
-from finance_job.writer import FencedError, Writer
+from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.layout import Layout
 from finance_role.heartbeat import Heartbeat, heartbeat_file
@@ -58,6 +58,9 @@ def main() -> int:
     except (StartupRefusedError, UnrecoverableError, FencedError, CorruptStateError) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
+    except ConflictError as error:
+        log.error("stopped: starting again may succeed", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
+        return 1
     log.info("stopped")
     return 0
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
 from pydantic import Field
 
 from finance_job import rewrite, transaction
@@ -165,13 +166,16 @@ def answer_to(layout: Layout, writer: Writer, reason: str) -> Answer:
 
 
 def _redrive_here(layout: Layout, reason: str) -> Answer:
-    identity = read_identity(layout)
-    if identity is None or any(open_table(layout.table(name)) is None for name in (TICKS, QUARANTINE)):
-        return Answer(done=False, sentence=f"there is no whole lake at {layout.root}: `make recover` repairs one")
     try:
+        identity = read_identity(layout)
+        if identity is None or any(open_table(layout.table(name)) is None for name in (TICKS, QUARANTINE)):
+            return Answer(done=False, sentence=f"there is no whole lake at {layout.root}: `make recover` repairs one")
         return answer_to(layout, Writer(layout, identity), reason)
-    except FencedError as error:
+    except (FencedError, ConflictError, CorruptStateError) as error:
         return Answer(done=False, sentence=str(error))
+    except DeltaError as error:
+        what = str(error).split("\n", 1)[0]
+        return Answer(done=False, sentence=f"the lake at {layout.root} cannot be read ({what}): `make recover` repairs it")
 
 
 def main() -> int:

@@ -157,3 +157,13 @@ def test_a_damaged_journal_is_named(lake: BuiltLake) -> None:
     lake.layout.redrive_journal.write_text("{")
     with pytest.raises(CorruptStateError, match=r"redrive.json is damaged"):
         complete(lake.layout, Writer(lake.layout, lake.identity))
+
+
+def test_a_torn_log_is_a_sentence(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = max((lake.layout.ticks / "_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[:50])
+    monkeypatch.setenv("DATA_DIR", str(lake.layout.root))
+    monkeypatch.setenv("REASON", ALL)
+    monkeypatch.setattr(redrive, "begin_role", lambda settings: settings())
+    assert redrive.main() == 1
+    assert f"the lake at {lake.layout.root} cannot be read" in capsys.readouterr().out
