@@ -49,7 +49,6 @@ class BatchSummary:
     ticks: int
     quarantined: int
     version: int
-    milliseconds: int
 
 
 class Sink:
@@ -112,7 +111,6 @@ class Sink:
             raise
 
     def _store(self, number: int, ranges: Ranges, batch: DataFrame | None, known: Mapping[int, Offsets64]) -> BatchSummary:
-        started = time.monotonic()
         self._refuse_misplaced(ranges)
         folders = {name: str(self._layout.table(name)) for name in (QUARANTINE, TICKS)}
         files = self._reader.read(ranges, batch, Task(folders, int(time.time() * 1000), known))
@@ -127,7 +125,6 @@ class Sink:
             ticks=sum(ticks.rows.values()),
             quarantined=sum(quarantined.rows.values()),
             version=version,
-            milliseconds=round(1000 * (time.monotonic() - started)),
         )
 
     def _commit(self, name: str, change: Change) -> int:
