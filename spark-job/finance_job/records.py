@@ -48,18 +48,21 @@ def in_steps(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     step: list[pa.RecordBatch] = []
     records = size = 0
     for batch in chain.from_iterable(map(_cut, batches)):
-        if step and (records + batch.num_rows > MAX_STEP_RECORDS or size + batch.nbytes > MAX_STEP_BYTES):
+        more = batch.get_total_buffer_size()
+        if step and (records + batch.num_rows > MAX_STEP_RECORDS or size + more > MAX_STEP_BYTES):
             yield pa.concat_batches(step)
             step, records, size = [], 0, 0
         step.append(batch)
-        records, size = records + batch.num_rows, size + batch.nbytes
+        records, size = records + batch.num_rows, size + more
     if step:
         yield pa.concat_batches(step)
 
 
-def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    pieces = -(-batch.nbytes // MAX_STEP_BYTES) or 1
-    rows = -(-batch.num_rows // pieces) or 1
+def _cut(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+    size = batch.get_total_buffer_size()
+    if size <= MAX_STEP_BYTES:
+        return (batch,)
+    rows = max(1, batch.num_rows * MAX_STEP_BYTES // size)
     return (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
 
 
