@@ -19,6 +19,7 @@ import msgspec
 from finance_lake.proof.last import Verdict, last
 from finance_lake.reading import log
 from finance_lake.reading.snapshot import take
+from finance_lake.state.accounting import still_to_come
 from finance_lake.state.broker import NoTopicError, SilentError, ask
 from finance_lake.state.table import newest_record
 from finance_role.heartbeat import heartbeat_file, is_alive
@@ -100,7 +101,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
     newest = stored or log.entry(layout.ticks, snapshot.version)
     committed = (now - newest.committed).total_seconds() if newest else 0.0
     arrived = max((file.last_arrival for file in snapshot.ticks if file.last_arrival), default=None)
-    lag = sum(max(0, end - position.get(number, 0)) for number, end in told.end.items()) if told else None
+    lag = sum(span.count for span in still_to_come(position, told).values()) if told else None
     return Condition(
         data=str(layout.root),
         services=services(layout, broker_up=told is not None),

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from finance_lake.state.accounting import still_to_come
 from finance_lake.state.broker import ask
 from finance_lake.state.table import committed_offsets, row_count
 
@@ -45,7 +46,7 @@ def drain(bootstrap: str, topic: str, layout: Layout, is_interrupted: Callable[[
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and not is_interrupted():
         now = committed_offsets(layout.ticks)
-        if all(now.get(partition, 0) >= offset for partition, offset in broker.end.items()):
+        if not still_to_come(now, broker):
             committed = now
             break
         if now != committed:

@@ -170,6 +170,8 @@ def make_plan(layout: Layout, topic: str, broker: Broker, skip: Spans, altered: 
 
 def decide(identity: Identity, broker: Broker, there: Content, skip: Spans, aside: list[Path]) -> Plan:
     """Compare what the tables should hold with what they hold and what Kafka has. Pure. Raises RecoverError."""
+    if beyond := spans.minus(skip, spans.spans_between({}, broker.end)):
+        raise RecoverError(f"the topic has no such offsets to skip yet: {spans.text(beyond)}")
     held = spans.union(*there.held.values())
     position = _position(identity, broker, spans.union(held, skip))
     wanted, has = spans.spans_between(identity.first, position), spans.spans_between(broker.first, broker.end)

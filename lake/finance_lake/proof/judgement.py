@@ -8,6 +8,7 @@ import numpy as np
 
 from finance_lake.proof.coverage import MANY, Coverage, first_of, place, runs
 from finance_lake.proof.verdict import Code, Finding
+from finance_lake.state.accounting import still_to_come
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import OffsetRange
 
@@ -169,9 +170,10 @@ def _strange(ticks: Sum, quarantine: Sum) -> Iterator[Finding]:
 
 def topic_against(scope: Scope, before: Broker, now: Broker) -> Iterator[Finding]:
     """Judge the position against what the topic had before the tables were opened (`before`) and has now."""
+    position_of = ends_of(scope)
+    to_come = still_to_come(position_of, before)
     for partition in sorted({*scope, *before.end}):
-        position = scope[partition].end if partition in scope else 0
-        first, end = (offsets.get(partition, 0) for offsets in (before.first, before.end))
+        position, first = position_of.get(partition, 0), before.first.get(partition, 0)
         if position > now.end.get(partition, 0):
             what = (
                 f"the topic ends at offset {now.end.get(partition, 0)}, the tables hold {position}: the broker has lost records"
@@ -180,9 +182,9 @@ def topic_against(scope: Scope, before: Broker, now: Broker) -> Iterator[Finding
         elif first > position:
             what = f"Kafka has removed {first - position:,} records before the lake had them"
             yield Finding(Code.GAP, what, place(partition, [OffsetRange(position, first)]))
-        if end > max(position, first):
-            what = f"{end - max(position, first):,} records are still to come"
-            yield Finding(Code.BEHIND, what, place(partition, [OffsetRange(max(position, first), end)]))
+        if partition in to_come:
+            span = to_come[partition]
+            yield Finding(Code.BEHIND, f"{span.count:,} records are still to come", place(partition, [span]))
 
 
 def behind(findings: Sequence[Finding]) -> int:

@@ -16,6 +16,7 @@ from finance_lake.proof import belonging, judgement, ledger, snapshot
 from finance_lake.proof.examination import Evidence, Examination
 from finance_lake.proof.judgement import behind, ends_of
 from finance_lake.proof.verdict import Code, Figures, Finding, Report
+from finance_lake.state.accounting import still_to_come
 from finance_lake.state.damage import damaged_log
 from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from finance_lake.state.accounting import Broker
     from finance_lake.state.identity import Identity
     from finance_lake.state.layout import Layout
-    from finance_lake.state.record import Offsets
 
 POLL_SECONDS = 0.25
 READER_VERSION = 1
@@ -48,7 +48,7 @@ def verify(layout: Layout, world: World) -> Report:
     broker = world.ask() if world.ask else None
     early = [*belonging.topic_findings(identity, world.topic, broker), *_damage(layout)]
     if broker and not early:
-        _wait_for(layout, broker.end, world.patience_seconds)
+        _wait_for(layout, broker, world.patience_seconds)
     try:
         taken = snapshot.take(layout)
     except (DeltaError, CorruptStateError) as error:
@@ -108,13 +108,13 @@ def _hidden(taken: Snapshot) -> Iterator[Finding]:
             yield Finding(Code.CORRUPT, what)
 
 
-def _wait_for(layout: Layout, ends: Offsets, patience_seconds: float) -> None:
+def _wait_for(layout: Layout, broker: Broker, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         try:
             position = committed_offsets(layout.ticks)
         except DeltaError:
             return  # the snapshot will say it
-        if all(position.get(partition, 0) >= end for partition, end in ends.items()):
+        if not still_to_come(position, broker):
             return
         time.sleep(POLL_SECONDS)

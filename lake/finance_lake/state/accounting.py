@@ -103,6 +103,15 @@ def ahead(ticks: Offsets, quarantine: Offsets, identity: Identity) -> dict[int, 
     return {partition: span for partition, span in ranges.items() if span.count > 0}
 
 
+def still_to_come(position: Offsets, broker: Broker) -> dict[int, OffsetRange]:
+    """Give the offsets that the topic has and tables at `position` do not, by Kafka partition; empty if they are complete.
+
+    Records that Kafka removed before the lake had them are lost, not still to come.
+    """
+    starts = {p: max(position.get(p, 0), broker.first.get(p, 0)) for p in broker.end}
+    return {p: OffsetRange(start, broker.end[p]) for p, start in starts.items() if start < broker.end[p]}
+
+
 def other_topic(identity: Identity, topic: str) -> Iterator[Inconsistency]:
     """Whether the topic that is asked for is the one that the lake holds."""
     if topic != identity.topic:

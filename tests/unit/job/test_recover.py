@@ -209,6 +209,11 @@ def test_a_record_that_is_skipped_by_name_is_noted_as_lost(lake: BuiltLake) -> N
         del VALUES[0][16:]
 
 
+def test_an_offset_that_the_topic_does_not_have_cannot_be_skipped(lake: BuiltLake) -> None:
+    with pytest.raises(RecoverError, match=r"no such offsets to skip yet: partition 0: 16-17; partition 2: 0"):
+        make_plan(lake.layout, TOPIC, lake.broker, {0: [OffsetRange(15, 18)], 2: [OffsetRange(0, 1)]}, {})
+
+
 def test_doubled_records_that_kafka_no_longer_has_are_for_a_person_to_judge(lake: BuiltLake) -> None:
     append_rows_again(lake)
     with pytest.raises(RecoverError, match=r"Kafka no longer has them: partition 0: 8-11"):
