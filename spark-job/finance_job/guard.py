@@ -96,7 +96,7 @@ def check_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identit
 def put_old_state_aside(layout: Layout) -> list[Path]:
     """Move away what lakes had before version 0.2 beside their tables, which now say it themselves; return what was moved."""
     moved = []
-    for old in (layout.before_tables, layout.root / "checkpoints"):
+    for old in (layout.before_tables, layout.root / "checkpoints", layout.root / "redrive.json"):
         if old.exists():
             target = layout.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -32,12 +32,12 @@ from finance_job.write import Task
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state import accounting, digest, spans
 from finance_lake.state.broker import NoTopicError, SilentError, ask
+from finance_lake.state.damage import damaged_log
 from finance_lake.state.files import sync_folder
 from finance_lake.state.identity import CorruptStateError, read_identity
-from finance_lake.state.journal import read_journal
-from finance_lake.state.layout import Layout
-from finance_lake.state.record import OffsetRange, Total
-from finance_lake.state.table import open_table
+from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_lake.state.record import OffsetRange, Total, half_redriven
+from finance_lake.state.table import newest_record, open_table
 from finance_role.lock import hold_or_exit
 from finance_role.settings import USAGE, begin_role
 
@@ -191,12 +191,13 @@ def _recover(settings: RecoverSettings, layout: Layout) -> int:
 
 
 def _complete_redrive(layout: Layout) -> None:
-    if read_journal(layout.redrive_journal) is None:
+    """End a redrive that was interrupted, since Kafka may no longer have what stands in both tables."""
+    if any(True for name in TABLES for _ in damaged_log(layout.table(name))):
         return
+    ticks, quarantine = (open_table(layout.table(name)) for name in (TICKS, QUARANTINE))
     identity = read_identity(layout)
-    if identity is None or any(open_table(layout.table(name)) is None for name in TABLES):
-        raise CorruptStateError(f"{layout.redrive_journal} is there and a table is not")
-    complete_redrive(layout, Writer(layout, identity))
+    if ticks and quarantine and identity and half_redriven(newest_record(ticks), newest_record(quarantine)):
+        complete_redrive(layout, Writer(layout, identity))
 
 
 def _agreed() -> bool:

@@ -1,9 +1,8 @@
 """Redrive: quarantined records that the rules of today let pass move into the table of ticks, under their own coordinates.
 
-Exactly once, whatever is killed. The coordinates are journalled first (`data/redrive.json`); then they are appended to ticks
-under a second transaction of the journal's id, then taken out of the quarantine under another, then the journal goes. Who finds
-a journal asks both tables for their transactions and does what is missing. Between the two commits the records stand in both
-tables: verify and guard know it by the journal and by the records' count of redrives.
+Exactly once, whatever is killed: the rows are appended to ticks in a commit that names their offsets and counts one redrive
+more, then taken out of the quarantine in a commit that counts it too. Between the two commits the rows stand in both tables.
+Verify, the guard, and the next start of the job see it by the counts; the start takes out what is left in the quarantine.
 
 `python -m finance_job.redrive` (`make redrive REASON=price_decimals`, or `REASON=all`) works under the job's lock, or asks the
 job to, if it runs. Exit codes: 0 done, 1 not done, 2 wrong settings.
@@ -13,10 +12,10 @@ from __future__ import annotations
 
 import sys
 import time
-import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
@@ -30,11 +29,9 @@ from finance_job.request import Answer, ask_job
 from finance_job.transaction import Change
 from finance_job.write import Task
 from finance_job.writer import ConflictError, FencedError, Writer
-from finance_lake.state.files import sync_folder, write_whole
 from finance_lake.state.identity import CorruptStateError, read_identity
-from finance_lake.state.journal import Journal, read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.spans import Spans, count
+from finance_lake.state.spans import Spans, count, spans_of, union
 from finance_lake.state.table import open_table
 from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import begin_role
@@ -47,6 +44,8 @@ if TYPE_CHECKING:
 ALL = "all"
 ROLE = "spark-job"
 PATIENCE_SECONDS = 120.0
+# Moved by one pair of commits, each of which names them in the log.
+MAX_RANGES = 50_000
 
 
 class RedriveError(Exception):
@@ -76,44 +75,43 @@ def redrive(layout: Layout, writer: Writer, reason: str) -> Redriven:
         raise RedriveError(
             f"only the quarantine has the batch of {places}: let the job start and finish it, then redrive again"
         )
-    examined, passing = 0, list[tuple[int, int]]()
+    examined = moved = 0
+    passing: Spans = {}
     for records in _quarantined(layout, writer.table(QUARANTINE), reason):
         examined += records.num_rows
-        passing += _passing(records)
-    if passing:
-        journal = Journal(str(uuid.uuid4()), reason, passing)
-        write_whole(layout.redrive_journal, msgspec.json.encode(journal))
-        complete(layout, writer)
-    return Redriven(examined, len(passing))
+        passing = union(passing, _passing(records))
+        if sum(map(len, passing.values())) > MAX_RANGES:
+            moved, passing = moved + _move(layout, writer, passing), {}
+    return Redriven(examined, moved + _move(layout, writer, passing))
 
 
 def complete(layout: Layout, writer: Writer) -> int:
-    """Do what an open journal still asks for; return how many records it moves, 0 if there is no journal."""
-    journal = read_journal(layout.redrive_journal)
-    if journal is None:
-        return 0
-    if writer.table(TICKS).transaction_version(f"{journal.id}:{TICKS}") is None:
-        _append(layout, writer, journal)
-    if writer.table(QUARANTINE).transaction_version(f"{journal.id}:{QUARANTINE}") is None:
-        _take_out(layout, writer, journal)
-    layout.redrive_journal.unlink()
-    sync_folder(layout.root)
-    return len(journal.coordinates)
+    """End a redrive that was interrupted between its two commits; return how many records it moves, 0 if there is none."""
+    left = writer.half_redriven()
+    if left:
+        _take_out(layout, writer, left)
+    return count(left)
 
 
-def _append(layout: Layout, writer: Writer, journal: Journal) -> None:
+def _move(layout: Layout, writer: Writer, offsets: Spans) -> int:
+    if offsets:
+        _append(layout, writer, offsets)
+        _take_out(layout, writer, offsets)
+    return count(offsets)
+
+
+def _append(layout: Layout, writer: Writer, offsets: Spans) -> None:
     task = Task({TICKS: str(layout.ticks)}, int(time.time() * 1000))
-    wanted = journal.spans
-    quarantined = _rows_inside(layout, writer.table(QUARANTINE), wanted)
+    quarantined = _rows_inside(layout, writer.table(QUARANTINE), offsets)
     change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
-    if (moved := sum(change.rows.values())) != count(wanted):
-        raise CorruptStateError(f"{layout.redrive_journal} names {count(wanted)} records, {moved} of them pass the rules now")
-    writer.commit(TICKS, change, redrive=journal.id)
+    if (found := sum(change.rows.values())) != count(offsets):
+        raise CorruptStateError(f"the quarantine has {found} rows at {count(offsets)} offsets: `make recover` repairs it")
+    writer.commit(TICKS, change, redriven=offsets)
 
 
-def _take_out(layout: Layout, writer: Writer, journal: Journal) -> None:
-    change = rewrite.without(writer.table(QUARANTINE), QUARANTINE, layout.quarantine, journal.spans)
-    writer.commit(QUARANTINE, change, redrive=journal.id)
+def _take_out(layout: Layout, writer: Writer, offsets: Spans) -> None:
+    change = rewrite.without(writer.table(QUARANTINE), QUARANTINE, layout.quarantine, offsets)
+    writer.commit(QUARANTINE, change, redriven=offsets)
 
 
 def _quarantined(layout: Layout, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
@@ -145,10 +143,10 @@ def _kafka_records(rows: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([column.combine_chunks() for column in columns.values()], names=list(columns))
 
 
-def _passing(records: pa.RecordBatch) -> list[tuple[int, int]]:
+def _passing(records: pa.RecordBatch) -> Spans:
     decoded = decode_records(records, pa.scalar(0, pa.int64()).cast(UTC_MICROSECONDS)).ticks
-    columns = (decoded.column(name).to_pylist() for name in ("kafka_partition", "kafka_offset"))
-    return list(zip(*columns, strict=True))
+    partitions, offsets = (decoded.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
+    return spans_of({int(partition): offsets[partitions == partition] for partition in np.unique(partitions)})
 
 
 class RedriveSettings(Settings):

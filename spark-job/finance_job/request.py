@@ -61,7 +61,7 @@ def serve(layout: Layout, perform: Callable[[str], Answer], log: FilteringBoundL
         log.warning("a request that cannot be read is put away", file=str(path), reason=str(error))
         path.unlink()
         return
-    # Gone before it is done: a redrive that kills the job must not do so again at each start; its journal completes it.
+    # Gone before it is done: a redrive that kills the job must not do so again at each start; the start completes it.
     path.unlink()
     answer = perform(request.reason)
     log.info("redrive", reason=request.reason, done=answer.done, result=answer.sentence)

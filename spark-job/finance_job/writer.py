@@ -23,7 +23,7 @@ from finance_lake.state import digest
 from finance_lake.state.accounting import ahead
 from finance_lake.state.identity import CorruptStateError, identity_of
 from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import CommitRecord
+from finance_lake.state.record import CommitRecord, half_redriven
 from finance_lake.state.table import newest_record
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from finance_lake.state.identity import Identity
     from finance_lake.state.layout import Layout
     from finance_lake.state.record import OffsetRange, Offsets, Total
+    from finance_lake.state.spans import Spans
 
 MAX_ATTEMPTS = 20
 
@@ -91,10 +92,14 @@ class Writer:
         """Give the offsets of the batch that only the quarantine has; empty if there is none."""
         return ahead(self.position, self.record(QUARANTINE).position, self._identity)
 
-    def commit(self, name: str, change: Change, *, is_backfill: bool = False, redrive: str | None = None) -> int:
+    def half_redriven(self) -> Spans:
+        """Give the offsets that a redrive under way has appended to ticks and not yet taken out of the quarantine."""
+        return half_redriven(self.record(TICKS), self.record(QUARANTINE))
+
+    def commit(self, name: str, change: Change, *, is_backfill: bool = False, redriven: Spans | None = None) -> int:
         """Commit a change and the position after its offsets, as one; return the table's new version.
 
-        A backfill leaves the position where it is. `redrive` is the id of the redrive that this is a part of. Raises
+        A backfill leaves the position where it is. `redriven` are the offsets that a redrive moves with this commit. Raises
         FencedError, ConflictError.
         """
         before = self.record(name)
@@ -106,11 +111,11 @@ class Writer:
             digest=digest.to_text(digest.add([change.digest])),
             position=before.position | ends,
             total=before.total.plus(sum(change.rows.values()), change.digest, change.holes),
-            redrives=before.redrives + (redrive is not None),
+            redrives=before.redrives + (redriven is not None),
+            redriven=redriven if redriven and name == TICKS else {},
         )
-        also = [Transaction(f"{redrive}:{name}", 0)] if redrive else []
         with self._refusing_conflicts(name):
-            return self._write(name, actions(change.added, change.removed), record, also)
+            return self._write(name, actions(change.added, change.removed), record)
 
     def restate(self, name: str, identity: Identity, position: Offsets, total: Total) -> None:
         """Commit what a repaired table is now: its identity with known losses, its position, what it holds."""
@@ -138,10 +143,10 @@ class Writer:
             if opened.record.epoch >= self.epoch:
                 raise FencedError(self._fenced(opened.record.epoch))
             self._opened[name] = opened
-            record = self._next(opened.record)
+            record = self._next(opened.record, redriven=opened.record.redriven)
             try:
                 if _has_identity(opened.table):
-                    self._write(name, [], record, [])
+                    self._write(name, [], record)
                 else:
                     self._set_identity(name, record)
             except CommitFailedError:
@@ -160,13 +165,13 @@ class Writer:
             sequence=before.sequence + 1,
         )
 
-    def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord, also: list[Transaction]) -> int:
+    def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord) -> int:
         table = self._newest(name).table
         metadata: dict[str, object] = {"userMetadata": record.encode()}
         if not any(isinstance(entry, RemoveAction) for entry in entries):
             metadata["isBlindAppend"] = True
-        transactions = [self._transaction(name, record), *also]
-        _append(table, name, entries, CommitProperties(custom_metadata=metadata, app_transactions=transactions))
+        transaction = self._transaction(name, record)
+        _append(table, name, entries, CommitProperties(custom_metadata=metadata, app_transactions=[transaction]))
         self._opened[name] = _Opened(table, record)
         return int(table.version())
 

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from confluent_kafka import Producer
 from deltalake import DeltaTable
 
+from finance_contract import MAX_VALUE_BYTES
 from finance_lake.state.broker import ask
 from finance_lake.state.layout import Layout
 from tests.stack.pipeline import ROOT, coordinates, free_port, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 BUILD_AND_START_SECONDS = 900
@@ -89,6 +91,22 @@ class Containers:
 
     def rows(self) -> int:
         return sum(coordinates(self.layout).values())
+
+
+def publish(port: int, values: Iterable[bytes]) -> None:
+    """Send values from this machine, with room for no more than a few of them at a time."""
+    producer = Producer({"bootstrap.servers": f"127.0.0.1:{port}", "queue.buffering.max.kbytes": 65536, "log_level": 0})
+    faults: list[object] = []
+    for value in values:
+        while True:
+            try:
+                producer.produce("finance", value, on_delivery=lambda error, _: faults.append(error) if error else None)
+                break
+            except BufferError:
+                producer.poll(1)
+        producer.poll(0)
+    assert producer.flush(120) == 0
+    assert not faults
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +197,28 @@ def test_the_lake_proves_itself_from_within_and_from_this_machine(lake: Containe
     command = [sys.executable, "-m", "finance_lake", "verify"]
     verified = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.parametrize("reader", ["spark", pytest.param("direct", marks=pytest.mark.faults)])
+def test_5_a_flood_of_long_malformed_values_stays_below_the_containers_limit(lake: Containers, reader: str) -> None:
+    lake.compose("stop", "spark-job", "producer")
+    publish(lake.kafka_port, [b"x" * MAX_VALUE_BYTES] * 10_000 + [b"y" * 900_000] * 200)
+    lake.environment["READER"] = reader
+    lake.compose("up", "--detach", "--no-deps", "spark-job")
+    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
+    wait_until(lambda: lake.rows() >= sum(end.values()), 300, lambda: f"the flood is stored\n{lake.logs()}")
+
+    job = lake.inspect()["spark-job"]
+    limit = lake.compose("exec", "--no-TTY", "spark-job", "cat", "/sys/fs/cgroup/memory.max")
+    assert int(limit) == job["HostConfig"]["Memory"], "the engine sets no limit: this test would show nothing"
+    assert not job["State"]["OOMKilled"]
+    assert job["RestartCount"] == 0
+    events = dict(
+        line.split()
+        for line in lake.compose("exec", "--no-TTY", "spark-job", "cat", "/sys/fs/cgroup/memory.events").splitlines()
+    )
+    assert events["oom_kill"] == "0"
+    assert "Traceback" not in lake.logs()
 
 
 @pytest.mark.faults

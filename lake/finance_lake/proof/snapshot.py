@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from finance_lake.proof.content import columns_of, live_files
 from finance_lake.state.identity import identity_of
-from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import is_untouched
+from finance_lake.state.record import half_redriven, is_untouched
 from finance_lake.state.table import commits, newest_record, open_table
 
 if TYPE_CHECKING:
@@ -95,13 +94,13 @@ class Snapshot(NamedTuple):
 def take(layout: Layout) -> Snapshot | None:
     """Take a snapshot; None if a table is missing. Counters that never agree leave their rows to be counted as they are.
 
-    Raises deltalake's DeltaError for a log that cannot be read, CorruptStateError for such a journal or identity.
+    Raises deltalake's DeltaError for a log that cannot be read, CorruptStateError for such an identity.
     """
     for rest in [REST_SECONDS] * TRIES:
         ticks, quarantine = (view(layout, name) for name in (TICKS, QUARANTINE))
         if ticks is None or quarantine is None:
             return None
-        moving = _moving(layout) if ticks.redrives == quarantine.redrives + 1 else {}
+        moving = half_redriven(ticks.record, quarantine.record)
         taken = Snapshot(ticks, quarantine, moving)
         if moving or ticks.redrives == quarantine.redrives:
             return taken
@@ -125,9 +124,3 @@ def view(layout: Layout, name: str) -> TableView | None:
         columns=columns_of(table),
         reader=table.protocol().min_reader_version,
     )
-
-
-def _moving(layout: Layout) -> Spans:
-    """Which coordinates a redrive moves; none if it has ended meanwhile."""
-    journal = read_journal(layout.redrive_journal)
-    return journal.spans if journal else {}

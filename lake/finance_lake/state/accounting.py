@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_lake.state.record import OffsetRange, Total, is_untouched
+from finance_lake.state import spans
+from finance_lake.state.record import OffsetRange, Total, half_redriven, is_untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,20 +208,13 @@ def _rows(name: str, table: Table) -> Iterator[Inconsistency]:
 
 
 def _sums(ticks: Table, quarantine: Table, spanned: int) -> Iterator[Inconsistency]:
-    counted_twice = quarantine.rows_ahead + _redriven_twice(ticks, quarantine)
+    counted_twice = quarantine.rows_ahead + spans.count(half_redriven(ticks.record, quarantine.record))
     held = ticks.total.rows + quarantine.total.rows + ticks.total.holes - counted_twice
     if held != spanned:
         yield Inconsistency(
             f"the commits of both tables add up to {held} records, their offsets to {spanned}",
             f"{abs(held - spanned)} records would stay lost or doubled in silence",
         )
-
-
-def _redriven_twice(ticks: Table, quarantine: Table) -> int:
-    """Rows that a redrive has put into ticks and not yet taken out of the quarantine."""
-    if ticks.record is None or quarantine.record is None or ticks.record.redrives == quarantine.record.redrives:
-        return 0
-    return sum(ticks.record.rows.values())
 
 
 def _at(state: State, offsets: Offsets, partition: int) -> int:

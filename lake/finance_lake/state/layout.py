@@ -49,11 +49,6 @@ class Layout:
         return self.root / "ledger"
 
     @property
-    def redrive_journal(self) -> Path:
-        """There while a redrive is under way."""
-        return self.root / "redrive.json"
-
-    @property
     def verdict(self) -> Path:
         """What verify said last."""
         return self.root / "run" / "verdict.json"

@@ -49,7 +49,7 @@ class Total(msgspec.Struct, frozen=True):
         return Total(self.rows + rows, digest.to_text(total), self.holes + holes)
 
 
-class CommitRecord(msgspec.Struct, frozen=True):
+class CommitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One commit to one of the two tables.
 
     Attributes:
@@ -60,6 +60,7 @@ class CommitRecord(msgspec.Struct, frozen=True):
         position: the next offset that the lake needs after the batch, by Kafka partition
         total: the table after this commit
         redrives: how many redrives the table has seen; while one is under way ticks is one ahead of the quarantine
+        redriven: offsets that the redrive under way has appended to ticks, and that the quarantine has too until it ends
         lake: id of the lake; empty in records that were written before version 0.2
         epoch: number of the driver that commits; each start of one raises it
         sequence: number of this commit among those to this table, the version of its Delta transaction
@@ -76,6 +77,7 @@ class CommitRecord(msgspec.Struct, frozen=True):
     lake: str = ""
     epoch: int = 0
     sequence: int = 0
+    redriven: dict[int, list[OffsetRange]] = {}
 
     @property
     def is_first(self) -> bool:
@@ -90,6 +92,13 @@ class CommitRecord(msgspec.Struct, frozen=True):
 def is_untouched(rows: int, record: CommitRecord | None) -> bool:
     """Whether nothing has ever been stored in a table, and no driver has opened it."""
     return not rows and (record is None or record.is_first)
+
+
+def half_redriven(ticks: CommitRecord | None, quarantine: CommitRecord | None) -> dict[int, list[OffsetRange]]:
+    """Give the offsets that stand in both tables, by their newest records, because a redrive is under way; empty if none is."""
+    if ticks is None or quarantine is None or ticks.redrives != quarantine.redrives + 1:
+        return {}
+    return ticks.redriven
 
 
 def decode_record(text: str) -> CommitRecord:

@@ -42,6 +42,7 @@ records = st.builds(
     lake=st.uuids().map(str),
     epoch=offsets,
     sequence=offsets,
+    redriven=st.dictionaries(st.integers(0, 999), st.lists(st.builds(OffsetRange, offsets, offsets), min_size=1)),
 )
 
 
@@ -68,7 +69,7 @@ def test_a_range_counts_its_offsets() -> None:
     assert OffsetRange(10, 15).count == 5
 
 
-@pytest.mark.parametrize("field", sorted({*CommitRecord.__struct_fields__} - {"lake", "epoch", "sequence"}))
+@pytest.mark.parametrize("field", sorted({*CommitRecord.__struct_fields__} - {"lake", "epoch", "sequence", "redriven"}))
 def test_a_record_that_lacks_a_field_is_none(field: str) -> None:
     fields = json.loads(RECORD.encode())
     del fields[field]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 from deltalake import DeltaTable
 
+from finance_job.writer import Writer
 from finance_lake.proof import snapshot
 from finance_lake.proof.verdict import Code
-from finance_lake.state import digest
+from finance_lake.state import digest, spans
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import newest_record
 from tests.lakes import GOOD, BuiltLake
 from tests.tampering import drop, found, judge
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from finance_lake.state.record import CommitRecord
+    from finance_lake.state.spans import Spans
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "REST_SECONDS", 0.0)
 
 
-def record(lake: BuiltLake, name: str, rows: int, of_rows: int) -> CommitRecord:
+def record(lake: BuiltLake, name: str, rows: int, of_rows: int, redriven: Spans | None = None) -> CommitRecord:
     before = newest_record(DeltaTable(str(lake.layout.table(name))))
     assert before is not None
     return msgspec.structs.replace(
@@ -39,13 +39,15 @@ def record(lake: BuiltLake, name: str, rows: int, of_rows: int) -> CommitRecord:
         digest=digest.to_text(digest.add([of_rows])),
         total=before.total.plus(rows, of_rows),
         redrives=before.redrives + 1,
+        redriven=redriven or {},
     )
 
 
-def append_to_ticks(lake: BuiltLake, *offsets: int) -> None:
-    """Do the first half of a redrive of partition 1."""
+def append_to_ticks(lake: BuiltLake, *offsets: int, named: tuple[int, ...] | None = None) -> None:
+    """Do the first half of a redrive of partition 1; its commit names these offsets, or those that are `named`."""
     files = [file for offset in offsets for file in lake.write([GOOD], 1, offset)]
-    lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files])))
+    redriven = spans.spans_of({1: np.array(offsets if named is None else named, np.int64)})
+    lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files]), redriven))
 
 
 def take_out_of_quarantine(lake: BuiltLake, *offsets: int) -> None:
@@ -64,24 +66,12 @@ def quarantined(lake: BuiltLake) -> int:
     return sum(digest.digest_of(pq.ParquetFile(path).read()) for path in lake.files(QUARANTINE))
 
 
-def journal(lake: BuiltLake, *offsets: int) -> Path:
-    path = lake.layout.redrive_journal
-    path.write_text(json.dumps({"id": "redrive-1", "reason": "price_type", "coordinates": [[1, offset] for offset in offsets]}))
-    return path
-
-
 def test_a_redrive_between_its_two_commits_is_in_order(lake: BuiltLake) -> None:
-    journal(lake, 1, 2)
     append_to_ticks(lake, 1, 2)
     report = judge(lake)
     assert report.findings == ()
     assert (report.figures.rows, report.figures.quarantined) == (18, 1)
     assert any("2 rows stand in both tables and count once" in note for note in report.notes)
-
-
-def test_a_redrive_that_has_only_begun_is_in_order(lake: BuiltLake) -> None:
-    journal(lake, 1, 2)
-    assert judge(lake).findings == ()
 
 
 def test_a_redrive_that_has_ended_is_in_order(lake: BuiltLake) -> None:
@@ -92,33 +82,34 @@ def test_a_redrive_that_has_ended_is_in_order(lake: BuiltLake) -> None:
     assert (report.figures.rows, report.figures.quarantined) == (17, 2)
 
 
-def test_the_journal_excuses_its_own_coordinates_only(lake: BuiltLake) -> None:
-    journal(lake, 1)
-    append_to_ticks(lake, 1, 2)
+def test_a_redrive_excuses_the_offsets_that_it_names_only(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1, 2, named=(1,))
     assert found(judge(lake)) == {Code.DUPLICATE: {1: [(2, 2)]}}
 
 
-def test_a_journal_that_was_left_behind_excuses_nothing(lake: BuiltLake) -> None:
-    journal(lake, 1)
+def test_a_redrive_that_has_ended_excuses_nothing(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1)
+    take_out_of_quarantine(lake, 1)
     lake.append(TICKS, lake.write([GOOD], 1, 1))
     assert found(judge(lake))[Code.DUPLICATE] == {1: [(1, 1)]}
 
 
-def test_rows_in_both_tables_without_a_journal_are_duplicates(lake: BuiltLake) -> None:
-    append_to_ticks(lake, 1, 2)
+def test_rows_in_both_tables_without_a_redrive_are_duplicates(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1, 2, named=())
     report = judge(lake)
     assert report.code is Code.DUPLICATE
     assert found(report) == {Code.DUPLICATE: {1: [(1, 2)]}}
 
 
-def test_a_journal_that_cannot_be_read_is_corrupt(lake: BuiltLake) -> None:
-    journal(lake, 1).write_text("{")
-    append_to_ticks(lake, 1)
-    assert judge(lake).code is Code.CORRUPT
+def test_a_driver_that_takes_over_keeps_what_a_redrive_has_left(lake: BuiltLake) -> None:
+    append_to_ticks(lake, 1, 2)
+    writer = Writer(lake.layout, lake.identity)
+    assert spans.count(writer.half_redriven()) == 2
+    assert judge(lake).findings == ()
 
 
 def test_a_redrive_that_ends_between_two_looks_is_looked_at_again(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    append_to_ticks(lake, 1)  # its journal is gone already, the quarantine was opened before
+    append_to_ticks(lake, 1, named=())  # as if it had ended, and the quarantine had been opened before
 
     def rest(_: float) -> None:
         if len(DeltaTable(str(lake.layout.quarantine)).history()) < 4:
