@@ -65,8 +65,8 @@ reset: ## delete all state, after asking (YES=1 does not ask)
 check: .venv/.ready ## format, lint, types, compose schema, shell and Docker lint
 	@tests/check
 
-test: $(READY) $(PAGE) ## every test that this machine can run
-	$(BIN)/pytest
+test: $(READY) $(PAGE) ## every test that this machine can run (TESTS=tests/stack: a part)
+	$(BIN)/pytest $(TESTS)
 
 test-unit: .venv/.ready $(PAGE) ## the tests that need neither Java nor Docker: seconds
 	$(BIN)/pytest tests/unit
