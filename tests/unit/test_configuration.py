@@ -1,4 +1,4 @@
-"""One set of keys and defaults: .env.example, docker-compose.yml, settings classes, scripts and README say the same."""
+"""One set of keys and defaults: .env.example, docker-compose.yml, settings classes, scripts and docs say the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = env_file.parse((ROOT / ".env.example").read_text())
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = YAML(typ="safe").load(COMPOSE_TEXT)
-README = ROOT / "README.md"
+TABLE = ROOT / "docs" / "SETTINGS.md"
 
 ROLE_SETTINGS: dict[str, type[RoleSettings]] = {
     "topic-init": TopicSettings,
@@ -85,11 +85,11 @@ LEFT_TO_THE_IMAGE = {
     "SPARK_ARCHIVE": "none in the image: 180 MB",
     "BROKER_WAIT_SECONDS": "its default",
 }
-# Rows that the README may have beyond .env's keys: keys of one run.
-README_MAY_ADD = {"ROLES", "RUN_SECONDS", "YES", "ENV_FILE"}
+# Rows that the table may have beyond .env's keys: keys of one run.
+TABLE_MAY_ADD = {"ROLES", "RUN_SECONDS", "YES", "ENV_FILE"}
 
 INTERPOLATION = re.compile(r"(?<!\$)\$(?:\{(\w+)([^}]*)\}|(\w+))")
-README_ROW = re.compile(r"^\|\s*`([A-Z][A-Z0-9_]*)`\s*\|\s*(?:`([^`|]*)`)?\s*\|[^|]*\|\s*$", re.MULTILINE)
+TABLE_ROW = re.compile(r"^\|\s*`([A-Z][A-Z0-9_]*)`\s*\|\s*(?:`([^`|]*)`)?\s*\|[^|]*\|\s*$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -171,15 +171,16 @@ def test_the_images_hold_their_state_where_compose_mounts_it(folder: str) -> Non
     assert re.search(r"\bDATA_DIR=/data\b", (ROOT / folder / "Dockerfile").read_text())
 
 
-def test_the_readme_lists_every_key_with_its_default() -> None:
-    assert README.exists(), "README.md is missing, and with it the table of configuration keys"
-    rows = README_ROW.findall(README.read_text())
+def test_the_table_of_settings_lists_every_key_with_its_default() -> None:
+    rows = TABLE_ROW.findall(TABLE.read_text())
     keys = [key for key, _ in rows]
     table = dict(rows)
-    assert not [key for key in keys if keys.count(key) > 1], "README.md lists a key twice"
-    assert EXAMPLE.keys() - table.keys() == set(), "README.md's table lacks keys of .env.example"
-    assert table.keys() - EXAMPLE.keys() - README_MAY_ADD == set(), "README.md's table has keys that .env.example has not"
+    assert not [key for key in keys if keys.count(key) > 1], "the table lists a key twice"
+    assert EXAMPLE.keys() - table.keys() == set(), "the table lacks keys of .env.example"
+    assert table.keys() - EXAMPLE.keys() - TABLE_MAY_ADD == set(), "docs/SETTINGS.md has keys that .env.example has not"
     wrong = {
-        key: f"README.md says {table[key]!r}, .env.example {value!r}" for key, value in EXAMPLE.items() if table[key] != value
+        key: f"docs/SETTINGS.md says {table[key]!r}, .env.example {value!r}"
+        for key, value in EXAMPLE.items()
+        if table[key] != value
     }
     assert not wrong
