@@ -19,6 +19,7 @@ from finance_job.progress import PATIENCE_SECONDS, Progress
 from finance_job.query import Query
 from finance_job.reader import reader_of
 from finance_job.request import serve
+from finance_job.schema import UnfitSchemaError
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.stream import UnrecoverableError, supervise
@@ -55,7 +56,7 @@ def main() -> int:
     except CompactionMismatchError as error:
         log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return EXIT_COMPACTION_MISMATCH
-    except (StartupRefusedError, UnrecoverableError, FencedError, CorruptStateError) as error:
+    except (StartupRefusedError, UnfitSchemaError, UnrecoverableError, FencedError, CorruptStateError) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
     except ConflictError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from deltalake.exceptions import DeltaError
 from pyarrow import ArrowException
 
+from finance_job.schema import differences
 from finance_job.tables import create_tables
 from finance_lake.state import accounting
 from finance_lake.state.ahead import offsets_within
@@ -67,7 +68,7 @@ def _table(layout: Layout, name: str, identity: Identity | None, ticks: Offsets)
     if name == QUARANTINE and record and identity:
         ranges = accounting.ahead(ticks, record.position, identity)
         rows_ahead = sum(map(len, offsets_within(table, layout.table(name), ranges).values()))
-    return accounting.Table(live_rows(table), record, identity_of(table), rows_ahead)
+    return accounting.Table(live_rows(table), record, identity_of(table), rows_ahead, differences(name, table).faults)
 
 
 def open_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity:

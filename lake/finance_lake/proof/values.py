@@ -16,6 +16,8 @@ from finance_contract import MAX_VALUE_BYTES, Malformed, decode
 from finance_lake.proof.coverage import Spots, first_of, runs
 from finance_lake.proof.verdict import Code, Finding
 from finance_lake.state import digest
+from finance_lake.state.columns import FIELDS
+from finance_lake.state.layout import TICKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +43,8 @@ class Comparison:
         coverage: Mapping[int, tuple[Coverage, Coverage]],
     ) -> None:
         """Take the columns of both tables, the digests of their rows, and how often each offset is there."""
-        self._ticks = pa.schema([field for field in ticks if field.name not in digest.UNDIGESTED])
+        known = set(FIELDS[TICKS].names) - digest.UNDIGESTED
+        self._ticks = pa.schema([field for field in ticks if field.name in known])
         self._quarantine = pa.schema([quarantine.field(name) for name in QUARANTINED])
         self._stored = stored
         self._held: dict[int, Mask] = {partition: (good.times | bad.times) > 0 for partition, (good, bad) in coverage.items()}
