@@ -23,6 +23,7 @@ from finance_job.schema import UnfitSchemaError
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.stream import UnrecoverableError, supervise
+from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.layout import Layout
@@ -79,7 +80,9 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
     if records := redrive.complete(layout, writer):
         log.info("a redrive that was interrupted is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
-    watch = Watch(bootstrap, identity)
+    kept = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
+    kept.look()
+    watch = Watch(bootstrap, identity, kept.look)
     spark = start_session(settings)
     query = Query(spark, settings, layout, writer)
     try:

@@ -26,6 +26,7 @@ from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.table import live_rows, newest_record, open_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -125,11 +126,12 @@ def wait_for_topic(
 class Watch:
     """Looks at cluster and topic again while the job runs: a topic may be deleted and made again under it."""
 
-    def __init__(self, bootstrap: str, identity: Identity) -> None:
-        """Begin to watch; `close` ends it."""
+    def __init__(self, bootstrap: str, identity: Identity, also: Callable[[], None] = lambda: None) -> None:
+        """Begin to watch, and to call `also` each time; `close` ends it."""
         self.fault: str | None = None
         self._bootstrap = bootstrap
         self._identity = identity
+        self._also = also
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="identity-watch", daemon=True)
         self._thread.start()
@@ -147,3 +149,4 @@ class Watch:
                 continue  # the query finds out for itself, and tries again until there is something to compare
             for found in accounting.topic_mismatches(self._identity, broker):
                 self.fault = str(found)
+            self._also()

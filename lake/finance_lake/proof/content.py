@@ -87,9 +87,9 @@ def read_rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
         raise CorruptError(f"cannot be read: {first_line(error)}") from None
 
 
-def dates(batch: pa.RecordBatch) -> Offsets64:
-    """Day of each row's `kafka_timestamp`, in days since the Unix epoch."""
-    return _integers(batch.column("kafka_timestamp").cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
+def dates(batch: pa.RecordBatch, column: str) -> Offsets64:
+    """Day of each row's time in a column, in days since the Unix epoch."""
+    return _integers(batch.column(column).cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
 
 
 def _file(name: str, folder: Path, entry: dict[str, Any]) -> DataFile:

@@ -58,7 +58,7 @@ class Sum:
         coverage: of each partition's range
         rows, digest: of all rows but those that are ahead of ticks
         strange: rows outside of the range
-        misdated: rows whose `date` is not that of their arrival
+        misdated: rows whose `date` is not the day of their arrival, by neither clock
 
     """
 
@@ -157,5 +157,8 @@ def _fingerprint(file: DataFile, rows: Rows, digests: Words) -> Words:
 def _misdated(file: DataFile, rows: Rows) -> Mask:
     if file.date is None:
         return np.zeros(len(rows.offsets), dtype=bool)
-    wrong: Mask = dates(rows.batch) != np.datetime64(file.date, "D").astype(np.int64)
+    day = np.datetime64(file.date, "D").astype(np.int64)
+    wrong: Mask = dates(rows.batch, "kafka_timestamp") != day
+    if wrong.any():  # where a client has set that time, the day of arrival is that on which the lake took the record in
+        wrong &= dates(rows.batch, "ingested_at") != day
     return wrong

@@ -226,7 +226,7 @@ class Lake:
         _require_count(limit)
         rows = source(QUARANTINE, [file.path for file in snapshot.quarantine], snapshot.later_quarantine)
         most = "" if limit is None else f" LIMIT {int(limit)}"
-        order = "kafka_timestamp DESC, kafka_partition, kafka_offset DESC"
+        order = "coalesce(kafka_timestamp, ingested_at) DESC, kafka_partition, kafka_offset DESC"
         return Result(self._engine.table(f"SELECT * FROM {rows} WHERE {where} ORDER BY {order}{most}"), snapshot.version)
 
     def history(self, limit: int | None = None, as_of: AsOf | None = None) -> Result:
