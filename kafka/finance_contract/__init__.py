@@ -1,5 +1,6 @@
 """What may be on the topic `finance`, and the one codec that both sides use: see kafka/README.md for the rules."""
 
+from finance_contract.arrival import TIMESTAMPS_MS, bad_timestamp
 from finance_contract.codec import decode
 from finance_contract.members import too_long
 from finance_contract.reason import Malformed, Reason
@@ -9,10 +10,12 @@ __all__ = [
     "CONTRACT_VERSION",
     "MAX_DEPTH",
     "MAX_VALUE_BYTES",
+    "TIMESTAMPS_MS",
     "TOPIC",
     "Malformed",
     "Reason",
     "Tick",
+    "bad_timestamp",
     "decode",
     "encode",
     "key",

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SEQ_RANGE = "seq_range"  # negative, or over int64
     SOURCE_TYPE = "source_type"  # not a string
     SOURCE_INVALID = "source_invalid"  # not 1 to 64 printable ASCII characters
+    TIMESTAMP_RANGE = "timestamp_range"  # the record's own timestamp, no part of its value: before 2000-01-01, or after 2099
 
 
 class Malformed(ValueError):  # noqa: N818 (a verdict on a record, not a fault of the program)

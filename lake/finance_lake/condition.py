@@ -111,7 +111,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
         quarantined=snapshot.quarantined,
         version=snapshot.version,
         committed_seconds=committed,
-        tick_seconds=(now - arrived).total_seconds() if arrived else None,
+        tick_seconds=max(0.0, (now - arrived).total_seconds()) if arrived else None,
         ends=told.end if told else None,
         position=position,
         lag=lag,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from finance_lake.state.layout import Layout
 
 SAMPLE_BYTES = 96
-COLUMNS = ("reason", "kafka_partition", "kafka_offset", "kafka_timestamp", "detail", "value", "value_length")
+COLUMNS = ("reason", "kafka_partition", "kafka_offset", "kafka_timestamp", "ingested_at", "detail", "value", "value_length")
 
 
 class Sample(NamedTuple):
@@ -73,7 +73,8 @@ def _sample(row: dict[str, Any]) -> Sample:
         reason=row["reason"],
         partition=row["kafka_partition"],
         offset=row["kafka_offset"],
-        arrived=row["kafka_timestamp"].isoformat(timespec="milliseconds"),
+        # A record whose timestamp is no time arrived when the lake took it in, as far as is known.
+        arrived=(row["kafka_timestamp"] or row["ingested_at"]).isoformat(timespec="milliseconds"),
         detail=row["detail"],
         value=None if row["value"] is None else printable(row["value"]),
         value_length=row["value_length"],

@@ -19,9 +19,11 @@ from finance_job.progress import PATIENCE_SECONDS, Progress
 from finance_job.query import Query
 from finance_job.reader import reader_of
 from finance_job.request import serve
+from finance_job.schema import UnfitSchemaError
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.stream import UnrecoverableError, supervise
+from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.layout import Layout
@@ -55,7 +57,7 @@ def main() -> int:
     except CompactionMismatchError as error:
         log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return EXIT_COMPACTION_MISMATCH
-    except (StartupRefusedError, UnrecoverableError, FencedError, CorruptStateError) as error:
+    except (StartupRefusedError, UnfitSchemaError, UnrecoverableError, FencedError, CorruptStateError) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
     except ConflictError as error:
@@ -78,7 +80,9 @@ def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: Fil
     if records := redrive.complete(layout, writer):
         log.info("a redrive that was interrupted is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
-    watch = Watch(bootstrap, identity)
+    kept = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
+    kept.look()
+    watch = Watch(bootstrap, identity, kept.look)
     spark = start_session(settings)
     query = Query(spark, settings, layout, writer)
     try:

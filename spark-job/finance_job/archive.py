@@ -18,7 +18,7 @@ from pyspark.sql import functions as f
 from finance_job.config import Settings
 from finance_job.direct_reader import DirectReader
 from finance_job.session import start_session
-from finance_job.source import as_records, read_topic
+from finance_job.source import LOG_APPEND_TIME, as_records, read_topic
 from finance_job.spark_reader import SparkReader
 from finance_job.write import Task
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
@@ -40,15 +40,16 @@ def train(spark: SparkSession, settings: Settings, layout: Layout) -> None:
     """Load the classes of a micro-batch: Spark's Kafka source as far as it goes without a broker, and the readers' jobs."""
     task = Task({name: str(layout.table(name)) for name in (TICKS, QUARANTINE)}, 0)
     enough = threading.Event()
+    directly = DirectReader(spark, no_records)
 
     def store(batch: DataFrame, number: int) -> None:
         ranges = {0: OffsetRange(0, 1)}
-        SparkReader(spark, settings).read(ranges, batch, task)
-        DirectReader(spark, no_records).read(ranges, batch, task)
+        SparkReader(spark, settings, directly).read(ranges, batch, task)
+        directly.read(ranges, batch, task)
         if number > 1:
             enough.set()
 
-    _ask_absent_broker(spark, settings)
+    _ask_absent_broker(spark, settings, directly)
     ticks = spark.readStream.format("rate").option("rowsPerSecond", 100).load()
     query = as_records(_like_kafka(ticks)).writeStream.foreachBatch(store).queryName(settings.kafka_topic)
     running = query.option("checkpointLocation", str(layout.scratch)).trigger(processingTime="1 second").start()
@@ -68,13 +69,14 @@ def _like_kafka(rows: DataFrame) -> DataFrame:
         f.lit(0).alias("partition"),
         f.col("value").alias("offset"),
         "timestamp",
+        f.lit(LOG_APPEND_TIME).alias("timestampType"),
     )
 
 
-def _ask_absent_broker(spark: SparkSession, settings: Settings) -> None:
+def _ask_absent_broker(spark: SparkSession, settings: Settings, directly: DirectReader) -> None:
     read_topic(spark, settings, {0: 0})
     with suppress(Exception):
-        SparkReader(spark, settings).read({0: OffsetRange(0, 1)}, None, Task({}, 0))
+        SparkReader(spark, settings, directly).read({0: OffsetRange(0, 1)}, None, Task({}, 0))
     jvm = cast("Any", spark.sparkContext._jvm)  # noqa: SLF001 (py4j's bridge is PySpark's own)
     configuration = jvm.java.util.HashMap()
     for name in ("key.deserializer", "value.deserializer"):

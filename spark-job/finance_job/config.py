@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveInt
 from pydantic_settings import NoDecode
 
 from finance_role.settings import RoleSettings
@@ -32,6 +32,7 @@ class Settings(RoleSettings):
 
     kafka_bootstrap: str = "localhost:9092"
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_retention_hours: PositiveInt = 168
     reader: Literal["spark", "direct"] = "spark"
     kafka_options: KafkaOptions
     trigger_seconds: float = Field(1, ge=0)

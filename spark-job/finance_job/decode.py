@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_contract import Malformed, Tick, decode, too_long
+from finance_contract import TIMESTAMPS_MS, Malformed, Tick, bad_timestamp, decode, too_long
 from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 from finance_job.long_values import with_cuts
 from finance_job.plain import FIELDS, read_plain
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 NANOSECONDS_PER_MICROSECOND = 1000
 BLOCK = 1000
+TIMES_US = range(TIMESTAMPS_MS[0] * 1000, (TIMESTAMPS_MS[-1] + 1) * 1000)
 
 
 class Decoded(NamedTuple):
-    """The rows of one Arrow batch, as the two tables want them."""
+    """The rows of one Arrow batch, as the two tables want them; those of ticks with their `date`."""
 
     ticks: pa.Table
     quarantine: pa.Table
@@ -34,9 +35,10 @@ class Decoded(NamedTuple):
 
 def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
     """Split Kafka records (`finance_job.records.FIELDS`) into rows for the two tables."""
-    records = with_cuts(records)
+    records = _judged_times(with_cuts(records))
     has_cut_values = records.column("value_length").null_count < records.num_rows
-    plain = None if has_cut_values else read_plain(records.column("value"))
+    is_odd = has_cut_values or records.column("timestamp").null_count
+    plain = None if is_odd else read_plain(records.column("value"))
     if plain is not None:
         return Decoded(_tick_rows(records, plain, ingested_at), QUARANTINE_FIELDS.empty_table())
     if records.num_rows <= BLOCK:
@@ -53,11 +55,15 @@ def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decod
     # Not the errors themselves: an error refers to this frame, and so to all its values, which refer to the error again.
     faults: list[tuple[str, str]] = []
     lengths = records.column("value_length").to_pylist()
+    times = records.column("odd_ms").to_pylist()
     for index, value in enumerate(records.column("value").to_pylist()):
         try:
             if lengths[index] is not None:
                 raise too_long(lengths[index])
-            ticks.append(decode(value))
+            tick = decode(value)
+            if (odd := times[index]) is not None:
+                raise bad_timestamp(odd)
+            ticks.append(tick)
             good.append(index)
         except Malformed as fault:
             faults.append((str(fault.reason), fault.detail))
@@ -73,22 +79,25 @@ def _fields_of(ticks: Sequence[Tick]) -> pa.Table:
 
 
 def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar) -> pa.Table:
-    arrived = _microseconds(records.column("timestamp"))
+    arrived = records.column("timestamp")
     microseconds, nanos = _split_nanoseconds(ticks.column("ts_event").combine_chunks())
     columns = {
         **{name: ticks.column(name) for name in ("symbol", "price", "size", "seq", "source")},
         "ts_event": pc.coalesce(microseconds, arrived),
         "ts_event_nanos": nanos,
-        **_coordinates(records, arrived),
+        **_coordinates(records),
     }
-    return _rows(columns, ingested_at, TICK_FIELDS)
+    rows = _rows(columns, ingested_at, TICK_FIELDS)
+    # The day of arrival: that of the broker's timestamp. What a client says may be any day, so that a batch had thousands.
+    dates = pc.if_else(records.column("from_client"), ingested_at, arrived).cast(pa.date32())
+    return rows.append_column("date", dates)
 
 
 def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[tuple[str, str]], ingested_at: pa.Scalar) -> pa.Table:
     values = records.column("value")
     # A value that was cut has these already, of the whole of it.
     columns = {
-        **_coordinates(records, _microseconds(records.column("timestamp"))),
+        **_coordinates(records),
         "key": records.column("key"),
         "value": values,
         "value_length": pc.coalesce(records.column("value_length"), pc.binary_length(values).cast(pa.int64())),
@@ -105,16 +114,28 @@ def _sha256_of(values: pa.Array) -> pa.Array:
     )
 
 
-def _coordinates(records: pa.RecordBatch, arrived: pa.Array) -> dict[str, pa.Array]:
+def _coordinates(records: pa.RecordBatch) -> dict[str, pa.Array]:
     return {
         "kafka_partition": records.column("partition"),
         "kafka_offset": records.column("offset"),
-        "kafka_timestamp": arrived,
+        "kafka_timestamp": records.column("timestamp"),
     }
 
 
-def _microseconds(timestamps: pa.Array) -> pa.Array:
-    return timestamps.cast(UTC_MICROSECONDS)
+def _judged_times(records: pa.RecordBatch) -> pa.RecordBatch:
+    """Make timestamps that are no time null, and give what they were, in milliseconds, as `odd_ms`.
+
+    Records that are none of Kafka's, as those that are redriven, may have no timestamp, and lack `from_client`.
+    """
+    if "odd_ms" in records.schema.names:
+        return records
+    microseconds = records.column("timestamp").cast(UTC_MICROSECONDS).cast(pa.int64()).fill_null(-1).to_numpy()
+    is_odd = (microseconds < TIMES_US[0]) | (microseconds > TIMES_US[-1])
+    columns = {name: records.column(name) for name in records.schema.names}
+    columns["timestamp"] = pa.array(microseconds, mask=is_odd).cast(UTC_MICROSECONDS)
+    columns["odd_ms"] = pa.array(microseconds // 1000, mask=~is_odd)
+    columns["from_client"] = columns.get("from_client", pa.nulls(len(records), pa.bool_())).fill_null(False)  # noqa: FBT003
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
 def _split_nanoseconds(nanoseconds: pa.Array) -> tuple[pa.Array, pa.Array]:

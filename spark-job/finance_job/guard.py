@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from deltalake.exceptions import DeltaError
 from pyarrow import ArrowException
 
+from finance_job.schema import differences
 from finance_job.tables import create_tables
 from finance_lake.state import accounting
 from finance_lake.state.ahead import offsets_within
@@ -25,6 +26,7 @@ from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.table import live_rows, newest_record, open_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -67,7 +69,7 @@ def _table(layout: Layout, name: str, identity: Identity | None, ticks: Offsets)
     if name == QUARANTINE and record and identity:
         ranges = accounting.ahead(ticks, record.position, identity)
         rows_ahead = sum(map(len, offsets_within(table, layout.table(name), ranges).values()))
-    return accounting.Table(live_rows(table), record, identity_of(table), rows_ahead)
+    return accounting.Table(live_rows(table), record, identity_of(table), rows_ahead, differences(name, table).faults)
 
 
 def open_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity:
@@ -124,11 +126,12 @@ def wait_for_topic(
 class Watch:
     """Looks at cluster and topic again while the job runs: a topic may be deleted and made again under it."""
 
-    def __init__(self, bootstrap: str, identity: Identity) -> None:
-        """Begin to watch; `close` ends it."""
+    def __init__(self, bootstrap: str, identity: Identity, also: Callable[[], None] = lambda: None) -> None:
+        """Begin to watch, and to call `also` each time; `close` ends it."""
         self.fault: str | None = None
         self._bootstrap = bootstrap
         self._identity = identity
+        self._also = also
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="identity-watch", daemon=True)
         self._thread.start()
@@ -146,3 +149,4 @@ class Watch:
                 continue  # the query finds out for itself, and tries again until there is something to compare
             for found in accounting.topic_mismatches(self._identity, broker):
                 self.fault = str(found)
+            self._also()

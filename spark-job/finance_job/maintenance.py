@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
+import pyarrow.parquet as pq
 
 from finance_job import rewrite, transaction
-from finance_job.columns import TICK_FIELDS
+from finance_job.columns import FIELDS
 from finance_job.data_file import DataFile, write_data_file
 from finance_job.layout_plan import FULL, MERGED, SORTED, Slice, slices, to_merge, to_sort
 from finance_job.transaction import NO_HOOKS, live_files
@@ -105,7 +106,8 @@ class Maintenance:
         return live_files(table) if table else []
 
     def _whole(self, name: str, sources: Sequence[LiveFile]) -> pa.Table:
-        return pa.concat_tables([rewrite.read(name, self._layout.table(name), file) for file in sources])
+        parts = [rewrite.read(name, self._layout.table(name), file) for file in sources]
+        return pa.concat_tables(parts, promote_options="default")  # a column of others may be in some of them
 
     def _in_order(self, sources: Sequence[LiveFile]) -> Iterator[pa.Table]:
         rows = _scan([str(self._layout.ticks / file.path) for file in sources])
@@ -113,7 +115,7 @@ class Maintenance:
         counts = {one["values"]: one["counts"] for one in counted.to_pylist()}
         times = {symbol: _times(rows, symbol) for symbol, count in counts.items() if count > FULL[TICKS]}
         for piece in slices(counts, times):
-            yield rows.to_table(filter=_condition(piece)).select(TICK_FIELDS.names).cast(TICK_FIELDS).sort_by(SORTING)
+            yield rows.to_table(filter=_condition(piece)).sort_by(SORTING)
 
     def _rewrite(self, name: str, sources: Sequence[LiveFile], pieces: Iterable[pa.Table], what: str) -> Iterator[None]:
         started, folder = time.monotonic(), self._layout.table(name)
@@ -185,8 +187,10 @@ class Maintenance:
 
 
 def _scan(paths: list[str]) -> pyarrow.dataset.Dataset:
+    columns = pa.unify_schemas([rewrite.columns_of(TICKS, pq.read_schema(path)) for path in paths])
     options = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
-    return pyarrow.dataset.dataset(paths, format=pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options))
+    kind = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
+    return pyarrow.dataset.dataset(paths, columns, kind)
 
 
 def _times(rows: pyarrow.dataset.Dataset, symbol: str) -> np.ndarray:
@@ -196,7 +200,7 @@ def _times(rows: pyarrow.dataset.Dataset, symbol: str) -> np.ndarray:
 
 def _condition(piece: Slice) -> pc.Expression:
     condition = pc.field("symbol").isin(piece.symbols)
-    kind = TICK_FIELDS.field("ts_event").type
+    kind = FIELDS[TICKS].field("ts_event").type
     if piece.start is not None:
         condition &= pc.field("ts_event") >= pa.scalar(piece.start, kind)
     if piece.end is not None:

@@ -41,6 +41,5 @@ class Reader(Protocol):
 
 def reader_of(spark: SparkSession, settings: Settings) -> Reader:
     """Make the reader that the settings name."""
-    if settings.reader == "direct":
-        return DirectReader(spark, kafka_reader(settings.kafka_bootstrap, settings.kafka_topic))
-    return SparkReader(spark, settings)
+    directly = DirectReader(spark, kafka_reader(settings.kafka_bootstrap, settings.kafka_topic))
+    return directly if settings.reader == "direct" else SparkReader(spark, settings, directly)

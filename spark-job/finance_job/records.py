@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from finance_job.columns import UTC_MICROSECONDS
 from finance_job.long_values import CUT_FIELDS, cut_columns
@@ -23,7 +24,18 @@ if TYPE_CHECKING:
 
     from finance_lake.state.topic import Messages
 
-FIELDS = pa.schema([*CUT_FIELDS, ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", UTC_MICROSECONDS)])
+# `from_client` says that a client has set the timestamp, not the broker.
+FIELDS = pa.schema(
+    [
+        *CUT_FIELDS,
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", UTC_MICROSECONDS),
+        ("from_client", pa.bool_()),
+    ]
+)
+# What is as far from 1970 as microseconds can count; a timestamp that is farther is taken for it.
+FARTHEST_MS = (2**63 - 1) // 1000
 SMALL_BATCH = 100_000  # offsets
 MAX_STEP_RECORDS = 20_000
 MAX_STEP_BYTES = 16 * 1024 * 1024
@@ -69,13 +81,15 @@ def _cut(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
 def as_batch(found: Messages) -> pa.RecordBatch:
     """Lay messages out in columns, long keys and values cut."""
     messages = found.messages
-    milliseconds = np.array([message.timestamp()[1] for message in messages], np.int64)
+    stamps = [message.timestamp() for message in messages]
+    milliseconds = np.array([stamp[1] for stamp in stamps], np.int64).clip(-FARTHEST_MS, FARTHEST_MS)
     return pa.RecordBatch.from_arrays(
         [
             *cut_columns([message.key() for message in messages], [message.value() for message in messages]),
             pa.array(found.partitions.astype(np.int32)),
             pa.array(found.offsets),
             pa.array(milliseconds * 1000).cast(UTC_MICROSECONDS),
+            pa.array([stamp[0] != TIMESTAMP_LOG_APPEND_TIME for stamp in stamps], pa.bool_()),
         ],
         schema=FIELDS,
     )

@@ -26,6 +26,7 @@ from finance_job.guard import examine, put_old_state_aside
 from finance_job.records import kafka_reader
 from finance_job.recovery_plan import RecoverError, losses_of, make_plan
 from finance_job.redrive import complete as complete_redrive
+from finance_job.schema import UnfitSchemaError
 from finance_job.tables import TABLES, create_tables
 from finance_job.transaction import Change
 from finance_job.write import Task
@@ -77,6 +78,7 @@ class Recovery:
         create_tables(self._layout, self._plan.identity)
         self._writer = Writer(self._layout, self._plan.identity)
         for name in TABLES:
+            self._writer.add_columns(name, self._plan.columns[name])
             self._take_out(name)
         for partition, ranges in sorted(self._plan.backfill.items()):
             for span in ranges:
@@ -162,6 +164,7 @@ def main() -> int:
             SilentError,
             NoTopicError,
             DeltaError,
+            UnfitSchemaError,
             FencedError,
             ConflictError,
         ) as error:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import Field, Schema
 
 from finance_job import rewrite, transaction
+from finance_job.schema import differences
 from finance_job.tables import TABLES
 from finance_lake.state import spans
 from finance_lake.state.accounting import other_topic, tables_of_two_lakes, topic_mismatches
+from finance_lake.state.columns import is_plain, shape_fault, unknown_columns
 from finance_lake.state.damage import damaged_log
 from finance_lake.state.identity import CorruptStateError, Identity, Loss, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
@@ -23,6 +27,8 @@ from finance_lake.state.table import open_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from deltalake import DeltaTable
 
     from finance_job.transaction import LiveFile
     from finance_lake.state.accounting import Broker
@@ -43,13 +49,15 @@ class Content:
     Attributes:
         held: coordinates that are there, by table
         doubtful: coordinates that are there more than once, in one table or in both, or whose rows were altered
-        broken: data files that are gone, cut or fail a checksum, by table
+        broken: data files that are gone, cut, have other columns or fail a checksum, by table
+        columns: columns that data files have and the schema lacks, by table
 
     """
 
     held: dict[str, Spans]
     doubtful: Spans
     broken: dict[str, list[LiveFile]]
+    columns: dict[str, list[Field]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class Plan:
         identity: the lake's as it is now, or one of the broker's where the tables have none
         aside: torn or empty newest entries of the tables' logs, to be put away
         broken: data files that leave their table
+        columns: columns to add to the schema of a table
         leaving: rows that leave their tables: foreign ones, and doubled and altered ones, which are read again
         backfill: offsets to read from Kafka
         losses: what will be noted as lost, with what was known before
@@ -70,6 +79,7 @@ class Plan:
     identity: Identity
     aside: list[Path]
     broken: dict[str, list[LiveFile]]
+    columns: dict[str, list[Field]]
     leaving: Spans
     backfill: Spans
     losses: tuple[Loss, ...]
@@ -79,7 +89,8 @@ class Plan:
     def is_idle(self) -> bool:
         """Whether the tables hold what they should."""
         news = self.losses[len(self.identity.losses) :]
-        return not (self.aside or any(self.broken.values()) or self.leaving or self.backfill or news)
+        files = any(self.broken.values()) or any(self.columns.values())
+        return not (self.aside or files or self.leaving or self.backfill or news)
 
     def steps(self) -> Iterator[str]:
         """Tell it to people, a line a step."""
@@ -87,7 +98,10 @@ class Plan:
             yield f"put {path} aside, which is torn or empty"
         for name, files in self.broken.items():
             for file in files:
-                yield f"take {file.path} out of {name}: it is gone, cut or fails its checksums"
+                yield f"take {file.path} out of {name}: it is gone, cut, has other columns or fails its checksums"
+        for name, fields in self.columns.items():
+            for field in fields:
+                yield f"add column {field.name} to {name}, which its data files have and its schema lacks"
         if self.leaving:
             yield f"take rows out that are doubled, altered or foreign: {spans.text(self.leaving)}"
         if self.backfill:
@@ -103,10 +117,13 @@ def content(layout: Layout, versions: dict[str, int]) -> Content:
     held: dict[str, Spans] = {}
     doubled: list[Spans] = []
     broken: dict[str, list[LiveFile]] = {}
+    columns: dict[str, list[Field]] = {}
     for name in TABLES:
         offsets: dict[int, list[np.ndarray]] = {}
         broken[name] = []
-        for file, rows in _files(layout, name, versions.get(name)):
+        known = _Known(name, open_table(layout.table(name), versions.get(name)))
+        columns[name] = known.added
+        for file, rows in _files(layout, name, known):
             if rows is None:
                 broken[name].append(file)
                 continue
@@ -117,7 +134,7 @@ def content(layout: Layout, versions: dict[str, int]) -> Content:
         held[name] = spans.spans_of(together)
         doubled.append(spans.spans_of({partition: _repeated(found) for partition, found in together.items()}))
     doubled.append(spans.common(held[TICKS], held[QUARANTINE]))
-    return Content(held, spans.union(*doubled), broken)
+    return Content(held, spans.union(*doubled), broken, columns)
 
 
 def _repeated(offsets: np.ndarray) -> np.ndarray:
@@ -126,13 +143,37 @@ def _repeated(offsets: np.ndarray) -> np.ndarray:
     return found
 
 
-def _files(layout: Layout, name: str, version: int | None) -> Iterator[tuple[LiveFile, pa.Table | None]]:
+class _Known:
+    """The columns of a table, and those that its data files have beyond them."""
+
+    def __init__(self, name: str, table: DeltaTable | None) -> None:
+        self.table = table
+        self.added: list[Field] = []
+        self._name = name
+        self._columns = pa.schema(table.schema().to_arrow() if table else [])
+
+    def take(self, rows: pa.Schema) -> None:
+        """Take the columns of a data file. Raises ArrowInvalid if they are not the table's, nor can be added to it."""
+        if fault := shape_fault(self._name, rows, self._columns):
+            raise pa.ArrowInvalid(fault)
+        unknown = unknown_columns(rows, self._columns)
+        if other := [field for field in unknown if not is_plain(field.type)]:
+            raise pa.ArrowInvalid(f"column {other[0].name} is of type {other[0].type}")
+        for field in unknown:
+            self._columns = self._columns.append(field)
+            self.added.append(Field(field.name, Schema.from_arrow(pa.schema([field])).fields[0].type, nullable=True))
+
+
+def _files(layout: Layout, name: str, known: _Known) -> Iterator[tuple[LiveFile, pa.Table | None]]:
     folder = layout.table(name)
-    table = open_table(folder, version)
-    for file in transaction.live_files(table) if table else []:
+    for file in transaction.live_files(known.table) if known.table else []:
         try:
-            rows = rewrite.read(name, folder, file) if (folder / file.path).stat().st_size == file.size else None
-        except (OSError, pa.ArrowInvalid, KeyError):
+            if (folder / file.path).stat().st_size == file.size:
+                known.take(pq.read_schema(folder / file.path))
+                rows = rewrite.read(name, folder, file)
+            else:
+                rows = None
+        except (OSError, pa.ArrowInvalid):
             rows = None
         yield file, rows
 
@@ -159,7 +200,9 @@ def make_plan(layout: Layout, topic: str, broker: Broker, skip: Spans, altered: 
     there = content(layout, versions)
     identity = _identity(layout, versions) or _assumed_identity(topic, broker, there)
     ticks, quarantine = (_identity_of(layout, name, versions) for name in (TICKS, QUARANTINE))
+    tables = {name: open_table(layout.table(name), versions.get(name)) for name in TABLES}
     for found in (
+        *(fault for name, table in tables.items() if table for fault in differences(name, table).faults),
         *tables_of_two_lakes(ticks, quarantine),
         *other_topic(identity, topic),
         *topic_mismatches(identity, broker),
@@ -190,6 +233,7 @@ def decide(identity: Identity, broker: Broker, there: Content, skip: Spans, asid
         identity=identity,
         aside=aside,
         broken=there.broken,
+        columns=there.columns,
         leaving=spans.union(foreign, doubtful, spans.common(held, skip)),
         backfill=spans.common(missing, has),
         losses=(*identity.losses, *losses),

@@ -26,6 +26,7 @@ from finance_job.columns import UTC_MICROSECONDS
 from finance_job.config import Settings
 from finance_job.decode import decode_records
 from finance_job.request import Answer, ask_job
+from finance_job.schema import UnfitSchemaError
 from finance_job.transaction import Change
 from finance_job.write import Task
 from finance_job.writer import ConflictError, FencedError, Writer
@@ -169,7 +170,7 @@ def _redrive_here(layout: Layout, reason: str) -> Answer:
         if identity is None or any(open_table(layout.table(name)) is None for name in (TICKS, QUARANTINE)):
             return Answer(done=False, sentence=f"there is no whole lake at {layout.root}: `make recover` repairs one")
         return answer_to(layout, Writer(layout, identity), reason)
-    except (FencedError, ConflictError, CorruptStateError) as error:
+    except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError) as error:
         return Answer(done=False, sentence=str(error))
     except DeltaError as error:
         what = str(error).split("\n", 1)[0]

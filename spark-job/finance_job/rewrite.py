@@ -12,6 +12,7 @@ from finance_job.columns import FIELDS
 from finance_job.data_file import rows_by_partition, write_data_file
 from finance_job.transaction import Change, live_files
 from finance_lake.state import digest, spans
+from finance_lake.state.columns import shape_fault, unknown_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +25,31 @@ if TYPE_CHECKING:
 
 
 def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
-    """Read a data file of a table whole; raises OSError if a page does not fit its checksum, ArrowInvalid for other columns."""
+    """Read a data file of a table whole, in `columns_of`; what it lacks of them is null.
+
+    Raises OSError if a page does not fit its checksum, ArrowInvalid for columns that are not the table's.
+    """
     rows = pq.ParquetFile(folder / file.path, page_checksum_verification=True).read()
-    return rows.select(FIELDS[name].names).cast(FIELDS[name])  # other writers of Parquet lay texts out otherwise
+    return in_columns(rows, columns_of(name, rows.schema))
+
+
+def columns_of(name: str, file: pa.Schema) -> pa.Schema:
+    """Give the columns that the rows of a data file have in memory: those that the job writes, then those of others.
+
+    A column that only a later version of the job knows is of others, too, and stays. Raises ArrowInvalid for a file that is
+    none of the table's.
+    """
+    if fault := shape_fault(name, file, FIELDS[name]):
+        raise pa.ArrowInvalid(fault)
+    return pa.schema([*FIELDS[name], *unknown_columns(file, FIELDS[name])])
+
+
+def in_columns(rows: pa.Table, columns: pa.Schema) -> pa.Table:
+    """Give rows these columns; other writers of Parquet lay texts out otherwise."""
+    lacking = [field for field in columns if field.name not in rows.column_names]
+    for field in lacking:
+        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows.select(columns.names).cast(columns)
 
 
 def without(table: DeltaTable, name: str, folder: Path, gone: Spans, broken: Sequence[LiveFile] = ()) -> Change:

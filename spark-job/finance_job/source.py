@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from finance_job.config import Settings
     from finance_lake.state.record import Offsets
 
+LOG_APPEND_TIME = 1  # in the column timestampType
+
 
 def kafka_options(settings: Settings) -> dict[str, str]:
     """Return the options of Spark's Kafka source that hold for streams and batch jobs; those of the user come last."""
@@ -65,6 +67,7 @@ def as_records(rows: DataFrame) -> DataFrame:
         "partition",
         "offset",
         "timestamp",
+        (f.col("timestampType") != LOG_APPEND_TIME).alias("from_client"),
     )
 
 

@@ -15,23 +15,30 @@ if TYPE_CHECKING:
 
 DATA_LOSS = "KAFKA_DATA_LOSS"
 OUT_OF_RANGE_CLASSES = {"OffsetOutOfRangeException", "NoOffsetForPartitionException"}
+# It counts on from milliseconds; nothing else that a batch does in the JVM is arithmetic on what records hold.
+OVERFLOW = "java.lang.ArithmeticException"
 MAX_CAUSES = 20
+
+
+class TimestampOverflowError(Exception):
+    """Spark's Kafka source has met a timestamp that microseconds cannot count to."""
 
 
 @contextmanager
 def raise_typed() -> Iterator[None]:
-    """Turn a failure of Spark's that means lost records into OffsetOutOfRangeError; let others through."""
+    """Turn a failure of Spark's into what it means; let others through.
+
+    Lost records are an OffsetOutOfRangeError, a timestamp beyond what Spark can count to is a TimestampOverflowError.
+    """
     try:
         yield
     except (CapturedException, Py4JJavaError) as error:
-        if (cause := _data_loss(error)) is not None:
-            raise OffsetOutOfRangeError(str(cause.getMessage())) from error
+        for cause in _causes(error.java_exception if isinstance(error, Py4JJavaError) else getattr(error, "_origin", None)):
+            if _is_data_loss(cause):
+                raise OffsetOutOfRangeError(str(cause.getMessage())) from error
+            if cause.getClass().getName() == OVERFLOW:
+                raise TimestampOverflowError from error
         raise
-
-
-def _data_loss(error: Exception) -> Any | None:  # noqa: ANN401 (a Throwable, by py4j)
-    origin = error.java_exception if isinstance(error, Py4JJavaError) else getattr(error, "_origin", None)
-    return next((cause for cause in _causes(origin) if _is_data_loss(cause)), None)
 
 
 def _causes(throwable: Any) -> Iterator[Any]:  # noqa: ANN401

@@ -1,5 +1,8 @@
 """The reader that goes through Spark: its Kafka source reads, its Python workers decode and write the data files.
 
+A timestamp that microseconds cannot count to (a client's, on a topic that lets clients set it) fails Spark's source, whatever
+columns are asked for. Such a batch is read by the workers.
+
 The records cross from the JVM to Python once, as Arrow, and never back: what returns is an account of each file. Spark counts
 the rows that its source reads, so its user interface and progress show true figures.
 """
@@ -16,7 +19,7 @@ from finance_job.batch_offsets import batch_ranges
 from finance_job.data_file import DataFile
 from finance_job.records import in_steps, task_count
 from finance_job.source import as_records, kafka_options
-from finance_job.spark_failure import raise_typed
+from finance_job.spark_failure import TimestampOverflowError, raise_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from finance_job.config import Settings
+    from finance_job.direct_reader import DirectReader
     from finance_job.records import Ranges
     from finance_job.write import Task
 
@@ -33,8 +37,10 @@ ACCOUNT = pa.schema({"file": pa.binary()})
 class SparkReader:
     """Reads with Spark's Kafka source."""
 
-    def __init__(self, spark: SparkSession, settings: Settings) -> None:
+    def __init__(self, spark: SparkSession, settings: Settings, directly: DirectReader) -> None:
+        """Read batches that Spark's source cannot read `directly`."""
         self._spark = spark
+        self._directly = directly
         self._settings = settings
 
     def ranges(self) -> Ranges:
@@ -48,8 +54,11 @@ class SparkReader:
             return []
         records = self._outside(ranges) if batch is None else batch
         self._spark.sparkContext.setLocalProperty("callSite.short", "read, decode, write data files")
-        with raise_typed():
-            rows = records.coalesce(tasks).mapInArrow(_accounts(task), "file binary").collect()
+        try:
+            with raise_typed():
+                rows = records.coalesce(tasks).mapInArrow(_accounts(task), "file binary").collect()
+        except TimestampOverflowError:
+            return self._directly.read(ranges, batch, task)
         return [msgspec.msgpack.decode(row.file, type=DataFile) for row in rows]
 
     def _outside(self, ranges: Ranges) -> DataFrame:

@@ -8,8 +8,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 
 from finance_contract import CONTRACT_VERSION
-from finance_job.columns import FIELDS, STATISTICS
-from finance_lake.state import digest
+from finance_job.columns import STATISTICS
+from finance_lake.state import columns, digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import CommitRecord, Total
 from finance_lake.state.table import open_table
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from finance_lake.state.identity import Identity
 
-# `date`, the UTC date of `kafka_timestamp`, is a column of ticks that no data file holds.
-PARTITIONS = {TICKS: ["date"], QUARANTINE: []}
+PARTITIONS = {name: fields.names for name, fields in columns.PARTITIONS.items()}
 TABLES = (QUARANTINE, TICKS)  # in the order of commits
 
 
@@ -45,11 +44,15 @@ def first_record(identity: Identity) -> CommitRecord:
     )
 
 
+def schema(name: str) -> Schema:
+    """Give the schema of a table as this version of the job creates and writes it."""
+    return Schema.from_arrow(pa.schema([*columns.FIELDS[name], *columns.PARTITIONS[name]]))
+
+
 def _create(folder: Path, name: str, identity: Identity) -> None:
-    columns = [*FIELDS[name], *(pa.field(column, pa.date32()) for column in PARTITIONS[name])]
     DeltaTable.create(
         str(folder),
-        Schema.from_arrow(pa.schema(columns)),
+        schema(name),
         partition_by=PARTITIONS[name],
         configuration={**_properties(name), **identity.properties()},
         raise_if_key_not_exists=False,

@@ -90,7 +90,7 @@ def _partitions(table: str, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa
     if table != TICKS:
         yield {}, rows
         return
-    dates = rows.column("kafka_timestamp").cast(pa.date32())
+    dates, rows = rows.column("date"), rows.drop_columns(["date"])
     distinct = pc.unique(dates)
     for date in distinct:
         yield {"date": str(date)}, rows if len(distinct) == 1 else rows.filter(pc.equal(dates, date))

@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import RemoveAction
 
 from finance_contract import CONTRACT_VERSION
+from finance_job.schema import differences, require_fit
 from finance_job.tables import PARTITIONS, TABLES, first_record
 from finance_job.transaction import NO_HOOKS, Change, actions
 from finance_lake.state import digest
@@ -29,6 +30,7 @@ from finance_lake.state.table import newest_record
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from deltalake import Field
     from deltalake.transaction import AddAction
 
     from finance_job.data_file import DataFile
@@ -62,14 +64,20 @@ class Writer:
     def __init__(self, layout: Layout, identity: Identity) -> None:
         """Take the lake over: raise the epoch of both tables. A table without an identity gets it in the same commit.
 
-        Raises FencedError if yet another driver takes it over meanwhile, ConflictError if that goes on and on.
+        Then each table gets the columns that it lacks. Raises UnfitSchemaError before anything is written, FencedError if yet
+        another driver takes the lake over meanwhile, ConflictError if that goes on and on.
         """
         self._layout = layout
         self._identity = identity
         self._opened: dict[str, _Opened] = {}
-        self.epoch = 1 + max(self._read(name).record.epoch for name in TABLES)
+        found = {name: self._read(name) for name in TABLES}
+        for name, opened in found.items():
+            require_fit(differences(name, opened.table))
+        self.epoch = 1 + max(opened.record.epoch for opened in found.values())
         for name in TABLES:
             self._take_over(name)
+        for name in TABLES:
+            self.add_columns(name, differences(name, self.table(name)).missing)
 
     def table(self, name: str) -> DeltaTable:
         """Return a table as of its newest commit."""
@@ -124,6 +132,22 @@ class Writer:
         with self._refusing_conflicts(name):
             self._set_identity(name, record)
 
+    def add_columns(self, name: str, columns: Sequence[Field]) -> None:
+        """Add those of these columns that the table lacks, which may be null; files that are there are read as null.
+
+        Older versions of the table stay as they are. Raises FencedError, ConflictError.
+        """
+        opened = self._newest(name)
+        here = {field.name for field in opened.table.schema().fields}
+        if not (lacking := [column for column in columns if column.name not in here]):
+            return
+        record = self._next(opened.record)
+        with self._refusing_conflicts(name):
+            opened.table.alter.add_columns(
+                lacking, commit_properties=self._properties(name, record), post_commithook_properties=NO_HOOKS
+            )
+        self._newly_opened(name, opened.table, record)
+
     def compact(self, name: str, added: Sequence[DataFile], removed: Sequence[LiveFile], why: str) -> None:
         """Commit other files with the same rows. It tells readers so, and carries no record: the newest one still holds."""
         opened = self._newest(name)
@@ -177,17 +201,21 @@ class Writer:
 
     def _set_identity(self, name: str, record: CommitRecord) -> None:
         table = self._newest(name).table
-        properties = CommitProperties(
-            custom_metadata={"userMetadata": record.encode()}, app_transactions=[self._transaction(name, record)]
-        )
         table.alter.set_table_properties(
             self._identity.properties(),
             raise_if_not_exists=False,
-            commit_properties=properties,
+            commit_properties=self._properties(name, record),
             post_commithook_properties=NO_HOOKS,
         )
+        self._newly_opened(name, table, record)
+
+    def _newly_opened(self, name: str, table: DeltaTable, record: CommitRecord) -> None:
         table.update_incremental()
         self._opened[name] = _Opened(table, record)
+
+    def _properties(self, name: str, record: CommitRecord) -> CommitProperties:
+        metadata = {"userMetadata": record.encode()}
+        return CommitProperties(custom_metadata=metadata, app_transactions=[self._transaction(name, record)])
 
     def _transaction(self, name: str, record: CommitRecord) -> Transaction:
         return Transaction(f"financelake:{self._identity.lake}:{name}", record.sequence)

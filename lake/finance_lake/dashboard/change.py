@@ -107,7 +107,7 @@ def _fill(said: Change, engine: Engine, entry: Entry) -> None:
                TRY_CAST(volume AS BIGINT) AS volume, ticks
         FROM ({bars.partial(rows, SECOND)}) ORDER BY second, symbol LIMIT {MOST_BARS + 1}""")
     newest = engine.table(f"SELECT epoch_ms(max(kafka_timestamp)) AS newest FROM {rows}").column("newest")[0].as_py()
-    said.lag = None if newest is None else said.committed - newest
+    said.lag = None if newest is None else max(0, said.committed - newest)
     said.reload = found.num_rows > MOST_BARS
     said.bars = [] if said.reload else [_bar(row) for row in found.to_pylist()]
 

@@ -59,5 +59,7 @@ def alterations(
 def misdatings(name: str, table: Sum) -> Iterator[Finding]:
     """Judge the column `date`, which stands in the log and not in the files."""
     if count := table.misdated.count:
-        what = f"{count:,} rows of {FOLDERS[name]} have another `date` than the UTC day of their kafka_timestamp"
+        what = (
+            f"{count:,} rows of {FOLDERS[name]} have another `date` than the UTC day of their kafka_timestamp, or ingested_at"
+        )
         yield Finding(Code.ALTERED, what, table.misdated.places())

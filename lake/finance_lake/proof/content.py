@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finance_lake.errors import first_line
+from finance_lake.state.columns import shape_fault, unknown_columns
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import add_actions
 
@@ -38,6 +39,7 @@ class DataFile(NamedTuple):
     """A data file as the table's log has it.
 
     Attributes:
+        table: `ticks` or `quarantine`
         path: where it is
         size: bytes
         rows: how many; None if the log does not say
@@ -46,6 +48,7 @@ class DataFile(NamedTuple):
 
     """
 
+    table: str
     path: Path
     size: int
     rows: int | None
@@ -61,12 +64,12 @@ class Rows(NamedTuple):
     offsets: Offsets64
 
 
-def live_files(table: DeltaTable, folder: Path) -> list[DataFile]:
+def live_files(table: DeltaTable, name: str, folder: Path) -> list[DataFile]:
     """Return the data files of the version that is open."""
     entries = add_actions(table)
     # A log has thousands of files, and statistics of every column.
     told = entries.select([name for name in ENTRY if name in entries.column_names])
-    return [_file(folder, entry) for entry in told.to_pylist()]
+    return [_file(name, folder, entry) for entry in told.to_pylist()]
 
 
 def columns_of(table: DeltaTable) -> pa.Schema:
@@ -84,14 +87,14 @@ def read_rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
         raise CorruptError(f"cannot be read: {first_line(error)}") from None
 
 
-def dates(batch: pa.RecordBatch) -> Offsets64:
-    """Day of each row's `kafka_timestamp`, in days since the Unix epoch."""
-    return _integers(batch.column("kafka_timestamp").cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
+def dates(batch: pa.RecordBatch, column: str) -> Offsets64:
+    """Day of each row's time in a column, in days since the Unix epoch."""
+    return _integers(batch.column(column).cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
 
 
-def _file(folder: Path, entry: dict[str, Any]) -> DataFile:
+def _file(name: str, folder: Path, entry: dict[str, Any]) -> DataFile:
     path, size, rows = folder / entry["path"], entry["size_bytes"], entry.get("num_records")
-    return DataFile(path, size, rows, entry.get("partition.date"), _places(entry))
+    return DataFile(name, path, size, rows, entry.get("partition.date"), _places(entry))
 
 
 def _places(entry: dict[str, Any]) -> Spans:
@@ -108,6 +111,7 @@ def _rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
         raise CorruptError(f"has {size} bytes, the log says {file.size}")
     with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
         expected = _require_shape(parquet, file, columns)
+        unknown = unknown_columns(expected, columns)
         read = 0
         for batch in parquet.iter_batches(ROWS_A_BATCH, use_threads=False):
             rows = batch.cast(expected)
@@ -115,34 +119,17 @@ def _rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
             read += len(rows)
         if read != parquet.metadata.num_rows:  # a decayed page header can end a column early, without an error
             raise CorruptError(f"gives {read} of its {parquet.metadata.num_rows} rows")
+        if unknown:  # its rows are as they must be, and readers of the table do not see all of them
+            raise CorruptError(f"has column {unknown[0].name!r}, which the table lacks: `make recover` mends it")
 
 
 def _require_shape(parquet: pq.ParquetFile, file: DataFile, columns: pa.Schema) -> pa.Schema:
-    """Return the file's columns with the table's types."""
+    """Return the file's columns, with the table's types."""
     if file.rows not in (None, parquet.metadata.num_rows):
         raise CorruptError(f"has {parquet.metadata.num_rows} rows, the log says {file.rows}")
-    if absent := set(COORDINATES) - set(parquet.schema_arrow.names):
-        raise CorruptError(f"has no column {min(absent)}")
-    if unlike := [field.name for field in parquet.schema_arrow if not _is_known(field, columns)]:
-        raise CorruptError(f"has a column {unlike[0]!r} that the table does not have, or has as another type")
-    return pa.schema([columns.field(name) for name in parquet.schema_arrow.names])
-
-
-def _is_known(field: pa.Field, columns: pa.Schema) -> bool:
-    # A file may lack a column that was added to the table later; one that is too much, or another type, is a decayed footer.
-    if field.name not in columns.names:
-        return False
-    mine, theirs = field.type, columns.field(field.name).type
-    return mine == theirs or (_is_text(mine) and _is_text(theirs)) or (_is_bytes(mine) and _is_bytes(theirs))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    # Other tools write the same text as another of Arrow's types.
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    if fault := shape_fault(file.table, parquet.schema_arrow, columns):
+        raise CorruptError(fault)
+    return pa.schema([columns.field(one.name) if one.name in columns.names else one for one in parquet.schema_arrow])
 
 
 def _integers(column: pa.Array) -> Offsets64:

@@ -14,6 +14,7 @@ import numpy as np
 from finance_lake.proof.content import CorruptError, dates, read_rows
 from finance_lake.proof.coverage import Coverage, Spots
 from finance_lake.state import digest
+from finance_lake.state.columns import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,7 +58,7 @@ class Sum:
         coverage: of each partition's range
         rows, digest: of all rows but those that are ahead of ticks
         strange: rows outside of the range
-        misdated: rows whose `date` is not that of their arrival
+        misdated: rows whose `date` is not the day of their arrival, by neither clock
 
     """
 
@@ -83,7 +84,7 @@ class Sum:
         """Add rows of a file; may be called by several threads."""
         rows = _but(rows, _inside(self._ahead, rows))
         digests = digest.row_digests(rows.batch)
-        named = _fingerprint(rows, digests) if self._fingerprints else digests
+        named = _fingerprint(file, rows, digests) if self._fingerprints else digests
         late = _misdated(file, rows)
         with self._lock:
             self.rows += len(rows.offsets)
@@ -146,13 +147,18 @@ def _but(rows: Rows, leaving: Mask) -> Rows:
     return rows._replace(batch=rows.batch.filter(staying), partitions=rows.partitions[staying], offsets=rows.offsets[staying])
 
 
-def _fingerprint(rows: Rows, digests: Words) -> Words:
-    # The words in which a fault is told may differ between versions of Python; all else may not.
-    return digest.row_digests(rows.batch.drop_columns(["detail"])) if "detail" in rows.batch.schema.names else digests
+def _fingerprint(file: DataFile, rows: Rows, digests: Words) -> Words:
+    # The words in which a fault is told may differ between versions of Python. What a column holds that this version does not
+    # know, no record tells it.
+    known = [name for name in rows.batch.schema.names if name in FIELDS[file.table].names and name != "detail"]
+    return digests if len(known) == rows.batch.num_columns else digest.row_digests(rows.batch.select(known))
 
 
 def _misdated(file: DataFile, rows: Rows) -> Mask:
     if file.date is None:
         return np.zeros(len(rows.offsets), dtype=bool)
-    wrong: Mask = dates(rows.batch) != np.datetime64(file.date, "D").astype(np.int64)
+    day = np.datetime64(file.date, "D").astype(np.int64)
+    wrong: Mask = dates(rows.batch, "kafka_timestamp") != day
+    if wrong.any():  # where a client has set that time, the day of arrival is that on which the lake took the record in
+        wrong &= dates(rows.batch, "ingested_at") != day
     return wrong

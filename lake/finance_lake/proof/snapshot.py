@@ -120,7 +120,7 @@ def view(layout: Layout, name: str) -> TableView | None:
         version=table.version(),
         identity=identity_of(table),
         record=newest_record(table),
-        files=live_files(table, folder),
+        files=live_files(table, name, folder),
         columns=columns_of(table),
         reader=table.protocol().min_reader_version,
     )

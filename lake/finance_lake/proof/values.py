@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from finance_contract import MAX_VALUE_BYTES, Malformed, decode
+from finance_contract import MAX_VALUE_BYTES, TIMESTAMPS_MS, Malformed, bad_timestamp, decode
 from finance_lake.proof.coverage import Spots, first_of, runs
 from finance_lake.proof.verdict import Code, Finding
 from finance_lake.state import digest
+from finance_lake.state.columns import FIELDS
+from finance_lake.state.layout import TICKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +43,8 @@ class Comparison:
         coverage: Mapping[int, tuple[Coverage, Coverage]],
     ) -> None:
         """Take the columns of both tables, the digests of their rows, and how often each offset is there."""
-        self._ticks = pa.schema([field for field in ticks if field.name not in digest.UNDIGESTED])
+        known = set(FIELDS[TICKS].names) - digest.UNDIGESTED
+        self._ticks = pa.schema([field for field in ticks if field.name in known])
         self._quarantine = pa.schema([quarantine.field(name) for name in QUARANTINED])
         self._stored = stored
         self._held: dict[int, Mask] = {partition: (good.times | bad.times) > 0 for partition, (good, bad) in coverage.items()}
@@ -96,7 +99,10 @@ def as_rows(records: Sequence[Record], ticks: pa.Schema, quarantine: pa.Schema) 
     good, bad = list[dict[str, Any]](), list[dict[str, Any]]()
     for record in records:
         try:
-            good.append(_tick(record))
+            tick = _tick(record)
+            if record.timestamp_ms not in TIMESTAMPS_MS:
+                raise bad_timestamp(record.timestamp_ms)
+            good.append(tick)
         except Malformed as fault:
             bad.append(_quarantined(record, str(fault.reason)))
     yield pa.Table.from_pylist(good, ticks)
@@ -107,7 +113,7 @@ def _coordinates(record: Record) -> dict[str, Any]:
     return {
         "kafka_partition": record.partition,
         "kafka_offset": record.offset,
-        "kafka_timestamp": record.timestamp_ms * 1000,
+        "kafka_timestamp": record.timestamp_ms * 1000 if record.timestamp_ms in TIMESTAMPS_MS else None,
     }
 
 

@@ -122,7 +122,7 @@ class Lake:
         """
         wanted, snapshot = selection(symbols), take(self.layout, as_of)
         paths = self._added(snapshot, version)
-        sql = f"SELECT * FROM {source(TICKS, paths)} WHERE {wanted.where} ORDER BY {IN_ORDER}"
+        sql = f"SELECT * FROM {source(TICKS, paths, snapshot.later_ticks)} WHERE {wanted.where} ORDER BY {IN_ORDER}"
         return Result(self._engine.table(sql), snapshot.version)
 
     def bars(
@@ -163,7 +163,7 @@ class Lake:
     def latest(self, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
         """Return the newest tick of each of these symbols, or of all, by symbol; columns as in `ticks`."""
         wanted, snapshot = selection(symbols), take(self.layout, as_of)
-        found = latest.search(self._engine, snapshot.ticks, self._holding(snapshot), wanted.symbols)
+        found = latest.search(self._engine, snapshot, self._holding(snapshot), wanted.symbols)
         return Result(found, snapshot.version)
 
     def asof(  # noqa: PLR0913 (keywords, each with a default)
@@ -224,9 +224,9 @@ class Lake:
         snapshot = take(self.layout, as_of)
         where = f"reason IN ({', '.join(map(quoted, reasons))})" if reasons else "true"
         _require_count(limit)
-        rows = source(QUARANTINE, [file.path for file in snapshot.quarantine])
+        rows = source(QUARANTINE, [file.path for file in snapshot.quarantine], snapshot.later_quarantine)
         most = "" if limit is None else f" LIMIT {int(limit)}"
-        order = "kafka_timestamp DESC, kafka_partition, kafka_offset DESC"
+        order = "coalesce(kafka_timestamp, ingested_at) DESC, kafka_partition, kafka_offset DESC"
         return Result(self._engine.table(f"SELECT * FROM {rows} WHERE {where} ORDER BY {order}{most}"), snapshot.version)
 
     def history(self, limit: int | None = None, as_of: AsOf | None = None) -> Result:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from finance_lake.reading.engine import Engine
-    from finance_lake.reading.snapshot import DataFile
+    from finance_lake.reading.snapshot import DataFile, Snapshot
 
 # How many files are looked at first, and how many times more next: most symbols are settled by little. A file costs as much to
 # open as some thousand ticks to read.
@@ -51,23 +51,23 @@ def held(paths: Sequence[str]) -> str:
     return f"SELECT DISTINCT filename, symbol FROM {source(TICKS, paths, with_file=True)}"
 
 
-def search(engine: Engine, files: Iterable[DataFile], holding: pa.Table, names: Iterable[str] = ()) -> pa.Table:
+def search(engine: Engine, snapshot: Snapshot, holding: pa.Table, names: Iterable[str] = ()) -> pa.Table:
     """Find the newest tick of each symbol, or of those named; `holding` is what `held` says of the files."""
     asked = frozenset(names)
     if asked:  # a lake may have many more symbols than anybody asks for
         holding = holding.filter(pc.is_in(holding.column("symbol"), pa.array(sorted(asked), pa.string())))
     symbols = _symbols_by_file(holding)
-    left = sorted(files, key=_reach, reverse=True)
+    left = sorted(snapshot.ticks, key=_reach, reverse=True)
     there = frozenset[str]().union(*symbols.values())
     wanted = asked & there if asked else there
-    found, most = engine.table(newest(f"FROM {source(TICKS, [])}")), FIRST_FILES
+    found, most = engine.table(newest(f"FROM {source(TICKS, [], snapshot.later_ticks)}")), FIRST_FILES
     while wanted:
         count = _count(left, most)
         looked, left, most = left[:count], left[count:], most * MORE
         here = wanted & _union(symbols, looked)
         if here:
             since = _since(found, here, named=bool(asked) or len(here) <= MOST_NAMED)
-            rows = f"(SELECT * FROM {source(TICKS, [file.path for file in looked])} WHERE {since.where})"
+            rows = f"(SELECT * FROM {source(TICKS, [file.path for file in looked], snapshot.later_ticks)} WHERE {since.where})"
             found = engine.table(newest(f"FROM found UNION ALL FROM ({candidates(rows)})"), found=found)
         wanted = _unsettled(wanted, _moments(found), left, symbols)
     return found

@@ -55,12 +55,12 @@ def files(snapshot: Snapshot, table: str) -> dict[str, str]:
     return {name_of(table, os.path.relpath(path, folder)): path for path in paths}
 
 
-def views(ticks: Iterable[str], quarantine: Iterable[str]) -> dict[str, str]:
+def views(snapshot: Snapshot, ticks: Iterable[str], quarantine: Iterable[str]) -> dict[str, str]:
     """Give the tables that SQL may name, as SQL over the names of their data files."""
     minute = UNIT_US["m"]
     return {
-        "ticks": f"SELECT * FROM {source(TICKS, ticks)}",
-        "quarantine": f"SELECT * FROM {source(QUARANTINE, quarantine)}",
+        "ticks": f"SELECT * FROM {source(TICKS, ticks, snapshot.later_ticks)}",
+        "quarantine": f"SELECT * FROM {source(QUARANTINE, quarantine, snapshot.later_quarantine)}",
         "bars_1m": whole(partial("ticks", minute), minute),
         "latest": newest(candidates("ticks")),
     }
@@ -88,7 +88,7 @@ class Sandboxes:
             raise QueryError(f"The query has {len(query):,} characters; {LONGEST_QUERY:,} are taken.")
         ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
         size = limits.result_megabytes * MEGABYTE
-        tables = views(ticks, quarantine)
+        tables = views(snapshot, ticks, quarantine)
         question = Question(query, tables, ticks | quarantine, limits.seconds, limits.rows, limits.values, size)
         try:
             answer, rows = self._answer(question, limits)

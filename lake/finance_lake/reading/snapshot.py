@@ -8,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from finance_lake.errors import FILL, NoLakeError, RequestError, UnreadableError, first_line
 from finance_lake.reading import log, values
 from finance_lake.reading.moment import version_or_moment
-from finance_lake.reading.source import source
-from finance_lake.state.layout import TICKS
+from finance_lake.reading.source import source, sql_columns
+from finance_lake.state.columns import later_columns
+from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import add_actions, newest_record, open_table
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from finance_lake.reading.moment import AsOf
     from finance_lake.reading.selection import Selection
+    from finance_lake.reading.source import Columns
     from finance_lake.state.layout import Layout
 
 READER_VERSION = 1
@@ -74,8 +77,17 @@ class Snapshot:
     @cached_property
     def quarantine(self) -> tuple[DataFile, ...]:
         """The data files of the quarantine, as it was when the ticks were so. Raises RequestError if that is too long ago."""
-        table = self._quarantine_table()
-        return _files(table, self.layout.quarantine) if table else ()
+        return _files(self._quarantine, self.layout.quarantine) if self._quarantine else ()
+
+    @cached_property
+    def later_ticks(self) -> Columns:
+        """The columns of the ticks that not every data file has, for `source`."""
+        return _later(TICKS, self.table)
+
+    @cached_property
+    def later_quarantine(self) -> Columns:
+        """Those of the quarantine. Raises RequestError as `quarantine` does."""
+        return _later(QUARANTINE, self._quarantine) if self._quarantine else {}
 
     @property
     def rows(self) -> int:
@@ -93,9 +105,10 @@ class Snapshot:
 
     def source(self, wanted: Selection) -> str:
         """Give the SQL of a selection's ticks."""
-        return f"(SELECT * FROM {source(TICKS, self.paths(wanted))} WHERE {wanted.where})"
+        return f"(SELECT * FROM {source(TICKS, self.paths(wanted), self.later_ticks)} WHERE {wanted.where})"
 
-    def _quarantine_table(self) -> DeltaTable | None:
+    @cached_property
+    def _quarantine(self) -> DeltaTable | None:
         table = _opened(self.layout.quarantine)
         if table is None:
             return None
@@ -153,6 +166,10 @@ def _opened(folder: Path, version: int | None = None) -> DeltaTable | None:
     if table and table.protocol().min_reader_version > READER_VERSION:
         raise UnreadableError(f"{folder} was switched to a newer Delta protocol, which hides rows from this reader.")
     return table
+
+
+def _later(name: str, table: DeltaTable) -> Columns:
+    return sql_columns(later_columns(name, pa.schema(table.schema().to_arrow())))
 
 
 def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:

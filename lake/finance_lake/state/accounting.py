@@ -44,6 +44,7 @@ class Table:
         record: of its newest commit that has one
         identity: of the lake that it belongs to; None in lakes made before version 0.2
         rows_ahead: of the quarantine, those of a batch that ticks do not have yet
+        schema_faults: what the job cannot write to its columns for
 
     """
 
@@ -51,6 +52,7 @@ class Table:
     record: CommitRecord | None
     identity: Identity | None = None
     rows_ahead: int = 0
+    schema_faults: tuple[Inconsistency, ...] = ()
 
     @property
     def total(self) -> Total:
@@ -149,7 +151,7 @@ def find_inconsistencies(state: State) -> list[Inconsistency]:
     lakes = (table.identity if table else None for table in (state.ticks, state.quarantine))
     if found := [*tables_of_two_lakes(*lakes), *topic_mismatches(state.identity, state.broker)]:
         return found
-    return [*_retention(state), *([] if state.is_new else _tables(state, state.identity))]
+    return [*_schemas(state), *_retention(state), *([] if state.is_new else _tables(state, state.identity))]
 
 
 def _nameless() -> Inconsistency:
@@ -166,6 +168,11 @@ def tables_of_two_lakes(ticks: Identity | None, quarantine: Identity | None) -> 
             "records would be missing or doubled in silence",
             "put back the table that belongs there; or move finance_quarantine away, then `make recover`",
         )
+
+
+def _schemas(state: State) -> Iterator[Inconsistency]:
+    for table in (state.ticks, state.quarantine):
+        yield from table.schema_faults if table else ()
 
 
 def _retention(state: State) -> Iterator[Inconsistency]:

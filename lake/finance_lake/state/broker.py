@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from finance_lake.state.accounting import Broker
 
@@ -37,6 +37,17 @@ def ask(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) ->
     except KafkaException as error:
         raise SilentError(f"no broker answers at {bootstrap} ({error.args[0].str()})") from None
     return Broker(str(cluster.cluster_id), str(described.topic_id), first, end)
+
+
+def topic_settings(bootstrap: str, topic: str) -> dict[str, str]:
+    """Return the topic's settings. Raises SilentError, also where the broker lets others read them only."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
+    except KafkaException as error:
+        raise SilentError(f"the broker at {bootstrap} does not tell the settings of {topic} ({error})") from None
+    return {name: str(entry.value) for name, entry in entries.items()}
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], where: OffsetSpec) -> Offsets:

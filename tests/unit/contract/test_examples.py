@@ -25,9 +25,10 @@ def test_every_malformed_example_yields_its_reason(reason: Reason, value: bytes 
 
 
 def test_there_is_one_malformed_example_for_every_reason_and_no_other_file() -> None:
-    assert list(examples.malformed()) == list(Reason)
+    of_values = [reason for reason in Reason if reason is not Reason.TIMESTAMP_RANGE]
+    assert list(examples.malformed()) == of_values
     files = {path.name for path in (FOLDER / "examples" / "malformed").iterdir()}
-    assert files == {f"{reason}.bin" for reason in Reason} - {"tombstone.bin", "too_long.bin"}
+    assert files == {f"{reason}.bin" for reason in of_values} - {"tombstone.bin", "too_long.bin"}
 
 
 @pytest.mark.parametrize("value", examples.valid().values(), ids=examples.valid())

@@ -51,4 +51,4 @@ def test_a_verdict_survives_the_way_between_processes() -> None:
 
 def test_codes_are_snake_case_and_never_renamed() -> None:
     assert [reason.name.lower() for reason in Reason] == [str(reason) for reason in Reason]
-    assert len(Reason) == 25
+    assert len(Reason) == 26

@@ -108,6 +108,7 @@ def test_a_full_tick_becomes_a_row() -> None:
         "kafka_offset": FIRST_OFFSET,
         "kafka_timestamp": ARRIVED,
         "ingested_at": INGESTED,
+        "date": ARRIVED.date(),
     }
 
 
@@ -220,7 +221,7 @@ def test_an_empty_batch_gives_two_empty_tables() -> None:
 @pytest.mark.parametrize("values", [[], [GOOD], [BAD], [GOOD, BAD]], ids=["none", "good", "bad", "both"])
 def test_the_columns_are_those_of_the_tables_whatever_came(values: list[Value]) -> None:
     result = decoded(*values)
-    assert result.ticks.schema.equals(TICK_FIELDS)
+    assert result.ticks.schema.equals(TICK_FIELDS.append(pa.field("date", pa.date32())))
     assert result.quarantine.schema.equals(QUARANTINE_FIELDS)
 
 

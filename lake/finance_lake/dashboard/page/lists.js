@@ -5,7 +5,7 @@ import { cell, count } from "./format.js";
 
 const when = (text) => text.slice(0, 23).replace("T", " ").replace("Z", "");
 const RECORDS = [
-  { name: "Arrived (UTC)", text: (row) => when(row.kafka_timestamp), kind: "whole" },
+  { name: "Arrived (UTC)", text: (row) => when(row.kafka_timestamp ?? row.ingested_at), kind: "whole" },
   { name: "Place", text: (row) => `${row.kafka_partition}:${row.kafka_offset}`, kind: "number" },
   { name: "Reason", text: (row) => row.reason, kind: "whole" },
   { name: "Detail", text: (row) => cell(row.detail) },

@@ -1,0 +1,33 @@
+"""Spark on a lake that got a column later: older files and older versions are read as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finance_job.writer import Writer
+from tests.lakes import BAD, BuiltLake, numbered
+from tests.newer import know_later_columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+
+def test_spark_reads_older_files_as_null(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = BuiltLake(tmp_path / "data")
+    lake.store([*numbered(5), BAD])
+    know_later_columns(monkeypatch)
+    lake.writer = Writer(lake.layout, lake.identity)
+    lake.store([*numbered(3, first=5), BAD])
+    ticks = spark.read.format("delta").load(str(lake.layout.ticks)).orderBy("seq")
+    assert [row.venue for row in ticks.collect()] == [None] * 5 + ["XNYS"] * 3
+    quarantine = spark.read.format("delta").load(str(lake.layout.quarantine)).orderBy("kafka_offset")
+    assert [row.attempts for row in quarantine.collect()] == [None, 3]
+    older = spark.read.format("delta").option("versionAsOf", 1).load(str(lake.layout.ticks))
+    assert older.count() == 5
+    assert "venue" not in older.columns

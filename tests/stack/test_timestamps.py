@@ -1,0 +1,74 @@
+"""A topic on which somebody lets clients set timestamps: said at the start, and no timestamp stops the job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from finance_contract import TIMESTAMPS_MS
+from finance_lake.state.layout import QUARANTINE, TICKS
+from tests.lakes import BAD, GOOD
+from tests.stack.test_readers import rows, stored_by
+from tests.unit.job.test_timestamps import NASTY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from confluent_kafka import KafkaError, Message
+
+    from tests.stack.pipeline import Stack
+
+pytestmark = pytest.mark.stack
+
+
+def let_clients_date(stack: Stack) -> None:
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, stack.topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(10)
+
+
+def send(stack: Stack, milliseconds: list[int]) -> dict[int, str]:
+    """Send two records with each timestamp, one of them malformed, in a batch of their own; return what the broker refuses."""
+    producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    refused: dict[int, str] = {}
+
+    def note(number: int) -> Callable[[KafkaError | None, Message], None]:
+        return lambda error, _: refused.update({number: error.name()}) if error else None
+
+    for one in milliseconds:
+        for value in (GOOD, BAD):
+            producer.produce(stack.topic, value, partition=0, timestamp=one, on_delivery=note(one))
+        producer.flush(30)
+    return refused
+
+
+def test_no_timestamp_stops_either_reader(stack: Stack) -> None:
+    stack.make_topic().send([GOOD, BAD] * 50)
+    let_clients_date(stack)
+    refused = send(stack, [milliseconds for milliseconds, _ in NASTY.values()])
+    send(stack, [TIMESTAMPS_MS[0] + 10**9 * number for number in range(0, 3000, 10)])
+
+    lakes = {reader: stored_by(stack, reader, MAX_OFFSETS_PER_TRIGGER=1000) for reader in ("spark", "direct")}
+
+    for run in stack.runs[1:]:
+        assert run.count("not kept as topic-init makes it") == 1
+        assert "message.timestamp.type=CreateTime, not LogAppendTime: kafka_timestamp is what a client says" in run.text()
+        assert "restarting" not in run.text()
+        assert "Traceback" not in run.text()
+    for name in (TICKS, QUARANTINE):
+        by_spark, directly = (rows(lakes[reader].table(name)) for reader in ("spark", "direct"))
+        assert by_spark.num_rows > 300
+        assert by_spark.equals(directly)
+    stored = rows(lakes["spark"].quarantine).column("reason")
+    reasons = {one["values"]: one["counts"] for one in pc.value_counts(stored).to_pylist()}
+    assert refused == {}
+    assert reasons["timestamp_range"] == sum(detail is not None and at != 0 for at, detail in NASTY.values())  # 0 is now
+    assert len(pc.unique(rows(lakes["spark"].ticks).column("date"))) <= 2
+    for lake in lakes.values():
+        proven = stack.verify("--values", "--data", str(lake.root))
+        assert proven.returncode == 0, proven.stdout

@@ -1,0 +1,234 @@
+"""What the job writes against what a table has: added, refused by name, or left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from deltalake import DeltaTable, Field, Schema
+from deltalake.schema import ArrayType, PrimitiveType
+
+from finance_job.guard import StartupRefusedError, open_lake
+from finance_job.recover import Recovery
+from finance_job.recovery_plan import RecoverError, make_plan
+from finance_job.schema import UnfitSchemaError, compare, require_fit
+from finance_job.writer import Writer
+from finance_lake.proof.verdict import Code
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.state.table import newest_record
+from tests.lakes import BAD, TOPIC, BuiltLake, numbered
+from tests.newer import LATER, know_later_columns, write_later_columns
+from tests.tampering import judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> BuiltLake:
+    built = BuiltLake(tmp_path)
+    built.store([*numbered(5), BAD])
+    return built
+
+
+def field(name: str, kind: str, *, nullable: bool = True) -> Field:
+    return Field(name, PrimitiveType(kind), nullable=nullable)
+
+
+PRICE = field("price", "decimal(18,8)")
+SYMBOL = field("symbol", "string")
+LIST = Field("tags", ArrayType(PrimitiveType("string"), contains_null=True))
+# What the table has beside `symbol`, what the job writes beside it, what is added, and what a refusal says.
+SCHEMAS = {
+    "the same": ([PRICE], [PRICE], [], None),
+    "in another order": ([PRICE, field("size", "long")], [field("size", "long"), PRICE], [], None),
+    "one more that may be null": ([], [PRICE, field("size", "long")], ["price", "size"], None),
+    "one more that may not": (
+        [],
+        [field("price", "double", nullable=False)],
+        [],
+        "no column price, the job writes DOUBLE NOT NULL",
+    ),
+    "another type": ([field("price", "double")], [PRICE], [], "column price as DOUBLE, the job writes DECIMAL(18,8)"),
+    "more digits": ([field("price", "decimal(20,8)")], [PRICE], [], "price as DECIMAL(20,8), the job writes DECIMAL(18,8)"),
+    "no zone": ([field("at", "timestamp_ntz")], [field("at", "timestamp")], [], "as TIMESTAMP_NTZ, the job writes TIMESTAMP"),
+    "a list": ([LIST], [field("tags", "string")], [], "column tags as ARRAY, the job writes STRING"),
+    "NOT NULL here": ([field("size", "long", nullable=False)], [field("size", "long")], [], "ALTER COLUMN size DROP NOT NULL"),
+    "NULL there": ([field("size", "long")], [field("size", "long", nullable=False)], [], None),
+    "other capitals": ([field("Price", "decimal(18,8)")], [PRICE], [], "column Price, the job writes price"),
+    "somebody else's": ([field("note", "string"), LIST], [], [], None),
+    "somebody else's NOT NULL": (
+        [field("note", "string", nullable=False)],
+        [],
+        [],
+        "note as STRING NOT NULL, the job does not",
+    ),
+}
+
+
+@pytest.mark.parametrize(("has", "writes", "added", "refusal"), SCHEMAS.values(), ids=SCHEMAS)
+def test_each_difference_is_added_refused_or_left_alone(
+    has: list[Field], writes: list[Field], added: list[str], refusal: str | None
+) -> None:
+    found = compare("finance_delta", (Schema([SYMBOL, *has]), ["date"]), (Schema([SYMBOL, *writes]), ["date"]))
+    assert [one.name for one in found.missing] == added
+    told = [str(fault) for fault in found.faults]
+    assert len(told) == (refusal is not None)
+    if refusal:
+        assert refusal in told[0]
+        assert told[0].startswith("finance_delta has ")
+        assert "To mend it: " in told[0]
+        with pytest.raises(UnfitSchemaError, match="To mend it"):
+            require_fit(found)
+
+
+@pytest.mark.parametrize("by", [[], ["symbol"], ["date", "symbol"]])
+def test_another_partitioning_is_refused(by: list[str]) -> None:
+    schema = Schema([SYMBOL, field("date", "date")])
+    (fault,) = compare("finance_delta", (schema, by), (schema, ["date"])).faults
+    told = " and ".join(by) or "nothing"
+    assert f"finance_delta is partitioned by {told}, the job writes it partitioned by date" in str(fault)
+
+
+# ---- lakes --------------------------------------------------------------------------------------------------------------
+
+
+def columns(lake: BuiltLake, name: str, version: int | None = None) -> list[str]:
+    return [one.name for one in DeltaTable(str(lake.layout.table(name)), version=version).schema().fields]
+
+
+def start(lake: BuiltLake) -> Writer:
+    """Start the job as it starts: the guard, then the take-over."""
+    open_lake(lake.layout, TOPIC, lake.broker)
+    return Writer(lake.layout, lake.identity)
+
+
+def test_a_later_column_is_added_by_a_commit_with_a_record(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_later_columns(monkeypatch)
+    before = {name: newest_record(DeltaTable(str(lake.layout.table(name)))) for name in LATER}
+    writer = start(lake)
+    for name, later in LATER.items():
+        table, told = DeltaTable(str(lake.layout.table(name))), before[name]
+        assert later.name in columns(lake, name)
+        assert later.name not in columns(lake, name, 1)
+        assert (table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 2)
+        record = newest_record(table)
+        assert record == writer.record(name)
+        assert told is not None
+        assert (record.sequence, record.position, record.total, record.rows) == (
+            told.sequence + 2,
+            told.position,
+            told.total,
+            {},
+        )
+        assert table.metadata().configuration["financelake.identity"]
+    assert judge(lake).findings == ()
+
+
+def test_it_is_added_once(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_later_columns(monkeypatch)
+    start(lake)
+    version = DeltaTable(str(lake.layout.ticks)).version()
+    start(lake)
+    assert DeltaTable(str(lake.layout.ticks)).version() == version + 1  # the epoch
+
+
+def test_a_start_that_dies_between_the_tables_is_completed_by_the_next(
+    lake: BuiltLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_later_columns(monkeypatch)
+    add = Writer.add_columns
+
+    def die_at_ticks(writer: Writer, name: str, fields: list[Field]) -> None:
+        if name == TICKS:
+            raise KeyboardInterrupt
+        add(writer, name, fields)
+
+    with monkeypatch.context() as context:
+        context.setattr(Writer, "add_columns", die_at_ticks)
+        with pytest.raises(KeyboardInterrupt):
+            start(lake)
+    assert "attempts" in columns(lake, QUARANTINE)
+    assert "venue" not in columns(lake, TICKS)
+    start(lake)
+    assert "venue" in columns(lake, TICKS)
+
+
+def test_a_column_of_somebody_else_is_left_null(lake: BuiltLake) -> None:
+    DeltaTable(str(lake.layout.ticks)).alter.add_columns([field("note", "string"), LIST])
+    lake.writer = start(lake)
+    lake.store(numbered(3, first=5))
+    table = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table()
+    assert table.column("note").null_count == table.num_rows == 8
+    assert judge(lake).findings == ()
+
+
+def refuse(lake: BuiltLake, words: str) -> None:
+    """Each door says the same, and nothing is written."""
+    versions = [DeltaTable(str(lake.layout.table(name))).version() for name in LATER]
+    with pytest.raises(StartupRefusedError, match=words):
+        open_lake(lake.layout, TOPIC, lake.broker)
+    with pytest.raises(UnfitSchemaError, match=words):
+        Writer(lake.layout, lake.identity)
+    with pytest.raises(RecoverError, match=words):
+        make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+    assert [DeltaTable(str(lake.layout.table(name))).version() for name in LATER] == versions
+
+
+def test_a_table_that_the_job_must_not_write_to_is_refused_at_every_door(
+    lake: BuiltLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DeltaTable(str(lake.layout.ticks)).alter.add_columns([field("venue", "double")])
+    assert start(lake)
+    know_later_columns(monkeypatch)
+    refuse(lake, "finance_delta has column venue as DOUBLE, the job writes STRING")
+
+
+# ---- what an older version did: files with columns that the schema lacks ------------------------------------------------
+
+
+@pytest.fixture
+def unaware(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
+    """A lake to which files with a later column were committed, as if all was well."""
+    with monkeypatch.context() as context:
+        write_later_columns(context)
+        for batch in range(3):
+            lake.store([*numbered(4, first=5 + 4 * batch), BAD])
+    lake.store(numbered(2, first=17))
+    return lake
+
+
+def test_verify_names_the_column_and_loses_no_row(unaware: BuiltLake) -> None:
+    report = judge(unaware)
+    assert {finding.code for finding in report.findings} == {Code.CORRUPT}
+    assert len(report.findings) == 6
+    assert "has column 'venue', which the table lacks: `make recover` mends it" in str(report.findings[0])
+    assert (report.figures.lost, report.figures.unreadable) == (0, 0)
+
+
+def recover(lake: BuiltLake) -> None:
+    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+    assert not plan.is_idle
+    assert "add column venue to ticks, which its data files have and its schema lacks" in list(plan.steps())
+    assert plan.backfill == {}
+    Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None).run()
+
+
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_recover_adds_it_and_keeps_what_is_in_it(
+    unaware: BuiltLake, monkeypatch: pytest.MonkeyPatch, *, is_newer: bool
+) -> None:
+    if is_newer:
+        know_later_columns(monkeypatch)
+    recover(unaware)
+    assert judge(unaware).findings == ()
+    assert make_plan(unaware.layout, TOPIC, unaware.broker, {}, {}).is_idle
+    open_lake(unaware.layout, TOPIC, unaware.broker)
+    venues = DeltaTable(str(unaware.layout.ticks)).to_pyarrow_table().column("venue").to_pylist()
+    assert sorted(map(str, venues)) == ["None"] * 7 + ["XNYS"] * 12
+
+
+def test_the_version_that_writes_the_column_mends_it_at_its_start(unaware: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_later_columns(monkeypatch)
+    start(unaware)
+    assert judge(unaware).findings == ()
