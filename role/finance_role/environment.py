@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from finance_role import beneath
 
 JAVA = 17
 
@@ -109,12 +110,13 @@ def scratch(data_dir: Path, role: str) -> Path:
 
 
 def make_scratch(data_dir: Path, role: str) -> Path:
-    """Make the folder, or empty it of what a killed run has left; the caller holds the role. Raises UnusableScratchError."""
-    folder = scratch(data_dir, role)
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the folder, or empty it of what a killed run has left; the caller holds the role.
+
+    Raises UnusableScratchError, and beneath.IrregularError for a link on the way to it.
+    """
+    root, folder = data_dir.resolve(), scratch(data_dir, role)
+    beneath.remove(root, folder)
+    beneath.make_folder(root, folder, 0o700)
     require_execution(folder)
     return folder
 

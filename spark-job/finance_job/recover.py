@@ -32,12 +32,12 @@ from finance_job.write import Task
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state import accounting, digest, spans
 from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.files import sync_folder
 from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import Layout
 from finance_lake.state.record import OffsetRange, Total
 from finance_lake.state.table import open_table
+from finance_role import beneath
 from finance_role.lock import hold_or_exit
 from finance_role.settings import USAGE, begin_role
 
@@ -87,9 +87,7 @@ class Recovery:
         # With the checksums beside it: Hadoop would compare them with the entry that takes its place.
         for path in (entry, *entry.parent.glob(f".{entry.name}.crc"), *entry.parent.glob(f"*{entry.stem}.crc*")):
             target = self._aside / entry.parents[1].name / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-            sync_folder(path.parent)
+            beneath.move(self._layout.root, path, target)
             self._say(f"{path} is now {target}")
 
     def _take_out(self, name: str) -> None:
@@ -164,6 +162,7 @@ def main() -> int:
             DeltaError,
             FencedError,
             ConflictError,
+            beneath.IrregularError,
         ) as error:
             sys.stderr.write(f"not recovered: {error}\n")
             return 1

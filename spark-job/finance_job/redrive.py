@@ -30,12 +30,12 @@ from finance_job.request import Answer, ask_job
 from finance_job.transaction import Change
 from finance_job.write import Task
 from finance_job.writer import ConflictError, FencedError, Writer
-from finance_lake.state.files import sync_folder, write_whole
 from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.journal import Journal, read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.spans import Spans, count
 from finance_lake.state.table import open_table
+from finance_role import beneath
 from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import begin_role
 
@@ -82,7 +82,7 @@ def redrive(layout: Layout, writer: Writer, reason: str) -> Redriven:
         passing += _passing(records)
     if passing:
         journal = Journal(str(uuid.uuid4()), reason, passing)
-        write_whole(layout.redrive_journal, msgspec.json.encode(journal))
+        beneath.write_whole(layout.root, layout.redrive_journal, msgspec.json.encode(journal))
         complete(layout, writer)
     return Redriven(examined, len(passing))
 
@@ -96,8 +96,8 @@ def complete(layout: Layout, writer: Writer) -> int:
         _append(layout, writer, journal)
     if writer.table(QUARANTINE).transaction_version(f"{journal.id}:{QUARANTINE}") is None:
         _take_out(layout, writer, journal)
-    layout.redrive_journal.unlink()
-    sync_folder(layout.root)
+    beneath.remove(layout.root, layout.redrive_journal)
+    beneath.sync_folder(layout.root)
     return len(journal.coordinates)
 
 
@@ -171,7 +171,7 @@ def _redrive_here(layout: Layout, reason: str) -> Answer:
         if identity is None or any(open_table(layout.table(name)) is None for name in (TICKS, QUARANTINE)):
             return Answer(done=False, sentence=f"there is no whole lake at {layout.root}: `make recover` repairs one")
         return answer_to(layout, Writer(layout, identity), reason)
-    except (FencedError, ConflictError, CorruptStateError) as error:
+    except (FencedError, ConflictError, CorruptStateError, beneath.IrregularError) as error:
         return Answer(done=False, sentence=str(error))
     except DeltaError as error:
         what = str(error).split("\n", 1)[0]
@@ -187,6 +187,9 @@ def main() -> int:
             answer: Answer | None = _redrive_here(layout, settings.reason)
     except AlreadyRunningError:
         answer = ask_job(layout, settings.reason, PATIENCE_SECONDS)
+    except beneath.IrregularError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     if answer is None:
         sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will say what comes of it.\n")
         return 1

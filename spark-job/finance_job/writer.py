@@ -25,6 +25,7 @@ from finance_lake.state.identity import CorruptStateError, identity_of
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import CommitRecord
 from finance_lake.state.table import newest_record
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,8 +62,11 @@ class Writer:
     def __init__(self, layout: Layout, identity: Identity) -> None:
         """Take the lake over: raise the epoch of both tables. A table without an identity gets it in the same commit.
 
-        Raises FencedError if yet another driver takes it over meanwhile, ConflictError if that goes on and on.
+        Raises FencedError if yet another driver takes it over meanwhile, ConflictError if that goes on and on, IrregularError
+        for a link anywhere in a table: delta-rs would follow it.
         """
+        for name in TABLES:
+            beneath.require_unlinked(layout.root, layout.table(name))
         self._layout = layout
         self._identity = identity
         self._opened: dict[str, _Opened] = {}

@@ -18,6 +18,7 @@ from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.journal import read_journal
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import newest_record, open_table
+from finance_role import beneath
 from tests.lakes import BAD, GOOD, BuiltLake, numbered
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
 
     with monkeypatch.context():
         dying(Writer, "commit")
-        dying(redrive, "sync_folder")
+        dying(beneath, "remove")
         with pytest.raises(KilledError):
             redrive.redrive(lake.layout, lake.writer, ALL)
     monkeypatch.undo()
