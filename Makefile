@@ -20,7 +20,7 @@ help: ## this list
 .PHONY: up down logs ps
 up: ## build, start in the background, wait until healthy
 	@local/require python docker
-	@PYTHONPATH=local "$(PYTHON)" -m finance_local.containers
+	@PYTHONPATH=local:role "$(PYTHON)" -m finance_local.containers
 	docker compose up --build --detach --wait --wait-timeout 300
 	@echo "Healthy. Next: \`make show\` for the table, \`docker compose logs -f spark-job\` for the story, \`make down\` to stop."
 
@@ -58,7 +58,7 @@ redrive: .venv/.ready ## move quarantined records that pass the rules now (REASO
 	@$(BIN)/python -m finance_local.repair redrive
 
 reset: ## delete all state, after asking (YES=1 does not ask)
-	@PYTHONPATH=local "$(PYTHON)" -m finance_local.reset
+	@PYTHONPATH=local:role "$(PYTHON)" -m finance_local.reset
 
 ##@ Development
 .PHONY: check test test-unit test-faults smoke chaos lock bench clean

@@ -12,8 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from finance_lake.errors import RequestError
-from finance_lake.state.files import sync_folder
 from finance_lake.text import FORMULA
+from finance_role.beneath import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

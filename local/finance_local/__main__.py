@@ -1,7 +1,7 @@
 """Run the pipeline as local processes: `python -m finance_local`.
 
-Exit codes: 0 stopped in order; 1 a role failed, or the machine lacks something; 2 wrong settings; 78 the lake already runs, or
-holds another topic.
+Exit codes: 0 stopped in order; 1 a role failed, or the machine lacks something; 2 wrong settings; 78 the lake already runs,
+holds another topic, or has a link where it would write.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from finance_local.machine import OtherTopicError, UnfitMachineError, require_fi
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
+from finance_role import beneath
 from finance_role.lock import REFUSED, AlreadyRunningError
 from finance_role.settings import USAGE
 
@@ -95,7 +96,7 @@ def main() -> int:
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
-    except (AlreadyRunningError, OtherTopicError) as error:
+    except (AlreadyRunningError, OtherTopicError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     except (UnfitMachineError, RoleEndedError, SilentError, NoTopicError) as error:

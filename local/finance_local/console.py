@@ -7,15 +7,17 @@ import os
 import re
 import time
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from finance_role import beneath
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import TextIOWrapper
-    from pathlib import Path
 
 COLOURS = {"zookeeper": "yellow", "kafka": "magenta", "topic-init": "blue", "producer": "green", "spark-job": "cyan"}
 WIDTH = max(map(len, COLOURS))
@@ -95,10 +97,11 @@ class Condenser:
 
 
 class _OwnFile(RotatingFileHandler):
-    """A log file that is ours: a link that somebody has left in its place is not followed."""
+    """A log file of the lake's, `run/local.log`."""
 
     def _open(self) -> TextIOWrapper:
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        file = Path(self.baseFilename)
+        descriptor = beneath.append(file.parents[1], file)
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
@@ -106,7 +109,4 @@ class _OwnFile(RotatingFileHandler):
 
 
 def _rotated(file: Path) -> RotatingFileHandler:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.is_symlink():
-        file.unlink()
     return _OwnFile(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES)

@@ -1,6 +1,6 @@
 """Prepare `make up`: settings that Compose can read, and a data folder that belongs to the containers' user.
 
-Standard library only; runs with the machine's own Python: `PYTHONPATH=local python3 -m finance_local.containers`.
+Standard library only; runs with the machine's own Python: `PYTHONPATH=local:role python3 -m finance_local.containers`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finance_local import env_file
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,12 +110,16 @@ def _give_opened(opened: int, path: Path, uid: int, gid: int) -> None:
 
 
 def topic_of(folder: Path) -> str | None:
-    """Name the topic that the lake holds, by the identity in its table's log; None where no entry has it (the job then judges).
+    """Name the topic that the lake holds, by the identity in its table's log; None where no entry has it (the job judges).
 
     What reads identities elsewhere (finance_lake.state.identity) is not installed yet here.
     """
     for entry in sorted((folder / "finance_delta" / "_delta_log").glob("*.json")):
-        for line in entry.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = beneath.read(folder, entry).decode(errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
             if line.startswith('{"metaData"') and (topic := _topic_in(line)):
                 return topic
     return None
@@ -123,7 +128,7 @@ def topic_of(folder: Path) -> str | None:
 def _topic_in(metadata: str) -> str | None:
     try:
         return str(json.loads(json.loads(metadata)["metaData"]["configuration"][IDENTITY_PROPERTY])["topic"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -11,6 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.layout import Layout
+from finance_role import beneath
 from finance_role.environment import UnusableScratchError, composed, require_execution
 from finance_role.lock import hold
 
@@ -70,7 +71,7 @@ def require_usable_folders(settings: Settings) -> None:
     if ":" in str(jars):
         raise UnfitMachineError(f"Java reads a colon in {jars} as the end of a path: move the project to a folder without one.")
     folder = settings.data_dir / "run" / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
+    beneath.make_folder(settings.data_dir, folder)
     try:
         require_execution(folder)
     except UnusableScratchError as error:

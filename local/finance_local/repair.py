@@ -27,6 +27,7 @@ from finance_local.machine import UnfitMachineError, require_free_ports, require
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
+from finance_role import beneath
 from finance_role.child import ENDED_BY_SIGNAL, end_with_parent
 from finance_role.environment import composed
 from finance_role.lock import REFUSED, AlreadyRunningError
@@ -119,7 +120,7 @@ def main() -> int:
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
-    except AlreadyRunningError as error:
+    except (AlreadyRunningError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     except (UnclearError, UnfitMachineError, RoleEndedError) as error:

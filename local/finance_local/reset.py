@@ -1,4 +1,4 @@
-"""Delete all state of the lake, and all of it together: `PYTHONPATH=local python3 -m finance_local.reset` (`make reset`).
+"""Delete all state of the lake, and all of it together: `PYTHONPATH=local:role python3 -m finance_local.reset` (`make reset`).
 
 Topic and tables belong together; a half of them is worse than none, so there is no smaller reset.
 """
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from finance_local import env_file
+from finance_role import beneath
 
 ENV_FILE = Path(".env")
 KEPT = "README.md"
@@ -19,16 +20,18 @@ KEPT = "README.md"
 
 def is_running(folder: Path) -> bool:
     """Whether a role holds a lock of this lake."""
-    return any(_is_held(lock) for lock in (folder / "locks").glob("*.lock"))
+    return any(_is_held(folder, lock) for lock in (folder / "locks").glob("*.lock"))
 
 
-def _is_held(lock: Path) -> bool:
-    with lock.open() as file:
-        try:
+def _is_held(folder: Path, lock: Path) -> bool:
+    try:
+        with beneath.opened(folder, lock) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except beneath.IrregularError:  # nobody can hold what is no lock
         return False
+    return False
 
 
 def is_a_lake(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from finance_local.roles import STARTING, STOPPING
+from finance_role import beneath
 from finance_role.child import end_with_parent
 from finance_role.environment import composed
 from finance_role.heartbeat import heartbeat_file
@@ -76,7 +77,7 @@ class Supervisor:
         return codes
 
     async def _start(self, role: Role) -> None:
-        heartbeat_file(self._data_dir, role.name).unlink(missing_ok=True)  # what an earlier run left proves nothing
+        beneath.remove(self._data_dir, heartbeat_file(self._data_dir, role.name))  # what an earlier run left proves nothing
         # A session of its own: Ctrl-C in the terminal reaches the supervisor alone.
         lock = None if role.takes_own_lock else hold(self._data_dir, role.name)
         try:
@@ -102,7 +103,7 @@ class Supervisor:
         showing = asyncio.create_task(self._show(role, process))
         while process.returncode is None:
             await asyncio.sleep(POLL_SECONDS)
-        heartbeat_file(self._data_dir, role.name).unlink(missing_ok=True)  # its last promise is for seconds to come
+        beneath.remove(self._data_dir, heartbeat_file(self._data_dir, role.name))  # its last promise is for seconds to come
         await asyncio.wait([showing], timeout=LAST_LINES_SECONDS)
         code = process.returncode
         fine = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))

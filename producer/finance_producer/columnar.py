@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+import finance_contract
+import finance_producer
+import finance_role
 from finance_producer.columns import Columns, UnreadableError, Wanted
 from finance_producer.rows import Row, Rows
+from finance_role.environment import composed, importing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +52,7 @@ def open_columnar(file: Path, kind: str, wanted: Wanted) -> Rows:
     # -P: what lies in the current folder is no module of ours.
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", READER, str(MAX_MEGABYTES)],
+        env=composed(importing(finance_contract, finance_producer, finance_role), settings=False),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

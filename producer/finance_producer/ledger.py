@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from finance_role import beneath
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -53,8 +55,7 @@ class Ledger:
         self._written = monotonic()
         self._acknowledged: list[Range] = []
         self._failed: list[Range] = []
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        self._descriptor = beneath.create(file.parents[1], file)
         self._append(header | {"started": _now()})
 
     def note(self, acknowledged: Iterable[Range], failed: Iterable[Range]) -> None:

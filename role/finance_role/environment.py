@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
+
+from finance_role import beneath
 
 JAVA = 17
 
@@ -75,6 +77,12 @@ def settle(umask: str, own: Mapping[str, str] | None = None) -> None:
     os.umask(int(umask, 8))
 
 
+def importing(*packages: ModuleType) -> dict[str, str]:
+    """Give the variable by which another Python finds these packages: in an image nothing else tells it."""
+    folders = (str(Path(one.__path__[0]).parents[one.__name__.count(".")]) for one in packages)
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
+
+
 def foreign() -> list[str]:
     """Name the caller's variables that the lake's processes do not get though they would matter to them."""
     return sorted(key for key in os.environ if DANGEROUS.fullmatch(key) and key not in SETTINGS)
@@ -109,12 +117,13 @@ def scratch(data_dir: Path, role: str) -> Path:
 
 
 def make_scratch(data_dir: Path, role: str) -> Path:
-    """Make the folder, or empty it of what a killed run has left; the caller holds the role. Raises UnusableScratchError."""
-    folder = scratch(data_dir, role)
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the folder, or empty it of what a killed run has left; the caller holds the role.
+
+    Raises UnusableScratchError, and beneath.IrregularError for a link on the way to it.
+    """
+    root, folder = data_dir.resolve(), scratch(data_dir, role)
+    beneath.remove(root, folder)
+    beneath.make_folder(root, folder, 0o700)
     require_execution(folder)
     return folder
 

@@ -8,10 +8,13 @@ thousand a second), so the file holds the deadline and not the time of the beat.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
+
+from finance_role import beneath
+
+LONGEST = 100
 
 
 def heartbeat_file(data_dir: Path, role: str) -> Path:
@@ -27,25 +30,28 @@ class Heartbeat:
         self._file = file
         self._patience_seconds = patience_seconds
         self._next = 0.0
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)
+        beneath.remove(_lake(file), file)
 
     def beat(self) -> None:
         """Renew the promise; touches the disk at most once a second."""
         now = time.time()
         if now >= self._next:
             self._next = now + 1
-            scratch = self._file.with_suffix(".new")
-            scratch.write_text(f"{now + self._patience_seconds:.3f}\n")
-            os.replace(scratch, self._file)  # noqa: PTH105
+            promise = f"{now + self._patience_seconds:.3f}\n"
+            beneath.write_whole(_lake(self._file), self._file, promise.encode(), flush=False)
 
 
 def is_alive(file: Path) -> bool:
     """Whether the role has promised to be alive now. What is no promise, such as a file cut short, is none."""
     try:
-        return time.time() <= float(file.read_text())
-    except (FileNotFoundError, ValueError):
+        return time.time() <= float(beneath.read(_lake(file), file, LONGEST))
+    except (FileNotFoundError, ValueError, beneath.IrregularError):
         return False
+
+
+def _lake(file: Path) -> Path:
+    """Give the folder of the lake that a heartbeat is in, as `heartbeat_file` makes it."""
+    return file.parents[1]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from finance_role import beneath
+
 REFUSED = 78
 
 
@@ -21,10 +23,11 @@ class AlreadyRunningError(Exception):
 
 
 def hold(data_dir: Path, role: str) -> IO[str]:
-    """Take the role's lock; it is held until the returned file is closed. Raises AlreadyRunningError if it is taken."""
-    path = data_dir / "locks" / f"{role}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="utf-8")
+    """Take the role's lock; it is held until the returned file is closed. Raises AlreadyRunningError if it is taken.
+
+    Raises beneath.IrregularError where something else stands in its place.
+    """
+    file = os.fdopen(beneath.append(data_dir, data_dir / "locks" / f"{role}.lock"), "a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -43,9 +46,12 @@ def hold(data_dir: Path, role: str) -> IO[str]:
 
 
 def hold_or_exit(data_dir: Path, role: str) -> IO[str]:
-    """Take the role's lock, or say who has it and exit with code 78, which Compose does not answer with a restart loop."""
+    """Take the role's lock, or say who has it, or what stands in its place, and exit with code 78.
+
+    Compose does not answer that with a restart loop.
+    """
     try:
         return hold(data_dir, role)
-    except AlreadyRunningError as error:
+    except (AlreadyRunningError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(REFUSED)

@@ -27,6 +27,7 @@ from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state.identity import CorruptStateError
 from finance_lake.state.layout import Layout
+from finance_role import beneath
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import REFUSED, hold_or_exit
 from finance_role.log import story
@@ -57,7 +58,14 @@ def main() -> int:
     except CompactionMismatchError as error:
         log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return EXIT_COMPACTION_MISMATCH
-    except (StartupRefusedError, UnfitSchemaError, UnrecoverableError, FencedError, CorruptStateError) as error:
+    except (
+        StartupRefusedError,
+        UnfitSchemaError,
+        UnrecoverableError,
+        FencedError,
+        CorruptStateError,
+        beneath.IrregularError,
+    ) as error:
         log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
         return REFUSED
     except ConflictError as error:

@@ -7,6 +7,7 @@ no commit names, because its worker or its job died, is no part of any table; VA
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from finance_job.columns import STATISTICS
 from finance_lake.state.digest import digest_of
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,32 +60,32 @@ class DataFile(msgspec.Struct, frozen=True):
 def write_data_file(
     rows: pa.Table, table: str, folder: str, partition_values: dict[str, str], prefix: str = "part"
 ) -> DataFile:
-    """Write rows as one file below `folder`, a path and never a URI; return what it is.
+    """Write rows as one file below `folder`, that of a table in its lake; return what it is.
 
-    Page checksums are written, so that a flipped bit is found by whoever reads with verification.
+    Page checksums are written, so that a flipped bit is found by whoever reads with verification. Raises IrregularError for a
+    link in the place of a folder.
     """
-    filesystem, root = pyarrow.fs.LocalFileSystem(), Path(folder).absolute()  # a relative `s3:` would be a URI
-    parts = [f"{name}={value}" for name, value in partition_values.items()]
-    path = "/".join([*parts, f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
-    filesystem.create_dir("/".join([str(root), *parts]))
-    target = f"{root}/{path}"
+    root = Path(folder)
+    path = "/".join([*(f"{name}={value}" for name, value in partition_values.items()), f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
     packed = dict.fromkeys(PACKED & set(rows.column_names), "DELTA_BINARY_PACKED")
-    pq.write_table(
-        rows,
-        target,
-        filesystem=filesystem,
-        row_group_size=ROWS_A_GROUP,
-        compression="zstd",
-        use_dictionary=[name for name in rows.column_names if name not in DISTINCT | PACKED],
-        column_encoding=packed,
-        write_page_checksum=True,
-        store_decimal_as_integer=True,
-    )
+    with os.fdopen(beneath.create(root.parent, root / path), "wb") as file:
+        pq.write_table(
+            rows,
+            file,
+            row_group_size=ROWS_A_GROUP,
+            compression="zstd",
+            use_dictionary=[name for name in rows.column_names if name not in DISTINCT | PACKED],
+            column_encoding=packed,
+            write_page_checksum=True,
+            store_decimal_as_integer=True,
+        )
+        file.flush()
+        size = os.fstat(file.fileno()).st_size
     return DataFile(
         table=table,
         path=path,
         partition_values=partition_values,
-        size=filesystem.get_file_info(target).size,
+        size=size,
         statistics=statistics_of(rows, STATISTICS[table]),
         rows=rows_by_partition(rows),
         digest=digest_of(rows),

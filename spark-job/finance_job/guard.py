@@ -7,6 +7,7 @@ and topic are every ten seconds while it runs.
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from finance_lake.state.damage import damaged_log
 from finance_lake.state.identity import CorruptStateError, Identity, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.table import live_rows, newest_record, open_table
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,10 +101,9 @@ def put_old_state_aside(layout: Layout) -> list[Path]:
     """Move away what lakes had before version 0.2 beside their tables, which now say it themselves; return what was moved."""
     moved = []
     for old in (layout.before_tables, layout.root / "checkpoints", layout.root / "redrive.json"):
-        if old.exists():
+        if os.path.lexists(old):
             target = layout.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            old.rename(target)
+            beneath.move(layout.root, old, target)
             moved.append(target)
     return moved
 

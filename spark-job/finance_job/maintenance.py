@@ -25,6 +25,7 @@ from finance_job.transaction import NO_HOOKS, live_files
 from finance_lake.state import digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.table import commits, open_table
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -178,6 +179,8 @@ class Maintenance:
 
     def _vacuum(self) -> None:
         for name in (TICKS, QUARANTINE):
+            # It would follow a link, and remove what it finds there.
+            beneath.require_unlinked(self._layout.root, self._layout.table(name))
             table = open_table(self._layout.table(name))
             if table and table.vacuum(dry_run=True):
                 with self._exclusively():

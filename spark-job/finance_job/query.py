@@ -31,7 +31,7 @@ class Query:
         self._settings = settings
         self._layout = layout
         self._writer = writer
-        self._scratch = Scratch(layout.scratch, writer.epoch)
+        self._scratch = Scratch(layout, writer.epoch)
 
     def start(self, sink: Sink, log: FilteringBoundLogger) -> StreamingQuery:
         """Check that tables and broker belong together, finish a batch that only the quarantine has, and start.

@@ -34,11 +34,11 @@ from finance_job.writer import ConflictError, FencedError, Writer
 from finance_lake.state import accounting, digest, spans
 from finance_lake.state.broker import NoTopicError, SilentError, ask
 from finance_lake.state.damage import damaged_log
-from finance_lake.state.files import sync_folder
 from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import OffsetRange, Total, half_redriven
 from finance_lake.state.table import newest_record, open_table
+from finance_role import beneath
 from finance_role.lock import hold_or_exit
 from finance_role.settings import USAGE, begin_role
 
@@ -89,9 +89,7 @@ class Recovery:
         # With the checksums beside it: Hadoop would compare them with the entry that takes its place.
         for path in (entry, *entry.parent.glob(f".{entry.name}.crc"), *entry.parent.glob(f"*{entry.stem}.crc*")):
             target = self._aside / entry.parents[1].name / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-            sync_folder(path.parent)
+            beneath.move(self._layout.root, path, target)
             self._say(f"{path} is now {target}")
 
     def _take_out(self, name: str) -> None:
@@ -167,6 +165,7 @@ def main() -> int:
             UnfitSchemaError,
             FencedError,
             ConflictError,
+            beneath.IrregularError,
         ) as error:
             sys.stderr.write(f"not recovered: {error}\n")
             return 1

@@ -34,6 +34,7 @@ from finance_lake.state.identity import CorruptStateError, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.spans import Spans, count, spans_of, union
 from finance_lake.state.table import open_table
+from finance_role import beneath
 from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import begin_role
 
@@ -170,7 +171,7 @@ def _redrive_here(layout: Layout, reason: str) -> Answer:
         if identity is None or any(open_table(layout.table(name)) is None for name in (TICKS, QUARANTINE)):
             return Answer(done=False, sentence=f"there is no whole lake at {layout.root}: `make recover` repairs one")
         return answer_to(layout, Writer(layout, identity), reason)
-    except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError) as error:
+    except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError, beneath.IrregularError) as error:
         return Answer(done=False, sentence=str(error))
     except DeltaError as error:
         what = str(error).split("\n", 1)[0]
@@ -186,6 +187,9 @@ def main() -> int:
             answer: Answer | None = _redrive_here(layout, settings.reason)
     except AlreadyRunningError:
         answer = ask_job(layout, settings.reason, PATIENCE_SECONDS)
+    except beneath.IrregularError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     if answer is None:
         sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will say what comes of it.\n")
         return 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from finance_lake.state.files import write_whole
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,34 +38,36 @@ class Answer(msgspec.Struct, frozen=True):
 def ask_job(layout: Layout, reason: str, wait_seconds: float) -> Answer | None:
     """Ask the running job; None if it has not answered in time (it may do so later)."""
     request = Request(uuid.uuid4(), reason)
-    write_whole(_request(layout), msgspec.json.encode(request))
+    beneath.write_whole(layout.root, _request(layout), msgspec.json.encode(request))
     answer = _answer(layout, request.id)
     deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline:
-        if answer.exists():
-            given = msgspec.json.decode(answer.read_bytes(), type=Answer)
-            answer.unlink()
-            return given
-        time.sleep(POLL_SECONDS)
+        try:
+            given = msgspec.json.decode(beneath.read(layout.root, answer), type=Answer)
+        except FileNotFoundError:
+            time.sleep(POLL_SECONDS)
+            continue
+        beneath.remove(layout.root, answer)
+        return given
     return None
 
 
 def serve(layout: Layout, perform: Callable[[str], Answer], log: FilteringBoundLogger) -> None:
     """Do what is asked for, if anything is: `perform` is given the reason."""
     path = _request(layout)
-    if not path.exists():
-        return
     try:
-        request = msgspec.json.decode(path.read_bytes(), type=Request)
-    except msgspec.MsgspecError as error:
+        request = msgspec.json.decode(beneath.read(layout.root, path), type=Request)
+    except FileNotFoundError:
+        return
+    except (msgspec.MsgspecError, beneath.IrregularError) as error:
         log.warning("a request that cannot be read is put away", file=str(path), reason=str(error))
-        path.unlink()
+        beneath.remove(layout.root, path)
         return
     # Gone before it is done: a redrive that kills the job must not do so again at each start; the start completes it.
-    path.unlink()
+    beneath.remove(layout.root, path)
     answer = perform(request.reason)
     log.info("redrive", reason=request.reason, done=answer.done, result=answer.sentence)
-    write_whole(_answer(layout, request.id), msgspec.json.encode(answer))
+    beneath.write_whole(layout.root, _answer(layout, request.id), msgspec.json.encode(answer))
 
 
 def _request(layout: Layout) -> Path:

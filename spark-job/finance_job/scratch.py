@@ -5,28 +5,33 @@ What Spark writes there decides nothing (docs/adr/0014): the query begins where 
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
+
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from finance_lake.state.layout import Layout
 
 
 class Scratch:
     """The folders of one driver, by its epoch."""
 
-    def __init__(self, root: Path, epoch: int) -> None:
+    def __init__(self, layout: Layout, epoch: int) -> None:
         """Remove what earlier drivers have left behind."""
-        shutil.rmtree(root, ignore_errors=True)
-        self._folder = root / str(epoch)
+        beneath.remove(layout.root, layout.scratch)
+        self._root = layout.root
+        self._folder = layout.scratch / str(epoch)
         self._starts = 0
 
     def fresh(self) -> Path:
-        """Return a folder that does not exist yet; the one before is removed."""
+        """Return a folder that does not exist yet, in one that does; the one before is removed. Raises IrregularError."""
         self.remove()
         self._starts += 1
+        beneath.make_folder(self._root, self._folder)
         return self._folder / str(self._starts)
 
     def remove(self) -> None:
         """Remove all of it."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        beneath.remove(self._root, self._folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import finance_contract
 import finance_job
 import finance_role
 from finance_lake import state
-from finance_role.environment import make_scratch, require_execution, settle
+from finance_role.environment import importing, make_scratch, require_execution, settle
 
 if TYPE_CHECKING:
     from finance_job.config import Settings
@@ -136,11 +135,5 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
         # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
         "SPARK_LOCAL_IP": settings.spark_bind,
         "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(_folders_of_ours()),
+        **importing(finance_contract, finance_job, finance_role, state),
     }
-
-
-def _folders_of_ours() -> list[str]:
-    """Where the packages are that the workers import; in an image nothing else tells them."""
-    ours = (finance_contract, finance_job, finance_role, state)
-    return list(dict.fromkeys(str(Path(one.__path__[0]).parents[one.__name__.count(".")]) for one in ours))

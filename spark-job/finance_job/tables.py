@@ -13,6 +13,7 @@ from finance_lake.state import columns, digest
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import CommitRecord, Total
 from finance_lake.state.table import open_table
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,12 @@ TABLES = (QUARANTINE, TICKS)  # in the order of commits
 
 
 def create_tables(layout: Layout, identity: Identity) -> None:
-    """Create the tables that are not there yet: each with the lake's identity and first position in its first commit."""
+    """Create the tables that are not there yet: each with the lake's identity and first position in its first commit.
+
+    Raises IrregularError where a link stands in the place of a table.
+    """
     for name in TABLES:
+        beneath.require_unlinked(layout.root, layout.table(name))
         if open_table(layout.table(name)) is None:
             _create(layout.table(name), name, identity)
 

@@ -26,6 +26,7 @@ from finance_lake.state.identity import CorruptStateError, identity_of
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import CommitRecord, half_redriven
 from finance_lake.state.table import newest_record
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,8 +66,11 @@ class Writer:
         """Take the lake over: raise the epoch of both tables. A table without an identity gets it in the same commit.
 
         Then each table gets the columns that it lacks. Raises UnfitSchemaError before anything is written, FencedError if yet
-        another driver takes the lake over meanwhile, ConflictError if that goes on and on.
+        another driver takes the lake over meanwhile, ConflictError if that goes on and on, IrregularError for a link anywhere
+        in a table: delta-rs would follow it.
         """
+        for name in TABLES:
+            beneath.require_unlinked(layout.root, layout.table(name))
         self._layout = layout
         self._identity = identity
         self._opened: dict[str, _Opened] = {}

@@ -28,6 +28,18 @@ def small_disk(folder: Path, *how: str) -> Iterator[Path | None]:
 
 
 @contextmanager
+def bound(folder: Path, place: Path) -> Iterator[bool]:
+    """Let a folder be seen at another place too, which is no link; whether this machine lets us."""
+    mount = shutil.which("mount")
+    mounted = bool(mount) and subprocess.run([str(mount), "--bind", folder, place], check=False).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", place], check=False)
+
+
+@contextmanager
 def full(disk: Path) -> Iterator[None]:
     """Leave no byte free on the volume meanwhile."""
     filler = disk / "filler"

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from finance_lake.errors import FILL, LakeError, UnreadableError
 from finance_lake.text import ESCAPE, plain
+from finance_role.beneath import IrregularError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,9 @@ class Sentences(TyperGroup):
         except LakeError as error:
             say(str(error))
             raise typer.Exit(1 if isinstance(error, UnreadableError) else USAGE) from None
+        except IrregularError as error:
+            say(f"{error}.")
+            raise typer.Exit(1) from None
         except OSError as error:
             give_up(sys.stdout, error)
         except ModuleNotFoundError as error:  # the job's image has what verify and quarantine need

@@ -40,6 +40,7 @@ def verify(
     from finance_lake.proof.world import World
     from finance_lake.state import broker, topic
     from finance_lake.state.layout import Layout
+    from finance_role.beneath import IrregularError
     from finance_role.settings import settings_or_exit
 
     if values and no_broker:
@@ -55,8 +56,12 @@ def verify(
             advance=_shown(bar),
         )
         report = _judged(layout, world)
-    leave(layout, report, with_broker=not no_broker)
     print(json.dumps(report.as_json()) if as_json else report.as_text())
+    try:
+        leave(layout, report, with_broker=not no_broker)
+    except IrregularError as error:
+        say(f"The verdict cannot be kept: {error}.")
+        raise typer.Exit(int(report.code) or 1) from None
     if not as_json:
         hint(_next(report))
     raise typer.Exit(int(report.code))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from finance_lake.state.files import write_whole
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from finance_lake.proof.verdict import Report
@@ -38,7 +37,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def leave(layout: Layout, report: Report, *, with_broker: bool) -> None:
-    """Write the verdict whole. Where the folder cannot be written, such as from a read-only mount, it is not left."""
+    """Write the verdict whole. Where the folder cannot be written, such as from a read-only mount, it is not left.
+
+    Raises beneath.IrregularError where something else stands in its place.
+    """
     told = report.figures
     verdict = Verdict(
         verdict=report.code.name.lower(),
@@ -50,13 +52,17 @@ def leave(layout: Layout, report: Report, *, with_broker: bool) -> None:
         lost=told.lost,
         doubled=told.doubled,
     )
-    with suppress(OSError):
-        write_whole(layout.verdict, msgspec.json.encode(verdict) + b"\n")
+    try:
+        beneath.write_whole(layout.root, layout.verdict, msgspec.json.encode(verdict) + b"\n")
+    except beneath.IrregularError:
+        raise
+    except OSError:
+        return
 
 
 def last(layout: Layout) -> Verdict | None:
     """Read it; None if the lake was never judged, or what stands there is none."""
     try:
-        return msgspec.json.decode(layout.verdict.read_bytes(), type=Verdict)
+        return msgspec.json.decode(beneath.read(layout.root, layout.verdict), type=Verdict)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
+import finance_contract
+import finance_lake
+import finance_role
 from finance_lake.errors import QueryError, UnreadableError
 from finance_lake.reading.bars import partial, whole
 from finance_lake.reading.lake_files import name_of
@@ -23,6 +26,7 @@ from finance_lake.reading.selection import UNIT_US
 from finance_lake.reading.source import source
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.text import plain
+from finance_role.environment import composed, importing
 from finance_role.paths import by_name, for_duckdb
 
 if TYPE_CHECKING:
@@ -155,12 +159,23 @@ class Sandboxes:
         _end(process)
 
 
+def environment() -> dict[str, str]:
+    """Give the environment of such a process: nothing of the caller's, and no settings, which it does not read."""
+    return composed(importing(finance_contract, finance_lake, finance_role), settings=False)
+
+
 def _started(megabytes: int) -> subprocess.Popen[bytes]:
     """Start a process. Raises QueryError."""
     # -P: what lies in the current folder is no module of ours. A group of its own: Ctrl-C is for the shell, which ends it.
     command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
+    # It ends with its standard input, also where this process is killed; not with the thread that starts it, as of a server.
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
+        command,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
     )
     assert process.stdout  # noqa: S101 (a pipe)
     try:

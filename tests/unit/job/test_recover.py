@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from finance_job import recover
 from finance_job.guard import open_lake
 from finance_job.recover import Recovery, spans_in
 from finance_job.recovery_plan import Plan, RecoverError, make_plan
@@ -25,6 +24,7 @@ from finance_lake.state.identity import PROPERTY, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import newest_record
+from finance_role import beneath
 from tests.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -
     """Recover, and die at the given step; return whether there was such a step."""
     steps = 0
     with monkeypatch.context() as context:
-        for place, name in ((Writer, "commit"), (Writer, "_write"), (Writer, "restate"), (recover, "sync_folder")):
+        for place, name in ((Writer, "commit"), (Writer, "_write"), (Writer, "restate"), (beneath, "move")):
             original = getattr(place, name)
 
             def dying(*arguments: object, original: Callable[..., object] = original, **named: object) -> object:

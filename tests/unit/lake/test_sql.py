@@ -73,8 +73,9 @@ def lake(lakes: dict[str, Lake], request: pytest.FixtureRequest, monkeypatch: py
 def leave_out(patch: pytest.MonkeyPatch, *protections: str) -> None:
     """Start the processes that answer SQL without some of their protections."""
     patch.setattr("finance_lake.reading.query.SANDBOX", PATCHED)
-    patch.setenv(WITHOUT, ",".join(protections))
-    patch.setenv("PYTHONPATH", str(ROOT))
+    given = asking.environment()
+    given |= {WITHOUT: ",".join(protections), "PYTHONPATH": f"{ROOT}:{given['PYTHONPATH']}"}
+    patch.setattr("finance_lake.reading.query.environment", lambda: given)
 
 
 def test_the_views_hold_what_the_calls_return(lake: Lake) -> None:
@@ -449,3 +450,17 @@ def filled(query: str, built: BuiltLake, outside: Path) -> str:
 def contents(folder: Path) -> dict[str, int]:
     """Tell which files there are, and how large."""
     return {str(path): path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()}
+
+
+def test_the_process_gets_an_environment_of_ours(built: BuiltLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    for key, value in {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/none", "TZ": "Asia/Tokyo", "A_SECRET": "x"}.items():
+        monkeypatch.setenv(key, value)
+    before = sandboxes()
+    with fl.Lake(built.layout.root) as lake:
+        lake.sql("SELECT 1")
+        (process,) = sandboxes() - before
+        given = psutil.Process(process).environ()
+    assert not (tmp_path / "ran").exists()
+    assert not given.keys() & {"PYTHONHOME", "A_SECRET"}
+    assert given["TZ"] == "UTC"

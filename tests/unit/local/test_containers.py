@@ -88,7 +88,10 @@ def test_a_folder_from_the_command_line_comes_first(clone: Path, monkeypatch: py
 
 def test_the_machines_own_python_is_enough(clone: Path) -> None:
     command = [sys.executable, "-S", "-m", "finance_local.containers"]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[3] / "local"), "PATH": os.environ["PATH"]}
+    environment = {
+        "PYTHONPATH": ":".join(str(Path(__file__).parents[3] / name) for name in ("local", "role")),
+        "PATH": os.environ["PATH"],
+    }
     subprocess.run(command, cwd=clone, env=environment, check=True)
     assert "LAKE_UID=" in (clone / ".env").read_text()
 

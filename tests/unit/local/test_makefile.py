@@ -21,7 +21,7 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / "build" / "jars").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    for name in ("requirements", "jars", "local"):
+    for name in ("requirements", "jars", "local", "role"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / ".env.example", folder)

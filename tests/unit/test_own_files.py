@@ -1,0 +1,288 @@
+"""Every file that is written below a lake's folder: a link in its place, or on the way to it, leads nowhere and is named."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import uuid
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from finance_job import request
+from finance_job.guard import put_old_state_aside
+from finance_job.maintenance import Maintenance
+from finance_job.recover import Recovery
+from finance_job.recovery_plan import Plan
+from finance_job.request import Answer, ask_job
+from finance_job.scratch import Scratch
+from finance_job.tables import create_tables
+from finance_job.write import Task
+from finance_job.writer import Writer
+from finance_lake.command import app
+from finance_lake.proof.last import leave
+from finance_lake.proof.verdict import Report
+from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_local.__main__ import main as make_local
+from finance_local.config import Settings
+from finance_local.console import Terminal, log_file
+from finance_local.machine import require_usable_folders
+from finance_producer.ledger import Ledger, ledger_file
+from finance_role import beneath
+from finance_role.beneath import IrregularError
+from finance_role.environment import make_scratch
+from finance_role.heartbeat import Heartbeat, heartbeat_file
+from finance_role.lock import REFUSED, hold, hold_or_exit
+from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, BuiltLake, numbered
+from tests.unit.test_layout import FOLDERS, ROOT, modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PRECIOUS = "what somebody else has written\n"
+BROKER = ROOT / "kafka" / "broker"
+DATE = "date=2026-11-24"
+
+
+class Written(NamedTuple):
+    """A file or folder below a lake, and what writes it; in the places `replaced` a link is removed, not refused."""
+
+    path: str
+    write: Callable[[BuiltLake], object]
+    replaced: tuple[str, ...] = ()
+
+
+def _data_files(name: str, lake: BuiltLake) -> None:
+    task = Task({name: str(lake.layout.table(name))}, 0)
+    record = {"key": b"AAPL", "value": GOOD if name == TICKS else BAD, "partition": 0, "offset": 9, "timestamp": ARRIVED}
+    assert list(task.files(iter([pa.RecordBatch.from_pylist([record], RECORDS)])))
+
+
+def _beat(lake: BuiltLake) -> None:
+    Heartbeat(heartbeat_file(lake.layout.root, "producer"), 60).beat()
+
+
+def _beat_again(lake: BuiltLake) -> None:
+    heartbeat = object.__new__(Heartbeat)
+    heartbeat.__dict__.update(_file=heartbeat_file(lake.layout.root, "spark-job"), _patience_seconds=60, _next=0.0)
+    heartbeat.beat()
+
+
+def _answer(lake: BuiltLake) -> None:
+    asked = request.Request(uuid.UUID(int=1), "all")
+    beneath.write_whole(lake.layout.root, lake.layout.root / "run" / "redrive.request", msgspec.json.encode(asked))
+    request.serve(lake.layout, lambda _: Answer(done=True, sentence="done"), structlog.get_logger())
+
+
+def _put_aside(lake: BuiltLake) -> None:
+    lake.layout.before_tables.write_text("{}")
+    put_old_state_aside(lake.layout)
+
+
+def _put_entry_aside(lake: BuiltLake) -> None:
+    entry = max((lake.layout.ticks / "_delta_log").glob("*.json"))
+    plan = Plan(lake.identity, [entry], {}, {}, {}, {}, (), {})
+    Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None)._put_aside_entry(entry)  # noqa: SLF001
+
+
+def _vacuum(lake: BuiltLake) -> None:
+    Maintenance(lake.layout, lake.writer, nullcontext, structlog.get_logger())._vacuum()  # noqa: SLF001
+
+
+def _create(lake: BuiltLake) -> None:
+    for table in (lake.layout.ticks, lake.layout.quarantine):
+        if table.is_dir() and not table.is_symlink():
+            beneath.remove(lake.layout.root, table)
+    create_tables(lake.layout, lake.identity)
+
+
+WRITTEN = [
+    Written("run/verdict.json", lambda lake: leave(lake.layout, Report(()), with_broker=False)),
+    Written("run/producer.heartbeat", _beat, ("run/producer.heartbeat",)),
+    Written("run/spark-job.heartbeat", _beat_again),
+    Written("run/local.log", lambda lake: Terminal(log_file(lake.layout.root)).close()),
+    Written("run/redrive.request", lambda lake: ask_job(lake.layout, "all", 0)),
+    Written(f"run/redrive-{uuid.UUID(int=1)}.answer", _answer),
+    Written("run/tmp/spark-job", lambda lake: make_scratch(lake.layout.root, "spark-job"), ("run/tmp/spark-job",)),
+    Written("run/tmp", lambda lake: require_usable_folders(Settings(data_dir=lake.layout.root))),
+    Written("run/spark/7", lambda lake: Scratch(lake.layout, 7).fresh(), ("run/spark", "run/spark/7")),
+    Written("locks/producer.lock", lambda lake: hold(lake.layout.root, "producer").close()),
+    Written("ledger/sim-1.jsonl", lambda lake: Ledger(ledger_file(lake.layout.root, "sim-1"), {"source": "sim-1"}).close()),
+    Written("aside", _put_aside),
+    Written("aside", _put_entry_aside),
+    Written(f"finance_delta/{DATE}", lambda lake: _data_files(TICKS, lake)),
+    Written("finance_quarantine", lambda lake: _data_files(QUARANTINE, lake)),
+    Written("finance_delta/_delta_log", lambda lake: Writer(lake.layout, lake.identity)),
+    Written("finance_quarantine/_delta_log", lambda lake: Writer(lake.layout, lake.identity)),
+    Written("finance_delta/somewhere", _vacuum),
+    Written("finance_delta", _create),
+    Written("finance_quarantine", _create),
+]
+
+
+def _places(written: Written) -> Iterator[str]:
+    """Give the path, the names beside it under which it could be written first, and each folder on the way to it."""
+    path = Path(written.path)
+    yield from (written.path, str(path.with_name(f".{path.name}.new")), str(path.with_suffix(".new")))
+    yield from (str(parent) for parent in path.parents if parent.name)
+
+
+CASES = [(written, place) for written in WRITTEN for place in _places(written)]
+
+
+def _outside(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else "" for path in folder.rglob("*")}
+
+
+def _plant(lake: BuiltLake, place: str, target: Path) -> None:
+    link = lake.layout.root / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_dir():
+        beneath.move(lake.layout.root, link, lake.layout.root / "what was there")
+    link.symlink_to(target)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> BuiltLake:
+    built = BuiltLake(tmp_path / "data")
+    built.store([*numbered(3), BAD, GOOD])
+    return built
+
+
+@pytest.mark.parametrize(("written", "place"), CASES, ids=[f"{one.path}: {place}" for one, place in CASES])
+@pytest.mark.parametrize("kind", ["file", "folder", "nothing"])
+def test_a_link_below_a_lake_is_never_followed(
+    lake: BuiltLake, tmp_path: Path, written: Written, place: str, kind: str
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "folder").mkdir(parents=True)
+    for precious in (outside / "file", outside / "folder" / "file", outside / "folder" / Path(written.path).name):
+        precious.write_text(PRECIOUS)
+    before = _outside(outside)
+    _plant(lake, place, outside / kind)
+
+    refused = ""
+    try:
+        written.write(lake)
+    except IrregularError as error:
+        refused = str(error)
+
+    assert _outside(outside) == before
+    is_beside = place != written.path and not Path(written.path).is_relative_to(place)
+    if not is_beside and place not in written.replaced:
+        assert f"{lake.layout.root / place} is a symbolic link" in refused
+    if place in written.replaced:
+        assert not (lake.layout.root / place).is_symlink()
+
+
+def test_the_folder_of_a_lake_may_itself_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "another disk").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "another disk")
+    lake = BuiltLake(tmp_path / "data")
+    lake.store([*numbered(3), BAD])
+    for written in WRITTEN:
+        if written.write not in {_create, _put_entry_aside}:
+            written.write(lake)
+    assert (tmp_path / "another disk" / "run" / "verdict.json").is_file()
+
+
+def test_verify_gives_its_verdict_and_says_why_it_is_not_kept(lake: BuiltLake, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text(PRECIOUS)
+    lake.layout.verdict.parent.mkdir()
+    lake.layout.verdict.symlink_to(tmp_path / "precious")
+    result = CliRunner().invoke(app, ["verify", "--no-broker", "--data", str(lake.layout.root)])
+    assert (result.exit_code, result.stdout.splitlines()[-1][:8]) == (1, "complete")
+    assert f"The verdict cannot be kept: {lake.layout.verdict} is a symbolic link" in result.stderr
+    assert (tmp_path / "precious").read_text() == PRECIOUS
+
+
+def test_a_role_and_make_local_are_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "locks").symlink_to(tmp_path / "outside")
+    with pytest.raises(SystemExit) as ended:
+        hold_or_exit(tmp_path, "spark-job")
+    assert ended.value.code == REFUSED
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert make_local() == REFUSED
+    assert capsys.readouterr().err.count(f"{tmp_path / 'locks'} is a symbolic link") == 2
+    assert not list((tmp_path / "outside").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "place"),
+    [
+        ("with-lock", ["kafka", "true"], "locks"),
+        ("with-lock", ["kafka", "true"], "locks/kafka.lock"),
+        ("run-zookeeper", [], "zookeeper"),
+        ("run-zookeeper", [], "zookeeper/zoo.cfg"),
+        ("run-zookeeper", [], "zookeeper/version-2"),
+        ("run-broker", [], "kafka"),
+        ("run-broker", [], "kafka/meta.properties"),
+        ("run-java", ["kafka", "-version"], "run"),
+        ("run-java", ["kafka", "-version"], "run/tmp"),
+        ("run-java", ["kafka", "-version"], "run/tmp/kafka"),
+    ],
+)
+def test_the_brokers_scripts_follow_no_link_either(tmp_path: Path, script: str, arguments: list[str], place: str) -> None:
+    outside, data = tmp_path / "outside", tmp_path / "data"
+    outside.mkdir()
+    (outside / "file").write_text(PRECIOUS)
+    (data / place).parent.mkdir(parents=True)
+    (data / place).symlink_to(outside if "." not in place else outside / "file")
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(data), "BROKER_CONF": str(BROKER), "ZOOKEEPER_PORT": "1"}
+    environment |= {"ZOOKEEPER_BIND": "127.0.0.1", "ZOOKEEPER_CONNECT": "127.0.0.1:1", "KAFKA_LISTENERS": "HOST://x:1"}
+    environment |= {"KAFKA_ADVERTISED": "HOST://x:1", "KAFKA_JARS": "/none"}
+    told = subprocess.run([BROKER / script, *arguments], env=environment, capture_output=True, text=True, timeout=30)
+    assert (told.returncode, told.stderr) == (
+        REFUSED,
+        f"{data / place} is a symbolic link, which is not followed: below a lake's folder there may be none.\n",
+    )
+    assert _outside(outside) == {"file": PRECIOUS}
+
+
+# Who else makes, moves or removes files, and where: none of it is below a lake.
+WRITES_ELSEWHERE = {
+    "role/finance_role/beneath.py": "does it for all others",
+    "role/finance_role/paths.py": "an alias among the machine's temporary files",
+    "lake/finance_lake/export.py": "the file that the user names",
+    "lake/finance_lake/command/app.py": "standard output goes nowhere",
+    "lake/finance_lake/reading/engine.py": "what DuckDB spills, among the machine's temporary files",
+    "lake/finance_lake/command/notebook.py": "the notebook that the user names",
+    "spark-job/finance_job/session.py": "among the machine's temporary files, where Spark cannot be told of the lake's folder",
+    "spark-job/finance_job/archive.py": "a scratch lake of its own",
+    "local/finance_local/containers.py": "`.env`; and the lake's folder itself, by descriptor",
+    "local/finance_local/reset.py": "deletes what is below a lake, and refuses links",
+}
+WRITING = {
+    *("write_text", "write_bytes", "touch", "mkdir", "makedirs", "rename", "unlink", "rmdir", "rmtree", "removedirs"),
+    *("symlink_to", "hardlink_to", "symlink", "link", "copyfile", "copytree", "copy2", "mkdtemp", "mkstemp"),
+    *("NamedTemporaryFile", "TemporaryDirectory", "create_dir"),
+}
+
+
+def _writes(path: Path) -> bool:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        modes = [one.value for one in (*node.args, *(key.value for key in node.keywords)) if isinstance(one, ast.Constant)]
+        is_open = name == "open" and any(isinstance(mode, str) and set(mode) & set("wax+") and len(mode) < 4 for mode in modes)
+        if is_open or (name in WRITING and owner != "beneath") or (owner == "os" and name in {"open", "replace", "remove"}):
+            return True
+    return False
+
+
+def test_nobody_else_writes_files() -> None:
+    packages = [name for name in FOLDERS if "." not in name]
+    found = {str(path.relative_to(ROOT)) for name in packages for path in modules(name) if _writes(path)}
+    assert found - {"lake/finance_lake/reading/lake_files.py"} == WRITES_ELSEWHERE.keys()
