@@ -1,7 +1,8 @@
-"""`financelake` as the virtualenv has it: it asks the lake that `make local` and `make up` run by their `.env`.
+"""`financelake`, as a virtualenv has it.
 
-The folder from which it is called does not matter.
-In containers and tests `python -m finance_lake` is the same command, which reads its environment alone.
+In a checkout it asks the lake that `make local` and `make up` run by their `.env`, from whichever folder it is called.
+Installed from a wheel there is no `.env`: it asks the lake that `--data` or DATA_DIR names. In containers and tests
+`python -m finance_lake` is the same command, which reads its environment alone.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import sys
 from pathlib import Path
 
 from finance_local import env_file
-from finance_local.with_env import complaint, load_env_file
+from finance_local.with_env import EXAMPLE, complaint, load_env_file
 
 PROJECT = Path(__file__).parents[2]
 USAGE = 2
 
 
 def prepare(project: Path) -> None:
-    """Put what the project's `.env` says into the environment; its DATA_DIR counts from the project. Raises EnvFileError."""
+    """Put what a checkout's `.env` says into the environment; its DATA_DIR counts from the checkout. Raises EnvFileError."""
+    if not (project / EXAMPLE).exists():
+        return
     told = os.environ.get("DATA_DIR")
     load_env_file(project)
     if not told:

@@ -69,15 +69,31 @@ class Sentences(TyperGroup):
         except OSError as error:
             give_up(sys.stdout, error)
         except ModuleNotFoundError as error:  # the job's image has what verify and quarantine need
-            say(f"This needs {error.name}, which is not installed here: call .venv/bin/financelake, the project's own.")
+            say(f"This needs {error.name}, which is not installed: `pip install 'financelake[dashboard,notebook]'` has it.")
             raise typer.Exit(1) from None
 
 
 app = typer.Typer(cls=Sentences, help=ABOUT, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it)
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"financelake {version('financelake')}")
+        except PackageNotFoundError:  # an image has the source alone
+            print("financelake, not installed as a package")
+        raise typer.Exit
+
+
 @app.callback()
-def financelake() -> None:
+def financelake(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """FinanceLake: what is in the lake, and whether it is all there."""
 
 

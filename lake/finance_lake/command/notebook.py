@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.command.app import USAGE, Data, hint, lake_of, require_ticks, say
+from finance_lake.command.app import Data, hint, lake_of, require_ticks, say
 
 TUTORIAL = Path(__file__).parents[1] / "notebook.py"
 
@@ -30,8 +30,7 @@ def notebook(
     from finance_role.environment import OF_A_DESKTOP, composed
 
     if importlib.util.find_spec("marimo") is None:
-        say("marimo is not installed here: `make .venv/.ready` installs it.")
-        raise typer.Exit(USAGE)
+        raise ModuleNotFoundError(name="marimo")
     lake = lake_of(data)
     require_ticks(lake)
     root = lake.layout.root.absolute()
