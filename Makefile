@@ -61,15 +61,17 @@ reset: ## delete all state, after asking (YES=1 does not ask)
 	@PYTHONPATH=local:role "$(PYTHON)" -m finance_local.reset
 
 ##@ Development
-.PHONY: check test test-unit test-faults smoke chaos lock bench clean
+.PHONY: check test test-unit test-stack test-faults smoke chaos lock bench clean
 check: .venv/.ready ## format, lint, types, compose schema, shell and Docker lint
 	@tests/check
 
-test: $(READY) $(PAGE) ## every test that this machine can run (TESTS=tests/stack: a part)
-	$(BIN)/pytest $(TESTS)
+test: test-unit test-stack ## every test that this machine can run
 
-test-unit: .venv/.ready $(PAGE) ## the tests that need neither Java nor Docker: seconds
-	$(BIN)/pytest tests/unit
+test-unit: .venv/.ready $(PAGE) ## the tests that need neither Java nor Docker, on all cores
+	$(BIN)/pytest --numprocesses auto --dist worksteal tests/unit
+
+test-stack: $(READY) $(PAGE) ## the tests with Kafka, Spark, a browser, an installed package
+	$(BIN)/pytest tests/package tests/browser tests/spark tests/stack
 
 smoke: $(READY) ## the container smoke test: up, ticks, restart in mid-stream, all there once, down
 	@local/require docker

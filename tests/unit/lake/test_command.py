@@ -244,7 +244,10 @@ def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.M
 
 def test_a_verdict_that_cannot_be_kept_is_still_given(built: BuiltLake) -> None:
     (built.layout.root / "run").write_text("a file where a folder should be")
-    assert run(built, "verify", "--no-broker").exit_code == 0
+    result = run(built, "verify", "--no-broker")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1].startswith("complete: ")
+    assert "The verdict cannot be kept: " in result.stderr
 
 
 def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finance_contract import Malformed, Reason, decode
+from finance_contract.examples import malformed
 from finance_producer.spoiler import Spoiler
 
 
@@ -19,9 +20,9 @@ def _reason(value: bytes | None) -> Reason:
 
 
 def test_every_reason_comes_in_turn_before_one_comes_again() -> None:
-    values = Spoiler(0.5, 7).due(3 * len(Reason))
-    assert Counter(map(_reason, values)) == dict.fromkeys(Reason, 3)
-    assert Counter(map(_reason, values[: len(Reason)])) == dict.fromkeys(Reason, 1)
+    values = Spoiler(0.5, 7).due(3 * len(malformed()))
+    assert Counter(map(_reason, values)) == dict.fromkeys(malformed(), 3)
+    assert Counter(map(_reason, values[: len(malformed())])) == dict.fromkeys(malformed(), 1)
 
 
 def test_without_a_rate_there_are_none() -> None:
