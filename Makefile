@@ -51,7 +51,7 @@ show: .venv/.ready ## count and newest rows of the table
 verify: .venv/.ready ## prove that the tables equal the topic; exit codes: financelake verify --help
 	@$(BIN)/financelake verify
 
-recover: $(READY) ## repair: make the tables the source of truth (YES=1 does not ask; SKIP=2:1234 leaves a record out)
+recover: $(READY) ## repair: make the tables the source of truth (YES=1 does not ask; SKIP=2:1234 leaves a record out, EXCUSE=2:1234 excuses one)
 	@$(BIN)/python -m finance_local.repair recover
 
 redrive: .venv/.ready ## move quarantined records that pass the rules now (REASON=price_decimals, or all)

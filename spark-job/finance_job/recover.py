@@ -24,7 +24,7 @@ from finance_job import rewrite, transaction
 from finance_job.config import Settings
 from finance_job.guard import examine, put_old_state_aside
 from finance_job.records import kafka_reader
-from finance_job.recovery_plan import RecoverError, losses_of, make_plan
+from finance_job.recovery_plan import RecoverError, excusing, losses_of, make_plan
 from finance_job.redrive import complete as complete_redrive
 from finance_job.schema import UnfitSchemaError
 from finance_job.tables import TABLES, create_tables
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 ROLE = "spark-job"
 RANGE = r"([0-9]+):([0-9]+)(?:-([0-9]+))?"
+NOBODY = "none"
 STEP = 200_000
 NO_RECORD = "Kafka has no record there, as where a transaction was marked"
 
@@ -115,7 +116,7 @@ class Recovery:
 
     def _restate(self) -> Identity:
         losses = (*self._plan.losses, *losses_of(spans.union(*self._holes), NO_RECORD))
-        identity = msgspec.structs.replace(self._plan.identity, losses=losses)
+        identity = msgspec.structs.replace(self._plan.identity, losses=losses, excused=self._plan.excused)
         for name in TABLES:
             self._writer.restate(name, identity, self._plan.position, self._total(name))
         return identity
@@ -135,11 +136,15 @@ def _noting(batches: Iterable[pa.RecordBatch], seen: list[pa.RecordBatch]) -> It
 
 
 class RecoverSettings(Settings):
-    """What `make recover` takes besides `.env`: records to skip by name, and rows to take for altered."""
+    """What `make recover` takes besides `.env`: records to skip by name, rows to take for altered, and ticks to excuse.
+
+    `excuse` names all that are excused from now on, or says `none`; where it is empty that stays as it is.
+    """
 
     yes: bool = False
     skip: str = Field("", pattern=rf"^({RANGE}(,{RANGE})*)?$")
     altered: str = Field("", pattern=rf"^({RANGE}(,{RANGE})*)?$")
+    excuse: str = Field("", pattern=rf"^({NOBODY}|{RANGE}(,{RANGE})*)?$")
 
 
 def spans_in(text: str) -> Spans:
@@ -175,6 +180,8 @@ def _recover(settings: RecoverSettings, layout: Layout) -> int:
     _complete_redrive(layout)
     broker = ask(settings.kafka_bootstrap, settings.kafka_topic)
     plan = make_plan(layout, settings.kafka_topic, broker, spans_in(settings.skip), spans_in(settings.altered))
+    if settings.excuse:
+        plan = excusing(plan, spans_in(settings.excuse.removeprefix(NOBODY)))
     if plan.is_idle and not accounting.find_inconsistencies(examine(layout, broker)):
         print("The lake is whole and its parts belong together: there is nothing to recover.")
         return 0

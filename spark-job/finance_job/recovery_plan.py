@@ -19,13 +19,13 @@ from finance_lake.state import spans
 from finance_lake.state.accounting import other_topic, tables_of_two_lakes, topic_mismatches
 from finance_lake.state.columns import is_plain, shape_fault, unknown_columns
 from finance_lake.state.damage import damaged_log
-from finance_lake.state.identity import CorruptStateError, Identity, Loss, identity_of, read_identity
+from finance_lake.state.identity import CorruptStateError, Excused, Identity, Loss, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -72,7 +72,9 @@ class Plan:
         leaving: rows that leave their tables: foreign ones, and doubled and altered ones, which are read again
         backfill: offsets to read from Kafka
         losses: what will be noted as lost, with what was known before
+        excused: ticks whose numbers are not held against their source from now on
         position: where the tables end afterwards and the stream goes on
+        ticks: coordinates that the table of ticks holds now
 
     """
 
@@ -83,14 +85,16 @@ class Plan:
     leaving: Spans
     backfill: Spans
     losses: tuple[Loss, ...]
+    excused: tuple[Excused, ...]
     position: Offsets
+    ticks: Spans
 
     @property
     def is_idle(self) -> bool:
         """Whether the tables hold what they should."""
         news = self.losses[len(self.identity.losses) :]
         files = any(self.broken.values()) or any(self.columns.values())
-        return not (self.aside or files or self.leaving or self.backfill or news)
+        return not (self.aside or files or self.leaving or self.backfill or news or self.excused != self.identity.excused)
 
     def steps(self) -> Iterator[str]:
         """Tell it to people, a line a step."""
@@ -108,8 +112,17 @@ class Plan:
             yield f"read {spans.count(self.backfill)} records from Kafka again: {spans.text(self.backfill)}"
         for loss in self.losses[len(self.identity.losses) :]:
             yield f"note {loss.count} records as lost: partition {loss.partition}, {loss.start}-{loss.end - 1}: {loss.reason}"
+        yield from _excuses("excuse", self.excused, self.identity.excused)
+        yield from _excuses("no longer excuse", self.identity.excused, self.excused)
         ends = ", ".join(f"{partition}:{offset}" for partition, offset in sorted(self.position.items()))
         yield f"count the rows of both tables, and go on at offsets {ends}"
+
+
+def _excuses(verb: str, ones: Iterable[Excused], others: Collection[Excused]) -> Iterator[str]:
+    for one in ones:
+        if one not in others:
+            places = spans.text({one.partition: [OffsetRange(one.start, one.end)]})
+            yield f"{verb} ticks whose numbers are not their source's own: {places}"
 
 
 def content(layout: Layout, versions: dict[str, int]) -> Content:
@@ -237,8 +250,21 @@ def decide(identity: Identity, broker: Broker, there: Content, skip: Spans, asid
         leaving=spans.union(foreign, doubtful, spans.common(held, skip)),
         backfill=spans.common(missing, has),
         losses=(*identity.losses, *losses),
+        excused=identity.excused,
         position=position,
+        ticks=there.held[TICKS],
     )
+
+
+def excusing(plan: Plan, excuse: Spans) -> Plan:
+    """Give the plan after which these ticks are excused, and no others. Pure. Raises RecoverError."""
+    if absent := spans.minus(excuse, plan.ticks):
+        raise RecoverError(
+            f"finance_delta has no tick to excuse at {spans.text(absent)}: `financelake verify` names those it has"
+        )
+    known = {(one.partition, one.start, one.end): one for one in plan.identity.excused}
+    places = [(partition, span.start, span.end) for partition, ranges in sorted(excuse.items()) for span in ranges]
+    return replace(plan, excused=tuple(known.get(place) or Excused(*place, now()) for place in places))
 
 
 def _position(identity: Identity, broker: Broker, held: Spans) -> Offsets:

@@ -63,7 +63,8 @@ def test_no_timestamp_stops_either_reader(stack: Stack) -> None:
     for name in (TICKS, QUARANTINE):
         by_spark, directly = (rows(lakes[reader].table(name)) for reader in ("spark", "direct"))
         assert by_spark.num_rows > 300
-        assert by_spark.equals(directly)
+        dateless = [one.drop_columns(["date"]) if name == TICKS else one for one in (by_spark, directly)]  # midnight may pass
+        assert dateless[0].equals(dateless[1])
     stored = rows(lakes["spark"].quarantine).column("reason")
     reasons = {one["values"]: one["counts"] for one in pc.value_counts(stored).to_pylist()}
     assert refused == {}

@@ -55,7 +55,7 @@ READ_BY_SCRIPTS = {
     "ZOOKEEPER_HEAP": "kafka/broker/run-zookeeper",
 }
 # Variables that no settings class has and a role gets all the same: what a repair is asked for.
-OF_REPAIRS = {"YES", "SKIP", "ALTERED", "REASON"}
+OF_REPAIRS = {"YES", "SKIP", "ALTERED", "EXCUSE", "REASON"}
 READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
 # Keys of .env that compose does not interpolate.
 NOT_IN_COMPOSE = {"ZOOKEEPER_PORT": "ZooKeeper is not published; in its own network it keeps 2181"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from finance_lake.proof import alterations, judgement
+from finance_lake.proof.doubles import Doubles
 from finance_lake.proof.judgement import FOLDERS, behind, ends_of, lost_in
 from finance_lake.proof.placing import StretchSums, stretches
 from finance_lake.proof.producers import Excuses, producer_findings
@@ -12,11 +13,13 @@ from finance_lake.proof.scan import Fingerprints, Sum, scan
 from finance_lake.proof.sequences import Sequences
 from finance_lake.proof.values import Comparison
 from finance_lake.proof.verdict import Code, Figures, Finding, Report
+from finance_lake.state import spans
 from finance_lake.state.accounting import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from finance_lake.proof.doubles import Places
     from finance_lake.proof.judgement import Counted
     from finance_lake.proof.ledger import Ledgers
     from finance_lake.proof.scan import Flaw, Scope
@@ -82,7 +85,8 @@ class Examination:
                 (*findings, wide), (), Figures(position=self._position, version=self._evidence.snapshot.ticks.version)
             )
         fingerprints = Fingerprints(self._scope) if self._world.read_topic else None
-        sequences = Sequences(self._evidence.ledgers, self._rows + judgement.MOST_MISSING)
+        excused = self._evidence.identity.excused_spans
+        sequences = Sequences(self._evidence.ledgers, self._rows + judgement.MOST_MISSING, excused)
         result = self._result(sequences, fingerprints)
         for table in (result.ticks, result.quarantine):
             findings += [*_flawed(table), *self._altered(table, result.counted)]
@@ -90,7 +94,8 @@ class Examination:
         if fingerprints:
             findings += self._compared(fingerprints, result)
         judged = sequences.judge()
-        findings += self._producers(judged, sequences.wrong(), self._excuses(result, findings))
+        places = self._doubled(result.ticks.view, judged)
+        findings += self._producers(judged, sequences.wrong(), self._excuses(result, findings), places)
         self._note(result)
         return Report(tuple(findings), tuple(self._notes), self._figures(result, judged, behind(findings)))
 
@@ -153,8 +158,17 @@ class Examination:
         never_held = sum(identity.first.values()) + lost_in(identity.losses) + counted.lost + counted.unreadable
         return Excuses(missing=never_held + altered, doubled=counted.doubled + altered, is_early=self._is_early)
 
-    def _producers(self, judged: Mapping[str, Judged], wrong: Sequence[str], excuses: Excuses) -> Iterator[Finding]:
-        findings, notes = producer_findings(judged, excuses)
+    def _doubled(self, ticks: TableView, judged: Mapping[str, Judged]) -> Places:
+        """Look where the ticks are whose numbers stand there more than once: a second look, and only then."""
+        doubles = Doubles(judged, self._evidence.identity.excused_spans)
+        if doubles.found:
+            scan(ticks, doubles.add, lambda _: None)
+        return doubles.found
+
+    def _producers(
+        self, judged: Mapping[str, Judged], wrong: Sequence[str], excuses: Excuses, places: Places
+    ) -> Iterator[Finding]:
+        findings, notes = producer_findings(judged, excuses, places)
         self._notes += notes
         yield from findings
         yield from (Finding(Code.PRODUCER, what) for what in wrong)
@@ -167,6 +181,9 @@ class Examination:
         if result.counted.holes:
             told = f"Kafka had no record for {result.counted.holes:,} offsets"
             self._notes.append(f"{told}: transactional producers leave such holes, and are not supported")
+        if excused := self._evidence.identity.excused_spans:
+            what = f"{spans.count(excused):,} ticks are excused by name, their numbers are not held against their source"
+            self._notes.append(f"{what} ({spans.text(excused)})")
         if lost := lost_in(self._evidence.identity.losses):
             self._notes.append(f"{lost:,} offsets are known to be lost (the table's property `financelake.identity` says why)")
 
@@ -183,6 +200,7 @@ class Examination:
             acknowledged=sum(one.acknowledged for one in judged.values()),
             unacknowledged=sum(one.unacknowledged for one in judged.values()),
             unheard=sum(one.missing for one in judged.values()),
+            excused=spans.count(self._evidence.identity.excused_spans),
         )
 
 

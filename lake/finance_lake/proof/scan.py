@@ -92,7 +92,7 @@ class Sum:
             self._place(rows, named)
             self.misdated.add(rows.partitions[late], rows.offsets[late])
             if self._sequences:
-                self._sequences.add(rows.batch)
+                self._sequences.add(rows)
 
     def _place(self, rows: Rows, named: Words) -> None:
         strange = np.ones(len(rows.offsets), dtype=bool)

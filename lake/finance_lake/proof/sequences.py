@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 from finance_lake.proof.coverage import Coverage, runs
 from finance_lake.state.record import OffsetRange
+from finance_lake.state.spans import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pyarrow as pa
-
+    from finance_lake.proof.content import Rows
     from finance_lake.proof.ledger import Ledgers, Range
-    from finance_lake.state.spans import Offsets64
+    from finance_lake.state.spans import Offsets64, Spans
 
 
 class Judged(NamedTuple):
@@ -78,20 +78,23 @@ class Sequence:
 class Sequences:
     """The numbers of the sources that have a ledger."""
 
-    def __init__(self, ledgers: Ledgers, most: int) -> None:
-        """Take the ledgers whose sources to look for; a byte is kept for each number below `most`."""
+    def __init__(self, ledgers: Ledgers, most: int, excused: Spans) -> None:
+        """Take the ledgers whose sources to look for; a byte is kept for each number below `most`. `excused` do not count."""
         self._ledgers = ledgers
+        self._excused = excused
         self._of = {source: Sequence(0) for source in ledgers.unbegun}
         self._of |= {source: Sequence(min(account.end, most)) for source, account in ledgers.accounts.items()}
 
-    def add(self, rows: pa.RecordBatch) -> None:
-        """Count the numbers of a batch of ticks; those of other sources, and rows without a number, are passed over."""
+    def add(self, rows: Rows) -> None:
+        """Count the numbers of ticks; those of other sources, and rows without a number, are passed over."""
         if not self._of:
             return
-        sources = rows.column("source").dictionary_encode()
+        sources = rows.batch.column("source").dictionary_encode()
         which = pc.fill_null(sources.indices, -1).to_numpy()
-        numbers = rows.column("seq")
+        numbers = rows.batch.column("seq")
         numbered = np.asarray(pc.is_valid(numbers))
+        if self._excused:
+            numbered = numbered & ~inside(self._excused, rows.partitions, rows.offsets)
         values = pc.fill_null(numbers, -1).to_numpy()
         for index, source in enumerate(sources.dictionary.to_pylist()):
             if source in self._of:

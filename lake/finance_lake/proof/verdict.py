@@ -63,6 +63,7 @@ class Figures:
         version: of the table of ticks
         acknowledged, unacknowledged: ticks of sources with a ledger: that the broker took, and others that the table has
         unheard: ticks that were acknowledged and are in no table
+        excused: ticks that somebody has excused by name: they count as rows, and not for their source
 
     """
 
@@ -77,6 +78,7 @@ class Figures:
     acknowledged: int = 0
     unacknowledged: int = 0
     unheard: int = 0
+    excused: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Report:
         parts = [f"{told.lost:,} lost", f"{told.doubled:,} doubled"]
         parts += [f"{told.unreadable:,} unreadable"] if told.unreadable else []
         parts += [f"{told.behind:,} still to come"] if told.behind else []
+        parts += [f"{told.excused:,} excused"] if told.excused else []
         ends = ",".join(f"{partition}:{offset}" for partition, offset in sorted(told.position.items()))
         where = f"in {len(told.position)} partition{'s' * (len(told.position) != 1)} up to {ends or 'nowhere'}"
         rows = f"{told.rows:,} rows and {told.quarantined:,} quarantined {where}"

@@ -1,8 +1,8 @@
 """Who a lake is: which topic of which cluster it holds, and from which offsets. Both tables carry it as a table property.
 
 So the two tables alone are the lake: the job goes on from them, and no file beside them can be lost. The property is written
-when a table is created, and again only by `recover`, which adds known losses. Lakes made before version 0.2 have it in
-`data/lake.json`; the job moves it into the tables at its first start.
+when a table is created, and again only by `recover`, which adds known losses and what is excused.
+Lakes made before version 0.2 have it in `data/lake.json`; the job moves it into the tables at its first start.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import Offsets  # noqa: TC001 (msgspec reads the annotation)
+from finance_lake.state.record import OffsetRange, Offsets
+from finance_lake.state.spans import Spans, union
 from finance_lake.state.table import open_table
 
 if TYPE_CHECKING:
@@ -45,6 +46,15 @@ class Loss(msgspec.Struct, frozen=True):
         return self.end - self.start
 
 
+class Excused(msgspec.Struct, frozen=True):
+    """Ticks at offsets `[start, end)` of a partition: their numbers do not count for their source. `noted` is an ISO time."""
+
+    partition: int
+    start: int
+    end: int
+    noted: str
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Who the lake is.
 
@@ -56,6 +66,7 @@ class Identity(msgspec.Struct, frozen=True):
         first: the first offset that the lake is to hold, by Kafka partition; 0 for one that was added later
         created: when, an ISO time
         losses: what recover has found to be gone for good
+        excused: ticks that somebody else has sent under a producer's name, as a person has said
 
     """
 
@@ -66,6 +77,12 @@ class Identity(msgspec.Struct, frozen=True):
     first: Offsets
     created: str
     losses: tuple[Loss, ...] = ()
+    excused: tuple[Excused, ...] = ()
+
+    @property
+    def excused_spans(self) -> Spans:
+        """The coordinates of the ticks that are excused."""
+        return union(*({one.partition: [OffsetRange(one.start, one.end)]} for one in self.excused))
 
     def start(self, partition: int) -> int:
         """First offset of a partition."""

@@ -1,0 +1,158 @@
+"""A tick that somebody else has sent under a producer's name: named with both places, excused by name, told ever after."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from deltalake import DeltaTable
+
+from finance_job.guard import open_lake
+from finance_job.recover import RecoverSettings, Recovery, spans_in
+from finance_job.recovery_plan import Plan, RecoverError, excusing, make_plan
+from finance_lake.proof.verdict import Code, Report
+from finance_lake.state.identity import read_identity
+from finance_lake.state.layout import QUARANTINE, TICKS
+from tests.lakes import TOPIC, BuiltLake, numbered
+from tests.tampering import double, found, judge, write_ledger
+
+
+@pytest.fixture
+def lake(lake: BuiltLake) -> BuiltLake:
+    """To the lake of all comes a tick of sim-1 at 1:3, whose number is that of the tick at 0:12."""
+    lake.store(numbered(1, first=11), partition=1)
+    return lake
+
+
+def plan_of(lake: BuiltLake, excuse: str) -> Plan:
+    return excusing(make_plan(lake.layout, TOPIC, lake.broker, {}, {}), spans_in(excuse))
+
+
+def excuse(lake: BuiltLake, places: str) -> Report:
+    """Excuse as `make recover EXCUSE=places` does, and judge."""
+    Recovery(lake.layout, lambda _: iter(()), plan_of(lake, places), lambda _: None).run()
+    open_lake(lake.layout, TOPIC, lake.broker)
+    return judge(lake)
+
+
+def test_both_places_are_named(lake: BuiltLake) -> None:
+    report = judge(lake)
+    assert report.code is Code.PRODUCER
+    told = "1 ticks of sim-1 are in finance_delta more than once: seq 11; 11 at 0:12 and 1:3"
+    assert report.findings[0].what == told
+    assert found(report) == {Code.PRODUCER: {0: [(12, 12)], 1: [(3, 3)]}}
+    assert report.as_json()["findings"][0]["places"] == {"0": [[12, 13]], "1": [[3, 4]]}
+
+
+def test_many_are_counted_and_the_first_are_named(lake: BuiltLake) -> None:
+    lake.store(numbered(10), partition=1)
+    (told,) = [finding.what for finding in judge(lake).findings]
+    assert told.startswith(
+        "11 ticks of sim-1 are in finance_delta more than once: seq 0-9, 11; 0 at 0:0 and 1:4; 1 at 0:1 and 1:5;"
+    )
+    assert told.count(" and ") == 8
+
+
+def test_one_far_beyond_the_ledger_is_named(lake: BuiltLake) -> None:
+    lake.store([b'{"symbol":"A","price":1,"seq":%d,"source":"sim-1"}' % (2**62)] * 2, partition=1)
+    assert f"{2**62} at 1:4 and 1:5" in judge(lake).findings[0].what
+
+
+def test_ticks_that_the_pipeline_doubled_are_no_producers_and_the_note_says_where(lake: BuiltLake) -> None:
+    double(lake, TICKS, 0, 3)
+    report = judge(lake)
+    assert report.code is Code.DUPLICATE
+    assert report.producer is Code.PRODUCER
+    assert "3 at 0:3 and 0:3" in report.findings[-1].what
+
+
+@pytest.mark.parametrize("place", ["1:3", "0:12"])
+def test_one_of_both_that_is_excused_counts_no_more_for_its_source(lake: BuiltLake, place: str) -> None:
+    before = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table().num_rows
+    report = excuse(lake, place)
+    assert report.findings == ()
+    assert report.code is Code.COMPLETE
+    assert DeltaTable(str(lake.layout.ticks)).to_pyarrow_table().num_rows == before
+
+
+def test_what_is_excused_is_told_in_every_verdict(lake: BuiltLake) -> None:
+    report = excuse(lake, "1:3")
+    assert report.figures.excused == 1
+    assert "1 excused" in report.sentence()
+    assert (
+        "note: 1 ticks are excused by name, their numbers are not held against their source (partition 1: 3)"
+        in report.as_text()
+    )
+    assert report.as_json()["figures"]["excused"] == 1
+    lake.ends[0] += 5
+    assert "1 excused" in judge(lake).sentence()
+
+
+def test_both_that_are_excused_leave_a_number_that_is_nowhere(lake: BuiltLake) -> None:
+    report = excuse(lake, "0:12,1:3")
+    assert report.code is Code.PRODUCER
+    assert "1 ticks of sim-1 were acknowledged and are not in finance_delta: seq 11" in report.findings[0].what
+
+
+def test_another_one_of_the_same_number_is_found_again(lake: BuiltLake) -> None:
+    excuse(lake, "1:3")
+    lake.writer.forget()
+    identity = read_identity(lake.layout)
+    assert identity is not None
+    lake.writer = type(lake.writer)(lake.layout, identity)
+    lake.writer.epoch = lake.writer.record(TICKS).epoch
+    lake.store(numbered(1, first=11), partition=1)
+    assert judge(lake).findings[0].what.endswith("seq 11; 11 at 0:12 and 1:4")
+
+
+def test_it_is_a_part_of_both_tables_and_stays_there(lake: BuiltLake) -> None:
+    excuse(lake, "1:3")
+    identity = read_identity(lake.layout)
+    assert identity is not None
+    assert [(one.partition, one.start, one.end) for one in identity.excused] == [(1, 3, 4)]
+    assert plan_of(lake, "1:3").is_idle
+    assert plan_of(lake, "1:3").excused == identity.excused
+    for name in (TICKS, QUARANTINE):
+        properties = DeltaTable(str(lake.layout.table(name))).metadata().configuration
+        assert msgspec.json.decode(properties["financelake.identity"])["excused"]
+
+
+def test_the_list_is_whole_so_an_excuse_can_be_taken_back(lake: BuiltLake) -> None:
+    excuse(lake, "0:3")
+    plan = plan_of(lake, "1:3")
+    assert list(plan.steps())[:2] == [
+        "excuse ticks whose numbers are not their source's own: partition 1: 3",
+        "no longer excuse ticks whose numbers are not their source's own: partition 0: 3",
+    ]
+    assert excuse(lake, "1:3").findings == ()
+    assert excuse(lake, "").code is Code.PRODUCER
+
+
+@pytest.mark.parametrize("place", ["1:1", "0:10", "0:99", "7:0"])
+def test_what_is_no_tick_cannot_be_excused(lake: BuiltLake, place: str) -> None:
+    with pytest.raises(RecoverError, match="no tick to excuse at partition"):
+        plan_of(lake, place)
+
+
+def test_a_recovery_for_another_reason_leaves_excuses_as_they_are(lake: BuiltLake) -> None:
+    excuse(lake, "1:3")
+    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+    assert plan.is_idle
+    Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None).run()
+    assert judge(lake).figures.excused == 1
+
+
+def test_recover_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RecoverSettings().excuse == ""
+    for told in ("1:3,0:5-6", "none"):
+        monkeypatch.setenv("EXCUSE", told)
+        assert RecoverSettings().excuse == told
+    monkeypatch.setenv("EXCUSE", "all")
+    with pytest.raises(ValueError, match="excuse"):
+        RecoverSettings()
+
+
+def test_the_ledger_is_what_makes_a_number_count(lake: BuiltLake) -> None:
+    (lake.layout.ledgers / "sim-1.jsonl").unlink()
+    assert judge(lake).findings == ()
+    write_ledger(lake, {"acknowledged": [[0, 14]]})
+    assert judge(lake).code is Code.PRODUCER
