@@ -20,7 +20,7 @@ from finance_job import request
 from finance_job.guard import put_old_state_aside
 from finance_job.maintenance import Maintenance
 from finance_job.recover import Recovery
-from finance_job.recovery_plan import Plan
+from finance_job.recovery_plan import make_plan
 from finance_job.request import Answer, ask_job
 from finance_job.scratch import Scratch
 from finance_job.tables import create_tables
@@ -40,7 +40,7 @@ from finance_role.beneath import IrregularError
 from finance_role.environment import make_scratch
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import REFUSED, hold, hold_or_exit
-from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, BuiltLake, numbered
+from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
 from tests.unit.test_layout import FOLDERS, ROOT, modules
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _put_aside(lake: BuiltLake) -> None:
 
 def _put_entry_aside(lake: BuiltLake) -> None:
     entry = max((lake.layout.ticks / "_delta_log").glob("*.json"))
-    plan = Plan(lake.identity, [entry], {}, {}, {}, {}, (), {})
+    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
     Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None)._put_aside_entry(entry)  # noqa: SLF001
 
 
