@@ -21,7 +21,7 @@ from finance_lake.reading import log
 from finance_lake.reading.snapshot import take
 from finance_lake.state.accounting import still_to_come
 from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.table import newest_record
+from finance_role import beneath
 from finance_role.heartbeat import heartbeat_file, is_alive
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
     snapshot = take(layout)
     told, silence = _answer(broker)
     now = datetime.now(UTC)
-    record = newest_record(snapshot.table)
+    record = snapshot.record
     position = record.position if record else {}
     stored = newest_stored(layout, snapshot.version)
     newest = stored or log.entry(layout.ticks, snapshot.version)
@@ -122,7 +122,7 @@ def look(layout: Layout, broker: Callable[[], Broker]) -> Condition:
 
 def services(layout: Layout, *, broker_up: bool) -> dict[str, str]:
     """Tell which services run: by the locks that they hold, where the kernel tells, and by their heartbeats."""
-    held = _held(layout.root / "locks" / "zookeeper.lock")
+    held = _held(layout.root, layout.root / "locks" / "zookeeper.lock")
     return {
         "zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN,
         "kafka": UP if broker_up else DOWN,
@@ -138,7 +138,7 @@ def roles(layout: Layout) -> dict[str, str]:
 def beaten(layout: Layout, role: str) -> float | None:
     """Give how many seconds ago a role has renewed its heartbeat; None if it never has."""
     try:
-        return max(0.0, time.time() - os.stat(heartbeat_file(layout.root, role)).st_mtime)  # noqa: PTH116
+        return max(0.0, time.time() - beneath.look(layout.root, heartbeat_file(layout.root, role)).st_mtime)
     except OSError:
         return None
 
@@ -164,14 +164,15 @@ def seconds_behind(layout: Layout, stored: log.Entry | None, now: datetime) -> f
 def _acknowledged(layout: Layout) -> float:
     """Give when a producer that has not ended wrote last of ticks that the broker acknowledged."""
     try:
-        ledgers = sorted(((entry.stat().st_mtime, entry.path) for entry in os.scandir(layout.ledgers)), reverse=True)
-        return next((at for at, path in ledgers[:LEDGERS_LOOKED_AT] if not _has_ended(path)), 0.0)
+        found = beneath.listed(layout.root, layout.ledgers)
+        ledgers = sorted(((state.st_mtime, name) for name, state in found.items() if not beneath.fault(state)), reverse=True)
+        return next((at for at, name in ledgers[:LEDGERS_LOOKED_AT] if not _has_ended(layout, name)), 0.0)
     except OSError:
         return 0.0
 
 
-def _has_ended(ledger: str) -> bool:
-    with Path(ledger).open("rb") as file:
+def _has_ended(layout: Layout, ledger: str) -> bool:
+    with beneath.opened(layout.root, layout.ledgers / ledger) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_LINE_BYTES))
         return file.read().rstrip().rpartition(b"\n")[2].startswith(b'{"ended"')
 
@@ -190,12 +191,12 @@ def _answer(broker: Callable[[], Broker]) -> tuple[Broker | None, str | None]:
         return None, str(error)
 
 
-def _held(lock: Path) -> bool | None:
+def _held(root: Path, lock: Path) -> bool | None:
     """Whether somebody holds a lock; None where the kernel does not tell. To try it could keep a starting role from it."""
     try:
-        inode = os.stat(lock).st_ino  # noqa: PTH116
+        inode = beneath.look(root, lock).st_ino
         lines = LOCKS.read_text(encoding="ascii").splitlines()
-        holder = lock.read_text(encoding="utf-8", errors="replace")
+        holder = beneath.read(root, lock).decode(errors="replace")
     except FileNotFoundError:
         return False if LOCKS.exists() else None
     except OSError:

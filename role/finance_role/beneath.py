@@ -12,7 +12,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,10 +33,11 @@ KINDS = (
 
 
 class IrregularError(OSError):
-    """Something else stands where a file or a folder of the lake belongs; `what` is the message without the path."""
+    """Something else stands where a file or a folder of the lake belongs; the message is `path` and `what` it is."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} {what}")
+        self.path = path
         self.what = what
 
 
@@ -57,6 +59,39 @@ def look(root: Path, path: Path) -> os.stat_result:
     """Tell size and times of a file without opening it. Raises as `opened` does."""
     with _within(root, path) as (here, name):
         return _looked_at(name, here, path)
+
+
+def fault(found: os.stat_result) -> str | None:
+    """Say what somebody has put in the place of a regular file; None if it is one."""
+    return None if stat.S_ISREG(found.st_mode) else f"is {_kind(found)}"
+
+
+def listed(root: Path, folder: Path) -> dict[str, os.stat_result]:
+    """List what is in a folder below the lake's, by name, without following anything. Raises as `opened` does."""
+    with _within(root, folder / "any") as (here, _), os.scandir(here) as entries:
+        found = {}
+        for entry in entries:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                found[entry.name] = entry.stat(follow_symlinks=False)
+        return found
+
+
+def look_at_all(root: Path, folder: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
+    """Tell size and times of those of these files, named relative to the folder, that are there.
+
+    Raises IrregularError for the first that is no file, or lies behind a link: before libraries open many of them by path.
+    """
+    found = {}
+    by_folder = defaultdict[str, list[str]](list)
+    for name in names:
+        at, _, last = name.rpartition("/")
+        by_folder[at].append(last)
+    for at, lasts in by_folder.items():
+        with suppress(FileNotFoundError), _within(root, folder / at / "any") as (here, _):
+            for last in lasts:
+                if state := _if_there(last, here, folder / at):
+                    found[f"{at}/{last}" if at else last] = state
+    return found
 
 
 def require_unlinked(root: Path, folder: Path) -> None:
@@ -109,7 +144,7 @@ def append(root: Path, path: Path) -> int:
 def make_folder(root: Path, path: Path, mode: int = 0o777) -> None:
     """Make a folder, and those on the way to it, unless they are there. Raises IrregularError."""
     with _within(root, path, make=True) as (here, name):
-        os.close(_entered(name, here, path, mode))
+        os.close(_entered(name, here, (path,), mode))
 
 
 def remove(root: Path, path: Path) -> None:
@@ -144,11 +179,10 @@ def _within(root: Path, path: Path, *, make: bool = False) -> Iterator[tuple[int
     *folders, name = _parts(root, path)
     if make:
         root.mkdir(parents=True, exist_ok=True)
-    here, at = os.open(root, FOLDER), root
+    here = os.open(root, FOLDER)
     try:
-        for part in folders:
-            at = at / part
-            below = _entered(part, here, at, 0o777 if make else None)
+        for depth, part in enumerate(folders, 1):
+            below = _entered(part, here, (root, *folders[:depth]), 0o777 if make else None)
             os.close(here)
             here = below
         yield here, name
@@ -156,25 +190,28 @@ def _within(root: Path, path: Path, *, make: bool = False) -> Iterator[tuple[int
         os.close(here)
 
 
-def _parts(root: Path, path: Path) -> tuple[str, ...]:
+def _parts(root: Path, path: Path) -> list[str]:
+    # As text: this is done for each of many thousands of files, and Path.relative_to takes as long as opening one.
+    text, base = os.fspath(path), os.fspath(root)
+    start = 0 if base == "." else len(base.rstrip("/")) + 1
+    parts = text[start:].split("/") if start == 0 or text.startswith(f"{base.rstrip('/')}/") else []
     try:
-        parts = path.relative_to(root).parts
-        is_name = b"\0" not in os.fsencode(path)
-    except ValueError:
-        parts, is_name = (), False
-    if not parts or ".." in parts or not is_name:
+        is_name = b"\0" not in os.fsencode(text)
+    except UnicodeError:
+        is_name = False
+    if not is_name or not text[start:] or not parts or ".." in parts or text.startswith("/") > base.startswith("/"):
         raise IrregularError(path, f"is no place below {root}")
     return parts
 
 
-def _entered(name: str, here: int, path: Path, mode: int | None) -> int:
+def _entered(name: str, here: int, path: tuple[Path | str, ...], mode: int | None) -> int:
     if mode is not None:
         with suppress(FileExistsError):
             os.mkdir(name, mode, dir_fd=here)
     try:
         return os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=here)
     except OSError as error:
-        raise _told(error, name, here, path, stat.S_ISDIR) from None
+        raise _told(error, name, here, Path(*path), stat.S_ISDIR) from None
 
 
 def _regular(name: str, here: int, path: Path, flags: int) -> int:
@@ -182,16 +219,26 @@ def _regular(name: str, here: int, path: Path, flags: int) -> int:
         descriptor = os.open(name, flags | GUARDED, 0o666, dir_fd=here)
     except OSError as error:
         raise _told(error, name, here, path, stat.S_ISREG) from None
-    if stat.S_ISREG((found := os.fstat(descriptor)).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise IrregularError(path, f"is {_kind(found)}")
+    if what := fault(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise IrregularError(path, what)
+    return descriptor
 
 
 def _looked_at(name: str, here: int, path: Path) -> os.stat_result:
     found = os.stat(name, dir_fd=here, follow_symlinks=False)
-    if not stat.S_ISREG(found.st_mode):
-        raise IrregularError(path, f"is {_kind(found)}")
+    if what := fault(found):
+        raise IrregularError(path, what)
+    return found
+
+
+def _if_there(name: str, here: int, folder: Path) -> os.stat_result | None:
+    try:
+        found = os.stat(name, dir_fd=here, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if what := fault(found):
+        raise IrregularError(folder / name, what)
     return found
 
 

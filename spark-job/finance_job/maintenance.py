@@ -23,6 +23,7 @@ from finance_job.data_file import DataFile, write_data_file
 from finance_job.layout_plan import FULL, MERGED, SORTED, Slice, slices, to_merge, to_sort
 from finance_job.transaction import NO_HOOKS, live_files
 from finance_lake.state import digest
+from finance_lake.state.files import literal
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.table import commits, open_table
 from finance_role import beneath
@@ -111,7 +112,9 @@ class Maintenance:
         return pa.concat_tables(parts, promote_options="default")  # a column of others may be in some of them
 
     def _in_order(self, sources: Sequence[LiveFile]) -> Iterator[pa.Table]:
-        rows = _scan([str(self._layout.ticks / file.path) for file in sources])
+        names = [literal(file.path) for file in sources]
+        beneath.look_at_all(self._layout.root, self._layout.ticks, names)
+        rows = _scan([str(self._layout.ticks / name) for name in names])
         counted = pc.value_counts(rows.to_table(columns=["symbol"]).column("symbol").combine_chunks())
         counts = {one["values"]: one["counts"] for one in counted.to_pylist()}
         times = {symbol: _times(rows, symbol) for symbol, count in counts.items() if count > FULL[TICKS]}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import Field, Schema
 
 from finance_job import rewrite, transaction
@@ -19,6 +18,7 @@ from finance_lake.state import spans
 from finance_lake.state.accounting import other_topic, tables_of_two_lakes, topic_mismatches
 from finance_lake.state.columns import is_plain, shape_fault, unknown_columns
 from finance_lake.state.damage import damaged_log
+from finance_lake.state.files import literal, parquet
 from finance_lake.state.identity import CorruptStateError, Excused, Identity, Loss, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import OffsetRange
@@ -181,11 +181,9 @@ def _files(layout: Layout, name: str, known: _Known) -> Iterator[tuple[LiveFile,
     folder = layout.table(name)
     for file in transaction.live_files(known.table) if known.table else []:
         try:
-            if (folder / file.path).stat().st_size == file.size:
-                known.take(pq.read_schema(folder / file.path))
-                rows = rewrite.read(name, folder, file)
-            else:
-                rows = None
+            with parquet(folder, literal(file.path), file.size) as found:
+                known.take(found.schema_arrow)
+            rows = rewrite.read(name, folder, file)
         except (OSError, pa.ArrowInvalid):
             rows = None
         yield file, rows

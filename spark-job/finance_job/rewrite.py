@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finance_job.columns import FIELDS
 from finance_job.data_file import rows_by_partition, write_data_file
 from finance_job.transaction import Change, live_files
 from finance_lake.state import digest, spans
 from finance_lake.state.columns import shape_fault, unknown_columns
+from finance_lake.state.files import literal, parquet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
     """Read a data file of a table whole, in `columns_of`; what it lacks of them is null.
 
-    Raises OSError if a page does not fit its checksum, ArrowInvalid for columns that are not the table's.
+    Raises OSError if it is gone or another file than the log says, or a page does not fit its checksum, ArrowInvalid for
+    columns that are not the table's.
     """
-    rows = pq.ParquetFile(folder / file.path, page_checksum_verification=True).read()
+    with parquet(folder, literal(file.path), file.size) as found:
+        rows = found.read()
+    if file.rows not in {None, rows.num_rows}:
+        raise OSError(f"{folder / file.path} has {rows.num_rows} rows, the log says {file.rows}")
     return in_columns(rows, columns_of(name, rows.schema))
 
 

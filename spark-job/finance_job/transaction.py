@@ -16,6 +16,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from finance_job.data_file import rows_of
 from finance_lake.state import digest
+from finance_lake.state.files import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # No checkpoint of the log and no clean-up of it in the time of a batch: they are maintenance's, between batches.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+TOLD = {"path", "size_bytes", "num_records"}
 
 
 class LiveFile(NamedTuple):
@@ -63,8 +66,13 @@ class Change(NamedTuple):
 
 
 def live_files(table: DeltaTable) -> list[LiveFile]:
-    """Return the table's data files."""
-    rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    """Return the table's data files. Raises LogError for what the log cannot mean."""
+    told = pa.table(table.get_add_actions(flatten=True))
+    wanted = [name for name in told.column_names if name in TOLD or name.startswith("partition.")]
+    try:
+        rows = told.select(wanted).to_pylist()
+    except (OverflowError, ValueError) as error:
+        raise LogError(f"the log of {table.table_uri} says of a data file what cannot be ({error})") from None
     return [LiveFile(row["path"], row["size_bytes"], _partition_values(row), row["num_records"]) for row in rows]
 
 

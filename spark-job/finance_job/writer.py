@@ -25,7 +25,7 @@ from finance_lake.state.accounting import ahead
 from finance_lake.state.identity import CorruptStateError, identity_of
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.record import CommitRecord, half_redriven
-from finance_lake.state.table import newest_record
+from finance_lake.state.table import newest_record, open_table
 from finance_role import beneath
 
 if TYPE_CHECKING:
@@ -233,7 +233,9 @@ class Writer:
         return self._opened[name]
 
     def _read(self, name: str) -> _Opened:
-        table = DeltaTable(str(self._layout.table(name)))
+        table = open_table(self._layout.table(name))
+        if table is None:
+            raise CorruptStateError(f"{self._layout.table(name)} is gone")
         return _Opened(table, newest_record(table) or first_record(self._identity))
 
     @contextmanager

@@ -202,9 +202,7 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
     shutil.rmtree(own_stack.layout.root / "zookeeper")
     broker = own_stack.run("zookeeper kafka")
     assert broker.end() == 1
-    assert re.search(r"Invalid cluster.id in: kafka/meta.properties. Expected \S+, but read \S+", broker.text()), (
-        broker.text()
-    )
+    assert re.search(r"Invalid cluster.id in: kafka/meta.properties. Expected \S+, but read \S+", broker.text()), broker.text()
 
 
 @pytest.mark.faults

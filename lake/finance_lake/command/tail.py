@@ -71,7 +71,7 @@ def line(row: dict[str, object]) -> str:
 
 
 def _newest(lake: Lake, symbols: list[str], count: int, version: int) -> list[dict[str, object]]:
-    from finance_lake.errors import LakeError
+    from finance_lake.errors import RequestError
 
     found: list[dict[str, object]] = []
     for earlier in range(version - 1, -1, -1):
@@ -79,6 +79,6 @@ def _newest(lake: Lake, symbols: list[str], count: int, version: int) -> list[di
             break
         try:
             found = lake.since(earlier, *symbols, as_of=earlier + 1).rows() + found
-        except LakeError:  # the log begins there, or the files of then are gone
+        except RequestError:  # the log begins there, or the files of then are gone
             break
     return found[len(found) - count :] if count < len(found) else found

@@ -29,7 +29,8 @@ def verify(
     """Prove that the tables hold each record of the topic once, as it was.
 
     Exit codes: 0 complete, 10 behind, 11 gap, 12 duplicate, 13 corrupt, 14 identity mismatch, 15 a producer's own gap or
-    duplicate, 16 altered; where several apply, the first of 14, 13, 11, 12, 16, 15, 10.
+    duplicate, 16 altered; where several apply, the first of 14, 13, 11, 12, 16, 15, 10. 1 where a complete lake has something
+    else, such as a link, in the place of the verdict.
     """
     import json
     from functools import partial

@@ -10,9 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finance_lake.errors import first_line
+from finance_lake.state import files
 from finance_lake.state.columns import shape_fault, unknown_columns
+from finance_lake.state.files import LogError, literal
 from finance_lake.state.record import OffsetRange
 from finance_lake.state.table import add_actions
+from finance_role.beneath import IrregularError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +43,7 @@ class DataFile(NamedTuple):
 
     Attributes:
         table: `ticks` or `quarantine`
-        path: where it is
+        folder, name: of the table, and where it is in it
         size: bytes
         rows: how many; None if the log does not say
         date: what its rows must have in `date`; None for a table without
@@ -49,7 +52,8 @@ class DataFile(NamedTuple):
     """
 
     table: str
-    path: Path
+    folder: Path
+    name: str
     size: int
     rows: int | None
     date: date | None
@@ -65,11 +69,14 @@ class Rows(NamedTuple):
 
 
 def live_files(table: DeltaTable, name: str, folder: Path) -> list[DataFile]:
-    """Return the data files of the version that is open."""
+    """Return the data files of the version that is open. Raises LogError for a date that is none."""
     entries = add_actions(table)
     # A log has thousands of files, and statistics of every column.
     told = entries.select([name for name in ENTRY if name in entries.column_names])
-    return [_file(name, folder, entry) for entry in told.to_pylist()]
+    try:
+        return [_file(name, folder, entry) for entry in told.to_pylist()]
+    except (OverflowError, ValueError) as error:
+        raise LogError(f"the log of {folder} says of a data file what cannot be ({error})") from None
 
 
 def columns_of(table: DeltaTable) -> pa.Schema:
@@ -83,6 +90,10 @@ def read_rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
         yield from _rows(file, columns)
     except FileNotFoundError:
         raise CorruptError("is missing") from None
+    except IrregularError as error:
+        # Or a folder on the way to it, which the sentence names.
+        is_itself = error.path == file.folder / file.name
+        raise CorruptError(error.what if is_itself else f"cannot be read: {error}") from None
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError) as error:
         raise CorruptError(f"cannot be read: {first_line(error)}") from None
 
@@ -93,8 +104,8 @@ def dates(batch: pa.RecordBatch, column: str) -> Offsets64:
 
 
 def _file(name: str, folder: Path, entry: dict[str, Any]) -> DataFile:
-    path, size, rows = folder / entry["path"], entry["size_bytes"], entry.get("num_records")
-    return DataFile(name, path, size, rows, entry.get("partition.date"), _places(entry))
+    size, rows = entry["size_bytes"], entry.get("num_records")
+    return DataFile(name, folder, literal(entry["path"]), size, rows, entry.get("partition.date"), _places(entry))
 
 
 def _places(entry: dict[str, Any]) -> Spans:
@@ -107,9 +118,7 @@ def _places(entry: dict[str, Any]) -> Spans:
 
 
 def _rows(file: DataFile, columns: pa.Schema) -> Iterator[Rows]:
-    if (size := file.path.stat().st_size) != file.size:
-        raise CorruptError(f"has {size} bytes, the log says {file.size}")
-    with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
+    with files.parquet(file.folder, file.name, file.size) as parquet:
         expected = _require_shape(parquet, file, columns)
         unknown = unknown_columns(expected, columns)
         read = 0

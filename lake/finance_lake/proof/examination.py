@@ -206,5 +206,5 @@ class Examination:
 
 def _flawed(table: _Read) -> Iterator[Finding]:
     for flaw in table.flaws:
-        file = f"{FOLDERS[table.view.name]}/{flaw.file.path.relative_to(table.view.folder)}"
+        file = f"{FOLDERS[table.view.name]}/{flaw.file.name}"
         yield Finding(Code.CORRUPT, f"{file} {flaw.what}", flaw.file.places)

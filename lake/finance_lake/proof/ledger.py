@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from finance_role import beneath
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 Range = tuple[int, int]
 HIGHEST = 2**63 - 1
+LARGEST = 1 << 30  # months of a run
 
 
 class Account(NamedTuple):
@@ -62,7 +65,11 @@ def read(file: Path) -> Account:
 
     A torn last line is left out: it is the mark of a crash. A line that is missing elsewhere shows in the figures of the last.
     """
-    if not (whole := file.read_bytes().split(b"\n")[:-1]):
+    return _read(file, beneath.read(file.parents[1], file, LARGEST))
+
+
+def _read(file: Path, content: bytes) -> Account:
+    if not (whole := content.split(b"\n")[:-1]):
         raise ValueError(f"{file} does not begin with a whole line")
     header, *lines = (_object(file, line) for line in whole)
     if not isinstance(header.get("source"), str):
@@ -79,12 +86,13 @@ def read_all(folder: Path, topic: str) -> Ledgers:
     """Read the ledgers in a folder that are of a topic."""
     ledgers = Ledgers({}, [], [])
     for file in sorted(folder.glob("*.jsonl")):
-        if b"\n" not in file.read_bytes():
-            ledgers.unbegun.append(file.stem)
-            continue
         try:
-            account = read(file)
-        except ValueError as error:
+            content = beneath.read(file.parents[1], file, LARGEST)
+            if b"\n" not in content:
+                ledgers.unbegun.append(file.stem)
+                continue
+            account = _read(file, content)
+        except (ValueError, beneath.IrregularError) as error:
             ledgers.wrong.append(str(error))
             continue
         if account.source in ledgers.accounts:
@@ -134,5 +142,5 @@ def _merged(file: Path, ranges: Iterable[Range]) -> list[Range]:
 def _object(file: Path, line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"{file} has a line that is no ledger's ({error})") from None

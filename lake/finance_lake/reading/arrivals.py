@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finance_lake.errors import UnreadableError, first_line
 from finance_lake.reading.snapshot import EVER
-from finance_role.paths import by_name
+from finance_lake.state.files import parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import pyarrow.parquet as pq
 
     from finance_lake.reading.snapshot import DataFile
 
@@ -27,8 +28,8 @@ def newest_first(files: Iterable[DataFile]) -> list[DataFile]:
 def opened(file: DataFile) -> Iterator[pq.ParquetFile]:
     """Open a data file. Raises UnreadableError, also for damage that is met while it is read."""
     try:
-        with pq.ParquetFile(file.path) as parquet:
-            yield parquet
+        with parquet(file.folder, file.name) as found:
+            yield found
     except (OSError, pa.ArrowException) as error:
-        what = by_name(f"{file.path} cannot be read: {first_line(error)}")
+        what = f"{file.folder / file.name} cannot be read: {first_line(error)}"
         raise UnreadableError(f"{what}. `make verify` says what is wrong with the lake.") from None

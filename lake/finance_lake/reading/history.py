@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from finance_lake.reading import log
-from finance_lake.state.table import live_rows, open_table
+from finance_lake.reading.snapshot import opened
+from finance_lake.state.table import live_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def total_rows(folder: Path, entry: Entry) -> int:
     changes = filter(_changes_rows, chain([entry], log.entries(folder, entry.version - 1)))
     if (newest := next(changes, entry)).record:
         return newest.record.total.rows
-    table = open_table(folder, entry.version)
+    table = opened(folder, entry.version)
     return live_rows(table) if table else 0
 
 

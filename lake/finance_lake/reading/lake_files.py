@@ -8,15 +8,17 @@ reaches past it, on any kernel. Names are taken literally: no globs, and no keys
 
 from __future__ import annotations
 
-import os
-import stat
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fsspec import AbstractFileSystem
 
+from finance_role import beneath
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import os
+    from collections.abc import Iterable, Mapping
 
 PROTOCOL = "lake"
 READ = "rb"
@@ -38,10 +40,12 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
     protocol = PROTOCOL
     cachable = False
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        """Know which path each name stands for."""
+    def __init__(self, folders: Mapping[str, str], names: Iterable[str]) -> None:
+        """Know the names of all files, and the folder of each table."""
         super().__init__()
-        self._paths = paths
+        self._folders = {table: Path(folder) for table, folder in folders.items()}
+        self._names = frozenset(names)
+        self._states: dict[str, os.stat_result] | None = None
         self.failure: OSError | None = None
 
     def open(self, path: str, mode: str = READ, **_: Any) -> BinaryIO:  # noqa: ANN401
@@ -49,41 +53,55 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         if mode != READ:
             raise PermissionError(f"{path} is read here, never written")
         try:
-            return _opened(self._path(path))
+            return beneath.opened(*self._place(path))
         except OSError as error:
             self.failure = error
             raise
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401
         """Tell the size of a data file."""
-        return {"name": path, "size": os.stat(self._path(path)).st_size, "type": "file"}  # noqa: PTH116
+        return {"name": path, "size": self._look(path).st_size, "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Tell when it was written; a data file never changes."""
-        return datetime.fromtimestamp(os.stat(self._path(path)).st_mtime, UTC)  # noqa: PTH116
+        return datetime.fromtimestamp(self._look(path).st_mtime, UTC)
 
     def exists(self, path: str, **_: Any) -> bool:  # noqa: ANN401
         """Whether a name is known."""
-        return path in self._paths
+        return path in self._names
 
     def isfile(self, path: str) -> bool:
         """Whether a name is known: there are only files."""
-        return path in self._paths
+        return path in self._names
 
     def glob(self, path: str, **_: Any) -> list[str]:  # noqa: ANN401
         """Give the name itself: it is a name, not a pattern."""
-        return [path] if path in self._paths else []
+        return [path] if path in self._names else []
 
-    def _path(self, name: str) -> str:
-        if name not in self._paths:
+    def _look(self, name: str) -> os.stat_result:
+        try:
+            if self._states is None:  # a data file never changes
+                self._states = self._look_at_all()
+            if name not in self._states:
+                raise FileNotFoundError(f"No such file or directory: {self._place(name)[1]}")
+        except OSError as error:
+            self.failure = error
+            raise
+        return self._states[name]
+
+    def _look_at_all(self) -> dict[str, os.stat_result]:
+        states = {}
+        for table, folder in self._folders.items():
+            begin = name_of(table, "")
+            names = [name.removeprefix(begin) for name in self._names if name.startswith(begin)]
+            found = beneath.look_at_all(folder.parent, folder, names)
+            states.update({name_of(table, name): state for name, state in found.items()})
+        return states
+
+    def _place(self, name: str) -> tuple[Path, Path]:
+        """Give the lake's folder, and where the file is below it."""
+        if name not in self._names:
             raise FileNotFoundError(f"{name} is no file of the lake")
-        return self._paths[name]
-
-
-def _opened(path: str) -> BinaryIO:
-    # A pipe in a file's place must not hold the process up, and a link leads out of the lake.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FileNotFoundError(f"{path} is no regular file")
-    return os.fdopen(descriptor, "rb")
+        table, _, path = name.removeprefix(f"{PROTOCOL}://").partition("/")
+        folder = self._folders[table]
+        return folder.parent, folder / path

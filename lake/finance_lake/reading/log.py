@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
 from finance_lake.errors import RequestError, UnreadableError
+from finance_lake.state.files import LogError, entry_path, literal, read_entry
 from finance_lake.state.record import record_in
+from finance_role import beneath
 from finance_role.paths import for_duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from finance_lake.state.record import CommitRecord
 
 ENTRY = re.compile(r"(\d{20})\.json")
 # In the path of a data file DuckDB would read a pattern, or a column that is not a partition's.
-READ_INTO = re.compile(r"[*?\[\\]|(?:^|/)(?!date=)[^/]*=")
+READ_INTO = re.compile(r"[*?\[\\\x00-\x1f\x7f\ud800-\udfff]|(?:^|/)(?!date=)[^/]*=")
+OUTSIDE = re.compile(r"^/|://|(?:^|/)\.\.(?:/|$)")
+
+# No file has more; what a stranger's log says beyond would not add up in 64 bits.
+MOST_ROWS = 2**40
 
 
 class _Add(msgspec.Struct):
@@ -51,7 +56,7 @@ class _Line(msgspec.Struct):
 
 
 class _Stats(msgspec.Struct):
-    numRecords: int = 0  # noqa: N815
+    numRecords: Annotated[int, msgspec.Meta(ge=0, lt=MOST_ROWS)] = 0  # noqa: N815
 
 
 class Entry(NamedTuple):
@@ -83,29 +88,38 @@ class Entry(NamedTuple):
 
 def entry(folder: Path, version: int) -> Entry | None:
     """Read the entry of a version; None if the log has none (clean-up removes old ones). Raises UnreadableError."""
-    path = _path(folder, version)
+    path = entry_path(folder, version)
     try:
-        content, changed = path.read_bytes(), path.stat().st_mtime
-        lines = [msgspec.json.decode(line, type=_Line) for line in content.splitlines() if line.strip()]
+        lines = [msgspec.json.decode(line, type=_Line) for line in read_entry(folder, version).splitlines() if line.strip()]
+        return _entry(folder, version, lines)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except LogError as error:
+        raise UnreadableError(f"{error}. `make verify` says what is wrong with the lake.") from None
+    except (ValueError, OverflowError, OSError, RecursionError) as error:  # of which msgspec's are
         raise UnreadableError(f"{path} is damaged ({error}). `make verify` says what is wrong with the lake.") from None
+
+
+def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
     info = next((line.commitInfo for line in lines if line.commitInfo), _Info())
     every_add = [line.add for line in lines if line.add]
     adds = [add for add in every_add if add.dataChange]
     removes = [line.remove for line in lines if line.remove]
     return Entry(
         version=version,
-        committed=datetime.fromtimestamp(changed if info.timestamp is None else info.timestamp / 1000, UTC),
+        committed=datetime.fromtimestamp(_changed(folder, version) if info.timestamp is None else info.timestamp / 1000, UTC),
         operation=info.maintenance or info.operation,
         record=record_in(info.userMetadata),
-        added=tuple(inside(add.path, folder) for add in adds),
+        added=tuple(inside(folder, [literal(add.path) for add in adds])),
         rows=sum(msgspec.json.decode(add.stats, type=_Stats).numRecords for add in adds if add.stats),
         files_added=len(every_add),
         files_removed=len(removes),
         deletes=any(remove.dataChange for remove in removes),
     )
+
+
+def _changed(folder: Path, version: int) -> float:
+    return beneath.look(folder.parent, entry_path(folder, version)).st_mtime
 
 
 def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
@@ -144,7 +158,7 @@ def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> in
 
 def has(folder: Path, version: int) -> bool:
     """Whether the log has the entry of a version: a look costs the same however long the log is."""
-    return _path(folder, version).exists()
+    return entry_path(folder, version).exists()
 
 
 def oldest(folder: Path, newest: int) -> int:
@@ -157,18 +171,20 @@ def versions(folder: Path) -> Iterator[int]:
     return (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
 
 
-def inside(path: str, folder: Path) -> str:
-    """Return the absolute path of a data file that the log names, one that every engine takes as it is.
+def inside(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the absolute paths of data files that the log names, of which every engine takes each character as itself.
 
-    Raises UnreadableError if it leads out of the folder, or has characters that an engine would read something into.
+    Raises UnreadableError if one leads out of the folder, is no regular file, or has characters that an engine would read
+    something into. One that is gone is passed over: whoever reads it will say so.
     """
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or "://" in path:
-        raise UnreadableError(f"The log of {folder} names {path!r}, a file outside of the table: it is not read.")
-    if READ_INTO.search(path):
-        raise UnreadableError(f"The log of {folder} names {path!r}, which is no name of a data file: it is not read.")
-    return str(for_duckdb(folder) / path)
-
-
-def _path(folder: Path, version: int) -> Path:
-    return folder / "_delta_log" / f"{version:020d}.json"
+    for name in names:
+        if OUTSIDE.search(name):
+            raise UnreadableError(f"The log of {folder} names {name!a}, a file outside of the table: it is not read.")
+        if not name or READ_INTO.search(name):
+            raise UnreadableError(f"The log of {folder} names {name!a}, which is no name of a data file: it is not read.")
+    try:
+        beneath.look_at_all(folder.parent, folder, names)
+    except OSError as error:
+        raise UnreadableError(f"{error}. `make verify` says what is wrong with the lake.") from None
+    table = str(for_duckdb(folder))
+    return [f"{table}/{name}" for name in names]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -27,7 +26,6 @@ from finance_lake.reading.source import source
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.text import plain
 from finance_role.environment import composed, importing
-from finance_role.paths import by_name, for_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,11 +50,9 @@ class Limits:
     result_megabytes: int = 1024
 
 
-def files(snapshot: Snapshot, table: str) -> dict[str, str]:
-    """Give the paths of a table's data files, by the names under which SQL reads them."""
-    folder = for_duckdb(snapshot.layout.table(table))
-    paths = (file.path for file in {TICKS: snapshot.ticks, QUARANTINE: snapshot.quarantine}[table])
-    return {name_of(table, os.path.relpath(path, folder)): path for path in paths}
+def files(snapshot: Snapshot, table: str) -> list[str]:
+    """Give the names under which SQL reads a table's data files."""
+    return [name_of(table, file.name) for file in {TICKS: snapshot.ticks, QUARANTINE: snapshot.quarantine}[table]]
 
 
 def views(snapshot: Snapshot, ticks: Iterable[str], quarantine: Iterable[str]) -> dict[str, str]:
@@ -93,13 +89,14 @@ class Sandboxes:
         ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
         size = limits.result_megabytes * MEGABYTE
         tables = views(snapshot, ticks, quarantine)
-        question = Question(query, tables, ticks | quarantine, limits.seconds, limits.rows, limits.values, size)
+        folders = {name: str(snapshot.layout.table(name).absolute()) for name in (TICKS, QUARANTINE)}
+        question = Question(query, tables, folders, ticks + quarantine, limits.seconds, limits.rows, limits.values, size)
         try:
             answer, rows = self._answer(question, limits)
         except _EndedError as ended:
             raise QueryError(_last_words(ended.code, limits)) from None
         if answer.unreadable:
-            raise UnreadableError(by_name(str(answer.error)))
+            raise UnreadableError(str(answer.error))
         if rows is None:
             raise QueryError(_refusal(str(answer.error), limits))
         return rows, answer.cut

@@ -50,11 +50,12 @@ UNREADABLE = "IO Error"
 
 
 class Question(msgspec.Struct):
-    """What to answer: `views` are the tables, SQL by name; `files` are the paths of all that they read, by name."""
+    """What to answer: `views` are the tables, SQL by name; `files` are the names of all that they read, in these `folders`."""
 
     query: str
     views: dict[str, str]
-    files: dict[str, str]
+    folders: dict[str, str]
+    files: list[str]
     seconds: float
     rows: int
     values: int
@@ -80,8 +81,8 @@ class TooLargeError(Exception):
 def main() -> None:
     """Answer until standard input ends."""
     megabytes = int(sys.argv[1])
-    nothing = Question("", {}, {}, 1, 1, 1, 1)
-    _connection(megabytes, nothing, LakeFiles({})).close()  # so that what the engine itself needs is there before the limit
+    nothing = Question("", {}, {}, [], 1, 1, 1, 1)
+    _connection(megabytes, nothing, LakeFiles({}, [])).close()  # so that what the engine itself needs is there before the limit
     _confine(megabytes)
     renounce_writing()
     _head(sys.stdout.buffer, Answer())  # ready
@@ -128,7 +129,7 @@ def _head(out: BinaryIO, answer: Answer) -> None:
 
 
 def _answer(megabytes: int, question: Question) -> tuple[pa.Table, bool]:
-    files = LakeFiles(question.files)
+    files = LakeFiles(question.folders, question.files)
     try:
         connection = _connection(megabytes, question, files)
     except duckdb.OutOfMemoryException:

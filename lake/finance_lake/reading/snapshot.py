@@ -16,6 +16,7 @@ from finance_lake.reading import log, values
 from finance_lake.reading.moment import version_or_moment
 from finance_lake.reading.source import source, sql_columns
 from finance_lake.state.columns import later_columns
+from finance_lake.state.files import literal
 from finance_lake.state.layout import QUARANTINE, TICKS
 from finance_lake.state.table import add_actions, newest_record, open_table
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from finance_lake.reading.selection import Selection
     from finance_lake.reading.source import Columns
     from finance_lake.state.layout import Layout
+    from finance_lake.state.record import CommitRecord
 
 READER_VERSION = 1
 # Other writers cut the statistics of a time to milliseconds, also those of a maximum.
@@ -36,8 +38,13 @@ TOO_OLD = "The log keeps a week. `financelake history` lists what can be read."
 
 
 class DataFile(NamedTuple):
-    """A live data file and what the log says of it; None is not known."""
+    """A live data file and what the log says of it; None is not known.
 
+    `folder` and `name` say where it is: the table's, and in it. `path` is what DuckDB is told.
+    """
+
+    folder: Path
+    name: str
     path: str
     rows: int
     first_symbol: str | None
@@ -89,6 +96,14 @@ class Snapshot:
         """Those of the quarantine. Raises RequestError as `quarantine` does."""
         return _later(QUARANTINE, self._quarantine) if self._quarantine else {}
 
+    @cached_property
+    def record(self) -> CommitRecord | None:
+        """What the job's newest commit to the table of ticks says. Raises UnreadableError."""
+        try:
+            return newest_record(self.table)
+        except DeltaError as error:
+            raise UnreadableError(f"{first_line(error)}. `make verify` says what is wrong with the lake.") from None
+
     @property
     def rows(self) -> int:
         """How many ticks."""
@@ -109,11 +124,11 @@ class Snapshot:
 
     @cached_property
     def _quarantine(self) -> DeltaTable | None:
-        table = _opened(self.layout.quarantine)
+        table = opened(self.layout.quarantine)
         if table is None:
             return None
         folder, newest = self.layout.quarantine, table.version()
-        position = record.position if (record := newest_record(self.table)) else {}
+        position = record.position if (record := self.record) else {}
 
         def is_known(version: int) -> bool:
             # A batch goes to the quarantine first: what is not beyond the ticks was there when they were committed.
@@ -125,12 +140,12 @@ class Snapshot:
         version = log.newest_that(folder, newest, lambda entry: is_known(entry.version))
         if version is None:
             raise RequestError(f"The quarantine as of version {self.version} of the ticks is no longer known: {TOO_OLD}")
-        return _opened(folder, version)
+        return opened(folder, version)
 
 
 def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
     """Look at the tables as they are, or were. Raises NoLakeError, RequestError, UnreadableError."""
-    table = _opened(layout.ticks)
+    table = opened(layout.ticks)
     if table is None:
         raise NoLakeError(f"There is no lake at {layout.root} yet: {FILL}")
     if as_of is None:
@@ -145,7 +160,7 @@ def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
         return Snapshot(layout, table)
     if not log.has(layout.ticks, version) and version < (oldest := log.oldest(layout.ticks, table.version())):
         raise RequestError(f"Version {version} is no longer known: the log begins with version {oldest}. {TOO_OLD}")
-    earlier = _opened(layout.ticks, version)
+    earlier = opened(layout.ticks, version)
     if earlier is None:
         raise NoLakeError(f"There is no lake at {layout.root} any more: {FILL}")
     snapshot = Snapshot(layout, earlier)
@@ -157,7 +172,8 @@ def take(layout: Layout, as_of: AsOf | None = None) -> Snapshot:
     return snapshot
 
 
-def _opened(folder: Path, version: int | None = None) -> DeltaTable | None:
+def opened(folder: Path, version: int | None = None) -> DeltaTable | None:
+    """Open a table, as of a version or as it is; None if there is none. Raises UnreadableError."""
     try:
         table = open_table(folder, version)
     except DeltaError as error:
@@ -174,10 +190,16 @@ def _later(name: str, table: DeltaTable) -> Columns:
 
 def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
     told = add_actions(table)
-    rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
+    try:
+        rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
+    except RequestError:
+        raise UnreadableError(f"The log of {folder} says of a data file what cannot be. `make verify` says more.") from None
+    names = [literal(row["path"]) for row in rows]
     return tuple(
         DataFile(
-            path=log.inside(row["path"], folder),
+            folder=folder,
+            name=name,
+            path=path,
             rows=row["num_records"] or 0,
             first_symbol=row.get("min.symbol"),
             last_symbol=row.get("max.symbol"),
@@ -185,5 +207,5 @@ def _files(table: DeltaTable, folder: Path) -> tuple[DataFile, ...]:
             last_event=row.get("max.ts_event"),
             last_arrival=row.get("max.kafka_timestamp"),
         )
-        for row in rows
+        for row, name, path in zip(rows, names, log.inside(folder, names), strict=True)
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from finance_lake.state.files import literal, parquet
 from finance_lake.state.table import add_actions
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def offsets_within(table: DeltaTable, folder: Path, ranges: Mapping[int, OffsetR
     start = min((span.start for span in ranges.values()), default=0)
     for entry in add_actions(table).select(["path", "max.kafka_offset"]).to_pylist() if ranges else []:
         if (last := entry["max.kafka_offset"]) is None or last >= start:
-            rows = pq.ParquetFile(folder / entry["path"], page_checksum_verification=True).read(COORDINATES)
+            with parquet(folder, literal(entry["path"])) as file:
+                rows = file.read(COORDINATES)
             partitions, offsets = (rows.column(name).to_numpy() for name in COORDINATES)
             for partition, span in ranges.items():
                 mine = (partitions == partition) & (offsets >= span.start) & (offsets < span.end)

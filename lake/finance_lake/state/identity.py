@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange, Offsets
+from finance_lake.state.record import Count, OffsetRange, Offsets, Partition
 from finance_lake.state.spans import Spans, union
 from finance_lake.state.table import open_table
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +35,9 @@ class CorruptStateError(Exception):
 class Loss(msgspec.Struct, frozen=True):
     """Offsets `[start, end)` of a partition that the lake knows it does not have, and why; `noted` is an ISO time."""
 
-    partition: int
-    start: int
-    end: int
+    partition: Partition
+    start: Count
+    end: Count
     reason: str
     noted: str
 
@@ -116,7 +117,7 @@ def identity_of(table: DeltaTable) -> Identity | None:
     text = table.metadata().configuration.get(PROPERTY)
     try:
         return msgspec.json.decode(text, type=Identity) if text else None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CorruptStateError(f"the property {PROPERTY} of {table.table_uri} is damaged ({error})") from None
 
 
@@ -136,9 +137,11 @@ def read_identity(layout: Layout, versions: Mapping[str, int] | None = None) -> 
 def read_before_tables(path: Path) -> Identity | None:
     """Read the `lake.json` of a lake made before version 0.2; None if there is none. Raises CorruptStateError."""
     try:
-        old = msgspec.json.decode(path.read_bytes(), type=_BeforeTables)
+        old = msgspec.json.decode(beneath.read(path.parent, path), type=_BeforeTables)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except beneath.IrregularError as error:
+        raise CorruptStateError(str(error)) from None
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CorruptStateError(f"{path} is damaged ({error})") from None
     return Identity(old.query, old.cluster, old.topic, old.topic_id, old.first, old.born, old.losses)

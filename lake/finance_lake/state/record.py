@@ -8,20 +8,24 @@ newest one suffices to judge the whole table, and the older ones (which log clea
 
 from __future__ import annotations
 
-import json
+from typing import Annotated
 
 import msgspec
 
 from finance_lake.state import digest
 
-Offsets = dict[int, int]
+# What a stranger's log may hold beyond is no record of ours, and would break arithmetic with 64 bits.
+Partition = Annotated[int, msgspec.Meta(ge=-1, lt=2**31)]
+Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+Offsets = dict[Partition, Count]
 
 
 class OffsetRange(msgspec.Struct, frozen=True, array_like=True):
     """Offsets `[start, end)` of one Kafka partition."""
 
-    start: int
-    end: int
+    start: Count
+    end: Count
 
     @property
     def count(self) -> int:
@@ -39,9 +43,9 @@ class Total(msgspec.Struct, frozen=True):
 
     """
 
-    rows: int = 0
-    digest: str = digest.to_text(0)
-    holes: int = 0
+    rows: Count = 0
+    digest: Digest = digest.to_text(0)
+    holes: Count = 0
 
     def plus(self, rows: int, digest_of_rows: int, holes: int = 0) -> Total:
         """Add rows, or take them away with negative figures."""
@@ -68,16 +72,16 @@ class CommitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     contract: int
-    offsets: dict[int, OffsetRange]
-    rows: dict[int, int]
-    digest: str
+    offsets: dict[Partition, OffsetRange]
+    rows: Offsets
+    digest: Digest
     position: Offsets
     total: Total
-    redrives: int
+    redrives: Count
     lake: str = ""
-    epoch: int = 0
-    sequence: int = 0
-    redriven: dict[int, list[OffsetRange]] = {}
+    epoch: Count = 0
+    sequence: Count = 0
+    redriven: dict[Partition, list[OffsetRange]] = {}
 
     @property
     def is_first(self) -> bool:
@@ -110,5 +114,5 @@ def record_in(metadata: str | None) -> CommitRecord | None:
     """Give the record in a commit's user metadata; None if somebody else has committed."""
     try:
         return decode_record(metadata) if metadata else None
-    except (msgspec.MsgspecError, json.JSONDecodeError):
+    except (msgspec.MsgspecError, RecursionError):
         return None

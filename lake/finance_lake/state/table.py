@@ -12,6 +12,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from finance_lake.state.files import LogError, entry_path, read_entry, require_readable_log
 from finance_lake.state.record import Total, record_in
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Commit(NamedTuple):
 
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
-    """Open a table, as of a version or as it is; None if there is none yet."""
+    """Open a table, as of a version or as it is; None if there is none yet. Raises deltalake's DeltaError, also LogError."""
+    require_readable_log(folder, version)
     try:
         return DeltaTable(str(folder.absolute()), version=version)  # a relative `s3:` would be a URL
     except TableNotFoundError:
@@ -39,14 +41,16 @@ def commits(folder: Path, version: int) -> Iterator[Commit]:
     """Give the job's commits up to a version of the table in a folder, newest first, as far back as the log has entries.
 
     Those of maintenance carry no record and are passed over. The log's own files are read: deltalake's `history` begins at the
-    newest commit, whatever version is open, and numbers its entries from that version downward.
+    newest commit, whatever version is open, and numbers its entries from that version downward. Raises LogError.
     """
     for number in count(version, -1):
         try:
-            entry = (folder / "_delta_log" / f"{number:020d}.json").read_bytes()
+            record = record_in(_user_metadata(read_entry(folder, number)))
         except FileNotFoundError:
             return
-        if record := record_in(_user_metadata(entry)):
+        except RecursionError:
+            raise LogError(f"{entry_path(folder, number)} is nested too deeply") from None
+        if record:
             yield Commit(number, record)
 
 
@@ -86,8 +90,8 @@ def add_actions(table: DeltaTable) -> pa.Table:
 
 
 def live_rows(table: DeltaTable) -> int:
-    """Count the rows of a table by the statistics in its log."""
-    return sum(add_actions(table).column("num_records").to_pylist())
+    """Count the rows of a table by the statistics in its log, of the files that have any."""
+    return sum(rows or 0 for rows in add_actions(table).column("num_records").to_pylist())
 
 
 def row_count(folder: Path) -> int:

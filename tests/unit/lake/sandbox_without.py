@@ -15,7 +15,7 @@ class WritableFiles(LakeFiles):
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:  # noqa: ANN401
         """Open a file in whatever mode."""
-        return cast("BinaryIO", open(self._path(path), mode))  # noqa: PTH123
+        return cast("BinaryIO", self._place(path)[1].open(mode))
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def test_without_any_protection_a_file_is_emptied(tmp_path: Path, monkeypatch: p
 def test_a_data_file_opens_for_reading_alone(tmp_path: Path, mode: str) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"whole")
-    files = LakeFiles({"lake://ticks/file": str(file)})
+    files = LakeFiles({TICKS: str(tmp_path)}, ["lake://ticks/file"])
     with pytest.raises(PermissionError):
         files.open("lake://ticks/file", mode)
     with files.open("lake://ticks/file") as opened:
@@ -266,7 +266,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/etc/passwd")
     (tmp_path / "folder").mkdir()
-    files = LakeFiles({f"lake://ticks/{name}": str(tmp_path / name) for name in ("pipe", "link", "folder")})
+    files = LakeFiles({TICKS: str(tmp_path)}, [f"lake://ticks/{name}" for name in ("pipe", "link", "folder")])
     for name in ("pipe", "link", "folder", "unknown"):
         with pytest.raises(OSError, match=name):
             files.open(f"lake://ticks/{name}")
