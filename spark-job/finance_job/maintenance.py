@@ -161,7 +161,10 @@ class Maintenance:
         if (rows := sum(file.rows for file in live.values())) != before:
             return f"the table has {rows} rows instead of {before}"
         for file in added:
-            stored = digest.digest_of(rewrite.read(name, self._layout.table(name), live[file.path]))
+            try:
+                stored = digest.digest_of(rewrite.read(name, self._layout.table(name), live[file.path]))
+            except (OSError, pa.ArrowInvalid) as error:
+                return f"{file.path} cannot be read ({error})"
             if stored != file.digest:
                 return f"{file.path} does not hold the rows that it was made of"
         return None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -158,10 +159,28 @@ def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, m
         stored = pq.ParquetFile(target).read()
         index = stored.column_names.index("seq")
         pq.write_table(stored.set_column(index, "seq", pa.nulls(len(stored), pa.int64())), target)
-        return file
+        return msgspec.structs.replace(file, size=target.stat().st_size)
 
     monkeypatch.setattr(maintenance, "write_data_file", write_other_prices)
-    with pytest.raises(CompactionMismatchError, match="the table is back at version"):
+    with pytest.raises(
+        CompactionMismatchError, match="does not hold the rows that it was made of; the table is back at version"
+    ):
+        maintained(lake).all()
+    assert rows(lake) == before
+    assert_proven(lake)
+
+
+def test_a_file_that_was_cut_while_it_was_written_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, before = write_data_file, rows(lake)
+
+    def write_a_part(content: pa.Table, *rest: object) -> object:
+        file = write(content, *rest)  # type: ignore[arg-type]
+        target = lake.layout.ticks / file.path
+        target.write_bytes(target.read_bytes()[:-100])
+        return file
+
+    monkeypatch.setattr(maintenance, "write_data_file", write_a_part)
+    with pytest.raises(CompactionMismatchError, match=r"cannot be read \(.*\); the table is back at version"):
         maintained(lake).all()
     assert rows(lake) == before
     assert_proven(lake)
