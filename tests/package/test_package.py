@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = "lake/finance_lake/dashboard/page/vendor"
+# What an installer needs of the machine, such as its certificates; a Spark session in this process leaves little of it.
+CALLERS = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "DATA_DIR", "VIRTUAL_ENV"}}
 BUILD = "from setuptools import build_meta; print(build_meta.{what}('{folder}'))"
 
 
 def run(*command: str | Path, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True)
+    result = subprocess.run([*map(str, command)], cwd=cwd, env=CALLERS, capture_output=True, text=True)
     assert result.returncode == 0 or not check, f"{command}: {result.stdout}\n{result.stderr}"
     return result
 
@@ -73,10 +75,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> BuiltLake:
 
 
 @pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Be where no checkout is, with nothing of it in the environment."""
-    for key in ("PYTHONPATH", "DATA_DIR", "VIRTUAL_ENV"):
-        monkeypatch.delenv(key, raising=False)
+def outside(tmp_path: Path) -> Path:
+    """Be where no checkout is."""
     return tmp_path
 
 
@@ -129,7 +129,7 @@ def page(installed: Path, lake: BuiltLake, outside: Path) -> Iterator[str]:
     port = free_port()
     command = [installed / "financelake", "serve", "--data", lake.layout.root, "--port", str(port)]
     with (outside / "serve.log").open("w") as log:
-        process = subprocess.Popen([*map(str, command)], cwd=outside, stdout=log, stderr=log, env=dict(os.environ))
+        process = subprocess.Popen([*map(str, command)], cwd=outside, stdout=log, stderr=log, env=CALLERS)
     try:
         wait_until(lambda: "http" in (outside / "serve.log").read_text(), 30, (outside / "serve.log").read_text)
         yield f"http://127.0.0.1:{port}"
