@@ -204,8 +204,10 @@ def _complete_redrive(layout: Layout) -> None:
     if any(True for name in TABLES for _ in damaged_log(layout.table(name))):
         return
     ticks, quarantine = (open_table(layout.table(name)) for name in (TICKS, QUARANTINE))
-    identity = read_identity(layout)
-    if ticks and quarantine and identity and half_redriven(newest_record(ticks), newest_record(quarantine)):
+    if not (ticks and quarantine and half_redriven(newest_record(ticks), newest_record(quarantine))):
+        return
+    # An identity is read only here: recover mends one that is damaged.
+    if identity := read_identity(layout):
         complete_redrive(layout, Writer(layout, identity))
 
 

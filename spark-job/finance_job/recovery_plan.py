@@ -18,7 +18,6 @@ from finance_lake.state import spans
 from finance_lake.state.accounting import other_topic, tables_of_two_lakes, topic_mismatches
 from finance_lake.state.columns import is_plain, shape_fault, unknown_columns
 from finance_lake.state.damage import damaged_log
-from finance_lake.state.files import literal, parquet
 from finance_lake.state.identity import CorruptStateError, Excused, Identity, Loss, identity_of, read_identity
 from finance_lake.state.layout import QUARANTINE, TICKS, Layout
 from finance_lake.state.record import OffsetRange
@@ -181,9 +180,9 @@ def _files(layout: Layout, name: str, known: _Known) -> Iterator[tuple[LiveFile,
     folder = layout.table(name)
     for file in transaction.live_files(known.table) if known.table else []:
         try:
-            with parquet(folder, literal(file.path), file.size) as found:
-                known.take(found.schema_arrow)
-            rows = rewrite.read(name, folder, file)
+            rows = rewrite.stored(folder, file)
+            known.take(rows.schema)
+            rows = rewrite.shaped(name, rows)
         except (OSError, pa.ArrowInvalid):
             rows = None
         yield file, rows

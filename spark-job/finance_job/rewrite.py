@@ -25,15 +25,24 @@ if TYPE_CHECKING:
 
 
 def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
-    """Read a data file of a table whole, in `columns_of`; what it lacks of them is null.
+    """Read a data file of a table whole, in `columns_of`; what it lacks of them is null. Raises as `stored` and `shaped` do."""
+    return shaped(name, stored(folder, file))
 
-    Raises OSError if it is gone or another file than the log says, or a page does not fit its checksum, ArrowInvalid for
-    columns that are not the table's.
+
+def stored(folder: Path, file: LiveFile) -> pa.Table:
+    """Read a data file whole, as it is.
+
+    Raises OSError if it is gone or another file than the log says, or a page does not fit its checksum.
     """
     with parquet(folder, literal(file.path), file.size) as found:
         rows = found.read()
     if file.rows not in {None, rows.num_rows}:
         raise OSError(f"{folder / file.path} has {rows.num_rows} rows, the log says {file.rows}")
+    return rows
+
+
+def shaped(name: str, rows: pa.Table) -> pa.Table:
+    """Give the rows of a data file in `columns_of`. Raises ArrowInvalid for columns that are not the table's."""
     return in_columns(rows, columns_of(name, rows.schema))
 
 

@@ -25,7 +25,7 @@ class NoTopicError(Exception):
 
 def ask(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) -> Broker:
     """Ask the broker at `bootstrap` about the topic. Raises SilentError, NoTopicError."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
+    admin = _admin(bootstrap)
     try:
         cluster = admin.list_topics(timeout=patience_seconds)
         if topic not in cluster.topics:
@@ -41,13 +41,17 @@ def ask(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) ->
 
 def topic_settings(bootstrap: str, topic: str) -> dict[str, str]:
     """Return the topic's settings. Raises SilentError, also where the broker lets others read them only."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
+    admin = _admin(bootstrap)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     try:
         entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
     except KafkaException as error:
         raise SilentError(f"the broker at {bootstrap} does not tell the settings of {topic} ({error})") from None
     return {name: str(entry.value) for name, entry in entries.items()}
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], where: OffsetSpec) -> Offsets:

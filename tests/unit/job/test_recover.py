@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from finance_job import recover
 from finance_job.guard import open_lake
 from finance_job.recover import Recovery, spans_in
 from finance_job.recovery_plan import Plan, RecoverError, make_plan
@@ -207,6 +208,13 @@ def test_a_record_that_is_skipped_by_name_is_noted_as_lost(lake: BuiltLake) -> N
         assert stored(lake) - ALL == Counter({(0, 16): 1, (0, 17): 1})
     finally:
         del VALUES[0][16:]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_does_not_hold_up_the_look_for_a_redrive(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
+    damage(lake)
+    recover._complete_redrive(lake.layout)  # noqa: SLF001
+    recovered(lake)
 
 
 def test_an_offset_that_the_topic_does_not_have_cannot_be_skipped(lake: BuiltLake) -> None:
