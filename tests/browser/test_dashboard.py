@@ -160,6 +160,24 @@ def test_time_travel_takes_a_time_and_says_what_is_none(page: Page, lake: LiveLa
     await_version(page, lake.version)
 
 
+def test_another_answer_does_not_take_an_error_away(page: Page, lake: LiveLake) -> None:  # noqa: ARG001 (versions to travel to)
+    held: list[Route] = []
+    page.route("**/api/latest?as_of=2", lambda route: held.append(route))  # noqa: PLW0108 (a built-in has no signature)
+    moment = page.get_by_label("Version, or time in UTC")
+    moment.fill("2")
+    moment.press("Enter")
+    await_version(page, 2)
+    moment.fill("yesterday")
+    moment.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("is no time")
+    answer = held[0].fetch().json()
+    held[0].fulfill(json={**answer, "symbols": answer["symbols"][:1]})
+    expect(page.locator("#watch [data-symbol]")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_contain_text("is no time")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_version_that_cannot_be_opened_is_told_and_one_stays(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     DeltaTable(str(lake.layout.ticks)).create_checkpoint()

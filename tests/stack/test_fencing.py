@@ -130,6 +130,7 @@ def test_a_driver_that_wakes_after_a_recovery_ends(stack: Stack, mounts: ExitSta
     older.wake()
     assert_refused(older.run)
     last = stack.run("spark-job", TRIGGER_SECONDS=0)
+    last.wait_for("connected")  # what recover has stored needs no job: it may still be starting
     stack.wait_until_stored()
     assert last.stop() == 0
     stack.assert_complete()

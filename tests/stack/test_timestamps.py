@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from finance_contract import TIMESTAMPS_MS
 from finance_lake.state.layout import QUARANTINE, TICKS
 from tests.lakes import BAD, GOOD
+from tests.stack.pipeline import wait_until
 from tests.stack.test_readers import rows, stored_by
 from tests.unit.job.test_timestamps import NASTY
 
@@ -30,6 +31,22 @@ def let_clients_date(stack: Stack) -> None:
     entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, stack.topic, incremental_configs=[entry])
     admin.incremental_alter_configs([resource])[resource].result(10)
+    wait_until(lambda: keeps_timestamps(stack), 30, "the broker still sets the timestamps itself")  # it hears of it later
+
+
+def keeps_timestamps(stack: Stack) -> bool:
+    """Send a record; tell whether the broker has left its timestamp alone."""
+    kinds: list[int] = []
+    producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    producer.produce(
+        stack.topic,
+        GOOD,
+        partition=0,
+        timestamp=TIMESTAMPS_MS[0],
+        on_delivery=lambda _, sent: kinds.append(sent.timestamp()[0]),
+    )
+    producer.flush(30)
+    return kinds == [TIMESTAMP_CREATE_TIME]
 
 
 def send(stack: Stack, milliseconds: list[int]) -> dict[int, str]:

@@ -108,7 +108,7 @@ const fillAgain = throttle(fillPage, 400);
 
 async function listWatched() {
   const asOf = look.asOf;
-  const answer = await trying(() => ask("latest", { as_of: asOf }));
+  const answer = await trying("symbols", () => ask("latest", { as_of: asOf }));
   if (!answer || asOf !== look.asOf) return;
   const symbols = answer.symbols.map(({ symbol }) => symbol);
   const known = symbols.includes(look.symbol) || (answer.cut && look.symbol !== null);
@@ -126,7 +126,7 @@ async function showCandles() {
   const isNewest = candlesTurn();
   const { symbol, size, asOf } = look;
   candles = null;
-  const answer = await trying(() => ask("bars", { symbol, size, as_of: asOf }));
+  const answer = await trying("chart", () => ask("bars", { symbol, size, as_of: asOf }));
   if (!answer || !isNewest()) return;
   candles = new Candles(answer);
   chart.show(candles);
@@ -138,10 +138,10 @@ async function showCandles() {
 async function go(asOf) {
   const isNewest = travelTurn();
   if (asOf === null) return back();
-  const said = await trying(() => ask("status", { as_of: asOf }));
+  const said = await trying("travel", () => ask("status", { as_of: asOf }));
   if (!isNewest()) return;
   if (said && said.version !== null) return lookBack(asOf, said);
-  if (said) notice(said.problem);
+  if (said) notice("travel", said.problem);
   travel.stay();
 }
 
@@ -156,12 +156,13 @@ function lookBack(asOf, said) {
 }
 
 async function back() {
+  notice("travel", "");
   travel.now();
   if (look.asOf === null) return;
   look.asOf = null;
   load();
   turn();
-  const said = await trying(() => ask("status"));
+  const said = await trying("travel", () => ask("status"));
   if (said) status(said);
 }
 
@@ -190,7 +191,7 @@ function turn() {
 async function fillPage() {
   const isNewest = listTurn();
   const fill = { quarantine, commits }[page()];
-  if (fill) await trying(() => fill(look.asOf, isNewest));
+  if (fill) await trying("list", () => fill(look.asOf, isNewest));
   showLinks(look);
 }
 
