@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.machine import cpu_seconds
-from finance_lake.state.layout import Layout
-from tests.stack.pipeline import Run, Stack, free_port, wait_until
+from finance_storage.paths import LakePaths
+from tests.support.stack import Run, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Job(NamedTuple):
     """A running job and the lake that it fills."""
 
     run: Run
-    lake: Layout
+    lake: LakePaths
 
     def batch_ms(self, first: int, last: int) -> list[int]:
         """Return the milliseconds of the batches with these numbers, both included."""
@@ -68,4 +68,4 @@ def start_job(stack: Stack, **settings: str | float) -> Job:
     """Start the job as it is shipped, but for these settings, on a lake of its own beside the broker's folder."""
     folder = stack.folder / f"lake-{len(stack.runs)}"
     folder.mkdir()
-    return Job(stack.run("spark-job", DATA_DIR=str(folder), **settings), Layout(folder))
+    return Job(stack.run("spark-job", DATA_DIR=str(folder), **settings), LakePaths(folder))

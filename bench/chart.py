@@ -22,7 +22,7 @@ NAMES = {"loop": "hand-written\nloop", "idiomatic": "idiomatic\nSpark"}
 
 def draw(figures: dict[str, Any], target: Path) -> None:
     """Draw all four into one SVG."""
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(11, 7), paths="constrained")
     rate, cpu, latency, growth = figure.subplots(2, 2).flat
     _bars(rate, "ticks a second, drain", figures["drain"], "rate")
     _bars(cpu, "CPU microseconds a tick", figures["drain"], "cpu_us")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bench.broker import start_job
-from tests.stack.pipeline import ROOT
+from tests.support.stack import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 MAX_END_SECONDS = 120
 

@@ -23,7 +23,7 @@ import httpx2
 import psutil
 from playwright.sync_api import sync_playwright
 
-from tests.browser.stage import SYMBOLS, LiveLake, chromium, serving, tick
+from tests.support.live_dashboard import SYMBOLS, LiveLake, chromium, serving, tick
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -81,7 +81,7 @@ class Job:
         while not self._stop.is_set():
             began = time.monotonic()
             version = self._lake.add(records(self._lake.batch))
-            entry = self._lake.layout.ticks / "_delta_log" / f"{version:020d}.json"
+            entry = self._lake.paths.ticks / "_delta_log" / f"{version:020d}.json"
             self.committed[version] = entry.stat().st_mtime * 1000  # `add` returns later than others can see it
             self._stop.wait(max(0.0, 1 - (time.monotonic() - began)))
 
@@ -161,7 +161,7 @@ def main() -> None:
         lake = LiveLake(Path(scratch) / "data")
         for number in range(BEFORE):
             lake.add(records(number))
-        with serving(lake.layout.root) as (address, process), sync_playwright() as playwright, chromium(playwright) as browser:
+        with serving(lake.paths.root) as (address, process), sync_playwright() as playwright, chromium(playwright) as browser:
             server = psutil.Process(process.pid)
             time.sleep(SETTLE_SECONDS)  # a person takes longer to get there
             loads = sorted((first_load(browser, address) for _ in range(LOADS)), key=lambda one: one["seconds"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.contenders import Started
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 SHORT = bool(os.environ.get("SHORT"))
 TICKS = int(os.environ.get("BENCH_TICKS", "6000000" if SHORT else "8000000"))

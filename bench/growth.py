@@ -19,7 +19,7 @@ from bench.figures import as_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 RATE = 1000
 WINDOW = 100

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from finance_job.guard import open_lake
-from tests.lakes import BAD, GOOD, TOPIC, BuiltLake
+from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
             lake.store([GOOD, BAD])
         for _ in range(3):
             started = time.monotonic()
-            open_lake(lake.layout, TOPIC, lake.broker)
+            open_lake(lake.paths, TOPIC, lake.broker)
             print(f"{commits} commits: {1000 * (time.monotonic() - started):.0f} ms")
 
 

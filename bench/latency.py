@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 
 from bench.broker import READERS, running_broker, start_job
 from bench.figures import as_line
-from finance_lake.state.table import committed_offsets
-from tests.stack.pipeline import wait_until
+from finance_storage.delta_table import committed_offsets
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 RATES = [int(rate) for rate in os.environ.get("BENCH_RATES", "1000,20000,100000").split(",")]
 WARM_BATCHES = 30

@@ -1,4 +1,4 @@
-"""Layout: what a query and a tick cost before and after maintenance; `python -m bench.layout [MILLIONS]` (10).
+"""Table layout: what a query and a tick cost before and after maintenance; `python -m bench.layout [MILLIONS]` (10).
 
 Before is the table as the stream leaves it, a file or two a batch; after is that of a closed date, sorted by symbol and time.
 The query, one symbol's 1-minute bars, is DuckDB's over the table's list of files, warm; the median of all symbols is shown,
@@ -21,11 +21,11 @@ from deltalake import DeltaTable
 
 from bench.broker import publish, running_broker, start_job
 from bench.figures import as_line
-from finance_job.maintenance import Maintenance
+from finance_job.maintenance.compaction import Maintenance
 from finance_job.writer import Writer
-from finance_lake.state.identity import read_identity
-from finance_lake.state.table import committed_offsets
-from tests.stack.pipeline import wait_until
+from finance_storage.delta_table import committed_offsets
+from finance_storage.lake_identity import read_identity
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,16 +23,16 @@ import pyarrow as pa
 import finance_lake
 from bench import verify
 from bench.broker import running_broker
-from finance_job.columns import UTC_MICROSECONDS
-from finance_job.data_file import write_data_file
-from finance_lake.state.layout import TICKS
-from tests.lakes import ARRIVED, BuiltLake
+from finance_storage.data_file import write_data_file
+from finance_storage.paths import TICKS
+from finance_storage.schemas import UTC_MICROSECONDS
+from tests.support.lakes import ARRIVED, BuiltLake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from finance_job.data_file import DataFile
-    from finance_lake.reading.lake import Lake
+    from finance_lake.lake import Lake
+    from finance_storage.data_file import WrittenFile
 
 JARS = Path("build/jars/.ready")
 HOURS = 8
@@ -75,8 +75,8 @@ def store(lake: BuiltLake, rows: pa.Table, most: int) -> None:
     """Commit rows, as a batch of the job."""
     lake.plan_all(dict.fromkeys(lake.ends, rows.num_rows // verify.PARTITIONS))
     date = {"date": f"{ARRIVED:%Y-%m-%d}"}
-    files: list[DataFile] = [
-        write_data_file(rows.slice(begin, most), TICKS, str(lake.layout.ticks), date) for begin in range(0, rows.num_rows, most)
+    files: list[WrittenFile] = [
+        write_data_file(rows.slice(begin, most), TICKS, str(lake.paths.ticks), date) for begin in range(0, rows.num_rows, most)
     ]
     lake.commit(TICKS, files)
 

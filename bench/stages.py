@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from bench.broker import publish, running_broker
-from finance_job.columns import STATISTICS, UTC_MICROSECONDS
-from finance_job.data_file import statistics_of, write_data_file
 from finance_job.decode import decode_records
-from finance_job.plain import read_plain
+from finance_job.decode_fast import decode_batch_fast
 from finance_job.records import as_batch, kafka_reader
 from finance_job.write import Task
-from finance_lake.state import digest
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.topic import Reader
+from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import KafkaRangeReader
+from finance_storage import digest
+from finance_storage.data_file import statistics_of, write_data_file
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_storage.schemas import STATISTICS, UTC_MICROSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 Result = TypeVar("Result")
 TICKS_READ = 1_000_000
@@ -42,11 +42,11 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
 
     ranges = {partition: OffsetRange(0, end) for partition, end in stack.end_offsets().items()}
     ingested_at = pa.scalar(0, UTC_MICROSECONDS)
-    reader = Reader(stack.bootstrap, stack.topic)
+    reader = KafkaRangeReader(stack.bootstrap, stack.topic)
     gc.disable()
     messages = timed("consume from Kafka", lambda: list(reader.read(ranges)))
     batches = timed("lay out in Arrow", lambda: [as_batch(found) for found in messages if found.messages])
-    timed("parse and judge", lambda: [read_plain(batch.column("value")) for batch in batches])
+    timed("parse and judge", lambda: [decode_batch_fast(batch.column("value")) for batch in batches])
     ticks = timed("decode to rows (with parsing)", lambda: [decode_records(batch, ingested_at).ticks for batch in batches])
     rows = pa.concat_tables(ticks)
     timed("digest", lambda: digest.digest_of(rows))

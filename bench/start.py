@@ -12,8 +12,8 @@ from typing import Any
 
 from bench.figures import as_line
 from bench.machine import memory_mb
-from finance_lake.state.table import open_table, row_count
-from tests.stack.pipeline import Stack, free_port, wait_until
+from finance_storage.delta_table import open_table, row_count
+from tests.support.stack import Stack, free_port, wait_until
 
 ROLES = ("zookeeper", "kafka", "producer", "spark-job")
 
@@ -25,7 +25,7 @@ def start() -> dict[str, Any]:
         began = time.monotonic()
         run = stack.run("zookeeper kafka topic-init producer spark-job")
         try:
-            ticks = stack.layout.ticks
+            ticks = stack.paths.ticks
             wait_until(lambda: open_table(ticks) is not None and row_count(ticks) > 0, 180, "a first row")
             first_row = round(time.monotonic() - began, 1)
             run.wait_for("Running:")

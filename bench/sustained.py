@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.broker import READERS, running_broker, start_job
 from bench.figures import as_line
-from tests.stack.pipeline import wait_until
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 RATES = [int(rate) for rate in os.environ.get("BENCH_SUSTAINED", "150000,200000,250000").split(",")]
 SECONDS = float(os.environ.get("BENCH_SUSTAINED_SECONDS", "120"))

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from finance_job.columns import PRICE, TICK_FIELDS, UTC_MICROSECONDS
-from finance_job.data_file import write_data_file
-from finance_lake.state.layout import TICKS
-from tests.lakes import ARRIVED, TOPIC, BuiltLake
+from finance_storage.data_file import write_data_file
+from finance_storage.paths import TICKS
+from finance_storage.schemas import PRICE, TICK_FIELDS, UTC_MICROSECONDS
+from tests.support.lakes import ARRIVED, TOPIC, BuiltLake
 
 if TYPE_CHECKING:
-    from finance_job.data_file import DataFile
+    from finance_storage.data_file import WrittenFile
 
 PARTITIONS = 4
 BATCH = 1_000_000
@@ -64,18 +64,18 @@ def build(root: Path, batches: int) -> BuiltLake:
     for batch in range(batches):
         lake.plan_all(dict.fromkeys(lake.ends, BATCH // PARTITIONS))
         lake.commit(TICKS, _files(lake, batch))
-    ledger = lake.layout.ledgers / f"{SOURCE}.jsonl"
+    ledger = lake.paths.ledgers / f"{SOURCE}.jsonl"
     ledger.parent.mkdir()
     lines = [{"source": SOURCE, "topic": TOPIC}, {"acknowledged": [[0, batches * BATCH - 1]]}]
     ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     return lake
 
 
-def _files(lake: BuiltLake, batch: int) -> list[DataFile]:
+def _files(lake: BuiltLake, batch: int) -> list[WrittenFile]:
     rows = rows_of(batch)
     halves = (rows.slice(0, BATCH // 2), rows.slice(BATCH // 2))
     date = {"date": f"{ARRIVED:%Y-%m-%d}"}
-    return [write_data_file(half, TICKS, str(lake.layout.ticks), date) for half in halves]
+    return [write_data_file(half, TICKS, str(lake.paths.ticks), date) for half in halves]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import pyarrow.json
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from kafkarrow import ConsumerManager, SourceTopic
 
-from bench.peers.loop import COMMITS_A_TABLE, FIELDS, TICKS_A_COMMIT, UTC_MICROSECONDS
+from bench.peers.loop import COMMITS_PER_TABLE, FIELDS, TICKS_A_COMMIT, UTC_MICROSECONDS
 
 TICK = pa.schema([FIELDS.field(name) for name in ("symbol", "price", "size", "seq", "source")]).append(
     pa.field("ts_event", pa.int64())
@@ -68,7 +68,7 @@ def main() -> None:
         write_deltalake(table, ticks, mode="append", commit_properties=transaction)
         left -= len(ticks)
         batch += 1
-        if batch % COMMITS_A_TABLE == 0:
+        if batch % COMMITS_PER_TABLE == 0:
             table = DeltaTable(folder)
 
 

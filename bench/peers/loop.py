@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TICKS_A_COMMIT = 50_000
-COMMITS_A_TABLE = 100
+COMMITS_PER_TABLE = 100
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 FIELDS = pa.schema(
     {
@@ -92,7 +92,7 @@ def main() -> None:
         write_deltalake(table, columns(messages), mode="append", commit_properties=transaction)
         left -= len(messages)
         batch += 1
-        if batch % COMMITS_A_TABLE == 0:
+        if batch % COMMITS_PER_TABLE == 0:
             table = DeltaTable(folder)
     consumer.close()
 

@@ -1,10 +1,10 @@
 """What may be on the topic `finance`, and the one codec that both sides use: see kafka/README.md for the rules."""
 
-from finance_contract.arrival import TIMESTAMPS_MS, bad_timestamp
 from finance_contract.codec import decode
 from finance_contract.members import too_long
 from finance_contract.reason import Malformed, Reason
 from finance_contract.tick import CONTRACT_VERSION, MAX_DEPTH, MAX_VALUE_BYTES, TOPIC, Tick, encode, key
+from finance_contract.timestamps import TIMESTAMPS_MS, bad_timestamp
 
 __all__ = [
     "CONTRACT_VERSION",

@@ -7,7 +7,7 @@ import sys
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from finance_role.log import story
+from finance_role.log import configure_logging
 from finance_role.settings import begin_role
 from finance_topic import topic
 from finance_topic.config import Settings
@@ -16,7 +16,7 @@ from finance_topic.config import Settings
 def main() -> int:
     """Wait for the broker, then create or compare."""
     settings = begin_role(Settings)
-    log = story()
+    log = configure_logging()
     wanted = (settings.kafka_topic, settings.kafka_partitions, settings.topic_config())
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     try:

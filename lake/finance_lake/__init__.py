@@ -5,7 +5,7 @@
     lake = fl.open()
     lake.bars("1m", symbols="AAPL").pl()
 
-`finance_lake.state` is what the job shares with it: pure accounting, no engine inside. Engines are imported when first needed.
+`finance_storage` is what the job shares with it: pure accounting, no engine inside. Engines are imported when first needed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from finance_lake.errors import LakeError, NoLakeError, QueryError, RequestError, UnreadableError
+from finance_storage.errors import LakeError, NoLakeError, QueryError, RequestError, UnreadableError
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from finance_lake.reading.lake import Lake
-    from finance_lake.reading.query import Limits
-    from finance_lake.reading.result import Result
+    from finance_lake.lake import Lake
+    from finance_lake.query.result import Result
+    from finance_lake.query.sql import Limits
 
 __all__ = [
     "Lake",
@@ -33,7 +33,7 @@ __all__ = [
     "UnreadableError",
     "open",
 ]
-_LATER = {"Lake": "finance_lake.reading.lake", "Limits": "finance_lake.reading.query", "Result": "finance_lake.reading.result"}
+_LATER = {"Lake": "finance_lake.lake", "Limits": "finance_lake.query.sql", "Result": "finance_lake.query.result"}
 
 
 def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.open, as of a file)
@@ -41,7 +41,7 @@ def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.ope
 
     Nothing is locked and nothing is written; the job may go on meanwhile. Raises NoLakeError if there is no lake.
     """
-    from finance_lake.reading.lake import Lake, default_folder  # noqa: PLC0415 (engines take a while)
+    from finance_lake.lake import Lake, default_folder  # noqa: PLC0415 (engines take a while)
 
     return Lake(data or default_folder())
 

@@ -1,5 +1,5 @@
 """`python -m finance_lake`: the financelake command where only the source is installed, as in the job's image."""
 
-from finance_lake.command import app
+from finance_lake.cli import app
 
 app(prog_name="financelake")

@@ -11,15 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from finance_lake.errors import RequestError
-from finance_lake.text import FORMULA
 from finance_role.beneath import sync_folder
+from finance_role.text import FORMULA
+from finance_storage.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-# `finance_lake.text.inert` for a whole column.
+# `finance_role.text.inert` for a whole column.
 TEXT_OF_A_FORMULA = f"({FORMULA})"
 WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd"),

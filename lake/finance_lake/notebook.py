@@ -210,12 +210,12 @@ def _(mo):
 
 @app.cell
 def _(lake):
-    from finance_lake.proof.verify import verify
-    from finance_lake.proof.world import World
-    from finance_lake.state.identity import read_identity
+    from finance_storage.lake_identity import read_identity
+    from finance_verify.context import VerifyContext
+    from finance_verify.verify import verify
 
-    identity = read_identity(lake.layout)
-    report = verify(lake.layout, World(topic=identity.topic if identity else "", ask=None))
+    identity = read_identity(lake.paths)
+    report = verify(lake.paths, VerifyContext(topic=identity.topic if identity else "", ask=None))
     return (report,)
 
 
@@ -239,7 +239,7 @@ def _(lake, mo):
     from finance_lake.quarantine import quarantined
 
     # Not as a list or a table: there a text that begins with `text/html:` would be shown as HTML.
-    samples = quarantined(lake.layout, samples=1).samples
+    samples = quarantined(lake.paths, samples=1).samples
     malformed = mo.plain_text("\n".join(f"{it.reason} at {it.partition}:{it.offset}: {it.value}" for it in samples))
     malformed
     return

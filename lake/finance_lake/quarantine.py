@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from finance_lake.reading.arrivals import newest_first, opened
-from finance_lake.reading.snapshot import take
+from finance_lake.query.newest import newest_first, opened
+from finance_lake.query.snapshot import take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow.parquet as pq
 
-    from finance_lake.state.layout import Layout
+    from finance_storage.paths import LakePaths
 
 SAMPLE_BYTES = 96
 COLUMNS = ("reason", "kafka_partition", "kafka_offset", "kafka_timestamp", "ingested_at", "detail", "value", "value_length")
@@ -40,14 +40,14 @@ class Quarantined(NamedTuple):
     samples: list[Sample]
 
 
-def quarantined(layout: Layout, samples: int) -> Quarantined:
+def quarantined(paths: LakePaths, samples: int) -> Quarantined:
     """Read the quarantine, the newest data file first; at most `samples` of each reason.
 
     Raises NoLakeError, UnreadableError.
     """
     counts: Counter[str] = Counter()
     taken: dict[str, list[Sample]] = {}
-    for file in newest_first(take(layout).quarantine):
+    for file in newest_first(take(paths).quarantine):
         with opened(file) as parquet:
             reasons = parquet.read(columns=["reason"]).column("reason")
             counts.update({one["values"]: one["counts"] for one in pc.value_counts(reasons).to_pylist()})

@@ -13,27 +13,26 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from finance_lake.proof.last import leave
-from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import verify
-from finance_lake.proof.world import World
-from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.layout import Layout
+from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
 from finance_local import env_file
 from finance_local.console import Terminal, log_file
 from finance_local.drain import drain
 from finance_local.judged import judged_or_exit
-from finance_local.machine import OtherTopicError, UnfitMachineError, require_fit
+from finance_local.preflight import OtherTopicError, UnfitMachineError, require_fit
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath
-from finance_role.lock import REFUSED, AlreadyRunningError
-from finance_role.settings import USAGE
+from finance_role.exit_codes import REFUSED, USAGE
+from finance_role.lock import AlreadyRunningError
+from finance_storage.paths import LakePaths
+from finance_verify.context import VerifyContext
+from finance_verify.verdict import Code, save_verdict
+from finance_verify.verify import verify
 
 if TYPE_CHECKING:
-    from finance_lake.proof.verdict import Report
     from finance_local.config import Settings
+    from finance_verify.verdict import Report
 
 
 async def run(settings: Settings, terminal: Terminal) -> int:
@@ -67,12 +66,12 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
         return 0
     await asyncio.sleep(settings.run_seconds)
     producer = await supervisor.stop("producer")
-    bootstrap, layout = f"{LOOPBACK}:{settings.kafka_port}", Layout(settings.data_dir)
-    drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, layout, interrupted.is_set)
+    bootstrap, paths = f"{LOOPBACK}:{settings.kafka_port}", LakePaths(settings.data_dir)
+    drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, paths, interrupted.is_set)
     await supervisor.stop("spark-job")
-    report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, layout)
+    report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, paths)
     terminal.say(drained.sentence(is_complete=report.code == Code.COMPLETE))
-    leave(layout, report, with_broker=True)
+    save_verdict(paths, report, with_broker=True)
     terminal.say(report.as_text())
     if any(producer.values()):
         code = producer["producer"]
@@ -80,8 +79,8 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
     return 0 if report.code == Code.COMPLETE and not any(producer.values()) else 1
 
 
-def _prove(bootstrap: str, topic: str, layout: Layout) -> Report:
-    return verify(layout, World(topic, lambda: ask(bootstrap, topic)))
+def _prove(bootstrap: str, topic: str, paths: LakePaths) -> Report:
+    return verify(paths, VerifyContext(topic, lambda: describe_topic(bootstrap, topic)))
 
 
 def main() -> int:
@@ -99,7 +98,7 @@ def main() -> int:
     except (AlreadyRunningError, OtherTopicError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
-    except (UnfitMachineError, RoleEndedError, SilentError, NoTopicError) as error:
+    except (UnfitMachineError, RoleEndedError, BrokerUnavailableError, TopicNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

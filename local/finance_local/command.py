@@ -13,9 +13,9 @@ from pathlib import Path
 
 from finance_local import env_file
 from finance_local.with_env import EXAMPLE, complaint, load_env_file
+from finance_role.exit_codes import USAGE
 
 PROJECT = Path(__file__).parents[2]
-USAGE = 2
 
 
 def prepare(project: Path) -> None:
@@ -36,6 +36,6 @@ def main() -> None:
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         sys.exit(USAGE)
-    from finance_lake.command import app  # noqa: PLC0415 (what it imports may read the environment)
+    from finance_lake.cli import app  # noqa: PLC0415 (what it imports may read the environment)
 
     app()

@@ -112,7 +112,7 @@ def _give_opened(opened: int, path: Path, uid: int, gid: int) -> None:
 def topic_of(folder: Path) -> str | None:
     """Name the topic that the lake holds, by the identity in its table's log; None where no entry has it (the job judges).
 
-    What reads identities elsewhere (finance_lake.state.identity) is not installed yet here.
+    What reads identities elsewhere (finance_storage.lake_identity) is not installed yet here.
     """
     for entry in sorted((folder / "finance_delta" / "_delta_log").glob("*.json")):
         try:

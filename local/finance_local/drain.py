@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finance_lake.state.accounting import still_to_come
-from finance_lake.state.broker import ask
-from finance_lake.state.table import committed_offsets, row_count
+from finance_kafka.describe import describe_topic
+from finance_storage.accounting import still_to_come
+from finance_storage.delta_table import committed_offsets, row_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from finance_lake.state.layout import Layout
-    from finance_lake.state.record import Offsets
+    from finance_kafka.offsets import Offsets
+    from finance_storage.paths import LakePaths
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.5
@@ -36,20 +36,20 @@ class Drained:
         return f"{self.ticks} rows, {self.quarantined} quarantined, end offsets {ends}: {verdict}."
 
 
-def drain(bootstrap: str, topic: str, layout: Layout, is_interrupted: Callable[[], bool]) -> Drained:
+def drain(bootstrap: str, topic: str, paths: LakePaths, is_interrupted: Callable[[], bool]) -> Drained:
     """Wait until the table has reached the topic's end offsets, or has not moved for PATIENCE_SECONDS.
 
-    Raises SilentError, NoTopicError.
+    Raises BrokerUnavailableError, TopicNotFoundError.
     """
-    broker = ask(bootstrap, topic)
+    broker = describe_topic(bootstrap, topic)
     committed: Offsets = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and not is_interrupted():
-        now = committed_offsets(layout.ticks)
+        now = committed_offsets(paths.ticks)
         if not still_to_come(now, broker):
             committed = now
             break
         if now != committed:
             committed, deadline = now, time.monotonic() + PATIENCE_SECONDS
         time.sleep(POLL_SECONDS)
-    return Drained(broker.end, committed, row_count(layout.ticks), row_count(layout.quarantine))
+    return Drained(broker.end, committed, row_count(paths.ticks), row_count(paths.quarantine))

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from finance_job.config import Settings as JobSettings
 from finance_local.config import ALL_ROLES, Settings
 from finance_producer.config import Settings as ProducerSettings
-from finance_role.settings import USAGE, RoleSettings, complaints
+from finance_role.exit_codes import USAGE
+from finance_role.settings import RoleSettings, complaints
 from finance_topic.config import Settings as TopicSettings
 
 if TYPE_CHECKING:

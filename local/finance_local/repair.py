@@ -13,35 +13,24 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from finance_lake.errors import NoLakeError
-from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import verify
-from finance_lake.proof.world import World
-from finance_lake.state import spans
-from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.layout import Layout
 from finance_local import env_file
 from finance_local.console import Terminal
 from finance_local.judged import judged_or_exit
-from finance_local.machine import UnfitMachineError, require_free_ports, require_java, require_usable_folders
+from finance_local.preflight import UnfitMachineError, require_free_ports, require_java, require_usable_folders
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath
-from finance_role.child import ENDED_BY_SIGNAL, end_with_parent
+from finance_role.child import end_with_parent
 from finance_role.environment import composed
-from finance_role.lock import REFUSED, AlreadyRunningError
-from finance_role.settings import USAGE
+from finance_role.exit_codes import REFUSED, SIGNALLED, USAGE
+from finance_role.lock import AlreadyRunningError
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
 
-COMMANDS = {"recover": "finance_job.recover", "redrive": "finance_job.redrive"}
+COMMANDS = {"recover": "finance_job.repair.recover", "redrive": "finance_job.repair.redrive"}
 BROKER = ("zookeeper", "kafka")
-
-
-class UnclearError(Exception):
-    """Recover must not go on by itself; the message says why, and what a person can say."""
 
 
 def broker_answers(port: int) -> bool:
@@ -73,8 +62,6 @@ async def repair(command: str, settings: Settings) -> int:
 
 async def _run(command: str, settings: Settings) -> int:
     environment = composed(all_roles(settings)["spark-job"].environment)
-    if command == "recover" and "ALTERED" not in environment:
-        environment["ALTERED"] = _altered(settings)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", COMMANDS[command]), env=environment, preexec_fn=end_with_parent()
     )
@@ -84,24 +71,6 @@ async def _run(command: str, settings: Settings) -> int:
         process.terminate()
         await process.wait()
         raise
-
-
-def _altered(settings: Settings) -> str:
-    """Name the rows that are not those that were committed, for recover to read them again. Raises UnclearError."""
-    world = World(
-        settings.kafka_topic, lambda: ask(f"{LOOPBACK}:{settings.kafka_port}", settings.kafka_topic), patience_seconds=0
-    )
-    try:
-        found = [finding for finding in verify(Layout(settings.data_dir), world).findings if finding.code == Code.ALTERED]
-    except (NoLakeError, NoTopicError, SilentError):
-        return ""  # recover will say it
-    if lost := [finding for finding in found if not finding.places]:
-        raise UnclearError(
-            f"{lost[0]}. Recover would make them the truth. Restore data/ from a copy; or name the offsets that shall be read "
-            "again, ALTERED=0:100-199,1:5; or say ALTERED= to take the rows as they are"
-        )
-    places = spans.union(*(finding.places for finding in found))
-    return ",".join(f"{p}:{span.start}-{span.end - 1}" for p, ranges in places.items() for span in ranges)
 
 
 def main() -> int:
@@ -116,14 +85,14 @@ def main() -> int:
         os.umask(int(settings.data_umask, 8))
         return asyncio.run(repair(command, settings))
     except asyncio.CancelledError:
-        return ENDED_BY_SIGNAL + signal.SIGTERM
+        return SIGNALLED + signal.SIGTERM
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
     except (AlreadyRunningError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
-    except (UnclearError, UnfitMachineError, RoleEndedError) as error:
+    except (UnfitMachineError, RoleEndedError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 LAST_LINES_SECONDS = 1.0
-LONGEST_LINE_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 1024 * 1024
 RESTART_PAUSE_SECONDS = 1.0
 RESTART_WINDOW_SECONDS = 600.0
 
@@ -88,7 +88,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                limit=LONGEST_LINE_BYTES,
+                limit=MAX_LINE_BYTES,
                 start_new_session=True,
                 pass_fds=[lock.fileno()] if lock else [],
             )

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from finance_producer.columns import UnreadableError
+from finance_producer.columns import UnreadableFileError
 from finance_producer.config import Settings
-from finance_producer.link import FatalError
+from finance_producer.connection import FatalError
 from finance_producer.produce import produce
+from finance_role.exit_codes import USAGE
 from finance_role.lock import hold_or_exit
-from finance_role.log import story
-from finance_role.settings import USAGE, begin_role
+from finance_role.log import configure_logging
+from finance_role.settings import begin_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +29,11 @@ def main() -> int:
     """Give the exit code, and say in a sentence what went wrong."""
     settings = begin_role(Settings)
     with hold_or_exit(settings.data_dir, "producer"):
-        log = story()
+        log = configure_logging()
         log.info("settings", **settings.model_dump(mode="json"))
         try:
             return 1 if produce(settings, log, on_signals()) else 0
-        except UnreadableError as error:
+        except UnreadableFileError as error:
             sys.stderr.write(f"{error}\n")
             return USAGE
         except (FatalError, KafkaException, OSError) as error:

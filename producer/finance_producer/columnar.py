@@ -16,7 +16,7 @@ import msgspec
 import finance_contract
 import finance_producer
 import finance_role
-from finance_producer.columns import Columns, UnreadableError, Wanted
+from finance_producer.columns import Columns, UnreadableFileError, Wanted
 from finance_producer.rows import Row, Rows
 from finance_role.environment import composed, importing
 
@@ -28,7 +28,7 @@ MAX_MEGABYTES = 512
 READER = "finance_producer.columnar_reader"
 
 
-class Request(msgspec.Struct):
+class ColumnarRequest(msgspec.Struct):
     """What to read."""
 
     file: str
@@ -37,7 +37,7 @@ class Request(msgspec.Struct):
     ignored: list[str]
 
 
-class Answer(msgspec.Struct, omit_defaults=True):
+class ColumnarBlock(msgspec.Struct, omit_defaults=True):
     """A line of what is read: what is wrong, or which columns there are, or rows (their cells, and a fault or None)."""
 
     error: str | None = None
@@ -47,8 +47,8 @@ class Answer(msgspec.Struct, omit_defaults=True):
 
 
 def open_columnar(file: Path, kind: str, wanted: Wanted) -> Rows:
-    """Open a file. Raises UnreadableError, also for a column of binary floating point."""
-    request = Request(str(file.absolute()), kind, dict(wanted.mapped), sorted(wanted.ignored))
+    """Open a file. Raises UnreadableFileError, also for a column of binary floating point."""
+    request = ColumnarRequest(str(file.absolute()), kind, dict(wanted.mapped), sorted(wanted.ignored))
     # -P: what lies in the current folder is no module of ours.
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", READER, str(MAX_MEGABYTES)],
@@ -65,19 +65,19 @@ def open_columnar(file: Path, kind: str, wanted: Wanted) -> Rows:
     return Rows(Columns(head.places or {}, tuple(head.unused or ())), _rows(answers))
 
 
-def _answers(file: Path, process: subprocess.Popen[bytes]) -> Iterator[Answer]:
-    """Give the answers up to the last. Raises UnreadableError for an error, or where the process ends before the last."""
+def _answers(file: Path, process: subprocess.Popen[bytes]) -> Iterator[ColumnarBlock]:
+    """Give the answers up to the last. Raises UnreadableFileError for an error, or where the process ends before the last."""
     assert process.stdout  # noqa: S101 (a pipe)
     try:
         for line in process.stdout:
-            answer = msgspec.json.decode(line, type=Answer)
+            answer = msgspec.json.decode(line, type=ColumnarBlock)
             if answer.error is not None:
-                raise UnreadableError(answer.error)
+                raise UnreadableFileError(answer.error)
             yield answer
             if answer.places is None and not answer.rows:
                 return
         code = process.wait()
-        raise UnreadableError(
+        raise UnreadableFileError(
             f"{file} cannot be read: its reader ended with code {code}, as where a file needs more than {MAX_MEGABYTES} MB"
             " to be read or is nested too deeply. Write it with smaller row groups, or as CSV."
         )
@@ -87,7 +87,7 @@ def _answers(file: Path, process: subprocess.Popen[bytes]) -> Iterator[Answer]:
         process.wait()
 
 
-def _rows(answers: Iterator[Answer]) -> Iterator[Row]:
+def _rows(answers: Iterator[ColumnarBlock]) -> Iterator[Row]:
     number = 0
     for answer in answers:
         for number, cells in enumerate(answer.rows, number + 1):  # noqa: B020 (it goes on counting)

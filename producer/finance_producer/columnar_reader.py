@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from finance_producer.columnar import Answer, Request
-from finance_producer.columns import COLUMNS, Column, UnreadableError, Wanted, choose
+from finance_producer.columnar import ColumnarBlock, ColumnarRequest
+from finance_producer.columns import COLUMNS, Column, UnreadableFileError, Wanted, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 MEGABYTE = 1024 * 1024
 MAX_COLUMNS = 10_000
 MAX_CELL_CHARS = 256  # what is longer is no symbol, number or time
-ROWS_A_BATCH = 1000
+ROWS_PER_BATCH = 1000
 NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}
 
 
 def main() -> None:
     """Read what the request on standard input names; write answers, a line each, the last one empty."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the producer's, which ends this process
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=ColumnarRequest)
     file, megabytes = Path(request.file), int(sys.argv[1])
     pa.set_memory_pool(pa.system_memory_pool())  # gives back what it has freed
     pa.set_cpu_count(1)
@@ -43,17 +43,17 @@ def main() -> None:
     try:
         for answer in _read(file, request):
             _write(sys.stdout.buffer, answer)
-    except UnreadableError as error:
-        _write(sys.stdout.buffer, Answer(error=str(error)))
+    except UnreadableFileError as error:
+        _write(sys.stdout.buffer, ColumnarBlock(error=str(error)))
     except (MemoryError, RecursionError):  # of which ArrowMemoryError is one
         why = f"it needs more than {megabytes} MB to be read. Write it with smaller row groups, or as CSV"
-        _write(sys.stdout.buffer, Answer(error=f"{file} cannot be read: {why}."))
+        _write(sys.stdout.buffer, ColumnarBlock(error=f"{file} cannot be read: {why}."))
     except (OSError, pa.ArrowException, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-        _write(sys.stdout.buffer, Answer(error=f"{file} cannot be read: {first}."))
+        _write(sys.stdout.buffer, ColumnarBlock(error=f"{file} cannot be read: {first}."))
 
 
-def _write(out: BinaryIO, answer: Answer) -> None:
+def _write(out: BinaryIO, answer: ColumnarBlock) -> None:
     out.write(msgspec.json.encode(answer) + b"\n")
     out.flush()
 
@@ -66,19 +66,19 @@ def _confine(megabytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (used + megabytes * MEGABYTE,) * 2)
 
 
-def _read(file: Path, request: Request) -> Iterator[Answer]:
+def _read(file: Path, request: ColumnarRequest) -> Iterator[ColumnarBlock]:
     with file.open("rb") as stream:
         schema, batches = _parquet(stream) if request.kind == "Parquet" else _arrow(stream)
         if len(schema) > MAX_COLUMNS:
-            raise UnreadableError(f"{file} has {len(schema):,} columns; {MAX_COLUMNS:,} are taken.")
+            raise UnreadableFileError(f"{file} has {len(schema):,} columns; {MAX_COLUMNS:,} are taken.")
         present = [Column(field.name, _example(field.type)) for field in schema]
         columns = choose(file, present, Wanted(request.mapped, frozenset(request.ignored)))
         for ours, place in columns.places.items():
             _require_exact(file, ours, schema.field(place))
-        yield Answer(places=columns.places, unused=list(columns.unused))
+        yield ColumnarBlock(places=columns.places, unused=list(columns.unused))
         for batch in batches(sorted(columns.places.values())):
             yield from _texts(batch, schema, columns.places)
-        yield Answer()
+        yield ColumnarBlock()
 
 
 def _parquet(stream: BinaryIO) -> tuple[pa.Schema, Batches]:
@@ -88,7 +88,7 @@ def _parquet(stream: BinaryIO) -> tuple[pa.Schema, Batches]:
 
     def batches(places: list[int]) -> Iterator[pa.RecordBatch]:
         names = [schema.field(place).name for place in places]
-        return iter(parquet.iter_batches(ROWS_A_BATCH, columns=names, use_threads=False))
+        return iter(parquet.iter_batches(ROWS_PER_BATCH, columns=names, use_threads=False))
 
     return schema, batches
 
@@ -100,8 +100,8 @@ def _arrow(stream: BinaryIO) -> tuple[pa.Schema, Batches]:
         reader = pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=places, use_threads=False))
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
-            for start in range(0, batch.num_rows, ROWS_A_BATCH):
-                yield batch.slice(start, ROWS_A_BATCH)
+            for start in range(0, batch.num_rows, ROWS_PER_BATCH):
+                yield batch.slice(start, ROWS_PER_BATCH)
 
     return schema, batches
 
@@ -113,7 +113,7 @@ def _example(kind: pa.DataType) -> str | None:
 def _require_exact(file: Path, ours: str, field: pa.Field) -> None:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if pa.types.is_floating(kind) and ours != "symbol":
-        raise UnreadableError(
+        raise UnreadableFileError(
             f"{file} holds {ours} as {kind}, binary floating point, which has no exact decimal value:"
             f" store it as {'a decimal' if ours == 'price' else 'an integer'} or as text."
         )
@@ -121,20 +121,20 @@ def _require_exact(file: Path, ours: str, field: pa.Field) -> None:
     fits |= ours == "price" and pa.types.is_decimal(kind)
     fits |= ours == "ts_event" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind))
     if not fits:
-        raise UnreadableError(f"{file} holds {ours} as {str(kind)[:100]}, which is no type for it: store it as text.")
+        raise UnreadableFileError(f"{file} holds {ours} as {str(kind)[:100]}, which is no type for it: store it as text.")
 
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _texts(batch: pa.RecordBatch, schema: pa.Schema, places: dict[str, int]) -> Iterator[Answer]:
+def _texts(batch: pa.RecordBatch, schema: pa.Schema, places: dict[str, int]) -> Iterator[ColumnarBlock]:
     nothing: list[str | None] = [None] * batch.num_rows
     by_name = {ours: schema.field(place).name for ours, place in places.items()}
     texts = [_text(batch.column(by_name[ours])) if ours in by_name else nothing for ours in COLUMNS]
     rows = [[*cells, _fault(cells)] for cells in zip(*texts, strict=True)]
     if rows:
-        yield Answer(rows=[[None] * len(COLUMNS) + [row[-1]] if row[-1] else row for row in rows])
+        yield ColumnarBlock(rows=[[None] * len(COLUMNS) + [row[-1]] if row[-1] else row for row in rows])
 
 
 def _fault(cells: tuple[str | None, ...]) -> str | None:

@@ -26,7 +26,7 @@ LOOKS_LIKE = {
 DATE_OR_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d\d?[/.]\d\d?[/.]\d{4}( .*)?|\d{4}/\d\d/\d\d( .*)?")
 
 
-class UnreadableError(Exception):
+class UnreadableFileError(Exception):
     """The file cannot be replayed; says so in a sentence."""
 
 
@@ -57,18 +57,18 @@ class Columns(NamedTuple):
 
 
 def choose(file: Path, present: Sequence[Column], wanted: Wanted) -> Columns:
-    """Find our columns in the file's. Raises UnreadableError where one is missing, twice there, or under another name."""
+    """Find our columns in the file's. Raises UnreadableFileError where one is missing, twice there, or under another name."""
     names = [column.name for column in present]
     taken = {ours: wanted.mapped.get(ours, ours) for ours in COLUMNS}
     if absent := [f"{ours}={theirs}" for ours, theirs in wanted.mapped.items() if theirs not in names]:
-        raise UnreadableError(f"{file} has no column as REPLAY_MAP={','.join(absent)} says; it has: {shown(names)}.")
+        raise UnreadableFileError(f"{file} has no column as REPLAY_MAP={','.join(absent)} says; it has: {shown(names)}.")
     if doubled := [theirs for theirs in taken.values() if names.count(theirs) > 1]:
-        raise UnreadableError(f"{file} has the column {printable(doubled[0])} twice.")
+        raise UnreadableFileError(f"{file} has the column {printable(doubled[0])} twice.")
     places = {ours: names.index(theirs) for ours, theirs in taken.items() if theirs in names}
     unused = [column for place, column in enumerate(present) if place not in places.values()]
     if missing := [ours for ours in REQUIRED if ours not in places]:
         hint = _hint({ours: _named_like(ours, unused) for ours in missing})
-        raise UnreadableError(f"{file} has no column {' or '.join(missing)}; it has: {shown(names)}.{hint}")
+        raise UnreadableFileError(f"{file} has no column {' or '.join(missing)}; it has: {shown(names)}.{hint}")
     open_to = [column for column in unused if column.name not in wanted.ignored]
     found = {ours: _named_like(ours, open_to) for ours in ("size", "ts_event") if ours not in places}
     if "ts_event" in found:
@@ -76,7 +76,7 @@ def choose(file: Path, present: Sequence[Column], wanted: Wanted) -> Columns:
     if found := {ours: candidates for ours, candidates in found.items() if candidates}:
         what = " and ".join(f"no column {ours}, but one that may be it, {shown(found[ours])}" for ours in found)
         left = ",".join(name for candidates in found.values() for name in candidates)
-        raise UnreadableError(
+        raise UnreadableFileError(
             f"{file} has {what}.{_hint(found)} REPLAY_IGNORE_COLUMNS={printable(left)} leaves it out. It has: {shown(names)}."
         )
     return Columns(places, tuple(column.name for column in unused))

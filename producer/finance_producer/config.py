@@ -9,10 +9,10 @@ from pydantic_settings import NoDecode
 from finance_contract import TOPIC
 from finance_contract.tick import SYMBOL
 from finance_producer.columns import MAPPABLE
-from finance_role.paths import unspeakable
+from finance_role.literal_paths import unspeakable
 from finance_role.settings import RoleSettings
 
-LONGEST_TIMEOUT_SECONDS = 2_000_000
+MAX_TIMEOUT_SECONDS = 2_000_000
 
 
 def _listed(symbols: object) -> object:
@@ -69,8 +69,8 @@ class Settings(RoleSettings):
     replay_ignore_columns: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     replay_speed: float = Field(0, ge=0, allow_inf_nan=False)  # 0: TICKS_PER_SECOND rules; else times the file's own pace
 
-    flush_seconds: float = Field(10, gt=0, le=LONGEST_TIMEOUT_SECONDS)
-    delivery_timeout_seconds: float = Field(120, ge=1, le=LONGEST_TIMEOUT_SECONDS)
+    flush_seconds: float = Field(10, gt=0, le=MAX_TIMEOUT_SECONDS)
+    delivery_timeout_seconds: float = Field(120, ge=1, le=MAX_TIMEOUT_SECONDS)
 
     @field_validator("replay_file")
     @classmethod

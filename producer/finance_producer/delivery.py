@@ -12,7 +12,7 @@ from finance_contract import decode
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from finance_producer.ledger import Range
+    from finance_storage.ledger import Range
 
 _TOPIC_AWAY = {
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 (its public constants look like this)
@@ -32,7 +32,7 @@ def is_topic_away(error: KafkaError) -> bool:
     return error.code() in _TOPIC_AWAY
 
 
-class Orphan(NamedTuple):
+class UnconfirmedTick(NamedTuple):
     """A tick that the client gave back: it may be in the topic, and if it is not, it can be handed over again."""
 
     seq: int
@@ -46,7 +46,7 @@ class Block:
 
     __slots__ = ("_orphans", "acknowledged", "failed", "first", "size")
 
-    def __init__(self, first: int, size: int, orphans: list[Orphan]) -> None:
+    def __init__(self, first: int, size: int, orphans: list[UnconfirmedTick]) -> None:
         """Expect answers for `size` ticks from number `first` on; one that is given back, to `orphans`, has none yet."""
         self.first = first
         self.size = size
@@ -59,7 +59,7 @@ class Block:
         if error is None:
             self.acknowledged += 1
         elif error.code() in _GIVEN_BACK:
-            self._orphans.append(Orphan(_seq(message), message.key(), message.value(), self))
+            self._orphans.append(UnconfirmedTick(_seq(message), message.key(), message.value(), self))
         else:
             self.failed.append(_seq(message))
 
@@ -78,7 +78,7 @@ class Block:
         return [(seq, seq) for seq in self.failed]
 
 
-class Malformed:
+class MalformedDelivery:
     """Answers for records that are malformed on purpose: they have no numbers, and are counted apart from ticks."""
 
     def __init__(self) -> None:
@@ -100,8 +100,8 @@ class Deliveries:
         self._settled_acknowledged = 0
         self.made = 0
         self.failed = 0
-        self.malformed = Malformed()
-        self.orphans: list[Orphan] = []
+        self.malformed = MalformedDelivery()
+        self.orphans: list[UnconfirmedTick] = []
 
     def open(self, first: int, size: int) -> Block:
         """Begin a block."""
@@ -110,7 +110,7 @@ class Deliveries:
         self.made += size
         return block
 
-    def cut(self, block: Block, size: int) -> None:
+    def truncate(self, block: Block, size: int) -> None:
         """Shorten a block to the ticks that were really handed over."""
         self.made -= block.size - size
         block.size = size

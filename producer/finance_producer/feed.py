@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from finance_contract import key
+from finance_producer.encoder import Wire
 from finance_producer.market import Market
-from finance_producer.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Ticks(NamedTuple):
     values: list[bytes]
 
 
-class Feed(Protocol):
+class TickFeed(Protocol):
     """Where ticks come from. A tick's `seq` is its place in the feed, from 0 on."""
 
     @property

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from finance_producer.listing import listing
+from finance_producer.instruments import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

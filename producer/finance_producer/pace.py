@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from finance_producer.replay import Ready
 
-LARGEST_BLOCK = 1000
-SHORTEST_REST_SECONDS = 0.02  # a block of a few ticks costs little more than one tick
-LONGEST_REST_SECONDS = 0.1  # a signal is noticed within it
+MAX_BLOCK_TICKS = 1000
+MIN_SLEEP_SECONDS = 0.02  # a block of a few ticks costs little more than one tick
+MAX_SLEEP_SECONDS = 0.1  # a signal is noticed within it
 FORGIVEN_SECONDS = 1.0
 SECOND_NS = 1_000_000_000
 
@@ -24,25 +24,25 @@ class Pace(Protocol):
     """Says when ticks are due; `now` is the reading of a monotonic clock in seconds."""
 
     def due(self, now: float) -> int:
-        """Count the ticks to publish now, at most `LARGEST_BLOCK`; from then on they are not due any more."""
+        """Count the ticks to publish now, at most `MAX_BLOCK_TICKS`; from then on they are not due any more."""
 
     def rest(self, now: float) -> float:
-        """Give the seconds to wait before asking again, at most `LONGEST_REST_SECONDS`."""
+        """Give the seconds to wait before asking again, at most `MAX_SLEEP_SECONDS`."""
 
 
-class Flat:
+class Unthrottled:
     """As fast as it can."""
 
     def due(self, now: float) -> int:  # noqa: ARG002
         """Count a whole block, always."""
-        return LARGEST_BLOCK
+        return MAX_BLOCK_TICKS
 
     def rest(self, now: float) -> float:  # noqa: ARG002
         """Do not wait."""
         return 0.0
 
 
-class Steady:
+class FixedRate:
     """So many a second, the first at once.
 
     More than `FORGIVEN_SECONDS` behind (the broker was away, the computer asleep), the schedule is moved: a market does not
@@ -59,7 +59,7 @@ class Steady:
         """Count those whose time has come."""
         self._start += max(now - self._next() - FORGIVEN_SECONDS, 0)
         reached = int((now - self._start) * self._per_second) + 1
-        count = min(max(reached - self._counted, 0), LARGEST_BLOCK)
+        count = min(max(reached - self._counted, 0), MAX_BLOCK_TICKS)
         self._counted += count
         return count
 
@@ -78,7 +78,7 @@ class Ahead(Protocol):
         """Give the next ticks without taking them."""
 
 
-class Recorded:
+class EventTimeReplay:
     """As the `ts_event` of a replay's ticks tell, `speed` times as fast, the first at once.
 
     A tick without a time, or earlier than one before it, is due at once.
@@ -109,4 +109,4 @@ class Recorded:
 
 
 def _rest(wait: float) -> float:
-    return min(max(wait, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS) if wait > 0 else 0.0
+    return min(max(wait, MIN_SLEEP_SECONDS), MAX_SLEEP_SECONDS) if wait > 0 else 0.0

@@ -7,20 +7,20 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from finance_producer.columns import UnreadableError, Wanted, shown
+from finance_producer.columns import UnreadableFileError, Wanted, shown
+from finance_producer.connection import Link, connect
 from finance_producer.feed import Simulated
-from finance_producer.ledger import Ledger, ledger_file, new_source
-from finance_producer.link import Link, connect
-from finance_producer.pace import Flat, Pace, Recorded, Steady
+from finance_producer.malformed_injector import MalformedInjector
+from finance_producer.pace import EventTimeReplay, FixedRate, Pace, Unthrottled
 from finance_producer.publisher import Publisher
-from finance_producer.recall import Recall
+from finance_producer.redelivery import Recall
 from finance_producer.replay import Replay
 from finance_producer.rows import open_rows
 from finance_producer.run import Run
-from finance_producer.spoiler import Spoiler
 from finance_producer.tail import arrived
-from finance_producer.watch import Watch, patience_seconds
+from finance_producer.watch import ProgressWatch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
+from finance_storage.ledger import LedgerWriter, ledger_file, new_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ NAMED_REJECTS = 100
 
 
 def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[], bool]) -> int:
-    """Carry out a run, and give the number of records that stay unsent. Raises UnreadableError, FatalError and OSError."""
+    """Carry out a run, and give the number of records that stay unsent. Raises UnreadableFileError, FatalError and OSError."""
     source, link, rejects = source_name(settings), Link(log), Rejects(log)
     feed = open_feed(settings, source, rejects, log)
     heartbeat = Heartbeat(heartbeat_file(settings.data_dir, "producer"), patience_seconds(settings.ticks_per_second))
@@ -49,9 +49,9 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
     run = Run(
         feed=feed,
         pace=open_pace(settings, feed, time.monotonic()),
-        spoiler=Spoiler(settings.malformed_rate, settings.seed),
+        spoiler=MalformedInjector(settings.malformed_rate, settings.seed),
         publisher=publisher,
-        ledger=Ledger(ledger, header),
+        ledger=LedgerWriter(ledger, header),
         link=link,
         recall=Recall(
             connect=partial(connect, settings, link, log),
@@ -60,7 +60,7 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
             patience_seconds=settings.delivery_timeout_seconds,
             stopping=stopping,
         ),
-        watch=Watch(publisher, link, heartbeat, log),
+        watch=ProgressWatch(publisher, link, heartbeat, log),
         stopping=stopping,
     )
     try:
@@ -73,7 +73,7 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
             rejects.sum_up()
             say_what_is_missing(feed, publisher.deliveries.acknowledged, log)
     if isinstance(feed, Replay) and feed.ended and not publisher.deliveries.made:
-        raise UnreadableError(f"{settings.replay_file} has no row that can be a tick: nothing was published.")
+        raise UnreadableFileError(f"{settings.replay_file} has no row that can be a tick: nothing was published.")
     return unsent
 
 
@@ -91,7 +91,7 @@ def source_name(settings: Settings) -> str:
 
 
 def open_feed(settings: Settings, source: str, rejects: Rejects, log: FilteringBoundLogger) -> Simulated | Replay:
-    """Give the feed. Raises UnreadableError for a file that cannot be replayed."""
+    """Give the feed. Raises UnreadableFileError for a file that cannot be replayed."""
     if settings.tick_source == "simulate" or settings.replay_file is None:
         return Simulated(settings.symbols, settings.seed, source, time.time_ns)
     columns, rows = open_rows(settings.replay_file, Wanted(settings.replay_map, frozenset(settings.replay_ignore_columns)))
@@ -110,8 +110,8 @@ def open_pace(settings: Settings, feed: Simulated | Replay, now: float) -> Pace:
     recorded, 86400: a day a second); whatever else, TICKS_PER_SECOND rules, 0 being as fast as it can.
     """
     if isinstance(feed, Replay) and settings.replay_speed:
-        return Recorded(feed, settings.replay_speed, now)
-    return Steady(settings.ticks_per_second, now) if settings.ticks_per_second else Flat()
+        return EventTimeReplay(feed, settings.replay_speed, now)
+    return FixedRate(settings.ticks_per_second, now) if settings.ticks_per_second else Unthrottled()
 
 
 class Rejects:

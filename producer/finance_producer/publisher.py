@@ -86,7 +86,7 @@ class Publisher:
         return len(self._client)
 
     @property
-    def is_stranded(self) -> bool:
+    def needs_new_client(self) -> bool:
         """Whether the client refuses records, or has given some back, because the topic is away: it needs another client."""
         return self._refused or bool(self.deliveries.orphans)
 
@@ -108,7 +108,7 @@ class Publisher:
                     produce = self._client.produce  # it may be another one now
                 handed += 1
         finally:
-            self.deliveries.cut(block, handed)
+            self.deliveries.truncate(block, handed)
 
     def publish_malformed(self, values: Iterable[bytes | None], wait: Callable[[], bool]) -> None:
         """Hand over records that are malformed on purpose; they have no key."""

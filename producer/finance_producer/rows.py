@@ -11,7 +11,7 @@ import stat
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_producer.columns import COLUMNS, Column, Columns, UnreadableError, Wanted, choose
+from finance_producer.columns import COLUMNS, Column, Columns, UnreadableFileError, Wanted, choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,21 +43,21 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a file holds: which of its columns are read, and its rows, which raise UnreadableError on the way."""
+    """What a file holds: which of its columns are read, and its rows, which raise UnreadableFileError on the way."""
 
     columns: Columns
     rows: Iterator[Row]
 
 
 def open_rows(file: Path, wanted: Wanted = Wanted()) -> Rows:  # noqa: B008 (it never changes)
-    """Open a file. Raises UnreadableError if it cannot be replayed, as far as that can be told from its beginning."""
+    """Open a file. Raises UnreadableFileError if it cannot be replayed, as far as that can be told from its beginning."""
     try:
         if not stat.S_ISREG(file.stat().st_mode) and not file.is_dir():  # a pipe would be waited for
-            raise UnreadableError(f"{file} is no regular file.")
+            raise UnreadableFileError(f"{file} is no regular file.")
         with file.open("rb") as stream:
             magic = stream.read(MAGIC_BYTES)
     except OSError as error:
-        raise UnreadableError(f"{file} cannot be read: {error.strerror}.") from None
+        raise UnreadableFileError(f"{file} cannot be read: {error.strerror}.") from None
     kind = next((kind for beginning, kind in COLUMNAR.items() if magic.startswith(beginning)), None)
     if kind is None:
         return _csv(file, wanted)
@@ -75,7 +75,7 @@ def _csv(file: Path, wanted: Wanted) -> Rows:
         _, header = next(records, (0, []))
         first = list(islice(records, 1))
         columns = choose(file, _csv_columns(file, header, first), wanted)
-    except UnreadableError:
+    except UnreadableFileError:
         stream.close()
         raise
     return Rows(columns, _csv_rows(stream, chain(first, records), columns, len(header)))
@@ -83,7 +83,7 @@ def _csv(file: Path, wanted: Wanted) -> Rows:
 
 def _csv_columns(file: Path, header: list[str] | str, first: list[Record]) -> list[Column]:
     if isinstance(header, str):
-        raise UnreadableError(f"{file} cannot be read: its first line is no CSV, {header}.")
+        raise UnreadableFileError(f"{file} cannot be read: its first line is no CSV, {header}.")
     examples = next((cells for _, cells in first if not isinstance(cells, str)), [])
     return [
         Column(name.strip(), example.strip()) for name, example in zip_longest(header, examples[: len(header)], fillvalue="")

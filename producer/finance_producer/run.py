@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from finance_producer.feed import Feed
-    from finance_producer.ledger import Ledger
-    from finance_producer.link import Link
+    from finance_producer.connection import Link
+    from finance_producer.feed import TickFeed
+    from finance_producer.malformed_injector import MalformedInjector
     from finance_producer.pace import Pace
     from finance_producer.publisher import Publisher
-    from finance_producer.recall import Recall
-    from finance_producer.spoiler import Spoiler
-    from finance_producer.watch import Watch
+    from finance_producer.redelivery import Recall
+    from finance_producer.watch import ProgressWatch
+    from finance_storage.ledger import LedgerWriter
 
 FULL_QUEUE_REST_SECONDS = 0.05
 DRAIN_REST_SECONDS = 0.1
@@ -27,14 +27,14 @@ DRAIN_REST_SECONDS = 0.1
 class Run:
     """The parts of a run. `stopping` tells whether it has been asked to stop."""
 
-    feed: Feed
+    feed: TickFeed
     pace: Pace
-    spoiler: Spoiler
+    spoiler: MalformedInjector
     publisher: Publisher
-    ledger: Ledger
+    ledger: LedgerWriter
     link: Link
     recall: Recall
-    watch: Watch
+    watch: ProgressWatch
     stopping: Callable[[], bool]
     monotonic: Callable[[], float] = time.monotonic
 
@@ -68,8 +68,8 @@ class Run:
 
     def _serve(self, seconds: float) -> None:
         self.publisher.serve(seconds)
-        if self.publisher.is_stranded:
-            self.recall.bring_back(self.publisher)
+        if self.publisher.needs_new_client:
+            self.recall.redeliver(self.publisher)
         self.link.check()
         self._settle()
         self.ledger.write()

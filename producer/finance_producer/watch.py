@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from finance_producer.link import Link
+    from finance_producer.connection import Link
     from finance_producer.publisher import Publisher
     from finance_role.heartbeat import Heartbeat
 
 SUMMARY_SECONDS = 10.0
-SHORTEST_PATIENCE_SECONDS = 10.0
+MIN_PATIENCE_SECONDS = 10.0
 MISSED_INTERVALS = 3
 
 
 def patience_seconds(ticks_per_second: float) -> float:
     """How long a producer of this rate may be silent and count as alive; 0 is as fast as it can."""
     interval = 1 / ticks_per_second if ticks_per_second else 0
-    return max(SHORTEST_PATIENCE_SECONDS, MISSED_INTERVALS * interval)
+    return max(MIN_PATIENCE_SECONDS, MISSED_INTERVALS * interval)
 
 
-class Watch:
+class ProgressWatch:
     """Looks at the figures after each service of the queue."""
 
     def __init__(

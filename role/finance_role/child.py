@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
+from finance_role.exit_codes import SIGNALLED
+
 PR_SET_PDEATHSIG = 1
 # Loaded here, and not between fork and exec, where little may be done.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-ENDED_BY_SIGNAL = 128
 
 
 def end_with_parent() -> Callable[[], None]:
@@ -28,7 +29,7 @@ def end_with_parent() -> Callable[[], None]:
         if _LIBC:
             _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != parent:  # it ended before it was asked
-                os._exit(ENDED_BY_SIGNAL + signal.SIGTERM)
+                os._exit(SIGNALLED + signal.SIGTERM)
 
     return ask
 
@@ -51,4 +52,4 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    return ENDED_BY_SIGNAL + received[0] if received else code
+    return SIGNALLED + received[0] if received else code

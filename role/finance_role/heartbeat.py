@@ -14,7 +14,7 @@ from pathlib import Path
 
 from finance_role import beneath
 
-LONGEST = 100
+MAX_BYTES = 100
 
 
 def heartbeat_file(data_dir: Path, role: str) -> Path:
@@ -44,7 +44,7 @@ class Heartbeat:
 def is_alive(file: Path) -> bool:
     """Whether the role has promised to be alive now. What is no promise, such as a file cut short, is none."""
     try:
-        return time.time() <= float(beneath.read(_lake(file), file, LONGEST))
+        return time.time() <= float(beneath.read(_lake(file), file, MAX_BYTES))
     except (FileNotFoundError, ValueError, beneath.IrregularError):
         return False
 

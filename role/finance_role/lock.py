@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from finance_role import beneath
-
-REFUSED = 78
+from finance_role.exit_codes import REFUSED
 
 
 class AlreadyRunningError(Exception):

@@ -9,7 +9,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 
-def story() -> FilteringBoundLogger:
+def configure_logging() -> FilteringBoundLogger:
     """Configure logging for a role and return its logger. Values from records must be escaped by the caller."""
     structlog.configure(
         processors=[

@@ -10,9 +10,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from finance_role.environment import settle
-from finance_role.paths import fault
-
-USAGE = 2
+from finance_role.exit_codes import USAGE
+from finance_role.literal_paths import fault
 
 
 class RoleSettings(BaseSettings):

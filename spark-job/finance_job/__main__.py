@@ -10,33 +10,34 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from finance_job import redrive
 from finance_job.config import Settings
 from finance_job.failpoint import arm
-from finance_job.guard import StartupRefusedError, Watch, open_lake, put_old_state_aside, wait_for_topic
-from finance_job.maintenance import EXIT_COMPACTION_MISMATCH, CompactionMismatchError, Maintenance
+from finance_job.guard import StartupRefusedError, TopicWatch, open_lake, put_old_state_aside, wait_for_topic
+from finance_job.maintenance.compaction import CompactionMismatchError, Maintenance
 from finance_job.progress import PATIENCE_SECONDS, Progress
 from finance_job.query import Query
+from finance_job.query_supervisor import UnrecoverableError, supervise
 from finance_job.reader import reader_of
-from finance_job.request import serve
-from finance_job.schema import UnfitSchemaError
+from finance_job.repair import redrive
+from finance_job.repair.request import serve
+from finance_job.schema_guard import UnfitSchemaError
 from finance_job.session import start_session
 from finance_job.sink import Sink
-from finance_job.stream import UnrecoverableError, supervise
 from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
-from finance_lake.state.identity import CorruptStateError
-from finance_lake.state.layout import Layout
 from finance_role import beneath
+from finance_role.exit_codes import COMPACTION_MISMATCH, REFUSED
 from finance_role.heartbeat import Heartbeat, heartbeat_file
-from finance_role.lock import REFUSED, hold_or_exit
-from finance_role.log import story
+from finance_role.lock import hold_or_exit
+from finance_role.log import configure_logging
 from finance_role.settings import begin_role
+from finance_storage.lake_identity import CorruptStateError
+from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from finance_job.request import Answer
+    from finance_job.repair.request import RedriveAnswer
 
 ROLE = "spark-job"
 
@@ -45,19 +46,19 @@ def main() -> int:
     """Wire the parts together and run until SIGTERM or SIGINT."""
     arm()
     settings = begin_role(Settings)
-    log = story()
+    log = configure_logging()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     lock = hold_or_exit(settings.data_dir, ROLE)
     log.info("settings", **settings.model_dump(mode="json"))
-    layout = Layout(settings.data_dir.resolve())
+    paths = LakePaths(settings.data_dir.resolve())
     try:
         with lock:
-            _run(settings, layout, stopping, log)
+            _run(settings, paths, stopping, log)
     except CompactionMismatchError as error:
         log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
-        return EXIT_COMPACTION_MISMATCH
+        return COMPACTION_MISMATCH
     except (
         StartupRefusedError,
         UnfitSchemaError,
@@ -75,40 +76,40 @@ def main() -> int:
     return 0
 
 
-def _run(settings: Settings, layout: Layout, stopping: threading.Event, log: FilteringBoundLogger) -> None:
+def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: FilteringBoundLogger) -> None:
     bootstrap, topic = settings.kafka_bootstrap, settings.kafka_topic
     broker = wait_for_topic(bootstrap, topic, stopping, log)
     if broker is None:
         return
-    identity = open_lake(layout, topic, broker)
-    writer = Writer(layout, identity)
+    identity = open_lake(paths, topic, broker)
+    writer = Writer(paths, identity)
     log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=identity.topic_id, cluster=identity.cluster)
-    if moved := put_old_state_aside(layout):
+    if moved := put_old_state_aside(paths):
         log.info("lake of an earlier version taken over: its tables are its state now", moved=[str(path) for path in moved])
-    if records := redrive.complete(layout, writer):
+    if records := redrive.complete(paths, writer):
         log.info("a redrive that was interrupted is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
     kept = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
     kept.look()
-    watch = Watch(bootstrap, identity, kept.look)
+    watch = TopicWatch(bootstrap, identity, kept.look)
     spark = start_session(settings)
-    query = Query(spark, settings, layout, writer)
+    query = Query(spark, settings, paths, writer)
     try:
         spark.streams.addListener(progress)
-        sink = Sink(layout, writer, reader_of(spark, settings), progress.stored)
-        maintenance = Maintenance(layout, writer, sink.between_batches, log)
+        sink = Sink(paths, writer, reader_of(spark, settings), progress.stored)
+        maintenance = Maintenance(paths, writer, sink.between_batches, log)
 
-        def redrive_between_batches(reason: str) -> Answer:
+        def redrive_between_batches(reason: str) -> RedriveAnswer:
             with sink.between_batches():
-                return redrive.answer_to(layout, writer, reason)
+                return redrive.answer_to(paths, writer, reason)
 
         def between_polls() -> None:
             if watch.fault:
                 raise UnrecoverableError(watch.fault)
-            serve(layout, redrive_between_batches, log)
+            serve(paths, redrive_between_batches, log)
             maintenance.step()
 
-        log.info("connected", bootstrap=bootstrap, topic=topic, table=str(layout.ticks))
+        log.info("connected", bootstrap=bootstrap, topic=topic, table=str(paths.ticks))
         supervise(stopping, lambda: query.start(sink, log), sink, between_polls, log)
         log.info("stopping")
     finally:

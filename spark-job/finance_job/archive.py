@@ -21,8 +21,8 @@ from finance_job.session import start_session
 from finance_job.source import LOG_APPEND_TIME, as_records, read_topic
 from finance_job.spark_reader import SparkReader
 from finance_job.write import Task
-from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import OffsetRange
+from finance_kafka.offsets import OffsetRange
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +36,9 @@ ABSENT = "127.0.0.1:9"
 IMPATIENT = {"kafka.default.api.timeout.ms": "1000", "kafka.request.timeout.ms": "500"}
 
 
-def train(spark: SparkSession, settings: Settings, layout: Layout) -> None:
+def train(spark: SparkSession, settings: Settings, paths: LakePaths) -> None:
     """Load the classes of a micro-batch: Spark's Kafka source as far as it goes without a broker, and the readers' jobs."""
-    task = Task({name: str(layout.table(name)) for name in (TICKS, QUARANTINE)}, 0)
+    task = Task({name: str(paths.table(name)) for name in (TICKS, QUARANTINE)}, 0)
     enough = threading.Event()
     directly = DirectReader(spark, no_records)
 
@@ -52,7 +52,7 @@ def train(spark: SparkSession, settings: Settings, layout: Layout) -> None:
     _ask_absent_broker(spark, settings, directly)
     ticks = spark.readStream.format("rate").option("rowsPerSecond", 100).load()
     query = as_records(_like_kafka(ticks)).writeStream.foreachBatch(store).queryName(settings.kafka_topic)
-    running = query.option("checkpointLocation", str(layout.scratch)).trigger(processingTime="1 second").start()
+    running = query.option("checkpointLocation", str(paths.scratch)).trigger(processingTime="1 second").start()
     enough.wait(60)
     running.stop()
 
@@ -97,7 +97,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), spark_ui_port=0, kafka_bootstrap=ABSENT, kafka_options=IMPATIENT)
         spark = start_session(settings, f"-XX:ArchiveClassesAtExit={archive}")
-        train(spark, settings, Layout(Path(folder)))
+        train(spark, settings, LakePaths(Path(folder)))
         spark.stop()
         gateway = cast("Any", spark.sparkContext._gateway)  # noqa: SLF001 (py4j's bridge is PySpark's own)
         gateway.shutdown()

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError
 
-from finance_lake.state.record import OffsetRange
+from finance_kafka.offsets import OffsetRange
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from finance_job.records import Ranges
-    from finance_lake.state.record import Offsets
+    from finance_kafka.offsets import Offsets
 
 QUERY_ID = "sql.streaming.queryId"  # a local property of the thread that runs the query
 RELATION = "StreamingDataSourceV2ScanRelation"

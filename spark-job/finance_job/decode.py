@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finance_contract import TIMESTAMPS_MS, Malformed, Tick, bad_timestamp, decode, too_long
-from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
+from finance_job.decode_fast import FIELDS, decode_batch_fast
 from finance_job.long_values import with_cuts
-from finance_job.plain import FIELDS, read_plain
+from finance_storage.schemas import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
     records = _judged_times(with_cuts(records))
     has_cut_values = records.column("value_length").null_count < records.num_rows
     is_odd = has_cut_values or records.column("timestamp").null_count
-    plain = None if is_odd else read_plain(records.column("value"))
+    plain = None if is_odd else decode_batch_fast(records.column("value"))
     if plain is not None:
         return Decoded(_tick_rows(records, plain, ingested_at), QUARANTINE_FIELDS.empty_table())
     if records.num_rows <= BLOCK:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from finance_job.batch_offsets import batch_ranges
 from finance_job.records import split_ranges, task_count
-from finance_lake.state.topic import OffsetOutOfRangeError
+from finance_kafka.range_reader import OffsetOutOfRangeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from finance_job.data_file import DataFile
     from finance_job.records import RangeReader, Ranges
     from finance_job.write import Task
+    from finance_storage.data_file import WrittenFile
 
 
 class DirectReader:
@@ -33,7 +33,7 @@ class DirectReader:
         """Give the offsets of the micro-batch that runs. Raises UnknownOffsetsError."""
         return batch_ranges(self._spark)
 
-    def read(self, ranges: Ranges, _: DataFrame | None, task: Task) -> list[DataFile]:
+    def read(self, ranges: Ranges, _: DataFrame | None, task: Task) -> list[WrittenFile]:
         """Run the task over the records of the ranges, in one job of Spark. Raises OffsetOutOfRangeError."""
         spark, records = self._spark.sparkContext, self._records
         tasks = task_count(ranges, spark.defaultParallelism)
@@ -43,7 +43,7 @@ class DirectReader:
         return _files(spark.parallelize(shares, len(shares)).flatMap(lambda share: _outcome(records, share, task)).collect())
 
 
-def _outcome(records: RangeReader, ranges: Ranges, task: Task) -> Iterator[DataFile | OffsetOutOfRangeError]:
+def _outcome(records: RangeReader, ranges: Ranges, task: Task) -> Iterator[WrittenFile | OffsetOutOfRangeError]:
     # An error that is raised in a worker reaches the driver as text; one that is returned keeps its type.
     try:
         yield from task.files(records(ranges))
@@ -51,7 +51,7 @@ def _outcome(records: RangeReader, ranges: Ranges, task: Task) -> Iterator[DataF
         yield error
 
 
-def _files(outcomes: Sequence[DataFile | OffsetOutOfRangeError]) -> list[DataFile]:
+def _files(outcomes: Sequence[WrittenFile | OffsetOutOfRangeError]) -> list[WrittenFile]:
     for outcome in outcomes:
         if isinstance(outcome, OffsetOutOfRangeError):
             raise outcome

@@ -1,7 +1,7 @@
 """The start-up guard: the job creates a lake, or goes on with one whose parts belong together, or refuses.
 
 It runs before any JVM starts and reads logs and small files only, so that a refusal is quick and changes nothing. What is
-compared, and why, is in finance_lake.state.accounting. The same is asked again whenever the query starts anew, and who broker
+compared, and why, is in finance_storage.accounting. The same is asked again whenever the query starts anew, and who broker
 and topic are every ten seconds while it runs.
 """
 
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 from deltalake.exceptions import DeltaError
 from pyarrow import ArrowException
 
-from finance_job.schema import differences
+from finance_job.schema_guard import differences
 from finance_job.tables import create_tables
-from finance_lake.state import accounting
-from finance_lake.state.ahead import offsets_within
-from finance_lake.state.broker import NoTopicError, SilentError, ask
-from finance_lake.state.damage import damaged_log
-from finance_lake.state.identity import CorruptStateError, Identity, identity_of, read_identity
-from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.table import live_rows, newest_record, open_table
+from finance_kafka.describe import BrokerUnavailableError, TopicDescription, TopicNotFoundError, describe_topic
 from finance_role import beneath
+from finance_storage import accounting
+from finance_storage.delta_table import live_rows, newest_metadata, open_table
+from finance_storage.lake_identity import CorruptStateError, Identity, identity_of, read_identity
+from finance_storage.log_damage import damaged_log
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from finance_storage.quarantine_ahead import offsets_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from finance_lake.state.record import Offsets
+    from finance_kafka.offsets import Offsets
 
 RETRY_SECONDS = 1.0
 WATCH_SECONDS = 10.0
@@ -43,40 +43,40 @@ class StartupRefusedError(Exception):
     """The job must not run on this state; the message says what disagrees, what would come of it, and how to mend it."""
 
 
-def examine(layout: Layout, broker: accounting.Broker) -> accounting.State:
+def examine(paths: LakePaths, broker: TopicDescription) -> accounting.State:
     """Read all that a start depends on. What cannot be read is in `damaged`."""
-    if damaged := (*damaged_log(layout.ticks), *damaged_log(layout.quarantine)):
+    if damaged := (*damaged_log(paths.ticks), *damaged_log(paths.quarantine)):
         return accounting.State(None, None, None, broker, damaged)
     try:
-        return _state(layout, broker)
+        return _state(paths, broker)
     except CorruptStateError as error:
         damage = str(error)
     except (DeltaError, ArrowException, OSError, ValueError, KeyError) as error:
-        damage = f"the lake at {layout.root} cannot be read ({error})".replace("\n", " ")
+        damage = f"the lake at {paths.root} cannot be read ({error})".replace("\n", " ")
     return accounting.State(None, None, None, broker, (damage,))
 
 
-def _state(layout: Layout, broker: accounting.Broker) -> accounting.State:
-    identity = read_identity(layout)
-    ticks = _table(layout, TICKS, identity, {})
+def _state(paths: LakePaths, broker: TopicDescription) -> accounting.State:
+    identity = read_identity(paths)
+    ticks = _table(paths, TICKS, identity, {})
     position = ticks.record.position if ticks and ticks.record else {}
-    return accounting.State(identity, ticks, _table(layout, QUARANTINE, identity, position), broker)
+    return accounting.State(identity, ticks, _table(paths, QUARANTINE, identity, position), broker)
 
 
-def _table(layout: Layout, name: str, identity: Identity | None, ticks: Offsets) -> accounting.Table | None:
-    table = open_table(layout.table(name))
+def _table(paths: LakePaths, name: str, identity: Identity | None, ticks: Offsets) -> accounting.Table | None:
+    table = open_table(paths.table(name))
     if table is None:
         return None
-    record, rows_ahead = newest_record(table), 0
+    record, rows_ahead = newest_metadata(table), 0
     if name == QUARANTINE and record and identity:
         ranges = accounting.ahead(ticks, record.position, identity)
-        rows_ahead = sum(map(len, offsets_within(table, layout.table(name), ranges).values()))
+        rows_ahead = sum(map(len, offsets_within(table, paths.table(name), ranges).values()))
     return accounting.Table(live_rows(table), record, identity_of(table), rows_ahead, differences(name, table).faults)
 
 
-def open_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity:
+def open_lake(paths: LakePaths, topic: str, broker: TopicDescription) -> Identity:
     """Return the lake's identity; create the lake if there is none. Raises StartupRefusedError."""
-    identity = check_lake(layout, topic, broker) or Identity(
+    identity = check_lake(paths, topic, broker) or Identity(
         lake=str(uuid.uuid4()),
         cluster=broker.cluster,
         topic=topic,
@@ -84,39 +84,37 @@ def open_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity
         first=broker.first,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    create_tables(layout, identity)
+    create_tables(paths, identity)
     return identity
 
 
-def check_lake(layout: Layout, topic: str, broker: accounting.Broker) -> Identity | None:
+def check_lake(paths: LakePaths, topic: str, broker: TopicDescription) -> Identity | None:
     """Return the identity of a lake that the job may write to; None if there is no lake. Raises StartupRefusedError."""
-    state = examine(layout, broker)
+    state = examine(paths, broker)
     other = accounting.other_topic(state.identity, topic) if state.identity else ()
     for found in (*other, *accounting.find_inconsistencies(state)):
         raise StartupRefusedError(str(found))
     return state.identity
 
 
-def put_old_state_aside(layout: Layout) -> list[Path]:
+def put_old_state_aside(paths: LakePaths) -> list[Path]:
     """Move away what lakes had before version 0.2 beside their tables, which now say it themselves; return what was moved."""
     moved = []
-    for old in (layout.before_tables, layout.root / "checkpoints", layout.root / "redrive.json"):
+    for old in (paths.before_tables, paths.root / "checkpoints", paths.root / "redrive.json"):
         if os.path.lexists(old):
-            target = layout.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
-            beneath.move(layout.root, old, target)
+            target = paths.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
+            beneath.move(paths.root, old, target)
             moved.append(target)
     return moved
 
 
-def wait_for_topic(
-    bootstrap: str, topic: str, stopping: threading.Event, log: FilteringBoundLogger
-) -> accounting.Broker | None:
+def wait_for_topic(bootstrap: str, topic: str, stopping: threading.Event, log: FilteringBoundLogger) -> TopicDescription | None:
     """Return what the broker says of the topic, as soon as it does; None if told to stop before."""
     logged = ""
     while not stopping.is_set():
         try:
-            return ask(bootstrap, topic)
-        except (SilentError, NoTopicError) as error:
+            return describe_topic(bootstrap, topic)
+        except (BrokerUnavailableError, TopicNotFoundError) as error:
             if type(error).__name__ != logged:
                 log.warning("waiting", reason=str(error))
                 logged = type(error).__name__
@@ -124,7 +122,7 @@ def wait_for_topic(
     return None
 
 
-class Watch:
+class TopicWatch:
     """Looks at cluster and topic again while the job runs: a topic may be deleted and made again under it."""
 
     def __init__(self, bootstrap: str, identity: Identity, also: Callable[[], None] = lambda: None) -> None:
@@ -145,8 +143,8 @@ class Watch:
     def _run(self) -> None:
         while self.fault is None and not self._closed.wait(WATCH_SECONDS):
             try:
-                broker = ask(self._bootstrap, self._identity.topic)
-            except (SilentError, NoTopicError):
+                broker = describe_topic(self._bootstrap, self._identity.topic)
+            except (BrokerUnavailableError, TopicNotFoundError):
                 continue  # the query finds out for itself, and tries again until there is something to compare
             for found in accounting.topic_mismatches(self._identity, broker):
                 self.fault = str(found)

@@ -8,7 +8,7 @@ from finance_job.failpoint import hit
 from finance_job.guard import StartupRefusedError, check_lake
 from finance_job.scratch import Scratch
 from finance_job.source import read_topic
-from finance_lake.state.broker import ask
+from finance_kafka.describe import describe_topic
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from finance_job.config import Settings
     from finance_job.sink import Sink
     from finance_job.writer import Writer
-    from finance_lake.state.layout import Layout
-    from finance_lake.state.record import Offsets
+    from finance_kafka.offsets import Offsets
+    from finance_storage.paths import LakePaths
 
 
 class Query:
     """Starts the query, as often as it has to be started."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, layout: Layout, writer: Writer) -> None:
+    def __init__(self, spark: SparkSession, settings: Settings, paths: LakePaths, writer: Writer) -> None:
         """Nothing runs yet."""
         self._spark = spark
         self._settings = settings
-        self._layout = layout
+        self._paths = paths
         self._writer = writer
-        self._scratch = Scratch(layout, writer.epoch)
+        self._scratch = Scratch(paths, writer.epoch)
 
     def start(self, sink: Sink, log: FilteringBoundLogger) -> StreamingQuery:
         """Check that tables and broker belong together, finish a batch that only the quarantine has, and start.
 
-        Raises SilentError, NoTopicError, StartupRefusedError, FencedError, ConflictError.
+        Raises BrokerUnavailableError, TopicNotFoundError, StartupRefusedError, FencedError, ConflictError.
         """
         topic = self._settings.kafka_topic
-        broker = ask(self._settings.kafka_bootstrap, topic)
-        if check_lake(self._layout, topic, broker) is None:
-            raise StartupRefusedError(f"the tables at {self._layout.root} were removed under the running job: start it again")
+        broker = describe_topic(self._settings.kafka_bootstrap, topic)
+        if check_lake(self._paths, topic, broker) is None:
+            raise StartupRefusedError(f"the tables at {self._paths.root} were removed under the running job: start it again")
         if half := sink.finish():
             log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
         hit("before-offsets")

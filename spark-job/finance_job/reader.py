@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from finance_job.config import Settings
-    from finance_job.data_file import DataFile
     from finance_job.write import Task
+    from finance_storage.data_file import WrittenFile
 
 __all__ = ["Ranges", "Reader", "reader_of"]
 
@@ -31,7 +31,7 @@ class Reader(Protocol):
         Call it inside `foreachBatch`, on its thread. Raises UnknownOffsetsError if Spark does not tell.
         """
 
-    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[DataFile]:
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
         """Run `task` over the records of `ranges`; return the data files that it wrote. They belong to no table yet.
 
         `batch` is the micro-batch with these ranges; None reads them outside of the stream. A batch is evaluated once.

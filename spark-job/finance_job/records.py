@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
-from finance_job.columns import UTC_MICROSECONDS
 from finance_job.long_values import CUT_FIELDS, cut_columns
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.topic import Reader
+from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import KafkaRangeReader
+from finance_storage.schemas import UTC_MICROSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from finance_lake.state.topic import Messages
+    from finance_kafka.range_reader import Messages
 
 # `from_client` says that a client has set the timestamp, not the broker.
 FIELDS = pa.schema(
@@ -35,7 +35,7 @@ FIELDS = pa.schema(
     ]
 )
 # What is as far from 1970 as microseconds can count; a timestamp that is farther is taken for it.
-FARTHEST_MS = (2**63 - 1) // 1000
+MAX_TIMESTAMP_MS = (2**63 - 1) // 1000
 SMALL_BATCH = 100_000  # offsets
 MAX_STEP_RECORDS = 20_000
 MAX_STEP_BYTES = 16 * 1024 * 1024
@@ -51,7 +51,7 @@ class RangeReader(Protocol):
 
 
 def kafka_reader(bootstrap: str, topic: str, *, skip_missing: bool = False) -> RangeReader:
-    """Give a reader of the topic with librdkafka, which raises what finance_lake.state.topic.Reader raises."""
+    """Give a reader of the topic with librdkafka, which raises what finance_kafka.range_reader.KafkaRangeReader raises."""
     return partial(_read, bootstrap, topic, skip_missing)
 
 
@@ -82,7 +82,7 @@ def as_batch(found: Messages) -> pa.RecordBatch:
     """Lay messages out in columns, long keys and values cut."""
     messages = found.messages
     stamps = [message.timestamp() for message in messages]
-    milliseconds = np.array([stamp[1] for stamp in stamps], np.int64).clip(-FARTHEST_MS, FARTHEST_MS)
+    milliseconds = np.array([stamp[1] for stamp in stamps], np.int64).clip(-MAX_TIMESTAMP_MS, MAX_TIMESTAMP_MS)
     return pa.RecordBatch.from_arrays(
         [
             *cut_columns([message.key() for message in messages], [message.value() for message in messages]),
@@ -132,6 +132,6 @@ def _read(bootstrap: str, topic: str, skip_missing: bool, ranges: Ranges) -> Ite
 
 
 @cache
-def _reader(bootstrap: str, topic: str, skip_missing: bool) -> Reader:  # noqa: FBT001
+def _reader(bootstrap: str, topic: str, skip_missing: bool) -> KafkaRangeReader:  # noqa: FBT001
     # A worker lives for many batches, and so does its connection to the broker.
-    return Reader(bootstrap, topic, skip_missing=skip_missing)
+    return KafkaRangeReader(bootstrap, topic, skip_missing=skip_missing)

@@ -12,17 +12,17 @@ from finance_role import beneath
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from finance_lake.state.layout import Layout
+    from finance_storage.paths import LakePaths
 
 
 class Scratch:
     """The folders of one driver, by its epoch."""
 
-    def __init__(self, layout: Layout, epoch: int) -> None:
+    def __init__(self, paths: LakePaths, epoch: int) -> None:
         """Remove what earlier drivers have left behind."""
-        beneath.remove(layout.root, layout.scratch)
-        self._root = layout.root
-        self._folder = layout.scratch / str(epoch)
+        beneath.remove(paths.root, paths.scratch)
+        self._root = paths.root
+        self._folder = paths.scratch / str(epoch)
         self._starts = 0
 
     def fresh(self) -> Path:

@@ -14,8 +14,9 @@ from pyspark.sql import SparkSession
 
 import finance_contract
 import finance_job
+import finance_kafka
 import finance_role
-from finance_lake import state
+import finance_storage
 from finance_role.environment import importing, make_scratch, require_execution, settle
 
 if TYPE_CHECKING:
@@ -135,5 +136,5 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
         # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
         "SPARK_LOCAL_IP": settings.spark_bind,
         "PYSPARK_PYTHON": sys.executable,
-        **importing(finance_contract, finance_job, finance_role, state),
+        **importing(finance_contract, finance_job, finance_kafka, finance_role, finance_storage),
     }

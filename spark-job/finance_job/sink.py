@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finance_job.data_file import DataFile, rows_of
 from finance_job.failpoint import hit
 from finance_job.transaction import Change
 from finance_job.write import Task
-from finance_lake.state.ahead import offsets_within
-from finance_lake.state.layout import QUARANTINE, TICKS, Layout
+from finance_storage.data_file import WrittenFile, rows_of
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from finance_storage.quarantine_ahead import offsets_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from finance_job.reader import Ranges, Reader
     from finance_job.writer import Writer
-    from finance_lake.state.spans import Offsets64
+    from finance_storage.offset_set import Offsets64
 
 
 class StoppingError(Exception):
@@ -54,9 +54,9 @@ class BatchSummary:
 class Sink:
     """Takes each micro-batch of the query (`foreachBatch`)."""
 
-    def __init__(self, layout: Layout, writer: Writer, reader: Reader, report: Callable[[BatchSummary], None]) -> None:
+    def __init__(self, paths: LakePaths, writer: Writer, reader: Reader, report: Callable[[BatchSummary], None]) -> None:
         """Store what `reader` reads through `writer`; `report` is called after each batch."""
-        self._layout = layout
+        self._paths = paths
         self._writer = writer
         self._reader = reader
         self._report = report
@@ -80,11 +80,11 @@ class Sink:
             if not ranges:
                 return None
             quarantine = self._writer.table(QUARANTINE)
-            known = offsets_within(quarantine, self._layout.quarantine, ranges)
+            known = offsets_within(quarantine, self._paths.quarantine, ranges)
             with self._keeping_errors():
                 return self._store(-1, ranges, None, known)
 
-    def decline_further_batches(self) -> None:
+    def stop_accepting(self) -> None:
         """Wait for the batch that is being stored, if any, and store no other."""
         with self._busy:
             self._stopping = True
@@ -94,12 +94,12 @@ class Sink:
         """Keep batches waiting while somebody else in this process changes the tables."""
         with self._busy:
             yield
-            self._writer.forget()
+            self._writer.invalidate_cache()
 
     def restart(self) -> None:
         """Discard what is known of the tables and of the last failure: a batch has failed, and the query starts again."""
         with self._busy:
-            self._writer.forget()
+            self._writer.invalidate_cache()
             self.error = None
 
     @contextmanager
@@ -112,7 +112,7 @@ class Sink:
 
     def _store(self, number: int, ranges: Ranges, batch: DataFrame | None, known: Mapping[int, Offsets64]) -> BatchSummary:
         self._refuse_misplaced(ranges)
-        folders = {name: str(self._layout.table(name)) for name in (QUARANTINE, TICKS)}
+        folders = {name: str(self._paths.table(name)) for name in (QUARANTINE, TICKS)}
         files = self._reader.read(ranges, batch, Task(folders, int(time.time() * 1000), known))
         quarantined = Change.of([file for file in files if file.table == QUARANTINE], ranges)
         ticks = Change.of([file for file in files if file.table == TICKS], ranges, _holes(files, ranges, known))
@@ -141,7 +141,7 @@ class Sink:
                 )
 
 
-def _holes(files: Sequence[DataFile], ranges: Ranges, known: Mapping[int, Offsets64]) -> int:
+def _holes(files: Sequence[WrittenFile], ranges: Ranges, known: Mapping[int, Offsets64]) -> int:
     """Count the offsets of the batch that Kafka had no record for, which transactional producers leave.
 
     Raises RuntimeError for records that the batch has no offset for.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from finance_job.config import Settings
-    from finance_lake.state.record import Offsets
+    from finance_kafka.offsets import Offsets
 
 LOG_APPEND_TIME = 1  # in the column timestampType
 

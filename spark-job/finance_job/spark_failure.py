@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors.exceptions.captured import CapturedException
 
-from finance_lake.state.topic import OffsetOutOfRangeError
+from finance_kafka.range_reader import OffsetOutOfRangeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

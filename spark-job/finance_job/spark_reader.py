@@ -16,10 +16,10 @@ import msgspec
 import pyarrow as pa
 
 from finance_job.batch_offsets import batch_ranges
-from finance_job.data_file import DataFile
 from finance_job.records import in_steps, task_count
 from finance_job.source import as_records, kafka_options
 from finance_job.spark_failure import TimestampOverflowError, raise_typed
+from finance_storage.data_file import WrittenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ class SparkReader:
         """Give the offsets of the micro-batch that runs. Raises UnknownOffsetsError."""
         return batch_ranges(self._spark)
 
-    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[DataFile]:
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
         """Run the task over a batch's records, in one job of Spark. Raises OffsetOutOfRangeError."""
         tasks = task_count(ranges, self._spark.sparkContext.defaultParallelism)
         if not tasks:
@@ -59,7 +59,7 @@ class SparkReader:
                 rows = records.coalesce(tasks).mapInArrow(_accounts(task), "file binary").collect()
         except TimestampOverflowError:
             return self._directly.read(ranges, batch, task)
-        return [msgspec.msgpack.decode(row.file, type=DataFile) for row in rows]
+        return [msgspec.msgpack.decode(row.file, type=WrittenFile) for row in rows]
 
     def _outside(self, ranges: Ranges) -> DataFrame:
         """Read ranges as a batch job, beside the stream."""

@@ -8,36 +8,36 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 
 from finance_contract import CONTRACT_VERSION
-from finance_job.columns import STATISTICS
-from finance_lake.state import columns, digest
-from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import CommitRecord, Total
-from finance_lake.state.table import open_table
 from finance_role import beneath
+from finance_storage import digest, schemas
+from finance_storage.commit_metadata import CommitMetadata, Total
+from finance_storage.delta_table import open_table
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from finance_storage.schemas import STATISTICS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from finance_lake.state.identity import Identity
+    from finance_storage.lake_identity import Identity
 
-PARTITIONS = {name: fields.names for name, fields in columns.PARTITIONS.items()}
+PARTITIONS = {name: fields.names for name, fields in schemas.PARTITIONS.items()}
 TABLES = (QUARANTINE, TICKS)  # in the order of commits
 
 
-def create_tables(layout: Layout, identity: Identity) -> None:
+def create_tables(paths: LakePaths, identity: Identity) -> None:
     """Create the tables that are not there yet: each with the lake's identity and first position in its first commit.
 
     Raises IrregularError where a link stands in the place of a table.
     """
     for name in TABLES:
-        beneath.require_unlinked(layout.root, layout.table(name))
-        if open_table(layout.table(name)) is None:
-            _create(layout.table(name), name, identity)
+        beneath.require_unlinked(paths.root, paths.table(name))
+        if open_table(paths.table(name)) is None:
+            _create(paths.table(name), name, identity)
 
 
-def first_record(identity: Identity) -> CommitRecord:
+def first_record(identity: Identity) -> CommitMetadata:
     """Give the record of a table that holds nothing yet."""
-    return CommitRecord(
+    return CommitMetadata(
         contract=CONTRACT_VERSION,
         offsets={},
         rows={},
@@ -51,7 +51,7 @@ def first_record(identity: Identity) -> CommitRecord:
 
 def schema(name: str) -> Schema:
     """Give the schema of a table as this version of the job creates and writes it."""
-    return Schema.from_arrow(pa.schema([*columns.FIELDS[name], *columns.PARTITIONS[name]]))
+    return Schema.from_arrow(pa.schema([*schemas.FIELDS[name], *schemas.PARTITIONS[name]]))
 
 
 def _create(folder: Path, name: str, identity: Identity) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finance_contract.topic import unkept
-from finance_lake.state.broker import SilentError, topic_settings
+from finance_kafka.describe import BrokerUnavailableError, topic_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class TopicSettings:
         """Look, and log one warning that names what has changed for the worse."""
         try:
             found = unkept(self._ask(), self._hours)
-        except SilentError:
+        except BrokerUnavailableError:
             return  # the stream finds out for itself; a broker that only refuses to tell is no fault
         if found and found != self._told:
             self._log.warning("the topic is not kept as topic-init makes it", differs="; ".join(found))

@@ -14,16 +14,16 @@ import pyarrow as pa
 from deltalake import DeltaTable, PostCommitHookProperties
 from deltalake.transaction import AddAction, RemoveAction
 
-from finance_job.data_file import rows_of
-from finance_lake.state import digest
-from finance_lake.state.files import LogError
+from finance_storage import digest
+from finance_storage.data_file import rows_of
+from finance_storage.files import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from finance_job.data_file import DataFile
-    from finance_lake.state.record import OffsetRange
+    from finance_kafka.offsets import OffsetRange
+    from finance_storage.data_file import WrittenFile
 
 # No checkpoint of the log and no clean-up of it in the time of a batch: they are maintenance's, between batches.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -52,7 +52,7 @@ class Change(NamedTuple):
 
     """
 
-    added: Sequence[DataFile] = ()
+    added: Sequence[WrittenFile] = ()
     removed: Sequence[LiveFile] = ()
     rows: Mapping[int, int] = {}
     digest: int = 0
@@ -60,7 +60,7 @@ class Change(NamedTuple):
     holes: int = 0
 
     @classmethod
-    def of(cls, files: Sequence[DataFile], offsets: Mapping[int, OffsetRange] | None = None, holes: int = 0) -> Change:
+    def of(cls, files: Sequence[WrittenFile], offsets: Mapping[int, OffsetRange] | None = None, holes: int = 0) -> Change:
         """Give the change that adds files."""
         return cls(files, (), rows_of(files), digest.add([file.digest for file in files]), offsets or {}, holes)
 
@@ -77,7 +77,7 @@ def live_files(table: DeltaTable) -> list[LiveFile]:
 
 
 def actions(
-    added: Sequence[DataFile], removed: Sequence[LiveFile], *, data_change: bool = True
+    added: Sequence[WrittenFile], removed: Sequence[LiveFile], *, data_change: bool = True
 ) -> list[AddAction | RemoveAction]:
     """Give the log's actions that make files live, and end the life of others; `data_change` is false for equal rows."""
     adds = [_add(file, data_change=data_change) for file in added]
@@ -100,7 +100,7 @@ def last_log_checkpoint(folder: Path) -> int:
     return int(msgspec.json.decode(pointer)["version"])
 
 
-def _add(file: DataFile, *, data_change: bool) -> AddAction:
+def _add(file: WrittenFile, *, data_change: bool) -> AddAction:
     statistics = msgspec.json.encode(file.statistics).decode()
     return AddAction(
         path=file.path,

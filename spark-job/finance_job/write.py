@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_job.columns import UTC_MICROSECONDS
-from finance_job.data_file import DataFile, write_data_file
 from finance_job.decode import decode_records
 from finance_job.failpoint import hit
-from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_storage.data_file import WrittenFile, write_data_file
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_storage.schemas import UTC_MICROSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from finance_lake.state.spans import Offsets64
+    from finance_storage.offset_set import Offsets64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # In memory. Ticks take a twentieth of it on the disk; what is quarantined may be anything, and is held once more to be written.
@@ -40,7 +40,7 @@ class Task:
     planned_ms: int
     known: Mapping[int, Offsets64] = field(default_factory=dict)
 
-    def files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[DataFile]:
+    def files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[WrittenFile]:
         """Consume Arrow batches of Kafka records; yield each file that is written."""
         ingested_at = pa.scalar(EPOCH + timedelta(milliseconds=self.planned_ms), UTC_MICROSECONDS)
         pending = _Pending(self.folders)
@@ -76,7 +76,7 @@ class _Pending:
     def is_full(self) -> bool:
         return any(size > MAX_FILE_BYTES[table] for table, size in self._bytes.items())
 
-    def write(self) -> Iterator[DataFile]:
+    def write(self) -> Iterator[WrittenFile]:
         for table, parts in self._rows.items():
             if parts:
                 for values, rows in _partitions(table, pa.concat_tables(parts)):

@@ -17,16 +17,16 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import RemoveAction
 
 from finance_contract import CONTRACT_VERSION
-from finance_job.schema import differences, require_fit
+from finance_job.schema_guard import differences, require_fit
 from finance_job.tables import PARTITIONS, TABLES, first_record
 from finance_job.transaction import NO_HOOKS, Change, actions
-from finance_lake.state import digest
-from finance_lake.state.accounting import ahead
-from finance_lake.state.identity import CorruptStateError, identity_of
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import CommitRecord, half_redriven
-from finance_lake.state.table import newest_record, open_table
 from finance_role import beneath
+from finance_storage import digest
+from finance_storage.accounting import ahead
+from finance_storage.commit_metadata import CommitMetadata, half_redriven
+from finance_storage.delta_table import newest_metadata, open_table
+from finance_storage.lake_identity import CorruptStateError, identity_of
+from finance_storage.paths import QUARANTINE, TICKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from deltalake import Field
     from deltalake.transaction import AddAction
 
-    from finance_job.data_file import DataFile
     from finance_job.transaction import LiveFile
-    from finance_lake.state.identity import Identity
-    from finance_lake.state.layout import Layout
-    from finance_lake.state.record import OffsetRange, Offsets, Total
-    from finance_lake.state.spans import Spans
+    from finance_kafka.offsets import OffsetRange, Offsets
+    from finance_storage.commit_metadata import Total
+    from finance_storage.data_file import WrittenFile
+    from finance_storage.lake_identity import Identity
+    from finance_storage.offset_set import OffsetSet
+    from finance_storage.paths import LakePaths
 
 MAX_ATTEMPTS = 20
 
@@ -56,13 +57,13 @@ class _Opened(NamedTuple):
     """A table as this driver knows it: nobody else commits to it, so it need not be read again."""
 
     table: DeltaTable
-    record: CommitRecord
+    record: CommitMetadata
 
 
 class Writer:
     """Commits to the tables of one lake, as one driver."""
 
-    def __init__(self, layout: Layout, identity: Identity) -> None:
+    def __init__(self, paths: LakePaths, identity: Identity) -> None:
         """Take the lake over: raise the epoch of both tables. A table without an identity gets it in the same commit.
 
         Then each table gets the columns that it lacks. Raises UnfitSchemaError before anything is written, FencedError if yet
@@ -70,8 +71,8 @@ class Writer:
         in a table: delta-rs would follow it.
         """
         for name in TABLES:
-            beneath.require_unlinked(layout.root, layout.table(name))
-        self._layout = layout
+            beneath.require_unlinked(paths.root, paths.table(name))
+        self._paths = paths
         self._identity = identity
         self._opened: dict[str, _Opened] = {}
         found = {name: self._read(name) for name in TABLES}
@@ -87,7 +88,7 @@ class Writer:
         """Return a table as of its newest commit."""
         return self._newest(name).table
 
-    def record(self, name: str) -> CommitRecord:
+    def record(self, name: str) -> CommitMetadata:
         """Return the record of a table's newest commit."""
         return self._newest(name).record
 
@@ -104,11 +105,11 @@ class Writer:
         """Give the offsets of the batch that only the quarantine has; empty if there is none."""
         return ahead(self.position, self.record(QUARANTINE).position, self._identity)
 
-    def half_redriven(self) -> Spans:
+    def half_redriven(self) -> OffsetSet:
         """Give the offsets that a redrive under way has appended to ticks and not yet taken out of the quarantine."""
         return half_redriven(self.record(TICKS), self.record(QUARANTINE))
 
-    def commit(self, name: str, change: Change, *, is_backfill: bool = False, redriven: Spans | None = None) -> int:
+    def commit(self, name: str, change: Change, *, is_backfill: bool = False, redriven: OffsetSet | None = None) -> int:
         """Commit a change and the position after its offsets, as one; return the table's new version.
 
         A backfill leaves the position where it is. `redriven` are the offsets that a redrive moves with this commit. Raises
@@ -152,7 +153,7 @@ class Writer:
             )
         self._newly_opened(name, opened.table, record)
 
-    def compact(self, name: str, added: Sequence[DataFile], removed: Sequence[LiveFile], why: str) -> None:
+    def compact(self, name: str, added: Sequence[WrittenFile], removed: Sequence[LiveFile], why: str) -> None:
         """Commit other files with the same rows. It tells readers so, and carries no record: the newest one still holds."""
         opened = self._newest(name)
         properties = CommitProperties(
@@ -161,7 +162,7 @@ class Writer:
         with self._refusing_conflicts(name):
             _append(opened.table, name, actions(added, removed, data_change=False), properties)
 
-    def forget(self) -> None:
+    def invalidate_cache(self) -> None:
         """Read the tables again before the next commit: somebody in this process has changed them, or a commit failed."""
         self._opened.clear()
 
@@ -180,12 +181,12 @@ class Writer:
             except CommitFailedError:
                 continue  # the driver before has committed once more
             return
-        raise ConflictError(f"somebody else commits to {self._layout.table(name)} again and again")
+        raise ConflictError(f"somebody else commits to {self._paths.table(name)} again and again")
 
-    def _next(self, before: CommitRecord, **changes: object) -> CommitRecord:
+    def _next(self, before: CommitMetadata, **changes: object) -> CommitMetadata:
         """Give the record after another one; what is not named stays, and no rows are added."""
         unchanged = {"offsets": {}, "rows": {}, "digest": digest.to_text(0), "position": before.position}
-        return CommitRecord(
+        return CommitMetadata(
             **{"total": before.total, "redrives": before.redrives, **unchanged, **changes},  # type: ignore[arg-type]
             contract=CONTRACT_VERSION,
             lake=self._identity.lake,
@@ -193,7 +194,7 @@ class Writer:
             sequence=before.sequence + 1,
         )
 
-    def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitRecord) -> int:
+    def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitMetadata) -> int:
         table = self._newest(name).table
         metadata: dict[str, object] = {"userMetadata": record.encode()}
         if not any(isinstance(entry, RemoveAction) for entry in entries):
@@ -203,7 +204,7 @@ class Writer:
         self._opened[name] = _Opened(table, record)
         return int(table.version())
 
-    def _set_identity(self, name: str, record: CommitRecord) -> None:
+    def _set_identity(self, name: str, record: CommitMetadata) -> None:
         table = self._newest(name).table
         table.alter.set_table_properties(
             self._identity.properties(),
@@ -213,15 +214,15 @@ class Writer:
         )
         self._newly_opened(name, table, record)
 
-    def _newly_opened(self, name: str, table: DeltaTable, record: CommitRecord) -> None:
+    def _newly_opened(self, name: str, table: DeltaTable, record: CommitMetadata) -> None:
         table.update_incremental()
         self._opened[name] = _Opened(table, record)
 
-    def _properties(self, name: str, record: CommitRecord) -> CommitProperties:
+    def _properties(self, name: str, record: CommitMetadata) -> CommitProperties:
         metadata = {"userMetadata": record.encode()}
         return CommitProperties(custom_metadata=metadata, app_transactions=[self._transaction(name, record)])
 
-    def _transaction(self, name: str, record: CommitRecord) -> Transaction:
+    def _transaction(self, name: str, record: CommitMetadata) -> Transaction:
         return Transaction(f"financelake:{self._identity.lake}:{name}", record.sequence)
 
     def _newest(self, name: str) -> _Opened:
@@ -233,10 +234,10 @@ class Writer:
         return self._opened[name]
 
     def _read(self, name: str) -> _Opened:
-        table = open_table(self._layout.table(name))
+        table = open_table(self._paths.table(name))
         if table is None:
-            raise CorruptStateError(f"{self._layout.table(name)} is gone")
-        return _Opened(table, newest_record(table) or first_record(self._identity))
+            raise CorruptStateError(f"{self._paths.table(name)} is gone")
+        return _Opened(table, newest_metadata(table) or first_record(self._identity))
 
     @contextmanager
     def _refusing_conflicts(self, name: str) -> Iterator[None]:
@@ -246,11 +247,11 @@ class Writer:
         except CommitFailedError as error:
             self._opened.clear()
             self._newest(name)
-            raise ConflictError(f"{self._layout.table(name)} was changed by somebody else meanwhile ({error})") from None
+            raise ConflictError(f"{self._paths.table(name)} was changed by somebody else meanwhile ({error})") from None
 
     def _fenced(self, epoch: int) -> str:
         return (
-            f"another driver has taken over the lake at {self._layout.root}: its epoch is {epoch}, that of this driver is "
+            f"another driver has taken over the lake at {self._paths.root}: its epoch is {epoch}, that of this driver is "
             f"{self.epoch}. This one wrote nothing after that, and must not go on"
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browser.stage import CHROMIUM, SYMBOLS, LiveLake, chromium, looking_at, serving, tick
+from tests.support.live_dashboard import CHROMIUM, SYMBOLS, LiveLake, chromium, looking_at, serving, tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> LiveLake:
 
 @pytest.fixture(scope="module")
 def address(lake: LiveLake) -> Iterator[str]:
-    with serving(lake.layout.root) as (where, _):
+    with serving(lake.paths.root) as (where, _):
         yield where
 
 

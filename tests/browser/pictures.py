@@ -9,8 +9,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.stage import ROOT, LiveLake, chromium, serving
 from tests.browser.story import trades
+from tests.support.live_dashboard import ROOT, LiveLake, chromium, serving
 
 FOLDER = ROOT / "docs" / "img"
 MINUTES = 110
@@ -24,7 +24,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright, chromium(playwright) as browser:
         lake = _market(Path(scratch) / "data")
-        with serving(lake.layout.root) as (address, _):
+        with serving(lake.paths.root) as (address, _):
             for name, page, scheme, size in (
                 ("dashboard-light", "chart", "light", WIDE),
                 ("dashboard-dark", "chart", "dark", WIDE),
@@ -55,9 +55,9 @@ def _market(folder: Path) -> LiveLake:
     lake, now = LiveLake(folder), datetime.now(UTC)
     for minute, records in enumerate(trades(now, MINUTES), start=1):
         lake.add(records, now - timedelta(minutes=MINUTES - minute))
-    lake.layout.verdict.parent.mkdir(exist_ok=True)
+    lake.paths.verdict.parent.mkdir(exist_ok=True)
     verdict = {"verdict": "complete", "code": 0, "sentence": "complete", "at": now.isoformat(), "broker": True}
-    lake.layout.verdict.write_text(json.dumps({**verdict, "version": MINUTES, "lost": 0, "doubled": 0}))
+    lake.paths.verdict.write_text(json.dumps({**verdict, "version": MINUTES, "lost": 0, "doubled": 0}))
     return lake
 
 

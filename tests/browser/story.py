@@ -6,7 +6,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tests.browser.stage import SYMBOLS, tick
+from tests.support.live_dashboard import SYMBOLS, tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

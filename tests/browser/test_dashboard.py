@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable
 from playwright.sync_api import expect
 
-from tests.browser.stage import SYMBOLS, LiveLake, looking_at, serving, tick
+from tests.support.live_dashboard import SYMBOLS, LiveLake, looking_at, serving, tick
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def idle(lake: LiveLake, newest: int) -> None:
 
 
 def entry(lake: LiveLake, version: int) -> Path:
-    return lake.layout.ticks / "_delta_log" / f"{version:020d}.json"
+    return lake.paths.ticks / "_delta_log" / f"{version:020d}.json"
 
 
 def move(lake: LiveLake, price: str, symbol: str = "AAPL") -> int:
@@ -180,10 +180,10 @@ def test_another_answer_does_not_take_an_error_away(page: Page, lake: LiveLake) 
 
 def test_a_version_that_cannot_be_opened_is_told_and_one_stays(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
-    DeltaTable(str(lake.layout.ticks)).create_checkpoint()
+    DeltaTable(str(lake.paths.ticks)).create_checkpoint()
     idle(lake, 100)
     entry(lake, 1).write_text("no log")
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         slider = page.get_by_label("Version of the table")
         slider.fill("1")
         expect(page.get_by_role("alert")).to_contain_text("cannot be read as of version 1")
@@ -200,7 +200,7 @@ def test_a_version_that_cannot_be_opened_is_told_and_one_stays(browser: Browser,
 def test_the_slider_reaches_as_far_back_as_the_log(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     idle(lake, 1_099)
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         slider = page.get_by_label("Version of the table")
         expect(slider).to_have_attribute("min", "0")
         expect(slider).to_have_attribute("max", "1099")
@@ -297,7 +297,7 @@ def test_dark_and_light_are_switched_and_remembered(browser: Browser, address: s
 def test_a_lake_that_cannot_be_read_is_not_told_as_an_empty_one(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     whole = entry(lake, 3).read_text()
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         entry(lake, 3).write_text("no log")
         expect(page.locator("#empty")).to_contain_text("is damaged")
         expect(page.locator("#empty")).to_contain_text("The lake cannot be read")
@@ -310,7 +310,7 @@ def test_a_lake_that_cannot_be_read_is_not_told_as_an_empty_one(browser: Browser
 
 def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, lake: LiveLake) -> None:
     page = browser.new_page()
-    with serving(lake.layout.root) as (address, _):
+    with serving(lake.paths.root) as (address, _):
         page.goto(address)
         await_version(page, lake.version)
         port = int(address.rpartition(":")[2])
@@ -318,7 +318,7 @@ def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, 
     before = int(candles(page)["ticks"])
     for number in range(5):
         newest = move(lake, f"{180 + number}")
-    with serving(lake.layout.root, port):
+    with serving(lake.paths.root, port):
         await_version(page, newest)
         expect(page.locator("#link")).to_have_attribute("data-link", "open")
         assert int(candles(page)["ticks"]) == before + 5
@@ -329,7 +329,7 @@ def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, 
 
 def test_the_page_is_live_only_while_the_job_runs_and_keeps_up(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         health, lag, services = page.locator("#link"), page.locator("[data-of=lag]"), page.locator("[data-of=services]")
         expect(health).to_have_text("live")
         expect(services).to_have_text("up")
@@ -355,9 +355,9 @@ def test_the_page_is_live_only_while_the_job_runs_and_keeps_up(browser: Browser,
 
 def test_ticks_that_are_acknowledged_and_not_committed_make_the_lag_grow(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
-        lake.layout.ledgers.mkdir()
-        ledger, later = lake.layout.ledgers / "sim-1.jsonl", time.time() + 10
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
+        lake.paths.ledgers.mkdir()
+        ledger, later = lake.paths.ledgers / "sim-1.jsonl", time.time() + 10
         ledger.write_text('{"source": "sim-1"}\n{"acknowledged": [[0, 9]]}\n')
         os.utime(ledger, (later, later))
         expect(page.locator("#link")).to_have_text("behind", timeout=10_000)
@@ -366,7 +366,7 @@ def test_ticks_that_are_acknowledged_and_not_committed_make_the_lag_grow(browser
 
 def test_a_page_without_news_does_not_look_like_now(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
-    with serving(lake.layout.root) as (address, process), looking_at(address, browser) as page:
+    with serving(lake.paths.root) as (address, process), looking_at(address, browser) as page:
         expect(page.locator("#link")).to_have_text("live")
         process.send_signal(signal.SIGSTOP)
         expect(page.locator("#link")).to_contain_text("no news, figures of ", timeout=8_000)
@@ -380,8 +380,8 @@ def test_a_page_without_news_does_not_look_like_now(browser: Browser, tmp_path: 
 def test_a_proof_is_shown_with_its_version_and_age(browser: Browser, tmp_path: Path) -> None:
     lake, at = grown(tmp_path), datetime.now(UTC) - timedelta(minutes=59, seconds=58)
     verdict = {"verdict": "complete", "code": 0, "sentence": "complete", "at": at.isoformat(), "broker": True}
-    lake.layout.verdict.write_text(json.dumps({**verdict, "version": 2, "lost": 0, "doubled": 0}))
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+    lake.paths.verdict.write_text(json.dumps({**verdict, "version": 2, "lost": 0, "doubled": 0}))
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         proof = page.locator("[data-of=verdict]")
         expect(proof).to_have_text("0 lost, 0 doubled · version 2, 60 min ago")
         expect(proof).to_have_attribute("data-state", "")  # an hour later it is no news of now
@@ -390,7 +390,7 @@ def test_a_proof_is_shown_with_its_version_and_age(browser: Browser, tmp_path: P
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_an_address_of_ipv6_is_served(browser: Browser, lake: LiveLake) -> None:
     page = browser.new_page()
-    with serving(lake.layout.root, host="::1") as (address, _):
+    with serving(lake.paths.root, host="::1") as (address, _):
         page.goto(address)
         await_version(page, lake.version)
     page.close()
@@ -460,7 +460,7 @@ def test_a_symbol_beyond_the_list_is_found_by_the_address(browser: Browser, tmp_
     lake, at = grown(tmp_path), datetime.now(UTC)
     for part in range(3):
         lake.add([tick(f"B{number:04}", "10", at) for number in range(part * 1000, part * 1000 + 1000)])
-    with serving(lake.layout.root) as (address, _), looking_at(address, browser) as page:
+    with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         page.goto(f"{address}?symbol=B2999")
         await_version(page, lake.version)
         expect(page.locator("#watch")).to_contain_text("The first 2,000 symbols.")

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from finance_lake.state.broker import SilentError
-from finance_lake.state.layout import Layout
-from finance_lake.state.table import committed_offsets
-from tests.chaos.disk import full, small_disk
+from finance_kafka.describe import BrokerUnavailableError
+from finance_storage.delta_table import committed_offsets
+from finance_storage.paths import LakePaths
 from tests.chaos.faults import Fault, schedule
 from tests.chaos.rigs import ContainerRig, LocalRig, RefusedError
-from tests.stack.pipeline import ROOT, Stack, free_port, wait_until
+from tests.support.disk import full, small_disk
+from tests.support.stack import ROOT, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ class Chaos:
         self._settings = settings
         self._disk = disk
         self._stack = Stack(folder, free_port(), free_port(), "finance")
-        self._layout = Layout(folder / "data")
+        self._paths = LakePaths(folder / "data")
         self._rig = self._make_rig()
         self.done: Counter[str] = Counter()
 
@@ -87,8 +87,8 @@ class Chaos:
             return LocalRig(self._stack, LOAD)
         ports = {"KAFKA_PORT": str(self._stack.kafka_port), "SPARK_UI_PORT": str(free_port())}
         owner = {"LAKE_UID": "1000", "LAKE_GID": "1000"}
-        os.chown(self._layout.root, 1000, 1000)
-        return ContainerRig(f"chaos-{self._settings.seed}", {"DATA_DIR": str(self._layout.root), **owner, **ports, **LOAD})
+        os.chown(self._paths.root, 1000, 1000)
+        return ContainerRig(f"chaos-{self._settings.seed}", {"DATA_DIR": str(self._paths.root), **owner, **ports, **LOAD})
 
     def _strike(self, fault: Fault) -> None:
         if fault.kind == "fill the disk" and self._disk is None:
@@ -108,11 +108,11 @@ class Chaos:
         self._rig.heal()
 
     def _wait_for_progress(self) -> None:
-        before = sum(committed_offsets(self._layout.ticks).values())
+        before = sum(committed_offsets(self._paths.ticks).values())
 
         def progressed() -> bool:
             self._rig.heal()
-            return sum(committed_offsets(self._layout.ticks).values()) > before
+            return sum(committed_offsets(self._paths.ticks).values()) > before
 
         wait_until(progressed, PATIENCE_SECONDS, "the table moves on")
 
@@ -120,15 +120,15 @@ class Chaos:
         def stored() -> bool:
             try:
                 ends = self._stack.end_offsets()
-            except SilentError:
+            except BrokerUnavailableError:
                 return False
-            committed = committed_offsets(self._layout.ticks)
+            committed = committed_offsets(self._paths.ticks)
             return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
         wait_until(stored, PATIENCE_SECONDS, "all of the topic is stored")
 
     def _verify(self) -> int:
-        lake = {"DATA_DIR": str(self._layout.root), "KAFKA_BOOTSTRAP": self._stack.bootstrap, "KAFKA_TOPIC": "finance"}
+        lake = {"DATA_DIR": str(self._paths.root), "KAFKA_BOOTSTRAP": self._stack.bootstrap, "KAFKA_TOPIC": "finance"}
         command = [sys.executable, "-m", "finance_lake", "verify"]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **lake}, check=False).returncode
 

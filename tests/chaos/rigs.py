@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.stack.pipeline import ROOT, Run, Stack
+from finance_role.exit_codes import REFUSED
+from tests.support.stack import ROOT, Run, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SERVICES = ("zookeeper", "kafka", "producer", "spark-job")
-REFUSED = 78
 
 
 class RefusedError(Exception):

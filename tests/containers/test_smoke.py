@@ -16,9 +16,9 @@ from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from finance_contract import MAX_VALUE_BYTES
-from finance_lake.state.broker import ask
-from finance_lake.state.layout import Layout
-from tests.stack.pipeline import ROOT, coordinates, free_port, wait_until
+from finance_kafka.describe import describe_topic
+from finance_storage.paths import LakePaths
+from tests.support.stack import ROOT, coordinates, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ class Containers:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
-        self.layout = Layout(self.data)
+        self.paths = LakePaths(self.data)
         self.kafka_port = free_port()
         self.environment = {
             **os.environ,
@@ -95,7 +95,7 @@ class Containers:
         return self.compose("exec", "--no-TTY", "spark-job", "sh", "-c", command)
 
     def rows(self) -> int:
-        return sum(coordinates(self.layout).values())
+        return sum(coordinates(self.paths).values())
 
 
 def publish(port: int, values: Iterable[bytes]) -> None:
@@ -146,7 +146,7 @@ def test_no_container_has_more_rights_than_it_needs(lake: Containers) -> None:
 
 
 def test_a_client_on_this_machine_reads_the_topic_through_the_host_listener(lake: Containers) -> None:
-    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
+    end = describe_topic(f"127.0.0.1:{lake.kafka_port}", "finance").end
 
     assert len(end) == 4
     assert sum(end.values()) > 1000
@@ -186,10 +186,10 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     lake.up()
     wait_until(lambda: lake.rows() > stopped, 120, lambda: f"rows go on\n{lake.logs()}")
     lake.compose("stop", "producer")
-    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
+    end = describe_topic(f"127.0.0.1:{lake.kafka_port}", "finance").end
     wait_until(lambda: lake.rows() >= sum(end.values()), 180, lambda: f"the tables reach the end offsets\n{lake.logs()}")
 
-    stored = coordinates(lake.layout)
+    stored = coordinates(lake.paths)
     assert max(stored.values()) == 1
     assert set(stored) == {(partition, offset) for partition, last in end.items() for offset in range(last)}
 
@@ -210,7 +210,7 @@ def test_5_a_flood_of_long_malformed_values_stays_below_the_containers_limit(lak
     publish(lake.kafka_port, [b"x" * MAX_VALUE_BYTES] * 10_000 + [b"y" * 900_000] * 200)
     lake.environment["READER"] = reader
     lake.compose("up", "--detach", "--no-deps", "spark-job")
-    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
+    end = describe_topic(f"127.0.0.1:{lake.kafka_port}", "finance").end
     wait_until(lambda: lake.rows() >= sum(end.values()), 300, lambda: f"the flood is stored\n{lake.logs()}")
 
     job = lake.inspect()["spark-job"]
@@ -237,7 +237,7 @@ def test_10_a_network_that_is_cut_and_joined_again_loses_nothing(lake: Container
 
 def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> None:
     lake.compose("stop", "spark-job")
-    DeltaTable(str(lake.layout.ticks)).delete("kafka_offset < 5")
+    DeltaTable(str(lake.paths.ticks)).delete("kafka_offset < 5")
     lake.give_data_away()
     lake.compose("up", "--detach", "--no-deps", "spark-job")
     wait_until(
@@ -256,7 +256,7 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     lake.give_data_away()  # as `make up` does
     lake.up()
     lake.compose("stop", "producer")
-    end = ask(f"127.0.0.1:{lake.kafka_port}", "finance").end
+    end = describe_topic(f"127.0.0.1:{lake.kafka_port}", "finance").end
     wait_until(lambda: lake.rows() >= sum(end.values()), 180, lambda: f"the tables reach the end offsets\n{lake.logs()}")
     proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
     assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lakes import BuiltLake, numbered
-from tests.stack.pipeline import free_port, wait_until
+from tests.support.lakes import BuiltLake, numbered
+from tests.support.stack import free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def test_the_command_and_the_package_have_one_version(installed: Path, outside: 
     ids=lambda words: words[0],
 )
 def test_commands_answer_about_any_lake(installed: Path, lake: BuiltLake, outside: Path, words: tuple[str, ...]) -> None:
-    result = run(installed / "financelake", *words, "--data", lake.layout.root, cwd=outside)
+    result = run(installed / "financelake", *words, "--data", lake.paths.root, cwd=outside)
     assert "Traceback" not in result.stderr
     if "--json" in words:
         assert json.loads(result.stdout.splitlines()[-1])
@@ -114,11 +114,11 @@ def test_commands_answer_about_any_lake(installed: Path, lake: BuiltLake, outsid
 
 def test_a_script_imports_it(installed: Path, lake: BuiltLake, outside: Path) -> None:
     script = "import sys, finance_lake as fl; print(fl.open(sys.argv[1]).sql('SELECT count(*) FROM ticks').rows())"
-    assert "50" in run(installed / "python", "-c", script, lake.layout.root, cwd=outside).stdout
+    assert "50" in run(installed / "python", "-c", script, lake.paths.root, cwd=outside).stdout
 
 
 def test_what_an_extra_brings_is_named_where_it_is_missing(installed: Path, lake: BuiltLake, outside: Path) -> None:
-    result = run(installed / "financelake", "notebook", "--data", lake.layout.root, cwd=outside, check=False)
+    result = run(installed / "financelake", "notebook", "--data", lake.paths.root, cwd=outside, check=False)
     assert result.returncode == 1
     assert "marimo" in result.stderr
     assert "Traceback" not in result.stderr
@@ -127,7 +127,7 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(installed: Path, lake
 @pytest.fixture
 def page(installed: Path, lake: BuiltLake, outside: Path) -> Iterator[str]:
     port = free_port()
-    command = [installed / "financelake", "serve", "--data", lake.layout.root, "--port", str(port)]
+    command = [installed / "financelake", "serve", "--data", lake.paths.root, "--port", str(port)]
     with (outside / "serve.log").open("w") as log:
         process = subprocess.Popen([*map(str, command)], cwd=outside, stdout=log, stderr=log, env=CALLERS)
     try:

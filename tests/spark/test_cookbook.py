@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cookbook import recipes, run
-from tests.market import market
+from tests.support.cookbook import recipes, run
+from tests.support.market import market
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_job.writer import Writer
-from tests.lakes import BAD, BuiltLake, numbered
-from tests.newer import know_later_columns
+from tests.support.lakes import BAD, BuiltLake, numbered
+from tests.support.newer_version import know_later_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +22,12 @@ def test_spark_reads_older_files_as_null(spark: SparkSession, tmp_path: Path, mo
     lake = BuiltLake(tmp_path / "data")
     lake.store([*numbered(5), BAD])
     know_later_columns(monkeypatch)
-    lake.writer = Writer(lake.layout, lake.identity)
+    lake.writer = Writer(lake.paths, lake.identity)
     lake.store([*numbered(3, first=5), BAD])
-    ticks = spark.read.format("delta").load(str(lake.layout.ticks)).orderBy("seq")
+    ticks = spark.read.format("delta").load(str(lake.paths.ticks)).orderBy("seq")
     assert [row.venue for row in ticks.collect()] == [None] * 5 + ["XNYS"] * 3
-    quarantine = spark.read.format("delta").load(str(lake.layout.quarantine)).orderBy("kafka_offset")
+    quarantine = spark.read.format("delta").load(str(lake.paths.quarantine)).orderBy("kafka_offset")
     assert [row.attempts for row in quarantine.collect()] == [None, 3]
-    older = spark.read.format("delta").option("versionAsOf", 1).load(str(lake.layout.ticks))
+    older = spark.read.format("delta").option("versionAsOf", 1).load(str(lake.paths.ticks))
     assert older.count() == 5
     assert "venue" not in older.columns

@@ -17,11 +17,11 @@ from finance_job.guard import open_lake
 from finance_job.records import FIELDS
 from finance_job.sink import BatchSummary, MisplacedBatchError, Sink, StoppingError
 from finance_job.writer import FencedError, Writer
-from finance_lake.state import digest
-from finance_lake.state.accounting import Broker
-from finance_lake.state.layout import Layout
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.table import committed_offsets, newest_record
+from finance_kafka.describe import TopicDescription
+from finance_kafka.offsets import OffsetRange
+from finance_storage import digest
+from finance_storage.delta_table import committed_offsets, newest_metadata
+from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from finance_job.data_file import DataFile
     from finance_job.records import RangeReader, Ranges
     from finance_job.write import Task
+    from finance_storage.data_file import WrittenFile
 
 pytestmark = pytest.mark.spark
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b'{"symbol": "AAPL", "price": "174.5"}'
 ANY: Any = None  # the direct reader asks no DataFrame for records
-BROKER = Broker("the-cluster", "the-topic", {0: 0}, {0: 0})
+BROKER = TopicDescription("the-cluster", "the-topic", {0: 0}, {0: 0})
 
 
 class Played:
@@ -51,7 +51,7 @@ class Played:
     def ranges(self) -> Ranges:
         return {0: self._lake.planned}
 
-    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[DataFile]:
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
         return DirectReader(self._lake.spark, self._topic or self._lake.topic()).read(ranges, batch, task)
 
 
@@ -60,8 +60,8 @@ class Lake:
 
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self.spark = spark
-        self.layout = Layout(root)
-        self.identity = open_lake(self.layout, "finance", BROKER)
+        self.paths = LakePaths(root)
+        self.identity = open_lake(self.paths, "finance", BROKER)
         self.summaries: list[BatchSummary] = []
         self.values: list[bytes | None] = []
         self.planned = OffsetRange(0, 0)
@@ -71,8 +71,8 @@ class Lake:
         self.values += values
 
     def new_sink(self, topic: RangeReader | None = None) -> Sink:
-        writer = Writer(self.layout, self.identity)
-        return Sink(self.layout, writer, Played(self, topic), self.summaries.append)
+        writer = Writer(self.paths, self.identity)
+        return Sink(self.paths, writer, Played(self, topic), self.summaries.append)
 
     def topic(self) -> RangeReader:
         arrived = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -87,7 +87,7 @@ class Lake:
         return read
 
     def rows(self, table: str) -> pa.Table:
-        return DeltaTable(str(self.layout.table(table))).to_pyarrow_table()
+        return DeltaTable(str(self.paths.table(table))).to_pyarrow_table()
 
     def offsets(self) -> list[int]:
         tables = [self.rows(name).column("kafka_offset").to_pylist() for name in ("ticks", "quarantine")]
@@ -108,10 +108,10 @@ def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
     assert lake.rows("quarantine").column("reason").to_pylist() == ["price_type", "tombstone"]
     (summary,) = lake.summaries
     assert (summary.records, summary.ticks, summary.quarantined) == (4, 2, 2)
-    record = newest_record(DeltaTable(str(lake.layout.ticks)))
+    record = newest_metadata(DeltaTable(str(lake.paths.ticks)))
     assert record is not None
     assert (record.lake, record.epoch, record.sequence, record.rows) == (lake.identity.lake, 1, 2, {0: 2})
-    assert committed_offsets(lake.layout.ticks) == {0: 4}
+    assert committed_offsets(lake.paths.ticks) == {0: 4}
 
 
 def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
@@ -120,7 +120,7 @@ def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
     lake.new_sink()(ANY, 0)
 
     for table in ("ticks", "quarantine"):
-        record = newest_record(DeltaTable(str(lake.layout.table(table))))
+        record = newest_metadata(DeltaTable(str(lake.paths.table(table))))
         rows = lake.rows(table)
         assert record is not None
         assert record.digest == digest.to_text(digest.digest_of(rows))
@@ -181,7 +181,7 @@ def test_other_rules_than_those_of_the_first_half_put_no_record_into_both_tables
 
     assert lake.rows("ticks").column("kafka_offset").to_pylist() == [0]
     assert sorted(lake.rows("quarantine").column("kafka_offset").to_pylist()) == [1, 2, 3]
-    assert open_lake(lake.layout, "finance", Broker("the-cluster", "the-topic", {0: 0}, {0: 4})) == lake.identity
+    assert open_lake(lake.paths, "finance", TopicDescription("the-cluster", "the-topic", {0: 0}, {0: 4})) == lake.identity
 
 
 def test_a_failed_batch_is_kept_as_what_it_is(lake: Lake) -> None:
@@ -199,7 +199,7 @@ def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None
 
     lake.new_sink()(ANY, 0)
 
-    assert committed_offsets(lake.layout.ticks) == {0: 2}
+    assert committed_offsets(lake.paths.ticks) == {0: 2}
     assert lake.rows("ticks").num_rows == 0
     assert lake.rows("quarantine").num_rows == 2
 
@@ -209,7 +209,7 @@ def test_a_batch_without_a_bad_record_leaves_the_quarantine_alone(lake: Lake) ->
 
     lake.new_sink()(ANY, 0)
 
-    assert DeltaTable(str(lake.layout.quarantine)).version() == 1  # its creation, and the driver's epoch
+    assert DeltaTable(str(lake.paths.quarantine)).version() == 1  # its creation, and the driver's epoch
 
 
 def test_all_rows_of_a_batch_carry_the_time_it_was_begun(lake: Lake) -> None:
@@ -242,7 +242,7 @@ def test_a_batch_with_more_records_than_its_plan_is_refused_and_commits_nothing(
 def test_a_batch_after_the_stop_is_declined_and_not_taken_for_done(lake: Lake) -> None:
     lake.plan([GOOD])
     sink = lake.new_sink()
-    sink.decline_further_batches()
+    sink.stop_accepting()
 
     with pytest.raises(StoppingError):
         sink(ANY, 0)
@@ -254,18 +254,18 @@ def test_spark_reads_what_the_workers_wrote(lake: Lake) -> None:
     lake.plan([GOOD, b'{"symbol":"IBM","price":0.00000001,"ts_event":1764000000123456789}'])
     lake.new_sink()(ANY, 0)
 
-    table = lake.spark.read.format("delta").load(str(lake.layout.ticks))
+    table = lake.spark.read.format("delta").load(str(lake.paths.ticks))
 
     assert [row.price for row in table.orderBy("kafka_offset").collect()] == [Decimal("174.5"), Decimal("0.00000001")]
     assert table.filter("symbol = 'IBM' and ts_event >= timestamp'2025-11-24T16:00:00.123456Z'").count() == 1
     assert table.filter("ts_event > timestamp'2025-11-24T16:00:00.123456Z'").filter("symbol = 'IBM'").count() == 0
-    history = lake.spark.sql(f"describe history delta.`{lake.layout.ticks}`").first()
+    history = lake.spark.sql(f"describe history delta.`{lake.paths.ticks}`").first()
     assert history is not None
     assert json.loads(history["userMetadata"])["sequence"] == 2
 
 
 def test_the_tables_ask_for_no_feature_of_newer_readers(lake: Lake) -> None:
-    for table in (lake.layout.ticks, lake.layout.quarantine):
+    for table in (lake.paths.ticks, lake.paths.quarantine):
         protocol = DeltaTable(str(table)).protocol()
         assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
         assert not protocol.reader_features
@@ -276,12 +276,12 @@ def test_a_table_with_a_checkpoint_of_its_log_is_one_that_spark_reads_and_the_si
     for batch in range(2):
         lake.plan([GOOD])
         sink(ANY, batch)
-    transaction.write_log_checkpoint(lake.layout.ticks, 3)
-    for entry in (lake.layout.ticks / "_delta_log").glob("*[012].json"):
+    transaction.write_log_checkpoint(lake.paths.ticks, 3)
+    for entry in (lake.paths.ticks / "_delta_log").glob("*[012].json"):
         entry.unlink()
 
     lake.plan([GOOD])
     lake.new_sink()(ANY, 2)
 
     assert lake.offsets() == [0, 1, 2]
-    assert lake.spark.read.format("delta").load(str(lake.layout.ticks)).count() == 3
+    assert lake.spark.read.format("delta").load(str(lake.paths.ticks)).count() == 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stack.pipeline import Stack, free_port
+from tests.support.stack import Stack, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

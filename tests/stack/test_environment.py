@@ -11,10 +11,10 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from tests.chaos.disk import small_disk
-from tests.lakes import GOOD
 from tests.spark.test_session import HOSTILE
-from tests.stack.pipeline import Stack, free_port, wait_until
+from tests.support.disk import small_disk
+from tests.support.lakes import GOOD
+from tests.support.stack import Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_a_lake_made_under_one_language_opens_under_another_and_lies_where_it_wa
         assert "Picked up JAVA_TOOL_OPTIONS" not in run.text()
     assert_all_stored(odd_stack)
 
-    data = odd_stack.layout.root
+    data = odd_stack.paths.root
     segments = sorted(path.name for path in (data / "kafka").rglob("*.log"))
     assert segments
     assert all(name.isascii() for name in segments)
@@ -68,8 +68,8 @@ def test_a_lake_made_under_one_language_opens_under_another_and_lies_where_it_wa
 
 
 def test_a_volume_without_execution_is_refused_before_anything_starts(own_stack: Stack) -> None:
-    own_stack.layout.root.mkdir()
-    with small_disk(own_stack.layout.root, "noexec") as disk:
+    own_stack.paths.root.mkdir()
+    with small_disk(own_stack.paths.root, "noexec") as disk:
         if disk is None:
             pytest.skip("this machine mounts no volume")
         run = own_stack.run(ALL)
@@ -82,7 +82,7 @@ def test_a_wrong_setting_of_the_producer_is_named_before_anything_starts(own_sta
     run = own_stack.run(ALL, TICKS_PER_SECOND="abc")
     assert run.end() == 2
     assert "TICKS_PER_SECOND='abc'" in run.text()
-    assert not own_stack.layout.root.exists()
+    assert not own_stack.paths.root.exists()
 
 
 def send(stack: Stack, value: bytes, **settings: str | int) -> str:
@@ -137,6 +137,6 @@ def test_the_log_of_a_run_is_kept_with_the_lake(own_stack: Stack) -> None:
     run = own_stack.run("zookeeper")
     run.wait_for("Running:")
     assert run.stop() == 0
-    kept = (own_stack.layout.root / "run" / "local.log").read_text()
+    kept = (own_stack.paths.root / "run" / "local.log").read_text()
     shown = [line.split() for line in run.text().splitlines()]  # a terminal is shown blanks for tabs
     assert [line.partition(" ")[2].split() for line in kept.splitlines()] == shown

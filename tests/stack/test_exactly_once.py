@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_contract import examples
-from finance_lake.state.table import open_table
-from tests.stack.pipeline import wait_until
+from finance_storage.delta_table import open_table
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -27,7 +27,7 @@ def test_the_whole_corpus_of_records_ends_where_it_belongs(stack: Stack) -> None
     assert job.stop() == 0
 
     stack.assert_complete()
-    quarantine = open_table(stack.layout.quarantine)
+    quarantine = open_table(stack.paths.quarantine)
     assert quarantine is not None
     reasons = quarantine.to_pyarrow_table(columns=["reason"]).column("reason").to_pylist()
     assert sorted(reasons) == sorted(str(reason) for reason in malformed)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_job.failpoint import POINTS
-from tests.lakes import BAD, GOOD
+from tests.support.lakes import BAD, GOOD
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -16,14 +16,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from finance_lake.state.identity import read_identity
-from tests.chaos.disk import full, small_disk
-from tests.lakes import BAD, GOOD
-from tests.stack.pipeline import wait_until
+from finance_storage.lake_identity import read_identity
 from tests.stack.test_guard import refusal, repair
+from tests.support.disk import full, small_disk
+from tests.support.lakes import BAD, GOOD
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Run, Stack
+    from tests.support.stack import Run, Stack
 
 pytestmark = pytest.mark.stack
 
@@ -99,7 +99,7 @@ def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(st
     assert "note" in repair(stack, "recover")
 
     stop(stack, stack.run("spark-job", TRIGGER_SECONDS=0))
-    identity = read_identity(stack.layout)
+    identity = read_identity(stack.paths)
     assert identity is not None
     assert identity.losses
 
@@ -124,7 +124,7 @@ def test_24_a_running_job_that_kafka_overtakes_stops_and_does_not_loop(stack: St
 def test_2_sigterm_in_mid_batch_ends_within_its_grace(stack: Stack) -> None:
     stack.make_topic().send([GOOD, GOOD, BAD] * 100_000)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
-    wait_until(lambda: bool(list(stack.layout.scratch.glob("*/*/offsets/0"))), 120, "a batch begins")
+    wait_until(lambda: bool(list(stack.paths.scratch.glob("*/*/offsets/0"))), 120, "a batch begins")
     assert job.stop(90) == 0
     assert "Traceback" not in job.text()
     stop(stack, stack.run("spark-job"))
@@ -199,7 +199,7 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     assert broker.stop() == 0
-    shutil.rmtree(own_stack.layout.root / "zookeeper")
+    shutil.rmtree(own_stack.paths.root / "zookeeper")
     broker = own_stack.run("zookeeper kafka")
     assert broker.end() == 1
     assert re.search(r"Invalid cluster.id in: kafka/meta.properties. Expected \S+, but read \S+", broker.text()), broker.text()
@@ -207,7 +207,7 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
 
 @pytest.mark.faults
 def test_14_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time(own_stack: Stack) -> None:
-    data = own_stack.layout.root
+    data = own_stack.paths.root
     data.mkdir()
     with small_disk(data) as disk:
         if disk is None:
@@ -238,7 +238,7 @@ def test_26_a_flood_of_malformed_records_neither_stops_the_job_nor_stores_more_t
     stack.make_topic().send([BAD] * 200_000 + [long] * 50)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stop(stack, job)
-    size = sum(path.stat().st_size for path in stack.layout.quarantine.rglob("*.parquet"))
+    size = sum(path.stat().st_size for path in stack.paths.quarantine.rglob("*.parquet"))
     assert size < 60 * 1024 * 1024, size
 
 
@@ -252,7 +252,7 @@ def test_a_flood_of_ticks_of_a_whole_century_does_not_shatter_the_table(stack: S
     stack.make_topic().send(century)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stop(stack, job)
-    assert len(list(stack.layout.ticks.rglob("*.parquet"))) < 20
+    assert len(list(stack.paths.ticks.rglob("*.parquet"))) < 20
 
 
 @pytest.mark.faults

@@ -13,10 +13,10 @@ import psutil
 import pytest
 from deltalake import DeltaTable
 
-from tests.chaos.disk import bound
-from tests.lakes import BAD, GOOD
-from tests.stack.pipeline import Run, Stack, wait_until
 from tests.stack.test_guard import repair
+from tests.support.disk import bound
+from tests.support.lakes import BAD, GOOD
+from tests.support.stack import Run, Stack, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Driver:
 
     def __init__(self, stack: Stack, number: int, mounts: ExitStack) -> None:
         self.folder = stack.folder / f"driver-{number}"
-        for table in (stack.layout.ticks, stack.layout.quarantine):
+        for table in (stack.paths.ticks, stack.paths.quarantine):
             table.mkdir(parents=True, exist_ok=True)
             (self.folder / table.name).mkdir(parents=True)
             if not mounts.enter_context(bound(table, self.folder / table.name)):
@@ -125,7 +125,7 @@ def test_a_driver_that_wakes_after_a_recovery_ends(stack: Stack, mounts: ExitSta
     older.stop_at("before-ticks-commit")
     stack.send([GOOD, GOOD, BAD])
     older.wait_until_stopped()
-    DeltaTable(str(stack.layout.ticks)).delete("kafka_offset < 3")
+    DeltaTable(str(stack.paths.ticks)).delete("kafka_offset < 3")
     assert "Recovered" in repair(stack, "recover")
     older.wake()
     assert_refused(older.run)

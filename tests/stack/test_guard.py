@@ -12,17 +12,16 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
-from finance_lake.state.identity import read_identity
 from finance_role.environment import composed
-from tests.lakes import BAD, GOOD
-from tests.stack.pipeline import ROOT, Stack, wait_until
+from finance_role.exit_codes import REFUSED
+from finance_storage.lake_identity import read_identity
+from tests.support.lakes import BAD, GOOD
+from tests.support.stack import ROOT, Stack, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.stack
-
-REFUSED = 78
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def filled(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def lake(filled: Stack, stack: Stack) -> Stack:
     """Return a copy of the filled lake, on its topic."""
-    shutil.copytree(filled.layout.root, stack.layout.root)
+    shutil.copytree(filled.paths.root, stack.paths.root)
     stack.topic = filled.topic
     return stack
 
@@ -65,7 +64,7 @@ def repair(stack: Stack, command: str, **environment: str) -> str:
     """Run `make recover` or `make redrive` for this lake."""
     lake = {
         "ENV_FILE": os.devnull,
-        "DATA_DIR": str(stack.layout.root),
+        "DATA_DIR": str(stack.paths.root),
         "KAFKA_PORT": str(stack.kafka_port),
         "ZOOKEEPER_PORT": str(stack.zookeeper_port),
         "KAFKA_TOPIC": stack.topic,
@@ -96,14 +95,14 @@ def goes_on(stack: Stack) -> None:
 
 
 def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
-    DeltaTable(str(lake.layout.ticks)).restore(2)
+    DeltaTable(str(lake.paths.ticks)).restore(2)
     assert "were removed by somebody else" in refusal(lake)
     repair(lake, "recover")
     goes_on(lake)
 
 
 def test_an_emptied_commit_is_refused_and_recovered(lake: Stack) -> None:
-    max((lake.layout.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
+    max((lake.paths.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
     assert "is empty" in refusal(lake)
     repair(lake, "recover")
     goes_on(lake)
@@ -137,7 +136,7 @@ def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_
 
 
 def test_a_lake_is_born_with_the_topic_that_it_will_hold(lake: Stack) -> None:
-    identity = read_identity(lake.layout)
+    identity = read_identity(lake.paths)
     assert identity is not None
     assert identity.topic == lake.topic
     assert identity.first == dict.fromkeys(lake.end_offsets(), 0)

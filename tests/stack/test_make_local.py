@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from tests.stack.pipeline import wait_until
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -27,7 +27,7 @@ def test_run_seconds_ends_with_all_of_the_topic_in_a_table_that_every_reader_rea
     assert run.end() == 0, run.text()
 
     assert "all of the topic is in the tables" in run.text()
-    folder = str(own_stack.layout.ticks)
+    folder = str(own_stack.paths.ticks)
     table = DeltaTable(folder)
     rows = table.to_pyarrow_table().num_rows
     assert rows > 5000

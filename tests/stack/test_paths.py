@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stack.pipeline import Stack, free_port
+from tests.support.stack import Stack, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_broker_job_and_replay_take_every_character_of_a_path_as_itself(odd_stac
     assert run.end() == 0, run.text()
     assert "complete: 0 lost, 0 doubled, 100 rows" in run.text()
     parts = "finance_delta finance_quarantine kafka ledger locks run zookeeper"
-    assert {path.name for path in odd_stack.layout.root.iterdir()} == set(parts.split())
+    assert {path.name for path in odd_stack.paths.root.iterdir()} == set(parts.split())
     assert {path.name for path in tmp_path.iterdir()} == {"date=2026-11-25"}
     assert not list((tmp_path / "date=2026-11-25/symbol=X/ a").iterdir())
     assert odd_stack.verify("--no-broker").returncode == 0
@@ -53,4 +53,4 @@ def test_a_folder_that_deltalake_cannot_be_told_is_refused_before_anything_start
     assert run.end() == 2
     assert "'%20' in it, which deltalake takes for another character: choose another folder" in run.text()
     assert "|" not in run.text()
-    assert not stack.layout.root.exists()
+    assert not stack.paths.root.exists()

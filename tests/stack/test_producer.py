@@ -14,13 +14,13 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from finance_contract import Malformed, Reason, decode, examples
-from finance_lake.proof import ledger
-from tests.stack.pipeline import wait_until
+from finance_storage import ledger
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack.pipeline import Run, Stack
+    from tests.support.stack import Run, Stack
 
 pytestmark = pytest.mark.stack
 
@@ -60,7 +60,7 @@ def _arrived(stack: Stack) -> tuple[Counter[int], Counter[Reason]]:
 
 
 def _account(stack: Stack) -> ledger.Account:
-    (file,) = (stack.layout.root / "ledger").glob("*.jsonl")
+    (file,) = (stack.paths.root / "ledger").glob("*.jsonl")
     return ledger.read(file)
 
 

@@ -14,16 +14,16 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from finance_contract import MAX_VALUE_BYTES, examples
 from finance_job.batch_offsets import UnknownOffsetsError, batch_ranges
 from finance_job.config import Settings
-from finance_job.data_file import rows_of
 from finance_job.reader import Reader, reader_of
 from finance_job.source import read_topic
 from finance_job.write import Task
-from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.table import committed_offsets, open_table
-from finance_lake.state.topic import OffsetOutOfRangeError
-from tests.stack.pipeline import free_port, wait_until
-from tests.worker_memory import MAX_GROWTH_MB, growth_mb
+from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import OffsetOutOfRangeError
+from finance_storage.data_file import rows_of
+from finance_storage.delta_table import committed_offsets, open_table
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from tests.support.stack import free_port, wait_until
+from tests.support.worker_memory import MAX_GROWTH_MB, growth_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -69,18 +69,18 @@ def publish(stack: Stack) -> None:
     assert producer.flush(60) == 0
 
 
-def stored_by(stack: Stack, reader: str, **settings: str | float) -> Layout:
+def stored_by(stack: Stack, reader: str, **settings: str | float) -> LakePaths:
     """Have a job read the topic to its end into a lake of its own."""
     folder = stack.folder / reader
     job = stack.run("spark-job", DATA_DIR=str(folder), READER=reader, **settings)
-    layout = Layout(folder)
-    wait_until(lambda: is_stored(stack, layout), 180, lambda: f"all stored; {job.text()[-3000:]}")
+    paths = LakePaths(folder)
+    wait_until(lambda: is_stored(stack, paths), 180, lambda: f"all stored; {job.text()[-3000:]}")
     assert job.stop() == 0
-    return layout
+    return paths
 
 
-def is_stored(stack: Stack, layout: Layout) -> bool:
-    return open_table(layout.ticks) is not None and committed_offsets(layout.ticks) == stack.end_offsets()
+def is_stored(stack: Stack, paths: LakePaths) -> bool:
+    return open_table(paths.ticks) is not None and committed_offsets(paths.ticks) == stack.end_offsets()
 
 
 def rows(folder: Path) -> pa.Table:

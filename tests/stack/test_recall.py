@@ -13,12 +13,12 @@ from confluent_kafka.admin import AdminClient
 from structlog.testing import CapturingLogger
 
 from finance_contract import decode
-from finance_lake.proof import ledger
-from finance_producer import link
+from finance_producer import connection
 from finance_producer.config import Settings
 from finance_producer.produce import produce
 from finance_producer.publisher import client_config
-from tests.stack.pipeline import Stack, free_port, wait_until
+from finance_storage import ledger
+from tests.support.stack import Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Within:
         self._stopping = False
         self._unsent: int | None = None
         self._settings = Settings.model_validate(
-            {"kafka_bootstrap": stack.bootstrap, "kafka_topic": stack.topic, "data_dir": stack.layout.root, **settings}
+            {"kafka_bootstrap": stack.bootstrap, "kafka_topic": stack.topic, "data_dir": stack.paths.root, **settings}
         )
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -60,7 +60,9 @@ class Within:
 @pytest.fixture(autouse=True)
 def _credulous(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the client believe at once that there is no topic; by itself it doubts that in its first half minute."""
-    monkeypatch.setattr(link, "client_config", lambda *about: client_config(*about) | {"topic.metadata.propagation.max.ms": 0})
+    monkeypatch.setattr(
+        connection, "client_config", lambda *about: client_config(*about) | {"topic.metadata.propagation.max.ms": 0}
+    )
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def _assert_each_once_in_order(numbers: dict[int, list[int]], first: int, end: i
 
 def _made(stack: Stack) -> int:
     """Count the ticks of the only run, all of which must be acknowledged."""
-    (file,) = (stack.layout.root / "ledger").glob("*.jsonl")
+    (file,) = (stack.paths.root / "ledger").glob("*.jsonl")
     account = ledger.read(file)
     assert account.ending is not None
     made: int = account.ending["made"]

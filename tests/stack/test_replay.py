@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import bokeh_sampledata
 import pytest
 
-from finance_lake.reading.lake import Lake
-from finance_lake.state.table import open_table
+from finance_lake.lake import Lake
+from finance_storage.delta_table import open_table
 
 if TYPE_CHECKING:
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -45,7 +45,7 @@ def test_every_real_price_arrives_in_the_table_digit_for_digit(stack: Stack, tmp
     assert run.stop() == 0
 
     stack.assert_complete()
-    table = open_table(stack.layout.ticks)
+    table = open_table(stack.paths.ticks)
     assert table is not None
     rows = table.to_pyarrow_table(columns=["seq", "symbol", "price", "ts_event", "ts_event_nanos"]).sort_by("seq").to_pylist()
     assert [row["seq"] for row in rows] == list(range(len(closes)))
@@ -84,10 +84,10 @@ def test_an_export_replayed_is_the_same_ticks_to_the_nanosecond(stack: Stack, tm
     )
     job = stack.run("spark-job")
     stack.wait_until_stored()
-    first = Lake(stack.layout.root).ticks().arrow.select(columns)
+    first = Lake(stack.paths.root).ticks().arrow.select(columns)
     assert first.column("ts_event_nanos").to_pylist() == list(range(100))
     exported = tmp_path / "day.csv"
-    export = [sys.executable, "-m", "finance_lake", "export", str(exported), "--data", str(stack.layout.root)]
+    export = [sys.executable, "-m", "finance_lake", "export", str(exported), "--data", str(stack.paths.root)]
     subprocess.run(export, check=True, capture_output=True, cwd=tmp_path)
 
     run = stack.run("producer", TICK_SOURCE="replay", REPLAY_FILE=str(exported), TICKS_PER_SECOND=0)
@@ -96,5 +96,5 @@ def test_an_export_replayed_is_the_same_ticks_to_the_nanosecond(stack: Stack, tm
     assert run.stop() == 0
     assert job.stop() == 0
 
-    twice = Lake(stack.layout.root).ticks().arrow.sort_by([("source", "descending"), ("ts_event_nanos", "ascending")])
+    twice = Lake(stack.paths.root).ticks().arrow.sort_by([("source", "descending"), ("ts_event_nanos", "ascending")])
     assert twice.slice(0, 100).select(columns).equals(first)

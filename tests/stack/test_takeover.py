@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from finance_lake.state.layout import Layout
-from tests.stack.pipeline import ROOT, Stack, free_port
+from finance_storage.paths import LakePaths
+from tests.support.stack import ROOT, Stack, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def unpack(root: Path) -> None:
 
 
 def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own_stack: Stack) -> None:
-    unpack(own_stack.layout.root)
+    unpack(own_stack.paths.root)
     before = own_stack.verify("--no-broker")
     assert before.returncode == 0, before.stdout
 
@@ -39,12 +39,12 @@ def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own
     own_stack.assert_complete()
     assert sum(own_stack.stored().values()) == RECORDS
     assert run.stop() == 0
-    assert not own_stack.layout.before_tables.exists()
+    assert not own_stack.paths.before_tables.exists()
 
     # The two tables and the broker's data alone, elsewhere: it goes on without a word.
     moved = Stack(own_stack.folder / "moved", free_port(), free_port(), "finance")
     for part in ("finance_delta", "finance_quarantine", "kafka", "zookeeper"):
-        shutil.copytree(own_stack.layout.root / part, moved.layout.root / part)
+        shutil.copytree(own_stack.paths.root / part, moved.paths.root / part)
     try:
         again = moved.run("zookeeper kafka topic-init producer spark-job", MAX_TICKS=100, **RETENTION)
         again.wait_for("batch id=")
@@ -64,9 +64,9 @@ def test_scratch_files_may_go_at_any_stop(stack: Stack) -> None:
         stack.send([b'{"symbol": "AAPL", "price": 174.5}'] * 10)
         job = stack.run("spark-job", TRIGGER_SECONDS=0)
         stack.wait_until_stored()
-        assert list(stack.layout.scratch.iterdir())
+        assert list(stack.paths.scratch.iterdir())
         assert job.stop() == 0
-        assert not list(stack.layout.scratch.iterdir())
-        shutil.rmtree(Layout(stack.layout.root).root / "run")
+        assert not list(stack.paths.scratch.iterdir())
+        shutil.rmtree(LakePaths(stack.paths.root).root / "run")
     stack.assert_complete()
     stack.assert_proven()

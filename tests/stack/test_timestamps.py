@@ -10,10 +10,10 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from finance_contract import TIMESTAMPS_MS
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import BAD, GOOD
-from tests.stack.pipeline import wait_until
+from finance_storage.paths import QUARANTINE, TICKS
 from tests.stack.test_readers import rows, stored_by
+from tests.support.lakes import BAD, GOOD
+from tests.support.stack import wait_until
 from tests.unit.job.test_timestamps import NASTY
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import KafkaError, Message
 
-    from tests.stack.pipeline import Stack
+    from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -4,47 +4,52 @@ from __future__ import annotations
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
     "finance_contract": "kafka/finance_contract",
+    "finance_kafka": "kafka/finance_kafka",
     "finance_topic": "kafka/finance_topic",
+    "finance_storage": "lake/finance_storage",
+    "finance_verify": "lake/finance_verify",
+    "finance_lake": "lake/finance_lake",
     "finance_producer": "producer/finance_producer",
     "finance_job": "spark-job/finance_job",
-    "finance_lake": "lake/finance_lake",
-    "finance_lake.proof": "lake/finance_lake/proof",
-    "finance_lake.state": "lake/finance_lake/state",
     "finance_local": "local/finance_local",
     "finance_role": "role/finance_role",
 }
-# Which of our packages each may import, besides itself.
+# Which of our packages, or modules of them, each may import besides itself. Arrows go one way.
 ALLOWED = {
     "finance_contract": set[str](),
     "finance_role": set[str](),
+    "finance_kafka": set[str](),
     "finance_topic": {"finance_contract", "finance_role"},
-    "finance_producer": {"finance_contract", "finance_role"},
-    "finance_job": {"finance_contract", "finance_role", "finance_lake.state"},
-    "finance_lake.state": {"finance_role.beneath"},
-    "finance_lake.proof": {
-        *("finance_contract", "finance_role.beneath", "finance_lake.errors", "finance_lake.state", "finance_lake.text"),
-    },
-    "finance_lake": {"finance_contract", "finance_role"},
+    "finance_storage": {"finance_kafka.offsets", "finance_kafka.describe", "finance_role"},
+    "finance_producer": {"finance_contract", "finance_role", "finance_storage.ledger"},
+    "finance_verify": {"finance_contract", "finance_kafka", "finance_role", "finance_storage"},
+    "finance_job": {"finance_contract", "finance_kafka", "finance_role", "finance_storage", "finance_verify"},
+    "finance_lake": {"finance_contract", "finance_kafka", "finance_role", "finance_storage", "finance_verify"},
     # The supervisor starts the services as processes; of them it imports what judges their settings, and nothing else.
     "finance_local": {
-        *("finance_role", "finance_lake", "finance_lake.proof", "finance_lake.state"),
+        *("finance_kafka", "finance_lake", "finance_role", "finance_storage", "finance_verify"),
         *("finance_job.config", "finance_producer.config", "finance_topic.config"),
     },
 }
-# What stands outside of the standard library: the contract and the pure accounting are held to little.
+# What stands outside of the standard library: each needs little, so each can be installed where others cannot.
 THIRD_PARTY = {
     "finance_contract": {"msgspec"},
-    "finance_lake.state": {"confluent_kafka", "deltalake", "msgspec", "numpy", "pyarrow"},
+    "finance_kafka": {"confluent_kafka", "msgspec", "numpy"},
+    "finance_storage": {"deltalake", "msgspec", "numpy", "pyarrow"},
+    "finance_verify": {"deltalake", "msgspec", "numpy", "pyarrow"},
 }
-# Ours, and nothing but the standard library.
-OURS_AND_PURE = {"finance_role"}
 # These read their environment at the edge; all others get a settings object. Every entry has its reason.
 READS_THE_ENVIRONMENT = {
     "spark-job/finance_job/failpoint.py": "a switch of tests, which Spark's workers inherit",
@@ -108,7 +113,7 @@ def test_no_top_level_folder_is_a_package() -> None:
 
 def test_every_package_of_the_project_is_judged_here() -> None:
     found = {path.parent.name for path in ROOT.glob("*/finance_*/__init__.py")}
-    assert found == {name for name in FOLDERS if "." not in name}
+    assert found == FOLDERS.keys()
 
 
 @pytest.mark.parametrize("package", ALLOWED)
@@ -125,10 +130,36 @@ def test_a_package_imports_only_what_the_layout_allows(package: str) -> None:
 
 @pytest.mark.parametrize("package", THIRD_PARTY)
 def test_pure_packages_need_little_beyond_the_standard_library(package: str) -> None:
-    allowed = THIRD_PARTY[package] | sys.stdlib_module_names | {package.partition(".")[0], *OURS_AND_PURE}
+    allowed = THIRD_PARTY[package] | sys.stdlib_module_names | {package, *(one.partition(".")[0] for one in ALLOWED[package])}
     for path in modules(package):
         wrong = {name.partition(".")[0] for name in imports(path)} - allowed
         assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def imported_at_start(path: Path, known: Collection[str]) -> set[str]:
+    """Our modules that a module imports when it is imported itself: not those of functions and of type checking."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names}
+    return found & set(known)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    paths = {name_of(path): path for package in FOLDERS for path in modules(package)}
+    graph = {name: imported_at_start(path, paths) for name, path in paths.items()}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts[1:]
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def test_the_producer_needs_of_the_storage_only_what_its_image_can_import() -> None:
+    assert ours(imports(ROOT / "lake/finance_storage/ledger.py")) <= {"finance_role", "finance_role.beneath"}
 
 
 def test_what_runs_before_the_virtualenv_needs_the_standard_library_alone() -> None:
@@ -140,6 +171,5 @@ def test_what_runs_before_the_virtualenv_needs_the_standard_library_alone() -> N
 
 
 def test_the_environment_is_read_in_few_places() -> None:
-    packages = [name for name in FOLDERS if "." not in name]
-    readers = {str(path.relative_to(ROOT)) for name in packages for path in modules(name) if reads_environment(path)}
+    readers = {str(path.relative_to(ROOT)) for name in FOLDERS for path in modules(name) if reads_environment(path)}
     assert readers == READS_THE_ENVIRONMENT.keys()

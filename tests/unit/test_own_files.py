@@ -16,31 +16,31 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from finance_job import request
 from finance_job.guard import put_old_state_aside
-from finance_job.maintenance import Maintenance
-from finance_job.recover import Recovery
-from finance_job.recovery_plan import make_plan
-from finance_job.request import Answer, ask_job
+from finance_job.maintenance.compaction import Maintenance
+from finance_job.repair import request
+from finance_job.repair.recover import Recovery
+from finance_job.repair.recovery_plan import make_plan
+from finance_job.repair.request import RedriveAnswer, ask_job
 from finance_job.scratch import Scratch
 from finance_job.tables import create_tables
 from finance_job.write import Task
 from finance_job.writer import Writer
-from finance_lake.command import app
-from finance_lake.proof.last import leave
-from finance_lake.proof.verdict import Report
-from finance_lake.state.layout import QUARANTINE, TICKS
+from finance_lake.cli import app
 from finance_local.__main__ import main as make_local
 from finance_local.config import Settings
 from finance_local.console import Terminal, log_file
-from finance_local.machine import require_usable_folders
-from finance_producer.ledger import Ledger, ledger_file
+from finance_local.preflight import require_usable_folders
 from finance_role import beneath
 from finance_role.beneath import IrregularError
 from finance_role.environment import make_scratch
+from finance_role.exit_codes import REFUSED
 from finance_role.heartbeat import Heartbeat, heartbeat_file
-from finance_role.lock import REFUSED, hold, hold_or_exit
-from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
+from finance_role.lock import hold, hold_or_exit
+from finance_storage.ledger import LedgerWriter, ledger_file
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Report, save_verdict
+from tests.support.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
 from tests.unit.test_layout import FOLDERS, ROOT, modules
 
 if TYPE_CHECKING:
@@ -60,67 +60,69 @@ class Written(NamedTuple):
 
 
 def _data_files(name: str, lake: BuiltLake) -> None:
-    task = Task({name: str(lake.layout.table(name))}, 0)
+    task = Task({name: str(lake.paths.table(name))}, 0)
     record = {"key": b"AAPL", "value": GOOD if name == TICKS else BAD, "partition": 0, "offset": 9, "timestamp": ARRIVED}
     assert list(task.files(iter([pa.RecordBatch.from_pylist([record], RECORDS)])))
 
 
 def _beat(lake: BuiltLake) -> None:
-    Heartbeat(heartbeat_file(lake.layout.root, "producer"), 60).beat()
+    Heartbeat(heartbeat_file(lake.paths.root, "producer"), 60).beat()
 
 
 def _beat_again(lake: BuiltLake) -> None:
     heartbeat = object.__new__(Heartbeat)
-    heartbeat.__dict__.update(_file=heartbeat_file(lake.layout.root, "spark-job"), _patience_seconds=60, _next=0.0)
+    heartbeat.__dict__.update(_file=heartbeat_file(lake.paths.root, "spark-job"), _patience_seconds=60, _next=0.0)
     heartbeat.beat()
 
 
 def _answer(lake: BuiltLake) -> None:
-    asked = request.Request(uuid.UUID(int=1), "all")
-    beneath.write_whole(lake.layout.root, lake.layout.root / "run" / "redrive.request", msgspec.json.encode(asked))
-    request.serve(lake.layout, lambda _: Answer(done=True, sentence="done"), structlog.get_logger())
+    asked = request.RedriveRequest(uuid.UUID(int=1), "all")
+    beneath.write_whole(lake.paths.root, lake.paths.root / "run" / "redrive.request", msgspec.json.encode(asked))
+    request.serve(lake.paths, lambda _: RedriveAnswer(done=True, sentence="done"), structlog.get_logger())
 
 
 def _put_aside(lake: BuiltLake) -> None:
-    lake.layout.before_tables.write_text("{}")
-    put_old_state_aside(lake.layout)
+    lake.paths.before_tables.write_text("{}")
+    put_old_state_aside(lake.paths)
 
 
 def _put_entry_aside(lake: BuiltLake) -> None:
-    entry = max((lake.layout.ticks / "_delta_log").glob("*.json"))
-    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
-    Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None)._put_aside_entry(entry)  # noqa: SLF001
+    entry = max((lake.paths.ticks / "_delta_log").glob("*.json"))
+    plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
+    Recovery(lake.paths, lambda _: iter(()), plan, lambda _: None)._put_aside_entry(entry)  # noqa: SLF001
 
 
 def _vacuum(lake: BuiltLake) -> None:
-    Maintenance(lake.layout, lake.writer, nullcontext, structlog.get_logger())._vacuum()  # noqa: SLF001
+    Maintenance(lake.paths, lake.writer, nullcontext, structlog.get_logger())._vacuum()  # noqa: SLF001
 
 
 def _create(lake: BuiltLake) -> None:
-    for table in (lake.layout.ticks, lake.layout.quarantine):
+    for table in (lake.paths.ticks, lake.paths.quarantine):
         if table.is_dir() and not table.is_symlink():
-            beneath.remove(lake.layout.root, table)
-    create_tables(lake.layout, lake.identity)
+            beneath.remove(lake.paths.root, table)
+    create_tables(lake.paths, lake.identity)
 
 
 WRITTEN = [
-    Written("run/verdict.json", lambda lake: leave(lake.layout, Report(()), with_broker=False)),
+    Written("run/verdict.json", lambda lake: save_verdict(lake.paths, Report(()), with_broker=False)),
     Written("run/producer.heartbeat", _beat, ("run/producer.heartbeat",)),
     Written("run/spark-job.heartbeat", _beat_again),
-    Written("run/local.log", lambda lake: Terminal(log_file(lake.layout.root)).close()),
-    Written("run/redrive.request", lambda lake: ask_job(lake.layout, "all", 0)),
+    Written("run/local.log", lambda lake: Terminal(log_file(lake.paths.root)).close()),
+    Written("run/redrive.request", lambda lake: ask_job(lake.paths, "all", 0)),
     Written(f"run/redrive-{uuid.UUID(int=1)}.answer", _answer),
-    Written("run/tmp/spark-job", lambda lake: make_scratch(lake.layout.root, "spark-job"), ("run/tmp/spark-job",)),
-    Written("run/tmp", lambda lake: require_usable_folders(Settings(data_dir=lake.layout.root))),
-    Written("run/spark/7", lambda lake: Scratch(lake.layout, 7).fresh(), ("run/spark", "run/spark/7")),
-    Written("locks/producer.lock", lambda lake: hold(lake.layout.root, "producer").close()),
-    Written("ledger/sim-1.jsonl", lambda lake: Ledger(ledger_file(lake.layout.root, "sim-1"), {"source": "sim-1"}).close()),
+    Written("run/tmp/spark-job", lambda lake: make_scratch(lake.paths.root, "spark-job"), ("run/tmp/spark-job",)),
+    Written("run/tmp", lambda lake: require_usable_folders(Settings(data_dir=lake.paths.root))),
+    Written("run/spark/7", lambda lake: Scratch(lake.paths, 7).fresh(), ("run/spark", "run/spark/7")),
+    Written("locks/producer.lock", lambda lake: hold(lake.paths.root, "producer").close()),
+    Written(
+        "ledger/sim-1.jsonl", lambda lake: LedgerWriter(ledger_file(lake.paths.root, "sim-1"), {"source": "sim-1"}).close()
+    ),
     Written("aside", _put_aside),
     Written("aside", _put_entry_aside),
     Written(f"finance_delta/{DATE}", lambda lake: _data_files(TICKS, lake)),
     Written("finance_quarantine", lambda lake: _data_files(QUARANTINE, lake)),
-    Written("finance_delta/_delta_log", lambda lake: Writer(lake.layout, lake.identity)),
-    Written("finance_quarantine/_delta_log", lambda lake: Writer(lake.layout, lake.identity)),
+    Written("finance_delta/_delta_log", lambda lake: Writer(lake.paths, lake.identity)),
+    Written("finance_quarantine/_delta_log", lambda lake: Writer(lake.paths, lake.identity)),
     Written("finance_delta/somewhere", _vacuum),
     Written("finance_delta", _create),
     Written("finance_quarantine", _create),
@@ -142,10 +144,10 @@ def _outside(folder: Path) -> dict[str, str]:
 
 
 def _plant(lake: BuiltLake, place: str, target: Path) -> None:
-    link = lake.layout.root / place
+    link = lake.paths.root / place
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.is_dir():
-        beneath.move(lake.layout.root, link, lake.layout.root / "what was there")
+        beneath.move(lake.paths.root, link, lake.paths.root / "what was there")
     link.symlink_to(target)
 
 
@@ -177,9 +179,9 @@ def test_a_link_below_a_lake_is_never_followed(
     assert _outside(outside) == before
     is_beside = place != written.path and not Path(written.path).is_relative_to(place)
     if not is_beside and place not in written.replaced:
-        assert f"{lake.layout.root / place} is a symbolic link" in refused
+        assert f"{lake.paths.root / place} is a symbolic link" in refused
     if place in written.replaced:
-        assert not (lake.layout.root / place).is_symlink()
+        assert not (lake.paths.root / place).is_symlink()
 
 
 def test_the_folder_of_a_lake_may_itself_be_a_link(tmp_path: Path) -> None:
@@ -195,11 +197,11 @@ def test_the_folder_of_a_lake_may_itself_be_a_link(tmp_path: Path) -> None:
 
 def test_verify_gives_its_verdict_and_says_why_it_is_not_kept(lake: BuiltLake, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text(PRECIOUS)
-    lake.layout.verdict.parent.mkdir()
-    lake.layout.verdict.symlink_to(tmp_path / "precious")
-    result = CliRunner().invoke(app, ["verify", "--no-broker", "--data", str(lake.layout.root)])
+    lake.paths.verdict.parent.mkdir()
+    lake.paths.verdict.symlink_to(tmp_path / "precious")
+    result = CliRunner().invoke(app, ["verify", "--no-broker", "--data", str(lake.paths.root)])
     assert (result.exit_code, result.stdout.splitlines()[-1][:8]) == (1, "complete")
-    assert f"The verdict cannot be kept: {lake.layout.verdict} is a symbolic link" in result.stderr
+    assert f"The verdict cannot be kept: {lake.paths.verdict} is a symbolic link" in result.stderr
     assert (tmp_path / "precious").read_text() == PRECIOUS
 
 
@@ -252,11 +254,11 @@ def test_the_brokers_scripts_follow_no_link_either(tmp_path: Path, script: str, 
 # Who else makes, moves or removes files, and where: none of it is below a lake.
 WRITES_ELSEWHERE = {
     "role/finance_role/beneath.py": "does it for all others",
-    "role/finance_role/paths.py": "an alias among the machine's temporary files",
+    "role/finance_role/literal_paths.py": "an alias among the machine's temporary files",
     "lake/finance_lake/export.py": "the file that the user names",
-    "lake/finance_lake/command/app.py": "standard output goes nowhere",
-    "lake/finance_lake/reading/engine.py": "what DuckDB spills, among the machine's temporary files",
-    "lake/finance_lake/command/notebook.py": "the notebook that the user names",
+    "lake/finance_lake/cli/app.py": "standard output goes nowhere",
+    "lake/finance_lake/query/engine.py": "what DuckDB spills, among the machine's temporary files",
+    "lake/finance_lake/cli/notebook.py": "the notebook that the user names",
     "spark-job/finance_job/session.py": "among the machine's temporary files, where Spark cannot be told of the lake's folder",
     "spark-job/finance_job/archive.py": "a scratch lake of its own",
     "local/finance_local/containers.py": "`.env`; and the lake's folder itself, by descriptor",
@@ -285,4 +287,4 @@ def _writes(path: Path) -> bool:
 def test_nobody_else_writes_files() -> None:
     packages = [name for name in FOLDERS if "." not in name]
     found = {str(path.relative_to(ROOT)) for name in packages for path in modules(name) if _writes(path)}
-    assert found - {"lake/finance_lake/reading/lake_files.py"} == WRITES_ELSEWHERE.keys()
+    assert found - {"lake/finance_lake/query/lake_files.py"} == WRITES_ELSEWHERE.keys()

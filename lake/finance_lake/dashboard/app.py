@@ -19,12 +19,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from finance_lake.dashboard.answers import Answers, BusyError
-from finance_lake.dashboard.feed import Feed
-from finance_lake.dashboard.guards import Guards, sentence
-from finance_lake.dashboard.panels import MOST_BARS, MOST_ROWS, Panels
-from finance_lake.errors import LakeError, NoLakeError, RequestError, UnreadableError
-from finance_lake.reading.engine import Engine
+from finance_lake.dashboard.feed import CommitFeed
+from finance_lake.dashboard.panels import MAX_BARS, MAX_ROWS, Panels
+from finance_lake.dashboard.response_cache import Answers, BusyError
+from finance_lake.dashboard.security import Guards, sentence
+from finance_lake.query.engine import Engine
+from finance_storage.errors import LakeError, NoLakeError, RequestError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from finance_lake.state.layout import Layout
+    from finance_storage.paths import LakePaths
 
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost")
-MOST_VIEWERS = 200
+MAX_VIEWERS = 200
 ENGINE_MEGABYTES = 256
-SQL_AT_ONCE = 2
+MAX_CONCURRENT_SQL = 2
 SQL_WAITING = 8
 # As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
 THREADS = 6
 # A name of a file in a Delta log has as many; Python reads no number of more than 4,300 digits.
-LONGEST_NUMBER = 20
-NUMBER = re.compile(rf"[0-9]{{1,{LONGEST_NUMBER}}}")
+MAX_NUMBER_DIGITS = 20
+NUMBER = re.compile(rf"[0-9]{{1,{MAX_NUMBER_DIGITS}}}")
 METHOD_NOT_ALLOWED = 405
 
 
-class Question(msgspec.Struct, forbid_unknown_fields=True):
+class SqlRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /api/sql."""
 
     query: str
@@ -72,13 +72,13 @@ class HeldResponse(Response):
 class Dashboard:
     """The dashboard of one lake; `app` is what a server runs."""
 
-    def __init__(self, layout: Layout, hosts: Sequence[str] = LOOPBACK) -> None:
+    def __init__(self, paths: LakePaths, hosts: Sequence[str] = LOOPBACK) -> None:
         """Prepare it; nothing is read before the server starts. `hosts` are the names under which it may be asked."""
         engine = Engine(ENGINE_MEGABYTES)
-        self.panels = Panels(layout, engine)
-        self.feed = Feed(layout, engine, self.panels.status)
+        self.panels = Panels(paths, engine)
+        self.feed = CommitFeed(paths, engine, self.panels.status)
         self._answers = Answers()
-        self._sql = Answers(SQL_AT_ONCE, SQL_WAITING)
+        self._sql = Answers(MAX_CONCURRENT_SQL, SQL_WAITING)
         self.app = Starlette(
             routes=[Mount("/api", routes=self._routes()), Mount("/", StaticFiles(directory=PAGE, html=True))],
             middleware=[
@@ -112,7 +112,7 @@ class Dashboard:
     async def bars(self, request: Request) -> Response:
         """Answer GET /api/bars, with `symbol`, `size`, `as_of` and `limit`."""
         symbol, size = request.query_params.get("symbol", ""), request.query_params.get("size", "1m")
-        return await self._answer(request, partial(self.panels.bars, symbol, size, limit=_limit(request, 500, MOST_BARS)))
+        return await self._answer(request, partial(self.panels.bars, symbol, size, limit=_limit(request, 500, MAX_BARS)))
 
     async def latest(self, request: Request) -> Response:
         """Answer GET /api/latest, with `as_of`."""
@@ -120,12 +120,12 @@ class Dashboard:
 
     async def history(self, request: Request) -> Response:
         """Answer GET /api/history, with `limit` and `as_of`."""
-        return await self._answer(request, partial(self.panels.history, _limit(request, 50, MOST_ROWS)))
+        return await self._answer(request, partial(self.panels.history, _limit(request, 50, MAX_ROWS)))
 
     async def quarantine(self, request: Request) -> Response:
         """Answer GET /api/quarantine, with `reason`, `limit` and `as_of`."""
         reason = request.query_params.get("reason") or None
-        panel = partial(self.panels.quarantine, reason, _limit(request, 100, MOST_ROWS))
+        panel = partial(self.panels.quarantine, reason, _limit(request, 100, MAX_ROWS))
         return await self._answer(request, panel, keep=False)
 
     async def sql(self, request: Request) -> Response:
@@ -134,7 +134,7 @@ class Dashboard:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return sentence("Send the query as application/json.", 415)
         try:
-            question = msgspec.json.decode(await request.body(), type=Question)
+            question = msgspec.json.decode(await request.body(), type=SqlRequest)
         except msgspec.MsgspecError as error:
             return sentence(f'The body is no {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
         as_of = None if question.as_of is None else str(question.as_of)
@@ -154,11 +154,11 @@ class Dashboard:
 
     async def events(self, request: Request) -> Response:
         """Answer GET /api/events, with `lake` and `after`: server-sent events; Last-Event-ID counts more."""
-        if self.feed.viewers >= MOST_VIEWERS:
-            return sentence(f"{MOST_VIEWERS} viewers are connected, and that is all.", 503)
+        if self.feed.viewers >= MAX_VIEWERS:
+            return sentence(f"{MAX_VIEWERS} viewers are connected, and that is all.", 503)
         place = request.headers.get("last-event-id") or request.query_params.get("after")
         if place is not None and not NUMBER.fullmatch(place):
-            raise RequestError(f"after={place[:LONGEST_NUMBER]!r} is no version.")
+            raise RequestError(f"after={place[:MAX_NUMBER_DIGITS]!r} is no version.")
         messages = self.feed.messages(request.query_params.get("lake"), None if place is None else int(place))
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=headers)

@@ -17,23 +17,23 @@ from zlib import crc32
 
 import msgspec
 
-from finance_lake.dashboard.change import change
-from finance_lake.errors import LakeError
-from finance_lake.reading.tail import Tail
+from finance_lake.dashboard.commit_update import change
+from finance_storage.delta_log import LogTail
+from finance_storage.errors import LakeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from finance_lake.reading.engine import Engine
-    from finance_lake.state.layout import Layout
+    from finance_lake.query.engine import Engine
+    from finance_storage.paths import LakePaths
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.05
 STATUS_SECONDS = 2.0
 # A viewer that is further behind asks for everything anew, which costs less.
-FARTHEST = 600
-MOST_BYTES = 8 * 1024 * 1024
+MAX_CATCH_UP_COMMITS = 600
+MAX_BYTES = 8 * 1024 * 1024
 RETRY_MS = 1000
 
 
@@ -43,7 +43,7 @@ def message(event: str, data: bytes, number: int | None = None) -> bytes:
     return f"event: {event}\n{name}data: ".encode() + data + b"\n\n"
 
 
-class Feed:
+class CommitFeed:
     """What viewers are told, and when.
 
     Attributes:
@@ -53,12 +53,12 @@ class Feed:
 
     """
 
-    def __init__(self, layout: Layout, engine: Engine, status: Callable[[], object]) -> None:
+    def __init__(self, paths: LakePaths, engine: Engine, status: Callable[[], object]) -> None:
         """Watch nothing yet. `status` is asked in a thread after commits, and now and then."""
-        self._layout = layout
+        self._paths = paths
         self._engine = engine
         self._status = status
-        self._tail = Tail(layout.ticks)
+        self._tail = LogTail(paths.ticks)
         self._told = OrderedDict[int, bytes]()
         self._bytes = 0
         self._moved = asyncio.Condition()
@@ -118,7 +118,7 @@ class Feed:
 
     @staticmethod
     def _reaches(place: int | None, newest: int | None) -> bool:
-        return place is None or newest is None or newest - FARTHEST <= place <= newest
+        return place is None or newest is None or newest - MAX_CATCH_UP_COMMITS <= place <= newest
 
     async def _look(self) -> bool:
         newest, lake = self._tail.look(), self._lake()
@@ -143,7 +143,7 @@ class Feed:
             if known := self._told.get(version):
                 return known
             try:
-                said = await asyncio.to_thread(change, self._layout, self._engine, version)
+                said = await asyncio.to_thread(change, self._paths, self._engine, version)
             except LakeError:
                 return None
             if said is None:
@@ -155,7 +155,7 @@ class Feed:
     def _keep(self, version: int, told: bytes) -> None:
         self._told[version] = told
         self._bytes += len(told)
-        while self._bytes > MOST_BYTES and len(self._told) > 1:
+        while self._bytes > MAX_BYTES and len(self._told) > 1:
             self._bytes -= len(self._told.popitem(last=False)[1])
 
     async def _wake(self) -> None:
@@ -164,7 +164,7 @@ class Feed:
 
     def _lake(self) -> str:
         """Name the lake by the first entry of its log, which is written once. When clean-up removes it viewers load anew."""
-        log = self._layout.ticks / "_delta_log"
+        log = self._paths.ticks / "_delta_log"
         with suppress(FileNotFoundError):
             first = (log / f"{0:020d}.json").stat()
             return f"{crc32(f'{first.st_ino} {first.st_mtime_ns}'.encode()):08x}"

@@ -11,56 +11,57 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_lake.condition import newest_stored, roles, seconds_behind
-from finance_lake.dashboard.change import change, milliseconds
-from finance_lake.dashboard.wire import as_csv, as_json, rows, sent
-from finance_lake.errors import LakeError, NoLakeError, RequestError
-from finance_lake.proof.last import last
-from finance_lake.reading import log, values
-from finance_lake.reading.history import total_rows, versions
-from finance_lake.reading.lake import Lake
-from finance_lake.reading.query import Limits
-from finance_lake.reading.selection import UNIT_US
-from finance_lake.reading.snapshot import take
-from finance_lake.reading.source import source
-from finance_lake.reading.tail import Tail
-from finance_lake.reading.values import EPOCH, MICROSECOND
-from finance_lake.state.layout import QUARANTINE
-from finance_lake.text import price
+from finance_lake.dashboard.commit_update import change, milliseconds
+from finance_lake.dashboard.json_encoding import as_csv, as_json, rows, sent
+from finance_lake.lake import Lake
+from finance_lake.query import values
+from finance_lake.query.history import total_rows, versions
+from finance_lake.query.relations import source
+from finance_lake.query.selection import UNIT_US
+from finance_lake.query.snapshot import take
+from finance_lake.query.sql import Limits
+from finance_lake.query.values import EPOCH, MICROSECOND
+from finance_lake.status import newest_stored, roles, seconds_behind
+from finance_role.text import price
+from finance_storage import delta_log
+from finance_storage.delta_log import LogTail
+from finance_storage.errors import LakeError, NoLakeError, RequestError
+from finance_storage.paths import QUARANTINE
+from finance_verify.verdict import last_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from finance_lake.reading.engine import Engine
-    from finance_lake.reading.log import Entry
-    from finance_lake.reading.result import Result
-    from finance_lake.reading.snapshot import Snapshot
-    from finance_lake.state.layout import Layout
+    from finance_lake.query.engine import Engine
+    from finance_lake.query.result import Result
+    from finance_lake.query.snapshot import Snapshot
+    from finance_storage.delta_log import Entry
+    from finance_storage.paths import LakePaths
 
 # What is remembered of files so that a question need not read them again; one lake for now, one for earlier versions.
 CACHE_BYTES = 24 * 1024 * 1024
-MOST_BARS = 2_000
-MOST_ROWS = 1_000
-MOST_CSV_ROWS = 100_000
-MOST_SYMBOLS = 2_000
+MAX_BARS = 2_000
+MAX_ROWS = 1_000
+MAX_CSV_ROWS = 100_000
+MAX_SYMBOLS = 2_000
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-SQL = Limits(seconds=10, megabytes=512, rows=MOST_ROWS, values=2_000_000, result_megabytes=32)
-SQL_CSV = replace(SQL, rows=MOST_CSV_ROWS)
+SQL = Limits(seconds=10, megabytes=512, rows=MAX_ROWS, values=2_000_000, result_megabytes=32)
+SQL_CSV = replace(SQL, rows=MAX_CSV_ROWS)
 # Ticks a second are those of the commits of so many seconds before the newest.
 RATE_SECONDS = 10
 RATE_COMMITS = 60
-LONGEST_VALUE = 300
+MAX_VALUE_LENGTH = 300
 DAY_US = UNIT_US["d"]
 
 
 class Panels:
-    """The questions that the page asks. Each raises LakeError: see `finance_lake.errors`."""
+    """The questions that the page asks. Each raises LakeError: see `finance_storage.errors`."""
 
-    def __init__(self, layout: Layout, engine: Engine) -> None:
+    def __init__(self, paths: LakePaths, engine: Engine) -> None:
         """Nothing is opened before the first question: a dashboard may be there before its lake."""
-        self.layout = layout
+        self.paths = paths
         self._engine = engine
-        self._ticks, self._rejects = Tail(layout.ticks), Tail(layout.quarantine)
+        self._ticks, self._rejects = LogTail(paths.ticks), LogTail(paths.quarantine)
         self._lag_of: tuple[int, int | None] = (-1, None)
         self._now: Lake | None = None
         self._earlier: Lake | None = None
@@ -78,7 +79,7 @@ class Panels:
         """
         now = datetime.now(UTC)
         # What runs is known of this moment alone.
-        head = {"now": milliseconds(now), "problem": None, "services": roles(self.layout) if as_of is None else None}
+        head = {"now": milliseconds(now), "problem": None, "services": roles(self.paths) if as_of is None else None}
         try:
             return {**head, **self._figures(as_of, now)}
         except NoLakeError as error:
@@ -107,26 +108,26 @@ class Panels:
         """Each symbol's newest tick, and its change since the first tick of that tick's day (UTC); so many symbols at most."""
         lake = self._lake(as_of)
         version = lake.version_at(as_of)
-        names = lake.symbols(version, limit=MOST_SYMBOLS + 1)
+        names = lake.symbols(version, limit=MAX_SYMBOLS + 1)
         # By name only where there are more: DuckDB compares each row with each name.
-        shown = names[:MOST_SYMBOLS] if len(names) > MOST_SYMBOLS else []
+        shown = names[:MAX_SYMBOLS] if len(names) > MAX_SYMBOLS else []
         ticks = lake.latest(*shown, as_of=version)
         begin = pc.min(ticks.arrow.column("ts_event").cast(pa.int64())).as_py()
         start = None if begin is None else EPOCH + begin // DAY_US * timedelta(days=1)
         days = last_of_each(lake.bars("1d", shown or None, start, as_of=version).arrow)
         today = {row["symbol"]: row for row in values.rows(days)}
         found = [{**_newest(row), **_day(_newest(row), today[row["symbol"]])} for row in ticks.rows()]
-        return {"version": version, "symbols": found, "cut": len(names) > MOST_SYMBOLS}
+        return {"version": version, "symbols": found, "cut": len(names) > MAX_SYMBOLS}
 
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """The newest versions, the newest first, and the oldest that the log still has."""
-        version = take(self.layout, as_of).version
-        commits = [{name: sent(value) for name, value in row.items()} for row in versions(self.layout.ticks, version, limit)]
-        return {"version": version, "oldest": log.oldest(self.layout.ticks, version), "commits": commits}
+        version = take(self.paths, as_of).version
+        commits = [{name: sent(value) for name, value in row.items()} for row in versions(self.paths.ticks, version, limit)]
+        return {"version": version, "oldest": delta_log.oldest(self.paths.ticks, version), "commits": commits}
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
         """Counts by reason, and the newest records with keys and values escaped."""
-        snapshot = take(self.layout, as_of)
+        snapshot = take(self.paths, as_of)
         found = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
         return {
             "version": snapshot.version,
@@ -147,9 +148,9 @@ class Panels:
     def _lake(self, as_of: str | None) -> Lake:
         # Two, because what is remembered for the one would be forgotten for the other.
         if as_of is None:
-            self._now = self._now or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
+            self._now = self._now or Lake(self.paths.root, cache_bytes=CACHE_BYTES, engine=self._engine)
             return self._now
-        self._earlier = self._earlier or Lake(self.layout.root, cache_bytes=CACHE_BYTES, engine=self._engine)
+        self._earlier = self._earlier or Lake(self.paths.root, cache_bytes=CACHE_BYTES, engine=self._engine)
         return self._earlier
 
     def _newest_ticks(self, of: Result, as_of: str | None, *symbols: str) -> dict[str, dict[str, Any]]:
@@ -158,28 +159,28 @@ class Panels:
 
     def _figures(self, as_of: str | None, now: datetime) -> dict[str, Any]:
         version = self._version(as_of)
-        entries = recent(log.entries(self.layout.ticks, version, max(0, version - RATE_COMMITS)))
-        entry, stored = entries[0], newest_stored(self.layout, version)
+        entries = recent(delta_log.entries(self.paths.ticks, version, max(0, version - RATE_COMMITS)))
+        entry, stored = entries[0], newest_stored(self.paths, version)
         lag = self._lag(stored.version) if stored else None
-        behind = seconds_behind(self.layout, stored, now) if as_of is None else 0.0
+        behind = seconds_behind(self.paths, stored, now) if as_of is None else 0.0
         if behind:
             lag = (lag or 0) + round(1000 * behind)
         silent = as_of is None and (now - (stored or entry).committed).total_seconds() > RATE_SECONDS
         return {
             "version": version,
             "committed": milliseconds((stored or entry).committed),
-            "rows": total_rows(self.layout.ticks, entry),
+            "rows": total_rows(self.paths.ticks, entry),
             "rate": 0.0 if silent else rate(entries),
             "lag": lag,
             "waiting": bool(behind),
             "quarantined": self._quarantined(as_of),
-            "verdict": sent_verdict(last(self.layout)),
+            "verdict": sent_verdict(last_verdict(self.paths)),
         }
 
     def _version(self, as_of: str | None) -> int:
         # The status is asked for after each commit: a look at the log costs a hundredth of opening the table.
         newest = self._ticks.look() if as_of is None else None
-        return take(self.layout, as_of).version if newest is None else newest
+        return take(self.paths, as_of).version if newest is None else newest
 
     def _reasons(self, snapshot: Snapshot) -> dict[str, int]:
         # One column of the files: the values of a large quarantine would not fit into memory.
@@ -190,14 +191,14 @@ class Panels:
 
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:
-            return take(self.layout, as_of).quarantined
+            return take(self.paths, as_of).quarantined
         newest = self._rejects.look()
-        entry = None if newest is None else log.entry(self.layout.quarantine, newest)
-        return total_rows(self.layout.quarantine, entry) if entry else 0
+        entry = None if newest is None else delta_log.entry(self.paths.quarantine, newest)
+        return total_rows(self.paths.quarantine, entry) if entry else 0
 
     def _lag(self, version: int) -> int | None:
         if self._lag_of[0] != version:
-            said = change(self.layout, self._engine, version)
+            said = change(self.paths, self._engine, version)
             self._lag_of = version, said.lag if said else None
         return self._lag_of[1]
 
@@ -267,5 +268,5 @@ def _stamp(text: str) -> int:
 def _shortened(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("key", "value", "detail"):
         text = row[name]
-        row[name] = text if text is None or len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} ..."
+        row[name] = text if text is None or len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]} ..."
     return row

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from finance_lake.dashboard.feed import Feed
-    from finance_lake.state.layout import Layout
+    from finance_lake.dashboard.feed import CommitFeed
+    from finance_storage.paths import LakePaths
 
 LIBRARY = PAGE / "vendor" / "lightweight-charts.js"
 STOP_SECONDS = 3
 M_ARENA_MAX = -8  # of malloc.h
-MOST_ARENAS = 2
-MOST_CONNECTIONS = 400
+MAX_ARENAS = 2
+MAX_CONNECTIONS = 400
 
 
 class CannotServeError(Exception):
@@ -36,7 +36,7 @@ class CannotServeError(Exception):
 class Server(uvicorn.Server):
     """Uvicorn waits for open answers when it stops, and a viewer's stream is one that never ends by itself."""
 
-    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
+    def __init__(self, config: uvicorn.Config, feed: CommitFeed) -> None:
         """Know whose streams to end."""
         super().__init__(config)
         self._feed = feed
@@ -52,7 +52,7 @@ def be_frugal() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library than GNU's
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, MOST_ARENAS)
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_ARENAS)
 
 
 def in_url(host: str) -> str:
@@ -77,7 +77,7 @@ def bind(host: str, port: int) -> socket.socket:
     return taken
 
 
-def serve(layout: Layout, host: str, port: int, names: list[str], ready: Callable[[], None]) -> None:
+def serve(paths: LakePaths, host: str, port: int, names: list[str], ready: Callable[[], None]) -> None:
     """Serve until it is stopped; `ready` is called once the port is had. Raises CannotServeError.
 
     `names` are further host names that requests may name.
@@ -87,7 +87,7 @@ def serve(layout: Layout, host: str, port: int, names: list[str], ready: Callabl
     taken = bind(host, port)
     ready()
     be_frugal()
-    dashboard = Dashboard(layout, (*LOOPBACK, in_url(host), *names))
+    dashboard = Dashboard(paths, (*LOOPBACK, in_url(host), *names))
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped: that is no failure
     server(dashboard).run(sockets=[taken])
 
@@ -102,7 +102,7 @@ def server(dashboard: Dashboard) -> Server:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
     )
     return Server(config, dashboard.feed)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finance_job.columns import FIELDS, STATISTICS, TICK_FIELDS
-from finance_job.data_file import DataFile, rows_by_partition, statistics_of, write_data_file
-from finance_lake.state.digest import UNDIGESTED, digest_of
-from tests.paths import NASTY
+from finance_storage.data_file import WrittenFile, rows_by_partition, statistics_of, write_data_file
+from finance_storage.digest import UNDIGESTED, digest_of
+from finance_storage.schemas import FIELDS, STATISTICS, TICK_FIELDS
+from tests.support.nasty_paths import NASTY
 
 DATE = {"date": "2026-11-24"}
 ARRIVED = datetime(2026, 11, 24, 12, 0, 0, 123000, tzinfo=UTC)
@@ -58,7 +58,7 @@ QUARANTINE = pa.Table.from_pylist(
 )
 
 
-def write_ticks(folder: Path, rows: pa.Table = TICKS) -> DataFile:
+def write_ticks(folder: Path, rows: pa.Table = TICKS) -> WrittenFile:
     return write_data_file(rows, "ticks", str(folder), DATE)
 
 

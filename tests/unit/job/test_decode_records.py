@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from finance_contract import MAX_VALUE_BYTES, Reason, Tick, encode, examples
 from finance_contract.tick import EVENT_TIMES_NS
-from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 from finance_job.decode import Decoded, decode_records
+from finance_storage.schemas import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b'{"symbol": "AAPL", "price": "174.5"}'

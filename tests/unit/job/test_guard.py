@@ -11,13 +11,13 @@ from deltalake import DeltaTable
 
 from finance_job.guard import StartupRefusedError, examine, open_lake
 from finance_job.writer import Writer
-from finance_lake.state import accounting
-from finance_lake.state.accounting import find_inconsistencies
-from finance_lake.state.identity import PROPERTY, Loss, identity_of, read_identity
-from finance_lake.state.layout import QUARANTINE, TICKS, Layout
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.table import newest_record
-from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
+from finance_kafka.describe import TopicDescription
+from finance_kafka.offsets import OffsetRange
+from finance_storage.accounting import find_inconsistencies
+from finance_storage.delta_table import newest_metadata
+from finance_storage.lake_identity import PROPERTY, Loss, identity_of, read_identity
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,14 +32,14 @@ def lake(tmp_path: Path) -> BuiltLake:
     return built
 
 
-def refusal(lake: BuiltLake, broker: accounting.Broker | None = None) -> str:
+def refusal(lake: BuiltLake, broker: TopicDescription | None = None) -> str:
     with pytest.raises(StartupRefusedError) as refused:
-        open_lake(lake.layout, TOPIC, broker or lake.broker)
+        open_lake(lake.paths, TOPIC, broker or lake.broker)
     return str(refused.value)
 
 
-def accepts(lake: BuiltLake, broker: accounting.Broker | None = None) -> bool:
-    return open_lake(lake.layout, TOPIC, broker or lake.broker) == lake.identity
+def accepts(lake: BuiltLake, broker: TopicDescription | None = None) -> bool:
+    return open_lake(lake.paths, TOPIC, broker or lake.broker) == lake.identity
 
 
 # ---- what is in order ---------------------------------------------------------------------------------------------------
@@ -55,13 +55,13 @@ def test_a_batch_that_died_between_its_commits_is_in_order(lake: BuiltLake) -> N
 
 
 def test_a_table_that_an_older_copy_replaced_is_filled_from_there(lake: BuiltLake, tmp_path: Path) -> None:
-    shutil.copytree(lake.layout.ticks, tmp_path / "copy")
+    shutil.copytree(lake.paths.ticks, tmp_path / "copy")
     lake.store([GOOD, BAD] * 4, partition=1)
     lake.store(numbered(4, first=15))
-    shutil.rmtree(lake.layout.ticks)
-    shutil.copytree(tmp_path / "copy", lake.layout.ticks)
+    shutil.rmtree(lake.paths.ticks)
+    shutil.copytree(tmp_path / "copy", lake.paths.ticks)
     assert accepts(lake)
-    assert Writer(lake.layout, lake.identity).half_committed() == {1: OffsetRange(3, 11)}
+    assert Writer(lake.paths, lake.identity).half_committed() == {1: OffsetRange(3, 11)}
 
 
 def test_a_partition_that_was_added_to_the_topic_is_in_order(lake: BuiltLake) -> None:
@@ -83,31 +83,31 @@ def test_known_losses_are_no_refusal(lake: BuiltLake) -> None:
 
 
 def test_both_tables_are_created_with_the_lakes_identity_and_its_first_offsets(tmp_path: Path) -> None:
-    broker = accounting.Broker("a-cluster", "a-topic", {0: 7, 1: 0}, {0: 9, 1: 0})
-    identity = open_lake(Layout(tmp_path), TOPIC, broker)
+    broker = TopicDescription("a-cluster", "a-topic", {0: 7, 1: 0}, {0: 9, 1: 0})
+    identity = open_lake(LakePaths(tmp_path), TOPIC, broker)
     assert (identity.cluster, identity.topic_id, identity.first) == ("a-cluster", "a-topic", {0: 7, 1: 0})
     for name in (TICKS, QUARANTINE):
-        table = DeltaTable(str(Layout(tmp_path).table(name)))
-        record = newest_record(table)
+        table = DeltaTable(str(LakePaths(tmp_path).table(name)))
+        record = newest_metadata(table)
         assert identity_of(table) == identity
         assert record is not None
         assert (record.position, record.lake, record.is_first) == ({0: 7, 1: 0}, identity.lake, True)
-    assert open_lake(Layout(tmp_path), TOPIC, broker) == identity
+    assert open_lake(LakePaths(tmp_path), TOPIC, broker) == identity
 
 
 @pytest.mark.parametrize("missing", [TICKS, QUARANTINE])
 def test_a_lake_that_was_interrupted_while_it_was_created_keeps_its_identity(tmp_path: Path, missing: str) -> None:
-    broker = accounting.Broker("a-cluster", "a-topic", {0: 0}, {0: 9})
-    identity = open_lake(Layout(tmp_path), TOPIC, broker)
-    shutil.rmtree(Layout(tmp_path).table(missing))
-    assert open_lake(Layout(tmp_path), TOPIC, broker) == identity
-    assert read_identity(Layout(tmp_path)) == identity
+    broker = TopicDescription("a-cluster", "a-topic", {0: 0}, {0: 9})
+    identity = open_lake(LakePaths(tmp_path), TOPIC, broker)
+    shutil.rmtree(LakePaths(tmp_path).table(missing))
+    assert open_lake(LakePaths(tmp_path), TOPIC, broker) == identity
+    assert read_identity(LakePaths(tmp_path)) == identity
 
 
 def test_the_tables_alone_are_the_lake(lake: BuiltLake, tmp_path: Path) -> None:
-    elsewhere = Layout(tmp_path / "elsewhere")
+    elsewhere = LakePaths(tmp_path / "elsewhere")
     for name in (TICKS, QUARANTINE):
-        shutil.copytree(lake.layout.table(name), elsewhere.table(name))
+        shutil.copytree(lake.paths.table(name), elsewhere.table(name))
     assert open_lake(elsewhere, TOPIC, lake.broker) == lake.identity
     assert Writer(elsewhere, lake.identity).position == {0: 16, 1: 3}
 
@@ -116,19 +116,19 @@ def test_the_tables_alone_are_the_lake(lake: BuiltLake, tmp_path: Path) -> None:
 
 
 def newest_entry(lake: BuiltLake, name: str) -> Path:
-    return max((lake.layout.table(name) / "_delta_log").glob("*.json"))
+    return max((lake.paths.table(name) / "_delta_log").glob("*.json"))
 
 
 @pytest.mark.parametrize("name", [TICKS, QUARANTINE])
 def test_a_table_that_is_gone_is_refused(lake: BuiltLake, name: str) -> None:
-    shutil.rmtree(lake.layout.table(name))
-    assert f"the table {lake.layout.table(name).name} is missing" in refusal(lake)
+    shutil.rmtree(lake.paths.table(name))
+    assert f"the table {lake.paths.table(name).name} is missing" in refusal(lake)
 
 
 def test_a_commit_that_is_gone_is_stored_again(lake: BuiltLake) -> None:
     newest_entry(lake, TICKS).unlink()
     assert accepts(lake)
-    assert Writer(lake.layout, lake.identity).position == {0: 11, 1: 3}
+    assert Writer(lake.paths, lake.identity).position == {0: 11, 1: 3}
 
 
 def test_an_older_copy_of_the_quarantine_is_refused(lake: BuiltLake) -> None:
@@ -147,7 +147,7 @@ def test_tables_without_an_identity_are_refused(lake: BuiltLake) -> None:
 
 
 def test_an_identity_that_cannot_be_read_is_refused(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
+    DeltaTable(str(lake.paths.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
     assert f"the property {PROPERTY}" in refusal(lake)
 
 
@@ -161,18 +161,18 @@ def test_an_entry_of_the_log_that_is_empty_or_torn_is_refused(lake: BuiltLake, n
 
 
 def test_an_entry_missing_between_two_others_is_refused(lake: BuiltLake) -> None:
-    (lake.layout.ticks / "_delta_log" / f"{2:020d}.json").unlink()
+    (lake.paths.ticks / "_delta_log" / f"{2:020d}.json").unlink()
     assert "is missing" in refusal(lake)
 
 
 def test_a_restored_table_is_refused(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).restore(2)
+    DeltaTable(str(lake.paths.ticks)).restore(2)
     assert "5 were removed by somebody else" in refusal(lake)
 
 
 @pytest.mark.parametrize(("name", "predicate"), [(TICKS, "kafka_offset = 3"), (QUARANTINE, "kafka_partition = 1")])
 def test_deleted_rows_are_refused(lake: BuiltLake, name: str, predicate: str) -> None:
-    DeltaTable(str(lake.layout.table(name))).delete(predicate)
+    DeltaTable(str(lake.paths.table(name))).delete(predicate)
     assert "were removed by somebody else" in refusal(lake)
 
 
@@ -187,7 +187,7 @@ def test_a_foreign_append_is_refused(lake: BuiltLake) -> None:
 
 def test_another_topic_than_the_lakes_is_refused_for_what_it_is(lake: BuiltLake) -> None:
     with pytest.raises(StartupRefusedError, match="KAFKA_TOPIC is trades, the lake holds topic finance"):
-        open_lake(lake.layout, "trades", replace(lake.broker, topic_id="that of trades"))
+        open_lake(lake.paths, "trades", replace(lake.broker, topic_id="that of trades"))
 
 
 def test_another_cluster_is_refused(lake: BuiltLake) -> None:
@@ -212,6 +212,6 @@ def test_a_topic_that_is_shorter_than_the_lake_is_refused(lake: BuiltLake) -> No
 
 def test_refusals_are_one_line_each_and_name_a_remedy(lake: BuiltLake) -> None:
     for broker in (replace(lake.broker, cluster="x"), replace(lake.broker, first={0: 20, 1: 3})):
-        for found in find_inconsistencies(examine(lake.layout, broker)):
+        for found in find_inconsistencies(examine(lake.paths, broker)):
             assert "\n" not in str(found)
             assert "`make " in str(found)

@@ -14,21 +14,22 @@ import structlog
 from deltalake import DeltaTable
 from typer.testing import CliRunner
 
-from finance_job import maintenance, rewrite
-from finance_job.layout_plan import FAN
-from finance_job.maintenance import Maintenance
-from finance_job.recover import Recovery
-from finance_job.recovery_plan import make_plan
+from finance_job.maintenance import compaction
+from finance_job.maintenance.compaction import Maintenance
+from finance_job.maintenance.compaction_plan import MIN_FILES_TO_COMPACT
+from finance_job.repair import rewrite
+from finance_job.repair.recover import Recovery
+from finance_job.repair.recovery_plan import make_plan
 from finance_job.writer import Writer
-from finance_lake.command import app
-from finance_lake.proof.verdict import Code
-from finance_lake.reading.lake import Lake
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.topic import Record
-from tests.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
-from tests.newer import know_later_columns
-from tests.tampering import judge
+from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import Record
+from finance_lake.cli import app
+from finance_lake.lake import Lake
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code
+from tests.support.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
+from tests.support.newer_version import know_later_columns
+from tests.support.tampering import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
     built.store([*numbered(5), BAD])
     built.store(numbered(5, first=5))
     know_later_columns(monkeypatch)
-    built.writer = Writer(built.layout, built.identity)
+    built.writer = Writer(built.paths, built.identity)
     built.store([*numbered(3, first=10), BAD])
     built.store(numbered(3, first=13))
     return built
@@ -64,16 +65,16 @@ def any_lake(request: pytest.FixtureRequest, lake: BuiltLake, monkeypatch: pytes
 def maintain(lake: BuiltLake, *, later: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def between_batches() -> Iterator[None]:
-        lake.writer.forget()
+        lake.writer.invalidate_cache()
         yield
-        lake.writer.forget()
+        lake.writer.invalidate_cache()
 
-    monkeypatch.setattr("finance_job.layout_plan.FAN", 2)
+    monkeypatch.setattr("finance_job.maintenance.compaction_plan.MIN_FILES_TO_COMPACT", 2)
     day = ARRIVED.date() + timedelta(days=later)
-    lake.writer.forget()
+    lake.writer.invalidate_cache()
     before = len(lake.files(TICKS))
-    Maintenance(lake.layout, lake.writer, between_batches, structlog.get_logger(), lambda: day).all()
-    assert len(lake.files(TICKS)) < before <= FAN
+    Maintenance(lake.paths, lake.writer, between_batches, structlog.get_logger(), lambda: day).all()
+    assert len(lake.files(TICKS)) < before <= MIN_FILES_TO_COMPACT
 
 
 def test_verify_finds_nothing(any_lake: BuiltLake) -> None:
@@ -94,7 +95,7 @@ def test_a_job_that_does_not_know_the_column_compares_the_values_of_the_others(
 
 
 def test_each_of_our_readers_has_the_column(any_lake: BuiltLake) -> None:
-    with Lake(any_lake.layout.root) as lake:
+    with Lake(any_lake.paths.root) as lake:
         answers = {
             "ticks": lake.ticks().arrow,
             "batches": pa.Table.from_batches(list(lake.batches()[2])),
@@ -114,7 +115,7 @@ def test_each_of_our_readers_has_the_column(any_lake: BuiltLake) -> None:
 
 
 def test_older_versions_are_as_they_were(lake: BuiltLake) -> None:
-    with Lake(lake.layout.root) as reader:
+    with Lake(lake.paths.root) as reader:
         assert "venue" not in reader.ticks(as_of=2).arrow.column_names
         assert reader.ticks(as_of=2).arrow.num_rows == OLD
         assert reader.sql("SELECT * FROM ticks", as_of=2).arrow.column_names[-1] == "date"
@@ -122,7 +123,7 @@ def test_older_versions_are_as_they_were(lake: BuiltLake) -> None:
 
 
 def test_the_readers_of_others_have_it_too(any_lake: BuiltLake) -> None:
-    folder = str(any_lake.layout.ticks)
+    folder = str(any_lake.paths.ticks)
     by_arrow = DeltaTable(folder).to_pyarrow_table().sort_by("seq").column("venue").to_pylist()
     by_polars = pl.scan_delta(folder).sort("seq").collect().get_column("venue").to_list()
     assert by_arrow == by_polars == VENUES
@@ -131,7 +132,7 @@ def test_the_readers_of_others_have_it_too(any_lake: BuiltLake) -> None:
 @pytest.mark.parametrize("ending", ["parquet", "csv", "arrow"])
 def test_an_export_has_it(any_lake: BuiltLake, ending: str, tmp_path: Path) -> None:
     target = tmp_path / f"ticks.{ending}"
-    command = ["export", str(target), "--data", str(any_lake.layout.root)]
+    command = ["export", str(target), "--data", str(any_lake.paths.root)]
     assert CliRunner().invoke(app, command).exit_code == 0
     if ending == "parquet":
         assert sorted(map(str, pq.read_table(target).column("venue").to_pylist())) == sorted(map(str, VENUES))
@@ -139,17 +140,17 @@ def test_an_export_has_it(any_lake: BuiltLake, ending: str, tmp_path: Path) -> N
 
 
 def test_what_is_rewritten_keeps_it(any_lake: BuiltLake) -> None:
-    gone = rewrite.without(any_lake.writer.table(TICKS), TICKS, any_lake.layout.ticks, {0: [OffsetRange(0, 1)]})
+    gone = rewrite.without(any_lake.writer.table(TICKS), TICKS, any_lake.paths.ticks, {0: [OffsetRange(0, 1)]})
     any_lake.writer.commit(TICKS, gone)
-    assert DeltaTable(str(any_lake.layout.ticks)).to_pyarrow_table().sort_by("seq").column("venue").to_pylist() == VENUES[1:]
+    assert DeltaTable(str(any_lake.paths.ticks)).to_pyarrow_table().sort_by("seq").column("venue").to_pylist() == VENUES[1:]
 
 
 def test_recover_finds_nothing_to_do_and_counts_the_same(any_lake: BuiltLake) -> None:
-    plan = make_plan(any_lake.layout, TOPIC, any_lake.broker, {}, {})
+    plan = make_plan(any_lake.paths, TOPIC, any_lake.broker, {}, {})
     assert plan.is_idle
     before = {name: any_lake.writer.record(name).total for name in (TICKS, QUARANTINE)}
-    Recovery(any_lake.layout, lambda _: iter(()), plan, lambda _: None).run()
-    writer = Writer(any_lake.layout, any_lake.identity)
+    Recovery(any_lake.paths, lambda _: iter(()), plan, lambda _: None).run()
+    writer = Writer(any_lake.paths, any_lake.identity)
     assert {name: (writer.record(name).total.rows, writer.record(name).total.digest) for name in before} == {
         name: (total.rows, total.digest) for name, total in before.items()
     }
@@ -159,5 +160,5 @@ def test_recover_finds_nothing_to_do_and_counts_the_same(any_lake: BuiltLake) ->
 def test_files_are_read_together_whichever_comes_first(lake: BuiltLake) -> None:
     files = sorted(map(str, lake.files(TICKS)), key=lambda path: len(pq.read_schema(path).names))
     for paths in (files, files[::-1]):
-        rows = maintenance._scan(paths).to_table().sort_by("seq")  # noqa: SLF001
+        rows = compaction._scan(paths).to_table().sort_by("seq")  # noqa: SLF001
         assert rows.column("venue").to_pylist() == VENUES

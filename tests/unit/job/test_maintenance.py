@@ -17,17 +17,18 @@ from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finance_job import layout_plan, maintenance, transaction
-from finance_job.data_file import write_data_file
+from finance_job import transaction
 from finance_job.guard import open_lake
-from finance_job.layout_plan import FAN, FULL, slices, to_merge, to_sort
-from finance_job.maintenance import CompactionMismatchError, Maintenance
+from finance_job.maintenance import compaction, compaction_plan
+from finance_job.maintenance.compaction import CompactionMismatchError, Maintenance
+from finance_job.maintenance.compaction_plan import MAX_ROWS_PER_FILE, MIN_FILES_TO_COMPACT, slices, to_merge, to_sort
 from finance_job.transaction import LiveFile
 from finance_job.writer import Writer
-from finance_lake.proof.verdict import Code
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
-from tests.tampering import judge
+from finance_storage.data_file import write_data_file
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code
+from tests.support.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
+from tests.support.tampering import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,15 +51,15 @@ def lake(tmp_path: Path) -> BuiltLake:
 def maintained(lake: BuiltLake, today: date = THE_DAY) -> Maintenance:
     @contextmanager
     def between_batches() -> Iterator[None]:
-        lake.writer.forget()
+        lake.writer.invalidate_cache()
         yield
-        lake.writer.forget()
+        lake.writer.invalidate_cache()
 
-    return Maintenance(lake.layout, lake.writer, between_batches, LOG, lambda: today)
+    return Maintenance(lake.paths, lake.writer, between_batches, LOG, lambda: today)
 
 
 def table(lake: BuiltLake, name: str = TICKS) -> DeltaTable:
-    return DeltaTable(str(lake.layout.table(name)))
+    return DeltaTable(str(lake.paths.table(name)))
 
 
 def rows(lake: BuiltLake, name: str = TICKS) -> list[dict[str, object]]:
@@ -67,7 +68,7 @@ def rows(lake: BuiltLake, name: str = TICKS) -> list[dict[str, object]]:
 
 def assert_proven(lake: BuiltLake) -> None:
     assert judge(lake).code is Code.COMPLETE
-    open_lake(lake.layout, TOPIC, lake.broker)
+    open_lake(lake.paths, TOPIC, lake.broker)
 
 
 def test_small_files_of_both_tables_are_merged_and_no_row_changes(lake: BuiltLake) -> None:
@@ -80,7 +81,7 @@ def test_small_files_of_both_tables_are_merged_and_no_row_changes(lake: BuiltLak
 
 def test_few_files_are_left_alone(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
-    for batch in range(FAN - 1):
+    for batch in range(MIN_FILES_TO_COMPACT - 1):
         lake.store(numbered(1, first=batch))
     version = table(lake).version()
     maintained(lake).all()
@@ -91,7 +92,7 @@ def test_a_merge_is_no_change_of_data_to_readers_that_follow_the_table(lake: Bui
     maintained(lake).all()
     (newest,) = table(lake).history(1)
     assert newest["maintenance"] == "merged"
-    entry = (lake.layout.ticks / "_delta_log" / f"{table(lake).version():020d}.json").read_text()
+    entry = (lake.paths.ticks / "_delta_log" / f"{table(lake).version():020d}.json").read_text()
     assert '"dataChange":true' not in entry
 
 
@@ -102,7 +103,7 @@ def test_the_stream_goes_on_after_a_merge(lake: BuiltLake) -> None:
 
 
 def test_a_closed_date_is_sorted_by_symbol_and_time_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FULL, TICKS, 40)
+    monkeypatch.setitem(MAX_ROWS_PER_FILE, TICKS, 40)
     lake = BuiltLake(tmp_path)
     for batch in range(10):
         lake.store(
@@ -155,13 +156,13 @@ def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, m
 
     def write_other_prices(content: pa.Table, *rest: object) -> object:
         file = write(content, *rest)  # type: ignore[arg-type]
-        target = lake.layout.ticks / file.path
+        target = lake.paths.ticks / file.path
         stored = pq.ParquetFile(target).read()
         index = stored.column_names.index("seq")
         pq.write_table(stored.set_column(index, "seq", pa.nulls(len(stored), pa.int64())), target)
         return msgspec.structs.replace(file, size=target.stat().st_size)
 
-    monkeypatch.setattr(maintenance, "write_data_file", write_other_prices)
+    monkeypatch.setattr(compaction, "write_data_file", write_other_prices)
     with pytest.raises(
         CompactionMismatchError, match="does not hold the rows that it was made of; the table is back at version"
     ):
@@ -175,11 +176,11 @@ def test_a_file_that_was_cut_while_it_was_written_is_undone(lake: BuiltLake, mon
 
     def write_a_part(content: pa.Table, *rest: object) -> object:
         file = write(content, *rest)  # type: ignore[arg-type]
-        target = lake.layout.ticks / file.path
+        target = lake.paths.ticks / file.path
         target.write_bytes(target.read_bytes()[:-100])
         return file
 
-    monkeypatch.setattr(maintenance, "write_data_file", write_a_part)
+    monkeypatch.setattr(compaction, "write_data_file", write_a_part)
     with pytest.raises(CompactionMismatchError, match=r"cannot be read \(.*\); the table is back at version"):
         maintained(lake).all()
     assert rows(lake) == before
@@ -188,7 +189,7 @@ def test_a_file_that_was_cut_while_it_was_written_is_undone(lake: BuiltLake, mon
 
 def test_a_merge_that_loses_rows_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     write, before = write_data_file, rows(lake)
-    monkeypatch.setattr(maintenance, "write_data_file", lambda content, *rest: write(content.slice(1), *rest))
+    monkeypatch.setattr(compaction, "write_data_file", lambda content, *rest: write(content.slice(1), *rest))
     with pytest.raises(CompactionMismatchError, match="199 rows instead of 200"):
         maintained(lake).all()
     assert rows(lake) == before
@@ -199,16 +200,16 @@ def test_files_that_a_redrive_has_taken_meanwhile_are_left_to_it(lake: BuiltLake
     @contextmanager
     def too_late() -> Iterator[None]:
         table(lake).optimize.compact()
-        lake.writer.forget()
+        lake.writer.invalidate_cache()
         yield
 
-    Maintenance(lake.layout, lake.writer, too_late, LOG, lambda: THE_DAY).all()
+    Maintenance(lake.paths, lake.writer, too_late, LOG, lambda: THE_DAY).all()
     assert len(rows(lake)) == 200
     assert_proven(lake)
 
 
 def test_work_is_done_a_step_at_a_time(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "LOOK_SECONDS", 0.0)
     keeper = maintained(lake)
     versions = []
     for _ in range(10):
@@ -221,19 +222,19 @@ def test_work_is_done_a_step_at_a_time(lake: BuiltLake, monkeypatch: pytest.Monk
 def age(lake: BuiltLake, days: int) -> None:
     """Let all that the log has so far be days old."""
     moment = (datetime.now(UTC) - timedelta(days=days)).timestamp()
-    for entry in (lake.layout.ticks / "_delta_log").iterdir():
+    for entry in (lake.paths.ticks / "_delta_log").iterdir():
         os.utime(entry, (moment, moment))
 
 
 def test_the_log_is_checkpointed_every_hundred_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = maintained(lake)
     keeper.all()
-    assert transaction.last_log_checkpoint(lake.layout.ticks) == 0
-    monkeypatch.setattr(maintenance, "LOG_CHECKPOINT_INTERVAL", 40)
+    assert transaction.last_log_checkpoint(lake.paths.ticks) == 0
+    monkeypatch.setattr(compaction, "LOG_CHECKPOINT_INTERVAL", 40)
     keeper.all()
-    assert transaction.last_log_checkpoint(lake.layout.ticks) == 40
+    assert transaction.last_log_checkpoint(lake.paths.ticks) == 40
     before = rows(lake)
-    for entry in (lake.layout.ticks / "_delta_log").glob("*[0-3]?.json"):
+    for entry in (lake.paths.ticks / "_delta_log").glob("*[0-3]?.json"):
         entry.unlink()
     assert rows(lake) == before
     lake.store(numbered(3, first=200))
@@ -244,12 +245,12 @@ def test_the_log_is_checkpointed_every_hundred_commits(lake: BuiltLake, monkeypa
 def test_entries_go_after_a_week_but_never_the_newest_record(
     lake: BuiltLake, days: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "LOG_CHECKPOINT_INTERVAL", 40)
+    monkeypatch.setattr(compaction, "LOG_CHECKPOINT_INTERVAL", 40)
     maintained(lake).all()  # the merge comes after the newest record
-    monkeypatch.setattr(maintenance, "LOG_CHECKPOINT_INTERVAL", 0)
+    monkeypatch.setattr(compaction, "LOG_CHECKPOINT_INTERVAL", 0)
     age(lake, days)
     maintained(lake).all()
-    entries = sorted(int(entry.stem) for entry in (lake.layout.ticks / "_delta_log").glob("*.json"))
+    entries = sorted(int(entry.stem) for entry in (lake.paths.ticks / "_delta_log").glob("*.json"))
     assert entries == ([40, 41] if days > 7 else list(range(42)))
     assert_proven(lake)
 
@@ -258,12 +259,12 @@ def live(number: int, count: int, day: date = THE_DAY, name: str = "part") -> Li
     return LiveFile(f"date={day}/{name}-{number}", 1, {"date": str(day)}, count)
 
 
-@given(st.lists(st.integers(0, 2 * FULL[TICKS]), max_size=80))
+@given(st.lists(st.integers(0, 2 * MAX_ROWS_PER_FILE[TICKS]), max_size=80))
 def test_what_is_merged_fits_into_memory_and_makes_fewer_files(counts: list[int]) -> None:
     files = [live(number, count) for number, count in enumerate(counts)]
     merged = to_merge(TICKS, files, THE_DAY)
     assert len(merged) != 1
-    assert sum(file.rows for file in merged) <= FULL[TICKS]
+    assert sum(file.rows for file in merged) <= MAX_ROWS_PER_FILE[TICKS]
     assert all(file in files for file in merged)
 
 
@@ -275,7 +276,7 @@ def test_merging_ends_with_few_files_whatever_comes() -> None:
             files = [file for file in files if file not in merged]
             files.append(live(number, sum(file.rows for file in merged), name="merged"))
     assert sum(file.rows for file in files) == 500_000
-    assert len(files) < 2 * FAN + 5
+    assert len(files) < 2 * MIN_FILES_TO_COMPACT + 5
 
 
 def test_closed_dates_are_sorted_the_oldest_first_and_never_merged() -> None:
@@ -293,7 +294,7 @@ def test_slices_have_every_row_once(few: dict[str, int], times: list[int]) -> No
     begin = datetime(2026, 11, 24)  # noqa: DTZ001 (as NumPy has them)
     moments = np.array([begin + timedelta(seconds=one) for one in times], dtype="datetime64[us]")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(layout_plan.FULL, TICKS, 30)
+        patch.setitem(compaction_plan.MAX_ROWS_PER_FILE, TICKS, 30)
         found = slices({**few, "Z": len(times)}, {"Z": moments})
     assert sorted(symbol for one in found if one.start is one.end is None for symbol in one.symbols if symbol != "Z") == sorted(
         few

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finance_contract import Malformed, Tick, decode, encode, examples
 from finance_job.decode import decode_records
-from finance_job.plain import FIELDS, read_plain
+from finance_job.decode_fast import FIELDS, decode_batch_fast
 from tests.unit.contract.test_quick_way import SEED, message
 from tests.unit.job.test_decode_records import kafka_records
 
@@ -29,7 +29,7 @@ def by_contract(values: Sequence[bytes]) -> pa.Table | None:
 
 def assert_never_differs(values: Sequence[bytes]) -> bool:
     """Assert that the quick way gives what the contract gives, or nothing; tell whether it gave something."""
-    quick = read_plain(pa.array(values, pa.binary()))
+    quick = decode_batch_fast(pa.array(values, pa.binary()))
     assert quick is None or quick.equals(by_contract(values)), values
     return quick is not None
 
@@ -92,7 +92,7 @@ def test_values_that_lean_on_their_neighbours_are_the_contracts(values: list[byt
 
 def test_a_slice_is_decoded_as_itself() -> None:
     values = pa.array([b"bad", GOOD, WHOLE, b"bad"], pa.binary()).slice(1, 2)
-    quick = read_plain(values)
+    quick = decode_batch_fast(values)
     assert quick is not None
     assert quick.equals(by_contract([GOOD, WHOLE]))
 

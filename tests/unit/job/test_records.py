@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finance_job.records import split_ranges
-from finance_lake.state.record import OffsetRange
+from finance_kafka.offsets import OffsetRange
 
 RANGES = st.dictionaries(
     st.integers(0, 7),

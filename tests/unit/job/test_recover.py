@@ -15,24 +15,26 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from finance_job import recover
 from finance_job.guard import open_lake
-from finance_job.recover import Recovery, spans_in
-from finance_job.recovery_plan import Plan, RecoverError, make_plan
+from finance_job.repair import recover
+from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.recover import Recovery, spans_in
+from finance_job.repair.recovery_plan import Plan, RecoverError, make_plan
 from finance_job.writer import Writer
-from finance_lake.state import digest, spans
-from finance_lake.state.identity import PROPERTY, read_identity
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.table import newest_record
+from finance_kafka.offsets import OffsetRange
 from finance_role import beneath
-from tests.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
+from finance_storage import digest, offset_set
+from finance_storage.delta_table import newest_metadata
+from finance_storage.lake_identity import PROPERTY, read_identity
+from finance_storage.paths import QUARANTINE, TICKS
+from tests.support.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
+from tests.support.tampering import rewrite, set_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from finance_lake.state.accounting import Broker
+    from finance_kafka.describe import TopicDescription
 
 VALUES = {0: [*numbered(10), BAD, *numbered(5, first=10)], 1: [GOOD, BAD, BAD]}
 
@@ -53,16 +55,16 @@ def replay(lake: BuiltLake, ranges: Mapping[int, OffsetRange]) -> Iterator[pa.Re
             yield pa.RecordBatch.from_pylist([{**row, "timestamp": lake.arrived}], RECORDS)
 
 
-def recovered(lake: BuiltLake, broker: Broker | None = None, skip: spans.Spans | None = None) -> Plan:
+def recovered(lake: BuiltLake, broker: TopicDescription | None = None, skip: offset_set.OffsetSet | None = None) -> Plan:
     broker = broker or lake.broker
-    plan = make_plan(lake.layout, TOPIC, broker, skip or {}, {})
+    plan = make_plan(lake.paths, TOPIC, broker, skip or {}, altered_rows(lake.paths, TOPIC, broker))
     assert all("\n" not in step for step in plan.steps())
-    Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
-    open_lake(lake.layout, TOPIC, broker)
-    lake.writer = Writer(lake.layout, plan.identity)
+    Recovery(lake.paths, partial(replay, lake), plan, lambda _: None).run()
+    open_lake(lake.paths, TOPIC, broker)
+    lake.writer = Writer(lake.paths, plan.identity)
     for name in (TICKS, QUARANTINE):
-        table = DeltaTable(str(lake.layout.table(name)))
-        record, rows = newest_record(table), table.to_pyarrow_table()
+        table = DeltaTable(str(lake.paths.table(name)))
+        record, rows = newest_metadata(table), table.to_pyarrow_table()
         assert record is not None
         assert (record.total.rows, record.total.digest) == (rows.num_rows, digest.to_text(digest.digest_of(rows)))
     return plan
@@ -71,7 +73,7 @@ def recovered(lake: BuiltLake, broker: Broker | None = None, skip: spans.Spans |
 def stored(lake: BuiltLake) -> Counter[tuple[int, int]]:
     found: Counter[tuple[int, int]] = Counter()
     for name in (TICKS, QUARANTINE):
-        rows = DeltaTable(str(lake.layout.table(name))).to_pyarrow_table()
+        rows = DeltaTable(str(lake.paths.table(name))).to_pyarrow_table()
         columns = (rows.column(column).to_pylist() for column in ("kafka_partition", "kafka_offset"))
         found.update(zip(*columns, strict=True))
     return found
@@ -86,12 +88,12 @@ ALL = Counter((partition, offset) for partition, values in VALUES.items() for of
 
 
 def restore_table(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).restore(1)
+    DeltaTable(str(lake.paths.ticks)).restore(1)
 
 
 def delete_rows(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.quarantine)).delete("kafka_partition = 1")
-    DeltaTable(str(lake.layout.ticks)).delete("kafka_offset IN (3, 4, 9)")
+    DeltaTable(str(lake.paths.quarantine)).delete("kafka_partition = 1")
+    DeltaTable(str(lake.paths.ticks)).delete("kafka_offset IN (3, 4, 9)")
 
 
 def append_rows_again(lake: BuiltLake) -> None:
@@ -104,17 +106,17 @@ def append_rows(lake: BuiltLake) -> None:
 
 
 def empty_newest_entry(lake: BuiltLake) -> None:
-    max((lake.layout.ticks / "_delta_log").glob("*.json")).write_bytes(b"")
+    max((lake.paths.ticks / "_delta_log").glob("*.json")).write_bytes(b"")
 
 
 def tear_newest_entries(lake: BuiltLake) -> None:
     for name in (TICKS, QUARANTINE):
-        entry = max((lake.layout.table(name) / "_delta_log").glob("*.json"))
+        entry = max((lake.paths.table(name) / "_delta_log").glob("*.json"))
         entry.write_bytes(entry.read_bytes()[:-20])
 
 
 def lose_table(lake: BuiltLake) -> None:
-    shutil.rmtree(lake.layout.ticks)
+    shutil.rmtree(lake.paths.ticks)
 
 
 def delete_data_file(lake: BuiltLake) -> None:
@@ -133,7 +135,7 @@ def lose_identities(lake: BuiltLake) -> None:
 
 
 def damage_identity(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
+    DeltaTable(str(lake.paths.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
 
 
 def die_between_the_tables(lake: BuiltLake) -> None:
@@ -141,6 +143,10 @@ def die_between_the_tables(lake: BuiltLake) -> None:
     values = [GOOD, BAD, GOOD]
     VALUES[1] = VALUES[1][:3] + values
     lake.commit(QUARANTINE, lake.write(values, 1, lake.plan(3, partition=1)))
+
+
+def alter_rows(lake: BuiltLake) -> None:
+    rewrite(lake, TICKS, lambda rows: set_column(rows, "symbol", ["WRONG"] * len(rows)))
 
 
 DAMAGES = [
@@ -155,6 +161,7 @@ DAMAGES = [
     flip_byte,
     lose_identities,
     damage_identity,
+    alter_rows,
 ]
 
 
@@ -164,7 +171,7 @@ def test_what_kafka_still_has_is_there_once_afterwards(lake: BuiltLake, damage: 
     plan = recovered(lake)
     assert stored(lake) == below(plan.position)
     assert lake.writer.position == plan.position
-    identity = read_identity(lake.layout)
+    identity = read_identity(lake.paths)
     assert identity is not None
     assert identity.losses == ()
 
@@ -185,7 +192,7 @@ def test_what_kafka_no_longer_has_is_noted_as_lost(lake: BuiltLake, damage: Call
     gone = ALL - stored(lake)
     late = replace(lake.broker, first={0: 8, 1: 1})
     plan = recovered(lake, late)
-    identity = read_identity(lake.layout)
+    identity = read_identity(lake.paths)
     assert identity is not None
     lost = {(loss.partition, offset) for loss in identity.losses for offset in range(loss.start, loss.end)}
     assert lost == {(partition, offset) for partition, offset in gone if offset < late.first[partition]}
@@ -213,48 +220,48 @@ def test_a_record_that_is_skipped_by_name_is_noted_as_lost(lake: BuiltLake) -> N
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_does_not_hold_up_the_look_for_a_redrive(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
     damage(lake)
-    recover._complete_redrive(lake.layout)  # noqa: SLF001
+    recover._complete_redrive(lake.paths)  # noqa: SLF001
     recovered(lake)
 
 
 def test_an_offset_that_the_topic_does_not_have_cannot_be_skipped(lake: BuiltLake) -> None:
     with pytest.raises(RecoverError, match=r"no such offsets to skip yet: partition 0: 16-17; partition 2: 0"):
-        make_plan(lake.layout, TOPIC, lake.broker, {0: [OffsetRange(15, 18)], 2: [OffsetRange(0, 1)]}, {})
+        make_plan(lake.paths, TOPIC, lake.broker, {0: [OffsetRange(15, 18)], 2: [OffsetRange(0, 1)]}, {})
 
 
 def test_doubled_records_that_kafka_no_longer_has_are_for_a_person_to_judge(lake: BuiltLake) -> None:
     append_rows_again(lake)
     with pytest.raises(RecoverError, match=r"Kafka no longer has them: partition 0: 8-11"):
-        make_plan(lake.layout, TOPIC, replace(lake.broker, first={0: 12, 1: 0}), {}, {})
+        make_plan(lake.paths, TOPIC, replace(lake.broker, first={0: 12, 1: 0}), {}, {})
 
 
 def test_another_topic_is_refused(lake: BuiltLake) -> None:
     with pytest.raises(RecoverError, match="deleted and made again"):
-        make_plan(lake.layout, TOPIC, replace(lake.broker, topic_id="other"), {}, {})
+        make_plan(lake.paths, TOPIC, replace(lake.broker, topic_id="other"), {}, {})
 
 
 def test_a_topic_that_is_shorter_than_the_tables_is_refused(lake: BuiltLake) -> None:
     with pytest.raises(RecoverError, match="the topic ends at 12"):
-        make_plan(lake.layout, TOPIC, replace(lake.broker, end={0: 12, 1: 3}), {}, {})
+        make_plan(lake.paths, TOPIC, replace(lake.broker, end={0: 12, 1: 3}), {}, {})
 
 
 def test_damage_further_back_in_a_log_is_refused(lake: BuiltLake) -> None:
-    (lake.layout.ticks / "_delta_log" / f"{2:020d}.json").write_bytes(b"")
+    (lake.paths.ticks / "_delta_log" / f"{2:020d}.json").write_bytes(b"")
     with pytest.raises(RecoverError, match="damaged before its newest entry"):
-        make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+        make_plan(lake.paths, TOPIC, lake.broker, {}, {})
 
 
 def test_altered_rows_are_read_again(lake: BuiltLake) -> None:
     before = (
-        DeltaTable(str(lake.layout.ticks))
+        DeltaTable(str(lake.paths.ticks))
         .to_pyarrow_table()
         .sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
     )
-    DeltaTable(str(lake.layout.ticks)).update({"price": "price + 1"}, predicate="kafka_offset IN (2, 3)")
-    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, spans_in("0:2-3"))
-    Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
-    open_lake(lake.layout, TOPIC, lake.broker)
-    after = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table()
+    DeltaTable(str(lake.paths.ticks)).update({"price": "price + 1"}, predicate="kafka_offset IN (2, 3)")
+    plan = make_plan(lake.paths, TOPIC, lake.broker, {}, spans_in("0:2-3"))
+    Recovery(lake.paths, partial(replay, lake), plan, lambda _: None).run()
+    open_lake(lake.paths, TOPIC, lake.broker)
+    after = DeltaTable(str(lake.paths.ticks)).to_pyarrow_table()
     assert digest.digest_of(after) == digest.digest_of(before)
 
 
@@ -277,8 +284,8 @@ def test_a_recovery_that_is_killed_anywhere_is_done_by_the_next(
         died = kill_recovery(lake, step, monkeypatch)
         step += 1
     assert step > 3
-    open_lake(lake.layout, TOPIC, lake.broker)
-    assert stored(lake) == below(Writer(lake.layout, lake.identity).position)
+    open_lake(lake.paths, TOPIC, lake.broker)
+    assert stored(lake) == below(Writer(lake.paths, lake.identity).position)
 
 
 def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -297,8 +304,8 @@ def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -
 
             context.setattr(place, name, dying)
         try:
-            plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
-            Recovery(lake.layout, partial(replay, lake), plan, lambda _: None).run()
+            plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
+            Recovery(lake.paths, partial(replay, lake), plan, lambda _: None).run()
         except KilledError:
             return True
     return False

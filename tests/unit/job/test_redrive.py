@@ -8,15 +8,15 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_contract import Malformed, Reason, decode
-from finance_job import redrive
 from finance_job.guard import examine
-from finance_job.redrive import ALL, Redriven, complete
+from finance_job.repair import redrive
+from finance_job.repair.redrive import ALL, Redriven, complete
 from finance_job.writer import Writer
-from finance_lake.state import digest
-from finance_lake.state.accounting import find_inconsistencies
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.table import newest_record, open_table
-from tests.lakes import BAD, GOOD, BuiltLake, numbered
+from finance_storage import digest
+from finance_storage.accounting import find_inconsistencies
+from finance_storage.delta_table import newest_metadata, open_table
+from finance_storage.paths import QUARANTINE, TICKS
+from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def lake(tmp_path: Path, strict: Callable[[bool], None]) -> BuiltLake:
 
 
 def rows(lake: BuiltLake, name: str) -> pa.Table:
-    table = open_table(lake.layout.table(name))
+    table = open_table(lake.paths.table(name))
     assert table is not None
     return table.to_pyarrow_table()
 
@@ -70,17 +70,17 @@ def coordinates(lake: BuiltLake, name: str) -> list[tuple[int, int]]:
 
 def in_order(lake: BuiltLake) -> bool:
     for name in (TICKS, QUARANTINE):
-        table = open_table(lake.layout.table(name))
+        table = open_table(lake.paths.table(name))
         assert table is not None
-        record = newest_record(table)
+        record = newest_metadata(table)
         assert record is not None
         found = rows(lake, name)
         assert (record.total.rows, record.total.digest) == (found.num_rows, digest.to_text(digest.digest_of(found)))
-    return not find_inconsistencies(examine(lake.layout, lake.broker))
+    return not find_inconsistencies(examine(lake.paths, lake.broker))
 
 
 def test_what_passes_now_becomes_a_tick_under_its_own_coordinates(lake: BuiltLake) -> None:
-    assert redrive.redrive(lake.layout, lake.writer, ALL) == Redriven(4, 3)  # not the one that was cut, nor the tombstone
+    assert redrive.redrive(lake.paths, lake.writer, ALL) == Redriven(4, 3)  # not the one that was cut, nor the tombstone
     assert coordinates(lake, TICKS) == [(0, offset) for offset in (0, 1, 3, 5, 6, 7, 8, 9)] + [(1, 0)]
     assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
     assert rows(lake, TICKS).column("symbol").to_pylist().count("LATER") == 3
@@ -91,30 +91,30 @@ def test_what_passes_now_becomes_a_tick_under_its_own_coordinates(lake: BuiltLak
 def test_many_offsets_move_in_several_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redrive, "MAX_RANGES", 0)
     before = lake.writer.record(TICKS).redrives
-    assert redrive.redrive(lake.layout, lake.writer, ALL) == Redriven(4, 3)
+    assert redrive.redrive(lake.paths, lake.writer, ALL) == Redriven(4, 3)
     assert lake.writer.record(TICKS).redrives == lake.writer.record(QUARANTINE).redrives == before + 2
     assert in_order(lake)
 
 
 def test_a_record_whose_bytes_were_cut_stays(lake: BuiltLake) -> None:
-    redrive.redrive(lake.layout, lake.writer, ALL)
+    redrive.redrive(lake.paths, lake.writer, ALL)
     assert (0, 4) in coordinates(lake, QUARANTINE)
 
 
 def test_only_the_reason_that_was_asked_for_moves(lake: BuiltLake) -> None:
-    assert redrive.redrive(lake.layout, lake.writer, "price_type") == Redriven(1, 0)
-    assert redrive.redrive(lake.layout, lake.writer, "symbol_invalid").moved == 3
+    assert redrive.redrive(lake.paths, lake.writer, "price_type") == Redriven(1, 0)
+    assert redrive.redrive(lake.paths, lake.writer, "symbol_invalid").moved == 3
 
 
 def test_a_second_redrive_finds_nothing(lake: BuiltLake) -> None:
-    redrive.redrive(lake.layout, lake.writer, ALL)
-    before = [DeltaTable(str(lake.layout.table(name))).version() for name in (TICKS, QUARANTINE)]
-    assert redrive.redrive(lake.layout, lake.writer, ALL).moved == 0
-    assert before == [DeltaTable(str(lake.layout.table(name))).version() for name in (TICKS, QUARANTINE)]
+    redrive.redrive(lake.paths, lake.writer, ALL)
+    before = [DeltaTable(str(lake.paths.table(name))).version() for name in (TICKS, QUARANTINE)]
+    assert redrive.redrive(lake.paths, lake.writer, ALL).moved == 0
+    assert before == [DeltaTable(str(lake.paths.table(name))).version() for name in (TICKS, QUARANTINE)]
 
 
 def test_the_lake_goes_on_after_it(lake: BuiltLake) -> None:
-    redrive.redrive(lake.layout, lake.writer, ALL)
+    redrive.redrive(lake.paths, lake.writer, ALL)
     lake.store([GOOD, BAD], partition=1)
     assert in_order(lake)
 
@@ -146,15 +146,15 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
     with monkeypatch.context():
         dying(Writer, "commit")
         with pytest.raises(KilledError):
-            redrive.redrive(lake.layout, lake.writer, ALL)
+            redrive.redrive(lake.paths, lake.writer, ALL)
     monkeypatch.undo()
-    assert not find_inconsistencies(examine(lake.layout, lake.broker))
-    Writer(lake.layout, lake.identity)  # a driver that takes over, and is killed before it has done a thing
-    assert not find_inconsistencies(examine(lake.layout, lake.broker))
+    assert not find_inconsistencies(examine(lake.paths, lake.broker))
+    Writer(lake.paths, lake.identity)  # a driver that takes over, and is killed before it has done a thing
+    assert not find_inconsistencies(examine(lake.paths, lake.broker))
 
-    writer = Writer(lake.layout, lake.identity)
-    complete(lake.layout, writer)
-    redrive.redrive(lake.layout, writer, ALL)
+    writer = Writer(lake.paths, lake.identity)
+    complete(lake.paths, writer)
+    redrive.redrive(lake.paths, writer, ALL)
 
     assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
     assert len(coordinates(lake, TICKS)) == len(set(coordinates(lake, TICKS))) == 9
@@ -162,10 +162,10 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
 
 
 def test_a_torn_log_is_a_sentence(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    entry = max((lake.layout.ticks / "_delta_log").glob("*.json"))
+    entry = max((lake.paths.ticks / "_delta_log").glob("*.json"))
     entry.write_bytes(entry.read_bytes()[:50])
-    monkeypatch.setenv("DATA_DIR", str(lake.layout.root))
+    monkeypatch.setenv("DATA_DIR", str(lake.paths.root))
     monkeypatch.setenv("REASON", ALL)
     monkeypatch.setattr(redrive, "begin_role", lambda settings: settings())
     assert redrive.main() == 1
-    assert f"the lake at {lake.layout.root} cannot be read" in capsys.readouterr().out
+    assert f"the lake at {lake.paths.root} cannot be read" in capsys.readouterr().out

@@ -9,16 +9,16 @@ from deltalake import DeltaTable, Field, Schema
 from deltalake.schema import ArrayType, PrimitiveType
 
 from finance_job.guard import StartupRefusedError, open_lake
-from finance_job.recover import Recovery
-from finance_job.recovery_plan import RecoverError, make_plan
-from finance_job.schema import UnfitSchemaError, compare, require_fit
+from finance_job.repair.recover import Recovery
+from finance_job.repair.recovery_plan import RecoverError, make_plan
+from finance_job.schema_guard import UnfitSchemaError, compare, require_fit
 from finance_job.writer import Writer
-from finance_lake.proof.verdict import Code
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.table import newest_record
-from tests.lakes import BAD, TOPIC, BuiltLake, numbered
-from tests.newer import LATER, know_later_columns, write_later_columns
-from tests.tampering import judge
+from finance_storage.delta_table import newest_metadata
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code
+from tests.support.lakes import BAD, TOPIC, BuiltLake, numbered
+from tests.support.newer_version import LATER, know_later_columns, write_later_columns
+from tests.support.tampering import judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,25 +94,25 @@ def test_another_partitioning_is_refused(by: list[str]) -> None:
 
 
 def columns(lake: BuiltLake, name: str, version: int | None = None) -> list[str]:
-    return [one.name for one in DeltaTable(str(lake.layout.table(name)), version=version).schema().fields]
+    return [one.name for one in DeltaTable(str(lake.paths.table(name)), version=version).schema().fields]
 
 
 def start(lake: BuiltLake) -> Writer:
     """Start the job as it starts: the guard, then the take-over."""
-    open_lake(lake.layout, TOPIC, lake.broker)
-    return Writer(lake.layout, lake.identity)
+    open_lake(lake.paths, TOPIC, lake.broker)
+    return Writer(lake.paths, lake.identity)
 
 
 def test_a_later_column_is_added_by_a_commit_with_a_record(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
-    before = {name: newest_record(DeltaTable(str(lake.layout.table(name)))) for name in LATER}
+    before = {name: newest_metadata(DeltaTable(str(lake.paths.table(name)))) for name in LATER}
     writer = start(lake)
     for name, later in LATER.items():
-        table, told = DeltaTable(str(lake.layout.table(name))), before[name]
+        table, told = DeltaTable(str(lake.paths.table(name))), before[name]
         assert later.name in columns(lake, name)
         assert later.name not in columns(lake, name, 1)
         assert (table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 2)
-        record = newest_record(table)
+        record = newest_metadata(table)
         assert record == writer.record(name)
         assert told is not None
         assert (record.sequence, record.position, record.total, record.rows) == (
@@ -128,9 +128,9 @@ def test_a_later_column_is_added_by_a_commit_with_a_record(lake: BuiltLake, monk
 def test_it_is_added_once(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
     start(lake)
-    version = DeltaTable(str(lake.layout.ticks)).version()
+    version = DeltaTable(str(lake.paths.ticks)).version()
     start(lake)
-    assert DeltaTable(str(lake.layout.ticks)).version() == version + 1  # the epoch
+    assert DeltaTable(str(lake.paths.ticks)).version() == version + 1  # the epoch
 
 
 def test_a_start_that_dies_between_the_tables_is_completed_by_the_next(
@@ -155,30 +155,30 @@ def test_a_start_that_dies_between_the_tables_is_completed_by_the_next(
 
 
 def test_a_column_of_somebody_else_is_left_null(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).alter.add_columns([field("note", "string"), LIST])
+    DeltaTable(str(lake.paths.ticks)).alter.add_columns([field("note", "string"), LIST])
     lake.writer = start(lake)
     lake.store(numbered(3, first=5))
-    table = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table()
+    table = DeltaTable(str(lake.paths.ticks)).to_pyarrow_table()
     assert table.column("note").null_count == table.num_rows == 8
     assert judge(lake).findings == ()
 
 
 def refuse(lake: BuiltLake, words: str) -> None:
     """Each door says the same, and nothing is written."""
-    versions = [DeltaTable(str(lake.layout.table(name))).version() for name in LATER]
+    versions = [DeltaTable(str(lake.paths.table(name))).version() for name in LATER]
     with pytest.raises(StartupRefusedError, match=words):
-        open_lake(lake.layout, TOPIC, lake.broker)
+        open_lake(lake.paths, TOPIC, lake.broker)
     with pytest.raises(UnfitSchemaError, match=words):
-        Writer(lake.layout, lake.identity)
+        Writer(lake.paths, lake.identity)
     with pytest.raises(RecoverError, match=words):
-        make_plan(lake.layout, TOPIC, lake.broker, {}, {})
-    assert [DeltaTable(str(lake.layout.table(name))).version() for name in LATER] == versions
+        make_plan(lake.paths, TOPIC, lake.broker, {}, {})
+    assert [DeltaTable(str(lake.paths.table(name))).version() for name in LATER] == versions
 
 
 def test_a_table_that_the_job_must_not_write_to_is_refused_at_every_door(
     lake: BuiltLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    DeltaTable(str(lake.layout.ticks)).alter.add_columns([field("venue", "double")])
+    DeltaTable(str(lake.paths.ticks)).alter.add_columns([field("venue", "double")])
     assert start(lake)
     know_later_columns(monkeypatch)
     refuse(lake, "finance_delta has column venue as DOUBLE, the job writes STRING")
@@ -207,11 +207,11 @@ def test_verify_names_the_column_and_loses_no_row(unaware: BuiltLake) -> None:
 
 
 def recover(lake: BuiltLake) -> None:
-    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+    plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
     assert not plan.is_idle
     assert "add column venue to ticks, which its data files have and its schema lacks" in list(plan.steps())
     assert plan.backfill == {}
-    Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None).run()
+    Recovery(lake.paths, lambda _: iter(()), plan, lambda _: None).run()
 
 
 @pytest.mark.parametrize("is_newer", [False, True])
@@ -222,9 +222,9 @@ def test_recover_adds_it_and_keeps_what_is_in_it(
         know_later_columns(monkeypatch)
     recover(unaware)
     assert judge(unaware).findings == ()
-    assert make_plan(unaware.layout, TOPIC, unaware.broker, {}, {}).is_idle
-    open_lake(unaware.layout, TOPIC, unaware.broker)
-    venues = DeltaTable(str(unaware.layout.ticks)).to_pyarrow_table().column("venue").to_pylist()
+    assert make_plan(unaware.paths, TOPIC, unaware.broker, {}, {}).is_idle
+    open_lake(unaware.paths, TOPIC, unaware.broker)
+    venues = DeltaTable(str(unaware.paths.ticks)).to_pyarrow_table().column("venue").to_pylist()
     assert sorted(map(str, venues)) == ["None"] * 7 + ["XNYS"] * 12
 
 

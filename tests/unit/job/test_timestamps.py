@@ -18,19 +18,19 @@ from finance_job.decode import decode_records
 from finance_job.records import FIELDS, as_batch
 from finance_job.transaction import Change
 from finance_job.write import Task
-from finance_lake.proof.verdict import Code
+from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import Messages, Record
+from finance_lake.lake import Lake
 from finance_lake.quarantine import quarantined
-from finance_lake.reading.lake import Lake
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.topic import Messages, Record
-from tests.lakes import BAD, GOOD, BuiltLake
-from tests.tampering import judge
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code
+from tests.support.lakes import BAD, GOOD, BuiltLake
+from tests.support.tampering import judge
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from finance_job.data_file import DataFile
+    from finance_storage.data_file import WrittenFile
 
 INGESTED = datetime(2026, 11, 27, 12, tzinfo=UTC)
 NOW_MS = 1_764_000_000_000
@@ -115,10 +115,10 @@ def test_no_timestamp_stops_the_decoding(milliseconds: list[int]) -> None:
 # ---- in a lake ----------------------------------------------------------------------------------------------------------
 
 
-def stored(lake: BuiltLake, *messages: Message) -> list[DataFile]:
+def stored(lake: BuiltLake, *messages: Message) -> list[WrittenFile]:
     """Store messages as a batch of partition 0."""
     lake.plan(len(messages))
-    task = Task({name: str(lake.layout.table(name)) for name in (TICKS, QUARANTINE)}, round(INGESTED.timestamp() * 1000))
+    task = Task({name: str(lake.paths.table(name)) for name in (TICKS, QUARANTINE)}, round(INGESTED.timestamp() * 1000))
     files = list(task.files(iter([batch(*messages)])))
     for name in (QUARANTINE, TICKS):
         lake.writer.commit(name, Change.of([file for file in files if file.table == name], {0: OffsetRange(0, len(messages))}))
@@ -135,7 +135,7 @@ def test_a_century_of_clients_times_is_one_partition(tmp_path: Path) -> None:
     elsewhere = path.parents[1] / "date=2026-11-28"
     elsewhere.mkdir()
     path.rename(elsewhere / path.name)
-    for entry in (lake.layout.ticks / "_delta_log").glob("*.json"):
+    for entry in (lake.paths.ticks / "_delta_log").glob("*.json"):
         entry.write_text(
             entry.read_text().replace("2026-11-27/", "2026-11-28/").replace('"date":"2026-11-27"', '"date":"2026-11-28"')
         )
@@ -153,13 +153,13 @@ def test_nasty_timestamps_are_proven_counted_and_shown(tmp_path: Path) -> None:
     assert report.findings == ()
     odd = sum(detail is not None for _, detail in NASTY.values())
     assert (report.figures.rows, report.figures.quarantined) == (len(NASTY) - odd, odd)
-    told = quarantined(lake.layout, 1)
+    told = quarantined(lake.paths, 1)
     assert told.counts == {"timestamp_range": odd}
     assert told.samples[0].arrived.startswith("2026-11-27T12:00")
     with Lake(tmp_path) as reader:
         assert reader.quarantine(limit=3).arrow.num_rows == 3
         assert {row["date"] for row in reader.ticks().arrow.to_pylist()} == {date(2026, 11, 27)}
-    assert DeltaTable(str(lake.layout.quarantine)).to_pyarrow_table().column("kafka_timestamp").null_count == odd
+    assert DeltaTable(str(lake.paths.quarantine)).to_pyarrow_table().column("kafka_timestamp").null_count == odd
 
 
 def test_records_without_the_flag_are_the_brokers() -> None:

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from finance_contract.topic import SETTINGS, unkept
 from finance_job.topic_watch import TopicSettings
-from finance_lake.state.broker import SilentError
+from finance_kafka.describe import BrokerUnavailableError
 from finance_topic.config import Settings
 
 HOURS = 168
@@ -57,7 +57,7 @@ def test_it_is_said_once_and_again_when_it_changes() -> None:
 
 def test_a_broker_that_does_not_answer_is_no_change() -> None:
     def ask() -> dict[str, str]:
-        raise SilentError("no answer")
+        raise BrokerUnavailableError("no answer")
 
     with capture_logs() as lines:
         TopicSettings(ask, HOURS, get_logger()).look()

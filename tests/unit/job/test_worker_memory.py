@@ -1,6 +1,6 @@
 """What a worker holds is bounded in bytes, however long the records are (tests/stack/test_readers.py has the other reader)."""
 
-from tests.worker_memory import MAX_GROWTH_MB, growth_mb
+from tests.support.worker_memory import MAX_GROWTH_MB, growth_mb
 
 
 def test_long_malformed_records_from_spark_take_bounded_memory() -> None:

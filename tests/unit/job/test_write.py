@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from finance_job import write
-from finance_job.columns import UTC_MICROSECONDS
-from finance_job.data_file import DataFile
 from finance_job.write import Task
-from finance_lake.state.digest import add, digest_of
+from finance_storage.data_file import WrittenFile
+from finance_storage.digest import add, digest_of
+from finance_storage.schemas import UTC_MICROSECONDS
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b"no tick"
@@ -36,17 +36,17 @@ def records(values: Sequence[bytes | None], first_offset: int = 0, arrived: date
     )
 
 
-def run(root: Path, *batches: pa.RecordBatch, tables: Sequence[str] = ("ticks", "quarantine")) -> list[DataFile]:
+def run(root: Path, *batches: pa.RecordBatch, tables: Sequence[str] = ("ticks", "quarantine")) -> list[WrittenFile]:
     """Run the task; what it tells goes to the sink as Spark takes it there."""
     task = Task({table: str(root / table) for table in tables}, PLANNED_MS)
     return [pickle.loads(pickle.dumps(file)) for file in task.files(iter(batches))]  # noqa: S301
 
 
-def content(root: Path, file: DataFile) -> pa.Table:
+def content(root: Path, file: WrittenFile) -> pa.Table:
     return pq.ParquetFile(root / file.table / file.path).read()
 
 
-def offsets(root: Path, files: Sequence[DataFile], table: str) -> list[int]:
+def offsets(root: Path, files: Sequence[WrittenFile], table: str) -> list[int]:
     return sorted(
         offset for file in files if file.table == table for offset in content(root, file).column("kafka_offset").to_pylist()
     )

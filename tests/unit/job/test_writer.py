@@ -12,16 +12,16 @@ from deltalake import DeltaTable
 
 from finance_job.transaction import Change, live_files
 from finance_job.writer import FencedError, Writer
-from finance_lake.state.identity import identity_of
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange
-from tests.lakes import BAD, GOOD, BuiltLake, numbered
-from tests.tampering import judge
+from finance_kafka.offsets import OffsetRange
+from finance_storage.lake_identity import identity_of
+from finance_storage.paths import QUARANTINE, TICKS
+from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
+from tests.support.tampering import judge
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from finance_job.data_file import DataFile
+    from finance_storage.data_file import WrittenFile
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def lake(tmp_path: Path) -> BuiltLake:
 
 
 def offsets(lake: BuiltLake) -> list[int]:
-    tables = [DeltaTable(str(lake.layout.table(name))).to_pyarrow_table() for name in (TICKS, QUARANTINE)]
+    tables = [DeltaTable(str(lake.paths.table(name))).to_pyarrow_table() for name in (TICKS, QUARANTINE)]
     return sorted(offset for table in tables for offset in table.column("kafka_offset").to_pylist())
 
 
-def files_of(files: list[DataFile], name: str, start: int = 0, end: int = 0) -> Change:
+def files_of(files: list[WrittenFile], name: str, start: int = 0, end: int = 0) -> Change:
     return Change.of([file for file in files if file.table == name], {0: OffsetRange(start, end)} if end else {})
 
 
 def test_each_driver_raises_the_epoch_of_both_tables(lake: BuiltLake) -> None:
     for epoch in (1, 2):
-        second = Writer(lake.layout, lake.identity)
+        second = Writer(lake.paths, lake.identity)
         assert second.epoch == epoch
         assert {second.record(name).epoch for name in (TICKS, QUARANTINE)} == {epoch}
     assert second.position == {0: 6}
@@ -52,7 +52,7 @@ def test_each_driver_raises_the_epoch_of_both_tables(lake: BuiltLake) -> None:
 @pytest.mark.parametrize("name", [QUARANTINE, TICKS])
 def test_a_driver_that_wakes_late_is_refused_at_either_table(lake: BuiltLake, name: str) -> None:
     files = lake.write([GOOD, BAD], 0, 6)
-    newer = Writer(lake.layout, lake.identity)
+    newer = Writer(lake.paths, lake.identity)
     with pytest.raises(FencedError, match="its epoch is 1, that of this driver is 0"):
         lake.writer.commit(name, files_of(files, name, 6, 8))
     newer.commit(QUARANTINE, files_of(files, QUARANTINE, 6, 8))
@@ -63,7 +63,7 @@ def test_a_driver_that_wakes_late_is_refused_at_either_table(lake: BuiltLake, na
 def test_a_driver_that_wakes_between_its_two_commits_leaves_half_a_batch_to_the_newer_one(lake: BuiltLake) -> None:
     files, span = lake.write([GOOD, BAD, GOOD], 0, 6), {0: OffsetRange(6, 9)}
     lake.writer.commit(QUARANTINE, files_of(files, QUARANTINE, span[0].start, span[0].end))
-    newer = Writer(lake.layout, lake.identity)
+    newer = Writer(lake.paths, lake.identity)
     assert newer.half_committed() == span
     with pytest.raises(FencedError):
         lake.writer.commit(TICKS, files_of(files, TICKS, span[0].start, span[0].end))
@@ -73,16 +73,16 @@ def test_a_driver_that_wakes_between_its_two_commits_leaves_half_a_batch_to_the_
 
 
 def test_a_refused_driver_is_refused_again_however_often_it_tries(lake: BuiltLake) -> None:
-    Writer(lake.layout, lake.identity)
+    Writer(lake.paths, lake.identity)
     for _ in range(3):
-        lake.writer.forget()
+        lake.writer.invalidate_cache()
         with pytest.raises(FencedError):
             lake.writer.commit(TICKS, files_of(lake.write([GOOD], 0, 6), TICKS, 6, 7))
 
 
 def test_maintenance_of_a_driver_that_wakes_late_is_refused(lake: BuiltLake) -> None:
     table = lake.writer.table(TICKS)
-    Writer(lake.layout, lake.identity)
+    Writer(lake.paths, lake.identity)
     with pytest.raises(FencedError):
         lake.writer.compact(TICKS, [], live_files(table), "merged")
     assert offsets(lake) == list(range(6))
@@ -101,7 +101,7 @@ def test_a_driver_that_starts_while_another_commits_takes_over_all_the_same(
         return opened
 
     monkeypatch.setattr(Writer, "_read", read_before_the_other_commits)
-    newer = Writer(lake.layout, lake.identity)
+    newer = Writer(lake.paths, lake.identity)
     assert not pending
     assert (newer.epoch, newer.position) == (1, {0: 7})
     assert offsets(lake) == list(range(7))
@@ -113,25 +113,25 @@ def test_of_two_drivers_that_start_at_once_one_goes_on(lake: BuiltLake, monkeypa
     def start_another_in_between(writer: Writer, name: str) -> None:
         if name == TICKS and not rivals:
             rivals.append(writer)
-            rivals.append(Writer(lake.layout, lake.identity))
+            rivals.append(Writer(lake.paths, lake.identity))
         take_over(writer, name)
 
     monkeypatch.setattr(Writer, "_take_over", start_another_in_between)
     with pytest.raises(FencedError):
-        Writer(lake.layout, lake.identity)
+        Writer(lake.paths, lake.identity)
     newer = rivals[1]
     newer.commit(TICKS, files_of(lake.write([GOOD], 0, 6), TICKS, 6, 7))
     assert offsets(lake) == list(range(7))
 
 
 def test_a_commit_of_somebody_else_in_between_does_not_hold_the_job_up(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).optimize.compact()
+    DeltaTable(str(lake.paths.ticks)).optimize.compact()
     lake.writer.commit(TICKS, files_of(lake.write([GOOD], 0, 6), TICKS, 6, 7))
     assert offsets(lake) == list(range(7))
 
 
 def test_appends_are_blind_so_that_a_users_delete_elsewhere_does_not_conflict(lake: BuiltLake) -> None:
-    stale = DeltaTable(str(lake.layout.ticks))
+    stale = DeltaTable(str(lake.paths.ticks))
     lake.store([GOOD])
     stale.delete("kafka_offset = 0")
     assert offsets(lake) == [1, 2, 3, 4, 5, 6]
@@ -139,8 +139,8 @@ def test_appends_are_blind_so_that_a_users_delete_elsewhere_does_not_conflict(la
 
 def test_the_identity_stays_with_the_table(lake: BuiltLake) -> None:
     for _ in range(3):
-        Writer(lake.layout, lake.identity)
-    assert identity_of(DeltaTable(str(lake.layout.quarantine))) == lake.identity
+        Writer(lake.paths, lake.identity)
+    assert identity_of(DeltaTable(str(lake.paths.quarantine))) == lake.identity
 
 
 def test_any_number_of_drivers_that_stop_and_wake_at_random_write_each_record_once(tmp_path: Path) -> None:
@@ -152,14 +152,14 @@ def test_any_number_of_drivers_that_stop_and_wake_at_random_write_each_record_on
     drivers = [lake.writer]
     for _ in range(60):
         if chance.random() < 0.2:
-            drivers.append(Writer(lake.layout, lake.identity))
+            drivers.append(Writer(lake.paths, lake.identity))
         driver = chance.choice(drivers)
         try:
             step(lake, driver, topic, chance)
         except FencedError:
             drivers.remove(driver)
             assert driver.epoch < max(other.epoch for other in drivers)
-    position = Writer(lake.layout, lake.identity)
+    position = Writer(lake.paths, lake.identity)
     while half := position.half_committed():
         finish(lake, position, topic, half[0])
     assert offsets(lake) == list(range(position.position[0]))

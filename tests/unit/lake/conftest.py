@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from finance_lake.reading.lake import Lake
-from tests.lakes import BAD, BuiltLake
+from finance_lake.lake import Lake
+from tests.support.lakes import BAD, BuiltLake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,6 @@ def built(tmp_path: Path) -> BuiltLake:
 @pytest.fixture
 def lake(built: BuiltLake) -> Iterator[Lake]:
     """Open it."""
-    opened = Lake(built.layout.root)
+    opened = Lake(built.paths.root)
     yield opened
     opened.close()

@@ -3,8 +3,8 @@
 import os
 from typing import Any, BinaryIO, cast
 
-from finance_lake.reading import sandbox
-from finance_lake.reading.lake_files import LakeFiles
+from finance_lake.query import sandbox
+from finance_lake.query.lake_files import LakeFiles
 
 WITHOUT = "TEST_SANDBOX_WITHOUT"
 STATEMENT, FILES, LANDLOCK = "statement", "files", "landlock"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from finance_contract import Tick
 from finance_contract.tick import encode
-from finance_lake.reading.lake import Lake
-from tests.lakes import BuiltLake
+from finance_lake.lake import Lake
+from tests.support.lakes import BuiltLake
 from tests.unit.lake.conftest import BEGIN_NS
 
 STEP = Decimal("0.00000001")
@@ -59,12 +59,12 @@ def vwap(prices: list[Decimal], sizes: list[int | None]) -> Decimal | None:
 def test_bars_are_those_that_polars_computes(batches: list[list[Tick]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         built = BuiltLake(Path(folder) / "data", partitions=2)
-        lake = Lake(built.layout.root)
+        lake = Lake(built.paths.root)
         for batch in batches:
             built.store([encode(tick) for tick in batch], partition=data.draw(st.integers(0, 1)))
             lake.bars("30s")  # so that the next answer adds up what is kept and what is new
         bars = lake.bars("30s")
-        raw = pl.read_delta(str(built.layout.ticks))
+        raw = pl.read_delta(str(built.paths.ticks))
         assert [tuple(row.values()) for row in bars.rows()] == expected(raw)
-        assert bars.arrow.equals(Lake(built.layout.root).bars("30s").arrow)
+        assert bars.arrow.equals(Lake(built.paths.root).bars("30s").arrow)
         assert lake.bars("30s", "AAPL").pl().equals(bars.pl().filter(pl.col("symbol") == "AAPL"))

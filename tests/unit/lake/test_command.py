@@ -17,16 +17,16 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from finance_lake import condition
-from finance_lake.command import app
-from finance_lake.command.sql import shell
-from finance_lake.command.tail import ticks
-from finance_lake.errors import NoLakeError, UnreadableError
+from finance_kafka.describe import BrokerUnavailableError
+from finance_lake import status
+from finance_lake.cli import app
+from finance_lake.cli.sql import shell
+from finance_lake.cli.tail import ticks
 from finance_lake.export import write
-from finance_lake.reading.lake import Lake
-from finance_lake.state.broker import SilentError
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import BAD, BuiltLake
+from finance_lake.lake import Lake
+from finance_storage.errors import NoLakeError, UnreadableError
+from finance_storage.paths import QUARANTINE, TICKS
+from tests.support.lakes import BAD, BuiltLake
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
-    from finance_lake.state.accounting import Broker
+    from finance_kafka.describe import TopicDescription
 
 SETTINGS = ("DATA_DIR", "KAFKA_BOOTSTRAP", "KAFKA_PORT", "KAFKA_TOPIC", "ZOOKEEPER_PORT", "SPARK_UI_PORT")
 
@@ -50,14 +50,14 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def _broker(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the lake's broker answer."""
 
-    def ask(*_: object) -> Broker:
+    def ask(*_: object) -> TopicDescription:
         return built.broker
 
-    monkeypatch.setattr(condition, "ask_soon", ask)
+    monkeypatch.setattr(status, "ask_soon", ask)
 
 
 def run(built: BuiltLake, *arguments: str, text: str | None = None) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--data", str(built.layout.root)], input=text)
+    return CliRunner().invoke(app, [*arguments, "--data", str(built.paths.root)], input=text)
 
 
 def rows_of(seen: dict[str, object]) -> list[dict[str, object]]:
@@ -124,7 +124,7 @@ def test_without_a_lake_the_command_that_makes_one_is_named(tmp_path: Path, argu
 def test_a_lake_without_a_tick_says_what_fills_it(
     tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finance_lake.command.tail.ticks", lambda *_: iter(()))  # which waits for the first
+    monkeypatch.setattr("finance_lake.cli.tail.ticks", lambda *_: iter(()))  # which waits for the first
     monkeypatch.setattr(subprocess, "run", None)  # which would open the notebook
     result = run(BuiltLake(tmp_path / "empty"), *arguments)
     assert result.exit_code == (2 if arguments[0] in {"bars", "export", "notebook"} else 0)
@@ -187,7 +187,7 @@ def test_a_damaged_data_file_is_a_sentence_and_exit_code_1(
 
 @pytest.mark.parametrize("command", ["status", "show", "quarantine"])
 def test_a_damaged_log_of_the_quarantine_is_a_sentence_and_exit_code_1(built: BuiltLake, command: str) -> None:
-    torn(max((built.layout.quarantine / "_delta_log").glob("*.json")))
+    torn(max((built.paths.quarantine / "_delta_log").glob("*.json")))
     result = run(built, command)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
@@ -232,10 +232,10 @@ def test_status_shows_the_last_proof(built: BuiltLake) -> None:
 
 
 def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(*_: object) -> Broker:
-        raise SilentError("no broker answers at 127.0.0.1:9092")
+    def silent(*_: object) -> TopicDescription:
+        raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
-    monkeypatch.setattr(condition, "ask_soon", silent)
+    monkeypatch.setattr(status, "ask_soon", silent)
     result = run(built, "status")
     assert result.exit_code == 0
     assert "lag          unknown: no broker answers at 127.0.0.1:9092" in result.stdout
@@ -243,10 +243,10 @@ def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.M
 
 
 def test_a_verdict_that_cannot_be_kept_is_still_given(built: BuiltLake) -> None:
-    (built.layout.root / "run").write_text("a file where a folder should be")
+    (built.paths.root / "run").write_text("a file where a folder should be")
     result = run(built, "verify", "--no-broker")
     assert (result.exit_code, result.stdout.splitlines()[-1][:8]) == (1, "complete")
-    assert f"The verdict cannot be kept: {built.layout.root / 'run'} is a file, and no folder." in result.stderr
+    assert f"The verdict cannot be kept: {built.paths.root / 'run'} is a file, and no folder." in result.stderr
 
 
 def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:
@@ -330,7 +330,7 @@ def test_tail_follows_the_lake_until_it_is_deleted(built: BuiltLake, lake: Lake)
     assert next(told)["price"] == 101
     built.store([tick("MSFT", 402, 80), tick("AAPL", 103, 90)])
     assert next(told)["price"] == 103
-    shutil.rmtree(built.layout.root)
+    shutil.rmtree(built.paths.root)
     with pytest.raises(NoLakeError, match="any more: `make local` or `make up`"):
         next(told)
 
@@ -343,8 +343,8 @@ def test_a_csv_has_nothing_that_a_spreadsheet_runs(built: BuiltLake, tmp_path: P
 
 
 def test_what_files_of_the_lake_say_does_not_move_the_cursor(built: BuiltLake) -> None:
-    text = "".join(path.read_text() for path in [built.layout.ticks / "_delta_log" / f"{0:020d}.json"])
-    (built.layout.ticks / "_delta_log" / f"{4:020d}.json").write_text(text.replace('"protocol"', '"\\u001b]0;owned\\u0007"'))
+    text = "".join(path.read_text() for path in [built.paths.ticks / "_delta_log" / f"{0:020d}.json"])
+    (built.paths.ticks / "_delta_log" / f"{4:020d}.json").write_text(text.replace('"protocol"', '"\\u001b]0;owned\\u0007"'))
     result = run(built, "status")
     assert result.exit_code in {0, 1}
     assert "\x1b]0" not in result.output + result.stderr
@@ -414,7 +414,7 @@ def test_nothing_in_a_record_reaches_the_terminal_as_it_was(built: BuiltLake, ar
 
 
 def program(built: BuiltLake, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DATA_DIR": str(built.layout.root), "KAFKA_PORT": "1"}
+    environment = {**os.environ, "DATA_DIR": str(built.paths.root), "KAFKA_PORT": "1"}
     return subprocess.run([sys.executable, "-m", "finance_lake", *arguments], capture_output=True, text=True, env=environment)
 
 
@@ -428,14 +428,14 @@ def test_as_a_program(built: BuiltLake) -> None:
 
 def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
     code = (
-        "import sys, finance_lake, finance_lake.command as command\n"
+        "import sys, finance_lake, finance_lake.cli as command\n"
         "assert not {'duckdb', 'deltalake', 'pyarrow', 'polars', 'pydantic', 'confluent_kafka'} & set(sys.modules)\n"
         "sys.modules['duckdb'] = sys.modules['polars'] = None\n"  # as in the job's image
         "command.app(sys.argv[1:])\n"
     )
 
     def run_bare(*arguments: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-c", code, *arguments, "--data", str(built.layout.root)]
+        words = [sys.executable, "-c", code, *arguments, "--data", str(built.paths.root)]
         return subprocess.run(words, capture_output=True, text=True)
 
     verified = run_bare("verify", "--no-broker")
@@ -455,7 +455,7 @@ def test_what_the_lake_answers_loads_no_pandas(built: BuiltLake) -> None:
         "assert lake.latest().rows() and lake.bars().rows() and lake.ticks().rows()\n"
         "assert 'pandas' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(built.layout.root)], check=True)
+    subprocess.run([sys.executable, "-c", code, str(built.paths.root)], check=True)
 
 
 def test_the_shell_answers_and_outlives_a_wrong_query(
@@ -463,7 +463,7 @@ def test_the_shell_answers_and_outlives_a_wrong_query(
 ) -> None:
     typed = iter(["SELECT", "1 AS one;", "SELEC;", "", ".quit"])
     monkeypatch.setattr("builtins.input", lambda _: next(typed))
-    lake = Lake(built.layout.root)
+    lake = Lake(built.paths.root)
     shell(lake, None, 10, 5)
     lake.close()
     output = capsys.readouterr()

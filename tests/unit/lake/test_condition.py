@@ -12,34 +12,34 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from finance_lake import condition
-from finance_lake.command import app
-from finance_lake.condition import DOWN, UNKNOWN, UP, look, roles, services
+from finance_kafka.describe import BrokerUnavailableError
+from finance_lake import status
+from finance_lake.cli import app
 from finance_lake.dashboard.panels import Panels
-from finance_lake.reading.engine import Engine
-from finance_lake.state.broker import SilentError
+from finance_lake.query.engine import Engine
+from finance_lake.status import DOWN, UNKNOWN, UP, look, roles, services
 from finance_role.heartbeat import Heartbeat, heartbeat_file
-from tests.lakes import BuiltLake, numbered
+from tests.support.lakes import BuiltLake, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from finance_lake.state.accounting import Broker
+    from finance_kafka.describe import TopicDescription
 
 LONG = timedelta(minutes=10)
 
 
-def silent() -> Broker:
-    raise SilentError("no broker answers at 127.0.0.1:9092")
+def silent() -> TopicDescription:
+    raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
 
 def beat(built: BuiltLake, role: str, seconds: float = 60) -> None:
-    Heartbeat(heartbeat_file(built.layout.root, role), seconds).beat()
+    Heartbeat(heartbeat_file(built.paths.root, role), seconds).beat()
 
 
 def ledger(built: BuiltLake, at: datetime, *, ended: bool = False, source: str = "sim-1") -> None:
     """Let a producer have written at a moment of ticks that the broker acknowledged."""
-    file = built.layout.ledgers / f"{source}.jsonl"
+    file = built.paths.ledgers / f"{source}.jsonl"
     file.parent.mkdir(exist_ok=True)
     file.write_text('{"source": "sim-1"}\n{"acknowledged": [[0, 9]]}\n' + ('{"ended": "now", "made": 10}\n' if ended else ""))
     os.utime(file, (at.timestamp(),) * 2)
@@ -47,7 +47,7 @@ def ledger(built: BuiltLake, at: datetime, *, ended: bool = False, source: str =
 
 def age(built: BuiltLake, by: timedelta) -> datetime:
     """Let the newest commit have happened a while ago; return when."""
-    entry = max((built.layout.ticks / "_delta_log").glob("*.json"))
+    entry = max((built.paths.ticks / "_delta_log").glob("*.json"))
     lines = [json.loads(line) for line in entry.read_text().splitlines()]
     then = datetime.now(UTC) - by
     for line in lines:
@@ -82,15 +82,15 @@ CASES = [
 def test_the_tables_fall_behind_while_they_should_move(built: BuiltLake, case: Case, *, maintained: bool) -> None:
     committed = age(built, LONG)
     if maintained:  # a commit that adds no tick is no progress
-        entry = built.layout.ticks / "_delta_log" / f"{4:020d}.json"
+        entry = built.paths.ticks / "_delta_log" / f"{4:020d}.json"
         entry.write_text(json.dumps({"commitInfo": {"timestamp": round(time.time() * 1000), "operation": "OPTIMIZE"}}))
     if case.job:
         beat(built, "spark-job")
     if case.wrote is not None:
         ledger(built, committed + case.wrote, ended=case.ended)
-    seconds = look(built.layout, silent).lag_seconds
+    seconds = look(built.paths, silent).lag_seconds
     assert seconds == pytest.approx(LONG.total_seconds() if case.behind else 0, abs=5)
-    status = Panels(built.layout, Engine()).status()
+    status = Panels(built.paths, Engine()).status()
     assert (status["waiting"], status["rate"]) == (case.behind, 0.0)
     if case.behind:
         assert status["lag"] >= 1000 * (LONG.total_seconds() - 1)
@@ -98,29 +98,29 @@ def test_the_tables_fall_behind_while_they_should_move(built: BuiltLake, case: C
 
 def test_the_lag_is_that_of_the_topic_where_a_broker_answers(built: BuiltLake) -> None:
     age(built, LONG)
-    assert look(built.layout, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
+    assert look(built.paths, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
     built.ends[0] += 1
-    assert look(built.layout, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert look(built.paths, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 def test_a_lake_that_has_nothing_yet_falls_behind_with_the_first_acknowledged_tick(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "data")
-    assert look(built.layout, silent).lag_seconds == 0
+    assert look(built.paths, silent).lag_seconds == 0
     age(built, LONG)
     ledger(built, datetime.now(UTC))
-    assert look(built.layout, silent).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert look(built.paths, silent).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 @pytest.mark.parametrize("content", ["", "soon", "nan", "-inf", "0", "1e", "\x00", "\xff"])
 def test_what_is_no_promise_is_none(built: BuiltLake, content: str) -> None:
     beat(built, "producer")
-    heartbeat_file(built.layout.root, "producer").write_text(content, encoding="latin-1")
-    assert roles(built.layout)["producer"] == DOWN
+    heartbeat_file(built.paths.root, "producer").write_text(content, encoding="latin-1")
+    assert roles(built.paths)["producer"] == DOWN
 
 
 def test_a_heartbeat_that_is_no_file_is_none(built: BuiltLake) -> None:
-    heartbeat_file(built.layout.root, "producer").mkdir(parents=True)
-    assert roles(built.layout) == {"producer": DOWN, "spark-job": DOWN}
+    heartbeat_file(built.paths.root, "producer").mkdir(parents=True)
+    assert roles(built.paths) == {"producer": DOWN, "spark-job": DOWN}
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ def test_a_heartbeat_that_is_no_file_is_none(built: BuiltLake) -> None:
     [("process 1 on {here}", DOWN), ("", DOWN), ("container 4f1c", UNKNOWN), ("process 1 on other", UNKNOWN)],
 )
 def test_a_lock_that_another_container_holds_is_not_taken_for_free(built: BuiltLake, holder: str, state: str) -> None:
-    lock = built.layout.root / "locks" / "zookeeper.lock"
+    lock = built.paths.root / "locks" / "zookeeper.lock"
     lock.parent.mkdir(exist_ok=True)
     lock.write_text(holder.replace("{here}", os.uname().nodename))
-    assert services(built.layout, broker_up=False)["zookeeper"] == state
+    assert services(built.paths, broker_up=False)["zookeeper"] == state
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert services(built.layout, broker_up=False)["zookeeper"] == UP
+        assert services(built.paths, broker_up=False)["zookeeper"] == UP
 
 
 def run(built: BuiltLake, *arguments: str) -> int:
-    result = CliRunner().invoke(app, ["status", "--data", str(built.layout.root), *arguments])
+    result = CliRunner().invoke(app, ["status", "--data", str(built.paths.root), *arguments])
     assert "Traceback" not in result.output
     if result.exit_code in {3, 4}:
         assert "--max-lag allows" in result.stderr or "--require demands" in result.stderr
@@ -147,7 +147,7 @@ def run(built: BuiltLake, *arguments: str) -> int:
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_what_is_demanded_has_an_exit_code(built: BuiltLake, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
-    monkeypatch.setattr(condition, "ask_soon", lambda *_: silent())
+    monkeypatch.setattr(status, "ask_soon", lambda *_: silent())
     age(built, LONG)
     assert run(built, *form) == 0
     assert run(built, *form, "--max-lag", "5") == 3
@@ -170,7 +170,7 @@ def test_without_a_lake_what_is_demanded_does_not_hold(tmp_path: Path) -> None:
 
 def test_time_travel_tells_nothing_of_what_runs_now(built: BuiltLake) -> None:
     age(built, LONG)
-    status = Panels(built.layout, Engine()).status("2")
+    status = Panels(built.paths, Engine()).status("2")
     assert (status["services"], status["waiting"]) == (None, False)
 
 
@@ -178,6 +178,6 @@ def test_a_page_without_a_lake_still_tells_what_runs(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "data")
     beat(built, "producer")
     built.store(numbered(1))
-    (built.layout.ticks / "_delta_log" / f"{1:020d}.json").write_text("damaged")
-    status = Panels(built.layout, Engine()).status()
+    (built.paths.ticks / "_delta_log" / f"{1:020d}.json").write_text("damaged")
+    status = Panels(built.paths, Engine()).status()
     assert (status["version"], status["services"]) == (None, {"producer": UP, "spark-job": DOWN})

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from finance_lake.dashboard import connection, panels
-from finance_lake.dashboard.app import SQL_AT_ONCE, Dashboard
+from finance_lake.dashboard.app import MAX_CONCURRENT_SQL, Dashboard
 from finance_lake.dashboard.serve import bind, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from finance_lake.dashboard.serve import Server
-    from tests.lakes import BuiltLake
+    from tests.support.lakes import BuiltLake
 
 PATIENCE_SECONDS = 20
 LARGE = "SELECT repeat('x', 1000) AS x FROM range(20000)"
@@ -39,7 +39,7 @@ def serving(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     monkeypatch.setattr(connection, "TAKE_SECONDS", 1.0)
     monkeypatch.setattr(connection, "MAX_IDLE_PER_CLIENT", 20)
     monkeypatch.setattr(panels, "SQL", panels.SQL_CSV)
-    dashboard = Dashboard(built.layout)
+    dashboard = Dashboard(built.paths)
     running, taken = server(dashboard), bind("127.0.0.1", 0)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [taken]})
     thread.start()
@@ -150,7 +150,7 @@ def test_who_asks_again_and_again_and_who_watches_stay_connected(port: int) -> N
 
 
 def test_who_does_not_read_holds_a_slot_for_a_while_only(serving: Serving) -> None:
-    with connected(serving.port, SQL_AT_ONCE) as slow:
+    with connected(serving.port, MAX_CONCURRENT_SQL) as slow:
         for one in slow:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             one.sendall(sql(LARGE))

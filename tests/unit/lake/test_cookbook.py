@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cookbook import Recipe, recipes, run
-from tests.market import market
+from tests.support.cookbook import Recipe, recipes, run
+from tests.support.market import market
 
 
 @pytest.fixture(scope="session")
 def morning(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the lake of tests/market.py once; give the folder that `data` is in."""
+    """Make the lake of tests/support/market.py once; give the folder that `data` is in."""
     folder = tmp_path_factory.mktemp("market")
     market(folder / "data")
     return folder

@@ -16,32 +16,32 @@ import structlog
 from deltalake import DeltaTable
 from starlette.testclient import TestClient
 
-from finance_job.maintenance import Maintenance
+from finance_job.maintenance.compaction import Maintenance
 from finance_lake.dashboard import feed as feeding
 from finance_lake.dashboard.app import Dashboard
-from finance_lake.dashboard.change import change
-from finance_lake.dashboard.feed import Feed
-from finance_lake.dashboard.guards import HEADERS, LARGEST_BODY
+from finance_lake.dashboard.commit_update import change
+from finance_lake.dashboard.feed import CommitFeed
+from finance_lake.dashboard.security import HEADERS, MAX_BODY_BYTES
 from finance_lake.dashboard.serve import CannotServeError, bind, in_url
-from finance_lake.reading.engine import Engine
-from finance_lake.reading.lake import Lake
-from finance_lake.state.layout import TICKS, Layout
+from finance_lake.lake import Lake
+from finance_lake.query.engine import Engine
 from finance_role.heartbeat import Heartbeat, heartbeat_file
-from tests.lakes import BAD, BuiltLake, numbered
+from finance_storage.paths import TICKS, LakePaths
+from tests.support.lakes import BAD, BuiltLake, numbered
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
 
-    from finance_lake.reading.result import Result
+    from finance_lake.query.result import Result
 
 HOSTILE = b'{"symbol": "AAPL", "price": 101, "source": "=cmd|\' /C calc\'!A0<script>alert(1)</script>"}'
 
 
 @pytest.fixture
 def client(built: BuiltLake) -> Iterator[TestClient]:
-    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1:8050") as opened:
+    with TestClient(Dashboard(built.paths).app, base_url="http://127.0.0.1:8050") as opened:
         yield opened
 
 
@@ -66,8 +66,8 @@ def test_the_status_as_of_an_earlier_version_is_that_of_then(client: TestClient)
 
 def test_the_status_names_the_last_verdict_with_its_time(client: TestClient, built: BuiltLake) -> None:
     verdict = {"verdict": "complete", "code": 0, "sentence": "complete: 0 lost", "at": "2026-11-24T12:00:00Z"}
-    built.layout.verdict.parent.mkdir(exist_ok=True)
-    built.layout.verdict.write_text(json.dumps({**verdict, "broker": True, "version": 3, "lost": 0, "doubled": 0}))
+    built.paths.verdict.parent.mkdir(exist_ok=True)
+    built.paths.verdict.write_text(json.dumps({**verdict, "broker": True, "version": 3, "lost": 0, "doubled": 0}))
     told = of(client, "/api/status")["verdict"]
     assert (told["verdict"], told["lost"], told["doubled"], told["at"]) == ("complete", 0, 0, "2026-11-24T12:00:00Z")
 
@@ -97,8 +97,8 @@ def test_the_history_comes_newest_first(client: TestClient) -> None:
 
 def test_the_history_tells_how_far_back_the_log_reaches(client: TestClient, built: BuiltLake) -> None:
     assert of(client, "/api/history?limit=1")["oldest"] == 0
-    DeltaTable(str(built.layout.ticks)).create_checkpoint()
-    (built.layout.ticks / "_delta_log" / f"{0:020d}.json").unlink()
+    DeltaTable(str(built.paths.ticks)).create_checkpoint()
+    (built.paths.ticks / "_delta_log" / f"{0:020d}.json").unlink()
     assert of(client, "/api/history?limit=2")["oldest"] == 1
 
 
@@ -188,7 +188,7 @@ def test_an_address_that_there_is_not_gets_a_sentence(client: TestClient, method
 
 def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lake, "quarantine", None)
-    dashboard = Dashboard(built.layout)
+    dashboard = Dashboard(built.paths)
     with TestClient(dashboard.app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         answer = client.get("/api/quarantine")
     assert answer.status_code == 500
@@ -196,7 +196,7 @@ def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: 
 
 
 def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
-    with TestClient(Dashboard(Layout(tmp_path / "none")).app, base_url="http://localhost") as client:
+    with TestClient(Dashboard(LakePaths(tmp_path / "none")).app, base_url="http://localhost") as client:
         assert client.get("/").status_code == 200
         assert client.get("/api/latest").status_code == 404
         status = of(client, "/api/status")
@@ -221,7 +221,7 @@ def test_another_host_name_is_refused(client: TestClient, host: str) -> None:
 
 
 def test_the_host_name_may_be_an_address_of_ipv6(built: BuiltLake) -> None:
-    dashboard = Dashboard(built.layout, [in_url("::1")])
+    dashboard = Dashboard(built.paths, [in_url("::1")])
     with TestClient(dashboard.app, base_url="http://[::1]:8050") as client:
         assert client.get("/api/status").status_code == 200
 
@@ -238,7 +238,7 @@ def test_a_query_has_to_come_as_json(client: TestClient) -> None:
 
 
 def test_a_request_may_not_be_large(client: TestClient) -> None:
-    assert client.post("/api/sql", json={"query": "x" * LARGEST_BODY}).status_code == 413
+    assert client.post("/api/sql", json={"query": "x" * MAX_BODY_BYTES}).status_code == 413
     assert client.get("/api/bars?symbol=" + "A" * 5000).status_code == 414
 
 
@@ -274,10 +274,10 @@ class Viewer:
 
 
 @asynccontextmanager
-async def watching(layout: Layout) -> AsyncIterator[Feed]:
-    feed = Feed(layout, Engine(), dict)
+async def watching(paths: LakePaths) -> AsyncIterator[CommitFeed]:
+    feed = CommitFeed(paths, Engine(), dict)
     watcher = asyncio.create_task(feed.watch())
-    while not feed.lake and layout.ticks.exists():  # noqa: ASYNC110 (the feed sets no event for a test)
+    while not feed.lake and paths.ticks.exists():  # noqa: ASYNC110 (the feed sets no event for a test)
         await asyncio.sleep(0.01)
     yield feed
     watcher.cancel()
@@ -289,7 +289,7 @@ def play(story: Callable[[], Coroutine[None, None, None]]) -> None:
 
 def test_a_viewer_is_told_each_version_once_and_in_order(built: BuiltLake) -> None:
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             viewer = Viewer(feed.messages(None, None))
             assert (await viewer.next("reset"))[1]["version"] == 3
             for number in range(4, 9):
@@ -306,7 +306,7 @@ def test_one_who_comes_back_goes_on_where_it_was_also_after_a_restart(built: Bui
         built.store(numbered(1, first=number))
 
     async def story() -> None:
-        async with watching(built.layout) as feed:  # a server that has seen none of these commits
+        async with watching(built.paths) as feed:  # a server that has seen none of these commits
             viewer = Viewer(feed.messages(feed.lake, 4))
             assert [(await viewer.next("commit"))[0] for _ in range(4)] == ["5", "6", "7", "8"]
             viewer = Viewer(feed.messages(None, 7))
@@ -319,7 +319,7 @@ def test_a_commit_says_what_it_did_to_the_candles(built: BuiltLake) -> None:
     built.store([tick("AAPL", 103.25, 70, size=7), tick("AAPL", 102, 70.5, size=2), tick("IBM", 0.00000001, 71)])
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
         aapl, ibm = commit["bars"]
         assert aapl[0] == "AAPL"
@@ -336,12 +336,12 @@ def test_volumes_of_a_commit_are_sent_as_those_of_a_bar(built: BuiltLake) -> Non
     built.store([tick(symbol, 1, 70, size=size) for symbol, size in zip(("IBM", "ORCL", "ORCL"), sizes, strict=True)])
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
         assert [bar[8] for bar in commit["bars"]] == [str(exact), None]
 
     play(story)
-    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1") as client:
+    with TestClient(Dashboard(built.paths).app, base_url="http://127.0.0.1") as client:
         bars = [of(client, f"/api/bars?symbol={symbol}")["bars"][0] for symbol in ("IBM", "ORCL")]
         sizes_told = [one["size"] for one in of(client, "/api/latest")["symbols"] if one["symbol"] in {"IBM", "ORCL"}]
     assert [bar["volume"] for bar in bars] == [str(exact), None]
@@ -349,10 +349,10 @@ def test_volumes_of_a_commit_are_sent_as_those_of_a_bar(built: BuiltLake) -> Non
 
 
 def test_one_who_is_too_far_behind_or_knows_another_lake_begins_anew(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "FARTHEST", 2)
+    monkeypatch.setattr(feeding, "MAX_CATCH_UP_COMMITS", 2)
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             for lake, after in ((feed.lake, 0), (feed.lake, 99), ("another", 3), (None, None)):
                 number, told = await Viewer(feed.messages(lake, after)).next("reset")
                 assert (number, told) == ("3", {"lake": feed.lake, "version": 3})
@@ -362,10 +362,10 @@ def test_one_who_is_too_far_behind_or_knows_another_lake_begins_anew(built: Buil
 
 def test_one_whose_versions_are_gone_from_the_log_begins_anew(built: BuiltLake) -> None:
     for number in (1, 2):
-        (built.layout.ticks / "_delta_log" / f"{number:020d}.json").unlink()
+        (built.paths.ticks / "_delta_log" / f"{number:020d}.json").unlink()
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             assert (await Viewer(feed.messages(feed.lake, 1)).next("reset"))[0] == "3"
 
     play(story)
@@ -373,7 +373,7 @@ def test_one_whose_versions_are_gone_from_the_log_begins_anew(built: BuiltLake) 
 
 def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
     async def story() -> None:
-        async with watching(Layout(tmp_path / "data")) as feed:
+        async with watching(LakePaths(tmp_path / "data")) as feed:
             viewer = Viewer(feed.messages(None, None))
             assert (await viewer.next("reset"))[1]["version"] is None
             lake = BuiltLake(tmp_path / "data")
@@ -385,10 +385,10 @@ def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLake) -> None:
-    DeltaTable(str(built.layout.table(TICKS))).delete("symbol = 'MSFT'")
+    DeltaTable(str(built.paths.table(TICKS))).delete("symbol = 'MSFT'")
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
         assert commit["reload"]
         assert commit["bars"] == []
@@ -397,8 +397,8 @@ def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLak
 
 
 def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> None:
-    Heartbeat(heartbeat_file(built.layout.root, "spark-job"), 60).beat()  # or the lag would grow
-    with TestClient(Dashboard(built.layout).app, base_url="http://127.0.0.1") as client:
+    Heartbeat(heartbeat_file(built.paths.root, "spark-job"), 60).beat()  # or the lag would grow
+    with TestClient(Dashboard(built.paths).app, base_url="http://127.0.0.1") as client:
         before = of(client, "/api/status")
         sort(built)
         after = of(client, "/api/status")
@@ -409,7 +409,7 @@ def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> No
     assert [newest[name] for name in ("operation", "total", "files_added", "files_removed")] == ["sorted", 7, 1, 3]
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
         assert (commit["reload"], commit["rows"], commit["total"], commit["operation"]) == (False, 0, 7, "sorted")
 
@@ -418,20 +418,20 @@ def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> No
 
 def sort(built: BuiltLake) -> None:
     """Let the job's maintenance sort the date of the lake, as if it were closed."""
-    Maintenance(built.layout, built.writer, nullcontext, structlog.get_logger(), lambda: date(2026, 12, 1)).all()
+    Maintenance(built.paths, built.writer, nullcontext, structlog.get_logger(), lambda: date(2026, 12, 1)).all()
 
 
 def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def counted(layout: Layout, engine: Engine, version: int) -> object:
+    def counted(paths: LakePaths, engine: Engine, version: int) -> object:
         made.append(version)
-        return change(layout, engine, version)
+        return change(paths, engine, version)
 
     monkeypatch.setattr(feeding, "change", counted)
 
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             viewers = [Viewer(feed.messages(feed.lake, 3)) for _ in range(50)]
             for number in range(5):
                 built.store(numbered(1, first=number))
@@ -446,7 +446,7 @@ def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeyp
 
 def test_streams_end_when_the_server_stops(built: BuiltLake) -> None:
     async def story() -> None:
-        async with watching(built.layout) as feed:
+        async with watching(built.paths) as feed:
             seen = []
             async for text in feed.messages(feed.lake, 3):
                 seen.append(text)

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from finance_lake.command import display
-from finance_lake.text import price
+from finance_lake.cli import display
+from finance_role.text import price
 
 ROWS = [
     {"symbol": "AAPL", "ts": datetime(2026, 11, 24, 10, 30, tzinfo=UTC), "price": Decimal("174.50000000"), "n": 1234},

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from finance_lake import machine
-from finance_lake.command import app
-from finance_lake.state.accounting import Broker
+from finance_kafka.describe import TopicDescription
+from finance_lake import checks
+from finance_lake.cli import app
 from finance_role.environment import foreign
 from finance_role.heartbeat import Heartbeat, heartbeat_file
-from tests.lakes import BuiltLake
+from tests.support.lakes import BuiltLake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,31 +109,31 @@ def test_the_port_of_the_lakes_own_broker_is_not(
 ) -> None:
     tools(java=JAVA)
     built = BuiltLake(tmp_path / "data")
-    answers = {"own": built.broker, "foreign": Broker("another-cluster", "a-topic", {}, {})}
-    monkeypatch.setattr(machine, "_advertised", lambda _: [("127.0.0.1", port), ("kafka.invalid", 19092)])
+    answers = {"own": built.broker, "foreign": TopicDescription("another-cluster", "a-topic", {}, {})}
+    monkeypatch.setattr(checks, "_advertised", lambda _: [("127.0.0.1", port), ("kafka.invalid", 19092)])
     with socket.create_server(("127.0.0.1", port)):
-        monkeypatch.setattr(machine, "ask", lambda *_: answers["own"])
-        own = doctor(built.layout.root)
-        monkeypatch.setattr(machine, "ask", lambda *_: answers["foreign"])
-        foreign = doctor(built.layout.root)
+        monkeypatch.setattr(checks, "describe_topic", lambda *_: answers["own"])
+        own = doctor(built.paths.root)
+        monkeypatch.setattr(checks, "describe_topic", lambda *_: answers["foreign"])
+        foreign = doctor(built.paths.root)
     assert (own.exit_code, foreign.exit_code) == (0, 1)
     assert f"{port} is this lake's own" in own.stdout
     assert "the broker sends its clients to kafka.invalid:19092" in own.stdout
     assert "use the listener of this machine" in own.stdout
     assert "The lake can run by `make local`." in own.stdout
     assert own.stderr == "Next: `make local`.\n"
-    Heartbeat(heartbeat_file(built.layout.root, "spark-job"), 60).beat()
-    monkeypatch.setattr(machine, "ask", lambda *_: answers["own"])
+    Heartbeat(heartbeat_file(built.paths.root, "spark-job"), 60).beat()
+    monkeypatch.setattr(checks, "describe_topic", lambda *_: answers["own"])
     with socket.create_server(("127.0.0.1", port)):
-        assert "The lake runs." in doctor(built.layout.root).stdout
+        assert "The lake runs." in doctor(built.paths.root).stdout
 
 
 def test_a_full_disk_and_too_little_memory_are_said(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
-    monkeypatch.setattr(machine, "DISK_GB", 10**9)
-    monkeypatch.setattr(machine, "MEMORY_GB", 10**9)
+    monkeypatch.setattr(checks, "DISK_GB", 10**9)
+    monkeypatch.setattr(checks, "MEMORY_GB", 10**9)
     result = doctor(tmp_path / "data")
     assert result.exit_code == 1
     assert "GB free (make local and make up cannot work)" in result.stdout
@@ -215,7 +215,7 @@ def test_a_project_where_a_class_path_cannot_lead_is_said(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
-    monkeypatch.setattr(machine, "PROJECT", tmp_path / "a:b")
+    monkeypatch.setattr(checks, "PROJECT", tmp_path / "a:b")
     check = found(tmp_path / "data")["project"]
     assert (check["fine"], check["needed"]) == (False, ["make local"])
     assert "colon" in str(check["mend"])

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from finance_lake.reading.intervals import without_intervals
+from finance_lake.query.intervals import without_intervals
 
 DAY = timedelta(days=1)
 

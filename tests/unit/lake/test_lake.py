@@ -14,15 +14,15 @@ import pytest
 from deltalake import DeltaTable
 
 import finance_lake as fl
-from finance_lake.reading.lake import Lake
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import BAD, BuiltLake
+from finance_lake.lake import Lake
+from finance_storage.paths import QUARANTINE, TICKS
+from tests.support.lakes import BAD, BuiltLake
 from tests.unit.lake.conftest import BEGIN, tick
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from finance_lake.reading.result import Result
+    from finance_lake.query.result import Result
 
 
 def prices(result: Result) -> list[Decimal]:
@@ -53,7 +53,7 @@ def test_the_schema_is_exact(lake: Lake) -> None:
 
 
 def test_an_empty_lake_answers_with_the_same_columns(lake: Lake, tmp_path: Path) -> None:
-    empty = Lake(BuiltLake(tmp_path / "empty").layout.root)
+    empty = Lake(BuiltLake(tmp_path / "empty").paths.root)
     assert empty.ticks().arrow.schema == lake.ticks().arrow.schema
     assert empty.bars().arrow.schema == lake.bars().arrow.schema
     assert empty.latest().arrow.schema == lake.latest().arrow.schema
@@ -90,7 +90,7 @@ def test_bars_follow_the_table(lake: Lake, built: BuiltLake) -> None:
 def test_ticks_of_one_moment_are_told_apart_by_their_place_in_the_topic(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path)
     built.store([tick("AAPL", price, 0, size=1) for price in (3, 1, 2)])
-    lake = Lake(built.layout.root)
+    lake = Lake(built.paths.root)
     bar = lake.bars().rows()[0]
     assert (bar["open"], bar["close"]) == (3, 2)
     assert prices(lake.latest()) == [2]
@@ -102,7 +102,7 @@ def test_absurd_sizes_spoil_nothing_but_their_own_bar(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path)
     built.store([tick("AAPL", 9_999_999_999, second, size=2**63 - 1) for second in range(40)])
     built.store([tick("AAPL", 7, 60, size=10**12)])
-    first, second = Lake(built.layout.root).bars().rows()
+    first, second = Lake(built.paths.root).bars().rows()
     assert (first["volume"], first["vwap"], first["ticks"]) == (None, None, 40)
     assert (second["volume"], second["vwap"]) == (10**12, 7)
 
@@ -185,7 +185,7 @@ def test_history_tells_what_each_version_added(lake: Lake) -> None:
 
 
 def test_history_knows_the_total_after_maintenance_too(lake: Lake, built: BuiltLake) -> None:
-    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    DeltaTable(str(built.paths.ticks)).optimize.compact()
     (row,) = lake.history(limit=1).rows()
     assert (row["version"], row["rows"], row["total"]) == (4, 0, 7)
 
@@ -221,16 +221,16 @@ def test_what_was_added_since_a_version(lake: Lake, built: BuiltLake) -> None:
     assert prices(lake.since(2)) == [98, 101]
     assert prices(lake.since(0, "MSFT")) == [400, 401]
     assert len(lake.since(3)) == 0
-    DeltaTable(str(built.layout.ticks)).create_checkpoint()
+    DeltaTable(str(built.paths.ticks)).create_checkpoint()
     for version in (0, 1):
-        (built.layout.ticks / "_delta_log" / f"{version:020d}.json").unlink()
+        (built.paths.ticks / "_delta_log" / f"{version:020d}.json").unlink()
     with pytest.raises(fl.RequestError, match="no longer reaches back"):
         lake.since(0)
 
 
 def test_what_was_added_by_files_that_are_gone_is_not_known(lake: Lake, built: BuiltLake) -> None:
-    DeltaTable(str(built.layout.ticks)).optimize.compact()
-    DeltaTable(str(built.layout.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    DeltaTable(str(built.paths.ticks)).optimize.compact()
+    DeltaTable(str(built.paths.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
     assert len(lake.since(3)) == 0
     with pytest.raises(fl.RequestError, match="no longer reaches back"):
         lake.since(1)
@@ -253,7 +253,7 @@ def test_a_quarantine_whose_log_begins_later_is_said(lake: Lake, built: BuiltLak
 
 def begin_log_with(built: BuiltLake, name: str, version: int) -> None:
     """Clean a table's log up, as after its retention."""
-    folder = built.layout.table(name)
+    folder = built.paths.table(name)
     DeltaTable(str(folder)).create_checkpoint()
     for earlier in range(version):
         (folder / "_delta_log" / f"{earlier:020d}.json").unlink()
@@ -270,7 +270,7 @@ def test_a_batch_that_only_the_quarantine_has_yet_is_not_seen(lake: Lake, built:
 
 def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltLake) -> None:
     before = lake.bars("1m").arrow
-    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    DeltaTable(str(built.paths.ticks)).optimize.compact()
     assert lake.version == 4
     assert len(lake.since(3)) == 0
     assert len(lake.since(2)) == 2
@@ -278,9 +278,9 @@ def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltL
 
 
 def test_a_version_whose_files_are_gone_says_so(lake: Lake, built: BuiltLake) -> None:
-    DeltaTable(str(built.layout.ticks)).optimize.compact()
+    DeltaTable(str(built.paths.ticks)).optimize.compact()
     assert len(lake.ticks(as_of=2)) == 5
-    DeltaTable(str(built.layout.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    DeltaTable(str(built.paths.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
     with pytest.raises(fl.RequestError, match="Version 2 can no longer be read"):
         lake.ticks(as_of=2)
     assert len(lake.ticks()) == 7
@@ -332,7 +332,7 @@ def test_no_lake_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None
 
 
 def test_the_environment_says_where_the_lake_is(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATA_DIR", str(built.layout.root))
+    monkeypatch.setenv("DATA_DIR", str(built.paths.root))
     assert fl.open().count() == 7
 
 
@@ -353,7 +353,7 @@ def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
 
 
 def test_a_log_that_names_a_file_outside_of_the_table_is_refused(lake: Lake, built: BuiltLake) -> None:
-    entry = built.layout.ticks / "_delta_log" / f"{3:020d}.json"
+    entry = built.paths.ticks / "_delta_log" / f"{3:020d}.json"
     entry.write_text(entry.read_text().replace("date=2026-11-24/", "../../date=2026-11-24/"))
     with pytest.raises(fl.UnreadableError, match="outside of the table"):
         lake.ticks()
@@ -362,7 +362,7 @@ def test_a_log_that_names_a_file_outside_of_the_table_is_refused(lake: Lake, bui
 def test_a_folder_with_a_name_that_is_a_pattern_is_a_folder(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "[a]* 'b'?")
     built.store([tick("AAPL", 1, 0)])
-    lake = Lake(built.layout.root)
+    lake = Lake(built.paths.root)
     assert len(lake.ticks()) == 1
     assert lake.sql("SELECT count(*) AS n FROM ticks").rows() == [{"n": 1}]
 
@@ -374,14 +374,14 @@ def test_only_files_that_can_hold_a_selection_are_read(lake: Lake, built: BuiltL
 
 
 def test_since_reads_no_file_outside_of_the_table(lake: Lake, built: BuiltLake) -> None:
-    newest = built.layout.ticks / "_delta_log" / f"{3:020d}.json"
+    newest = built.paths.ticks / "_delta_log" / f"{3:020d}.json"
     newest.write_text(newest.read_text().replace('"path":"date=', '"path":"../../date='))
     with pytest.raises(fl.UnreadableError, match="outside of the table"):
         lake.since(2)
 
 
 def test_what_is_needed_to_write_programs_has_public_names(built: BuiltLake) -> None:
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         result = lake.sql("SELECT 1 AS one", limits=fl.Limits(seconds=5))
     assert isinstance(result, fl.Result)
     assert {"Lake", "Limits", "Result"} <= set(fl.__all__)

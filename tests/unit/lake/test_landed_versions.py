@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from finance_job.guard import open_lake
 from finance_job.writer import Writer
-from finance_lake.command import app
-from finance_lake.state.accounting import Broker
-from finance_lake.state.identity import read_identity
-from finance_lake.state.layout import Layout
-from tests.newer import know_later_columns
+from finance_kafka.describe import TopicDescription
+from finance_lake.cli import app
+from finance_storage.lake_identity import read_identity
+from finance_storage.paths import LakePaths
+from tests.support.newer_version import know_later_columns
 
 FIXTURES = sorted((Path(__file__).parents[2] / "fixtures").glob("lake-*.tar.xz"))
 COMMANDS = [
@@ -35,40 +35,40 @@ COMMANDS = [
 
 
 @pytest.fixture(params=FIXTURES, ids=lambda fixture: fixture.name)
-def layout(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def paths(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakePaths:
     """Unpack a lake; the broker that it came from is gone."""
     with tarfile.open(request.param) as archive:
         archive.extractall(tmp_path / "data", filter="data")
     monkeypatch.setenv("KAFKA_BOOTSTRAP", "127.0.0.1:1")
     monkeypatch.chdir(tmp_path)
-    return Layout(tmp_path / "data")
+    return LakePaths(tmp_path / "data")
 
 
-def read(layout: Layout) -> None:
+def read(paths: LakePaths) -> None:
     for command in COMMANDS:
-        result = CliRunner().invoke(app, [*command, "--data", str(layout.root)])
+        result = CliRunner().invoke(app, [*command, "--data", str(paths.root)])
         assert result.exit_code == 0, (command, result.output)
         assert result.stdout
     Path("ticks.parquet").unlink()
 
 
-def start(layout: Layout) -> Writer:
-    identity = read_identity(layout)
+def start(paths: LakePaths) -> Writer:
+    identity = read_identity(paths)
     assert identity is not None
-    broker = Broker(identity.cluster, identity.topic_id, identity.first, dict.fromkeys(identity.first, 10**6))
-    return Writer(layout, open_lake(layout, identity.topic, broker))
+    broker = TopicDescription(identity.cluster, identity.topic_id, identity.first, dict.fromkeys(identity.first, 10**6))
+    return Writer(paths, open_lake(paths, identity.topic, broker))
 
 
-def test_each_command_reads_it(layout: Layout) -> None:
-    read(layout)
+def test_each_command_reads_it(paths: LakePaths) -> None:
+    read(paths)
 
 
-def test_the_job_goes_on_with_it(layout: Layout) -> None:
-    assert start(layout).half_committed()
-    read(layout)
+def test_the_job_goes_on_with_it(paths: LakePaths) -> None:
+    assert start(paths).half_committed()
+    read(paths)
 
 
-def test_it_gets_columns_that_a_later_version_writes(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_gets_columns_that_a_later_version_writes(paths: LakePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
-    start(layout)
-    read(layout)
+    start(paths)
+    read(paths)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import finance_lake
 from finance_contract.tick import Tick, encode
-from finance_lake.reading import latest
-from tests.lakes import BuiltLake
+from finance_lake.query import latest
+from tests.support.lakes import BuiltLake
 
 # Times of a few milliseconds apart and less, so that files overlap and ticks of one moment stand in several.
 TICKS = st.builds(
@@ -32,7 +32,7 @@ def test_the_search_finds_what_a_look_at_all_ticks_finds(batches: list[list[Tick
             built.store([encode(tick) for tick in batch], partition=number % 2)
         lake = finance_lake.open(folder)
         everything = lake.ticks().pl()  # in the order in which they happened
-        with patch.multiple(latest, FIRST_FILES=1, MORE=1, MOST_NAMED=most_named):
+        with patch.multiple(latest, FIRST_FILES=1, MORE=1, MAX_NAMED_SYMBOLS=most_named):
             found = lake.latest().pl()
         assert found.equals(everything.group_by("symbol", maintain_order=True).last().select(found.columns).sort("symbol"))
         assert lake.symbols() == found["symbol"].to_list()

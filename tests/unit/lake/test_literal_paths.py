@@ -13,18 +13,18 @@ import pytest
 from typer.testing import CliRunner
 
 import finance_lake as fl
-from finance_job import rewrite
+from finance_job.repair import rewrite
 from finance_job.transaction import live_files
-from finance_lake.command import app
-from finance_lake.state.layout import TICKS
-from finance_lake.state.table import open_table
-from tests.paths import NASTY, REFUSED
+from finance_lake.cli import app
+from finance_storage.delta_table import open_table
+from finance_storage.paths import TICKS
+from tests.support.nasty_paths import NASTY, REFUSED
 from tests.unit.lake.conftest import story
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.lakes import BuiltLake
+    from tests.support.lakes import BuiltLake
 
 # Several at once, for what takes longer to ask.
 WORST = "date=2026-11-25/symbol=X/ a,b *[c]?\"q' é中#%{x}$HOME&;/s3:/-x"
@@ -74,17 +74,17 @@ def _answers(lake: fl.Lake) -> list[Any]:
 @pytest.mark.parametrize("name", NASTY.values(), ids=NASTY)
 def test_programs_get_the_same_answers_wherever_the_lake_lies(built: BuiltLake, tmp_path: Path, name: str) -> None:
     odd = story(_place(tmp_path / "odd", name))
-    with fl.open(built.layout.root) as plain, fl.open(odd.layout.root) as lake:
+    with fl.open(built.paths.root) as plain, fl.open(odd.paths.root) as lake:
         assert _answers(lake) == _answers(plain)
     assert json.loads(_run(odd, "verify", "--no-broker", "--json").stdout)["code"] == 0
-    table = open_table(odd.layout.ticks)
+    table = open_table(odd.paths.ticks)
     assert table is not None
-    rows = [rewrite.read(TICKS, odd.layout.ticks, file).num_rows for file in live_files(table)]  # as maintenance does
+    rows = [rewrite.read(TICKS, odd.paths.ticks, file).num_rows for file in live_files(table)]  # as maintenance does
     assert sum(rows) == 7
 
 
 def _run(built: BuiltLake, *arguments: str) -> Any:  # noqa: ANN401 (typer's Result is click's)
-    result = CliRunner().invoke(app, [*arguments, "--data", str(built.layout.root)])
+    result = CliRunner().invoke(app, [*arguments, "--data", str(built.paths.root)])
     assert result.exit_code == 0, result.output
     return result
 
@@ -92,7 +92,7 @@ def _run(built: BuiltLake, *arguments: str) -> Any:  # noqa: ANN401 (typer's Res
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_each_command_says_the_same_wherever_the_lake_lies(built: BuiltLake, tmp_path: Path, arguments: list[str]) -> None:
     odd = story(_place(tmp_path / "odd", WORST))
-    said, expected = (_run(lake, *arguments).stdout.replace(str(lake.layout.root), "") for lake in (odd, built))
+    said, expected = (_run(lake, *arguments).stdout.replace(str(lake.paths.root), "") for lake in (odd, built))
     if "history" in arguments:
         said, expected = (COMMITTED.sub("", text) for text in (said, expected))
     assert said == expected
@@ -101,7 +101,7 @@ def test_each_command_says_the_same_wherever_the_lake_lies(built: BuiltLake, tmp
 @pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
 def test_an_export_from_and_to_such_a_place_has_every_row(tmp_path: Path, ending: str) -> None:
     odd = story(_place(tmp_path, WORST))
-    target = odd.layout.root / f"*[x]?{'n' * 150}.{ending}"
+    target = odd.paths.root / f"*[x]?{'n' * 150}.{ending}"
     _run(odd, "export", str(target))
     with target.open("rb") as file:
         if ending == "arrow":
@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_read_is_named_by_its_true_path(tmp_path: Path) ->
     odd = story(_place(tmp_path, "a*b"))
     file = odd.files(TICKS)[0]
     file.write_bytes(b"PAR1 and nothing else")
-    with fl.open(odd.layout.root) as lake:
+    with fl.open(odd.paths.root) as lake:
         with pytest.raises(fl.UnreadableError, match="The tables cannot be read") as engine:
             lake.ticks()
         with pytest.raises(fl.UnreadableError, match="The tables cannot be read") as sandbox:
@@ -139,7 +139,7 @@ def test_a_folder_that_deltalake_cannot_be_told_is_refused_in_a_sentence(tmp_pat
     "path", ["*.parquet", "date=2026-11-24/part-?.parquet", "symbol=X/date=2026-11-24/p.parquet", "[a].parquet", "a\\b.parquet"]
 )
 def test_a_data_file_whose_name_an_engine_reads_something_into_is_not_read(built: BuiltLake, path: str) -> None:
-    entry = max((built.layout.ticks / "_delta_log").glob("*.json"))
+    entry = max((built.paths.ticks / "_delta_log").glob("*.json"))
     entry.write_text(re.sub(r'"path":"[^"]+"', lambda _: f'"path":{json.dumps(path)}', entry.read_text()))
-    with fl.open(built.layout.root) as lake, pytest.raises(fl.UnreadableError, match="which is no name of a data file"):
+    with fl.open(built.paths.root) as lake, pytest.raises(fl.UnreadableError, match="which is no name of a data file"):
         lake.ticks()

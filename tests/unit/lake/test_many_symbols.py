@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from finance_lake.command import app
-from finance_lake.command import bars as command
+from finance_lake.cli import app
+from finance_lake.cli import bars as command
 from finance_lake.dashboard import panels
 from finance_lake.dashboard.panels import Panels
-from finance_lake.reading.engine import Engine
-from finance_lake.reading.lake import Lake
-from tests.lakes import BuiltLake
+from finance_lake.lake import Lake
+from finance_lake.query.engine import Engine
+from tests.support.lakes import BuiltLake
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> BuiltLake:
 
 
 def test_the_page_is_usable_and_its_memory_bounded(many: BuiltLake) -> None:
-    shown, used = Panels(many.layout, Engine(256)), psutil.Process().memory_info().rss
+    shown, used = Panels(many.paths, Engine(256)), psutil.Process().memory_info().rss
     for _ in range(2):
         began = time.monotonic()
         answer = shown.latest()
         assert time.monotonic() - began < USABLE_SECONDS
-    assert (len(answer["symbols"]), answer["cut"]) == (panels.MOST_SYMBOLS, True)
+    assert (len(answer["symbols"]), answer["cut"]) == (panels.MAX_SYMBOLS, True)
     assert [one["symbol"] for one in answer["symbols"][:2]] == ["S000000", "S000001"]
     assert len(json.dumps(answer)) < 2_000_000
     assert shown.bars("S099999", "1m")["bars"][0]["ticks"] == 1
@@ -56,7 +56,7 @@ def test_the_page_is_usable_and_its_memory_bounded(many: BuiltLake) -> None:
 @pytest.mark.parametrize("form", [[], ["--chart"], ["--start", "1900-01-01"], ["--last", "1"]], ids=str)
 def test_the_command_without_symbols_is_bounded_and_says_so(many: BuiltLake, form: list[str]) -> None:
     began = time.monotonic()
-    result = CliRunner().invoke(app, ["bars", "--data", str(many.layout.root), *form])
+    result = CliRunner().invoke(app, ["bars", "--data", str(many.paths.root), *form])
     assert time.monotonic() - began < USABLE_SECONDS
     assert result.exit_code == 0
     assert "The lake has 100,000 symbols, these are the first 100" in result.stderr
@@ -65,10 +65,10 @@ def test_the_command_without_symbols_is_bounded_and_says_so(many: BuiltLake, for
 
 
 def test_a_symbol_that_is_named_is_shown_and_a_program_gets_all(many: BuiltLake) -> None:
-    named = CliRunner().invoke(app, ["bars", "S099999", "--data", str(many.layout.root)])
+    named = CliRunner().invoke(app, ["bars", "S099999", "--data", str(many.paths.root)])
     assert "S099999" in named.stdout
     assert "symbols" not in named.stderr
-    everything = CliRunner().invoke(app, ["bars", "--json", "--data", str(many.layout.root)])
+    everything = CliRunner().invoke(app, ["bars", "--json", "--data", str(many.paths.root)])
     answer = json.loads(everything.stdout)
     assert (len(answer["rows"]), answer["cut"]) == (MANY, False)
     assert answer["rows"][-1]["symbol"] == "S099999"
@@ -93,22 +93,22 @@ def test_the_watch_list_that_is_cut_is_the_beginning_of_the_whole_one(
     built.store(
         [tick("AAPL", 90, -40 * day), tick("IBM", 10, -30 * day), tick("IBM", 12, -30 * day + 60), tick("IBM", 5, -31 * day)]
     )
-    whole = Panels(built.layout, Engine()).latest()
+    whole = Panels(built.paths, Engine()).latest()
     assert [(one["symbol"], one["price"], one["change"]) for one in whole["symbols"]] == [
         ("AAPL", "101.00", "1.00"),
         ("IBM", "12.00", "2.00"),
         ("MSFT", "401.00", "1.00"),
     ]
-    monkeypatch.setattr(panels, "MOST_SYMBOLS", 2)
-    cut = Panels(built.layout, Engine()).latest()
+    monkeypatch.setattr(panels, "MAX_SYMBOLS", 2)
+    cut = Panels(built.paths, Engine()).latest()
     assert (cut["symbols"], cut["cut"], whole["cut"]) == (whole["symbols"][:2], True, False)
 
 
 def test_a_lake_without_a_tick_has_an_empty_watch_list(tmp_path: Path) -> None:
     empty = BuiltLake(tmp_path / "data")
-    assert Panels(empty.layout, Engine()).latest()["symbols"] == []
+    assert Panels(empty.paths, Engine()).latest()["symbols"] == []
 
 
 def test_symbols_come_in_order_and_as_many_as_asked_for(built: BuiltLake) -> None:
-    with Lake(built.layout.root) as lake:
+    with Lake(built.paths.root) as lake:
         assert [lake.symbols(limit=limit) for limit in (None, 5, 1, 0)] == [["AAPL", "MSFT"], ["AAPL", "MSFT"], ["AAPL"], []]

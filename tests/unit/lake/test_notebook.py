@@ -1,4 +1,4 @@
-"""The notebook is a tutorial that runs: each cell, on the lake of tests/market.py."""
+"""The notebook is a tutorial that runs: each cell, on the lake of tests/support/market.py."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from finance_lake.proof.verdict import Code
-from tests import lakes
-from tests.market import market
+from finance_verify.verdict import Code
+from tests.support import lakes
+from tests.support.market import market
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 import finance_lake as fl
-from finance_lake.reading import query as asking
-from finance_lake.reading.lake import Lake
-from finance_lake.reading.lake_files import LakeFiles, name_of
-from finance_lake.reading.query import Limits
-from finance_lake.reading.sandbox import MEMORY, Answer
-from finance_lake.reading.selection import quoted
-from finance_lake.state.layout import TICKS
-from tests.stack.pipeline import ROOT
+from finance_lake.lake import Lake
+from finance_lake.query import sql as asking
+from finance_lake.query.lake_files import LakeFiles, name_of
+from finance_lake.query.sandbox import MEMORY, SandboxAnswer
+from finance_lake.query.selection import quoted
+from finance_lake.query.sql import Limits
+from finance_storage.paths import TICKS
+from tests.support.stack import ROOT
 from tests.unit.lake.conftest import story
 from tests.unit.lake.sandbox_without import FILES, LANDLOCK, STATEMENT, WITHOUT
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.lakes import BuiltLake
+    from tests.support.lakes import BuiltLake
 
 
 PATCHED = "tests.unit.lake.sandbox_without"
@@ -47,16 +47,16 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(outside: Path) -> BuiltLake:
     """Make the lake, with files beside it that no query may see."""
     made = story(outside / "data")
-    Lake(made.layout.root).ticks().pl().write_parquet(outside / "secret.parquet")
+    Lake(made.paths.root).ticks().pl().write_parquet(outside / "secret.parquet")
     (outside / "secret.json").write_text('{"a": 1}')
-    (made.layout.ticks / "link.parquet").symlink_to(outside / "secret.parquet")
+    (made.paths.ticks / "link.parquet").symlink_to(outside / "secret.parquet")
     return made
 
 
 @pytest.fixture(scope="module")
 def lakes(built: BuiltLake) -> Iterator[dict[str, Lake]]:
     """Open it twice: what is kept of processes stays with a Lake."""
-    opened = {name: Lake(built.layout.root) for name in KERNELS}
+    opened = {name: Lake(built.paths.root) for name in KERNELS}
     yield opened
     for one in opened.values():
         one.close()
@@ -72,10 +72,10 @@ def lake(lakes: dict[str, Lake], request: pytest.FixtureRequest, monkeypatch: py
 
 def leave_out(patch: pytest.MonkeyPatch, *protections: str) -> None:
     """Start the processes that answer SQL without some of their protections."""
-    patch.setattr("finance_lake.reading.query.SANDBOX", PATCHED)
+    patch.setattr("finance_lake.query.sql.SANDBOX", PATCHED)
     given = asking.environment()
     given |= {WITHOUT: ",".join(protections), "PYTHONPATH": f"{ROOT}:{given['PYTHONPATH']}"}
-    patch.setattr("finance_lake.reading.query.environment", lambda: given)
+    patch.setattr("finance_lake.query.sql.environment", lambda: given)
 
 
 def test_the_views_hold_what_the_calls_return(lake: Lake) -> None:
@@ -234,8 +234,8 @@ def test_each_protection_alone_leaves_every_file_as_it_was(
     leave_out(monkeypatch, *ALONE.get(protection, ()))
     file = built.files(TICKS)[0]
     before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
-    with fl.Lake(built.layout.root) as lake:
-        for at in (str(file), name_of(TICKS, str(file.relative_to(built.layout.ticks)))):
+    with fl.Lake(built.paths.root) as lake:
+        for at in (str(file), name_of(TICKS, str(file.relative_to(built.paths.ticks)))):
             with pytest.raises(fl.LakeError):
                 lake.sql(query.replace("{file}", at))
     assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
@@ -246,8 +246,8 @@ def test_without_any_protection_a_file_is_emptied(tmp_path: Path, monkeypatch: p
     victim = story(tmp_path / "data")
     file = victim.files(TICKS)[0]
     leave_out(monkeypatch, *ALONE)
-    with fl.Lake(victim.layout.root) as lake, pytest.raises(fl.LakeError):
-        lake.sql(TRUNCATING.replace("{file}", name_of(TICKS, str(file.relative_to(victim.layout.ticks)))))
+    with fl.Lake(victim.paths.root) as lake, pytest.raises(fl.LakeError):
+        lake.sql(TRUNCATING.replace("{file}", name_of(TICKS, str(file.relative_to(victim.paths.ticks)))))
     assert file.read_bytes() == b""
 
 
@@ -275,14 +275,14 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["date=2020-01-01", "symbol=IBM", "a,b", "*", "[x]", "with space", "lake://x"])
 def test_the_name_of_a_folder_is_no_part_of_the_data(tmp_path: Path, folder: str) -> None:
     made = story(tmp_path / folder / "data")
-    with fl.Lake(made.layout.root) as lake:
+    with fl.Lake(made.paths.root) as lake:
         found = lake.sql("SELECT DISTINCT date, symbol FROM ticks ORDER BY ALL").rows()
     assert [(str(row["date"]), row["symbol"]) for row in found] == [("2026-11-24", "AAPL"), ("2026-11-24", "MSFT")]
 
 
 def has_landlock() -> bool:
     """Whether this kernel takes the right to write from a process: asked in another one."""
-    code = "from finance_lake.reading.landlock import renounce_writing as renounce; raise SystemExit(not renounce())"
+    code = "from finance_lake.query.landlock import renounce_writing as renounce; raise SystemExit(not renounce())"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -291,7 +291,7 @@ def test_the_kernel_keeps_what_it_promises(tmp_path: Path, change: str) -> None:
     if not has_landlock():
         pytest.skip("this kernel has no Landlock")
     (tmp_path / "file").write_text("whole")
-    code = f"import os; from finance_lake.reading.landlock import renounce_writing; renounce_writing(); {change}"
+    code = f"import os; from finance_lake.query.landlock import renounce_writing; renounce_writing(); {change}"
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert "PermissionError" in ended.stderr
     assert contents(tmp_path) == {str(tmp_path / "file"): 5}
@@ -300,7 +300,7 @@ def test_the_kernel_keeps_what_it_promises(tmp_path: Path, change: str) -> None:
 def test_modules_in_the_current_folder_are_not_run(built: BuiltLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "duckdb.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         assert lake.sql("SELECT 1 AS one").rows() == [{"one": 1}]
 
 
@@ -355,7 +355,7 @@ def test_a_query_sees_no_more_after_another_failed(lake: Lake) -> None:
 
 
 def test_no_process_is_left_behind(built: BuiltLake) -> None:
-    lake, before = Lake(built.layout.root), sandboxes()
+    lake, before = Lake(built.paths.root), sandboxes()
     lake.sql("SELECT 1")
     assert sandboxes() - before
     with pytest.raises(fl.QueryError):
@@ -366,7 +366,7 @@ def test_no_process_is_left_behind(built: BuiltLake) -> None:
 
 def test_a_process_that_reached_its_memory_limit_is_replaced(built: BuiltLake) -> None:
     small, before = Limits(seconds=10, megabytes=256), sandboxes()
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         for query in ("SELECT list_sum(range(1000000000))", "SELECT string_agg(i::VARCHAR) FROM range(1000000000) t(i)"):
             with pytest.raises(fl.QueryError, match="more than the 256 MB"):
                 lake.sql(query, limits=small)
@@ -377,9 +377,9 @@ def test_a_process_that_reached_its_memory_limit_is_replaced(built: BuiltLake) -
 def test_a_process_that_lacks_memory_for_what_it_had_before_does_not_refuse(
     built: BuiltLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1")
-        asked, said = asking._asked, iter([(Answer(MEMORY), None)])  # noqa: SLF001
+        asked, said = asking._asked, iter([(SandboxAnswer(MEMORY), None)])  # noqa: SLF001
         monkeypatch.setattr(asking, "_asked", lambda *given: next(said, None) or asked(*given))
         assert lake.sql("SELECT 42 AS n").rows() == [{"n": 42}]
 
@@ -391,7 +391,7 @@ def test_ctrl_c_of_the_terminal_does_not_reach_the_process(lake: Lake) -> None:
 
 def test_what_an_earlier_query_has_left_does_not_decide_over_the_next(built: BuiltLake) -> None:
     small, sandbox = Limits(seconds=10, megabytes=256), sandboxes()
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1", limits=small)
         (process,) = sandboxes() - sandbox
         used = psutil.Process(process).memory_info().vms
@@ -403,7 +403,7 @@ def test_what_an_earlier_query_has_left_does_not_decide_over_the_next(built: Bui
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_that_was_ended_while_it_was_idle_is_replaced(built: BuiltLake, sent: signal.Signals) -> None:
     before = sandboxes()
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1")
         (process,) = sandboxes() - before
         os.kill(process, sent)
@@ -414,14 +414,14 @@ def test_a_process_that_was_ended_while_it_was_idle_is_replaced(built: BuiltLake
 def sandboxes() -> set[int]:
     """Give the processes that answer SQL, of whatever lake."""
     children = psutil.Process().children()
-    return {child.pid for child in children if {"finance_lake.reading.sandbox", PATCHED} & set(child.cmdline())}
+    return {child.pid for child in children if {"finance_lake.query.sandbox", PATCHED} & set(child.cmdline())}
 
 
 def test_a_missing_data_file_is_said(tmp_path: Path) -> None:
     broken = story(tmp_path / "data")
     broken.files(TICKS)[0].unlink()
     with pytest.raises(fl.UnreadableError, match=r"No such file or directory: .*make verify"):
-        Lake(broken.layout.root).sql("FROM ticks")
+        Lake(broken.paths.root).sql("FROM ticks")
 
 
 def test_a_damaged_data_file_is_said(tmp_path: Path) -> None:
@@ -429,20 +429,20 @@ def test_a_damaged_data_file_is_said(tmp_path: Path) -> None:
     file = broken.files(TICKS)[0]
     file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
     with pytest.raises(fl.UnreadableError, match="make verify"):
-        Lake(broken.layout.root).sql("FROM ticks")
+        Lake(broken.paths.root).sql("FROM ticks")
 
 
 def test_a_process_that_cannot_start_is_not_taken_for_a_greedy_one(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finance_lake.reading.query.SANDBOX", "finance_lake.no_such_module")
+    monkeypatch.setattr("finance_lake.query.sql.SANDBOX", "finance_lake.no_such_module")
     with pytest.raises(fl.QueryError, match="cannot start, it ended with code 1"):
-        Lake(built.layout.root).sql("SELECT 1")
+        Lake(built.paths.root).sql("SELECT 1")
 
 
 def filled(query: str, built: BuiltLake, outside: Path) -> str:
     """Put paths into a query."""
     return (
         query.replace("{outside}", str(outside))
-        .replace("{folder}", str(built.layout.ticks))
+        .replace("{folder}", str(built.paths.ticks))
         .replace("{file}", str(built.files(TICKS)[0]))
     )
 
@@ -457,7 +457,7 @@ def test_the_process_gets_an_environment_of_ours(built: BuiltLake, tmp_path: Pat
     for key, value in {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/none", "TZ": "Asia/Tokyo", "A_SECRET": "x"}.items():
         monkeypatch.setenv(key, value)
     before = sandboxes()
-    with fl.Lake(built.layout.root) as lake:
+    with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1")
         (process,) = sandboxes() - before
         given = psutil.Process(process).environ()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finance_lake.reading.selection import quoted
-from finance_lake.reading.statement import TABLE_FUNCTIONS, StatementError, require_reading
+from finance_lake.query.selection import quoted
+from finance_lake.query.statement import TABLE_FUNCTIONS, StatementError, require_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

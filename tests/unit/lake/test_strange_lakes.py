@@ -15,16 +15,16 @@ from typer.testing import CliRunner
 
 import finance_lake as fl
 from finance_job.guard import examine
-from finance_job.recovery_plan import RecoverError, make_plan
-from finance_lake.command import app
-from finance_lake.dashboard.change import change
+from finance_job.repair.recovery_plan import RecoverError, make_plan
+from finance_lake.cli import app
+from finance_lake.dashboard.commit_update import change
 from finance_lake.dashboard.panels import Panels
-from finance_lake.errors import LakeError
-from finance_lake.reading.engine import Engine
-from finance_lake.state.accounting import find_inconsistencies
-from finance_lake.state.identity import CorruptStateError
-from finance_lake.state.layout import TICKS
-from tests.lakes import TOPIC, BuiltLake
+from finance_lake.query.engine import Engine
+from finance_storage.accounting import find_inconsistencies
+from finance_storage.errors import LakeError
+from finance_storage.lake_identity import CorruptStateError
+from finance_storage.paths import TICKS
+from tests.support.lakes import TOPIC, BuiltLake
 from tests.unit.lake.conftest import story, tick
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class Strange(NamedTuple):
 
 
 def _newest(lake: BuiltLake) -> Path:
-    return max((lake.layout.ticks / "_delta_log").glob("*.json"))
+    return max((lake.paths.ticks / "_delta_log").glob("*.json"))
 
 
 def _outside(lake: BuiltLake) -> Path:
     """Give a data file outside of the lake, which is just as the log says of the newest one, with other symbols."""
-    elsewhere = BuiltLake(lake.layout.root.parent / "elsewhere", partitions=2)
+    elsewhere = BuiltLake(lake.paths.root.parent / "elsewhere", partitions=2)
     elsewhere.store([tick(SECRET, 100, 0)])
-    target = lake.layout.root.parent / "outside.parquet"
+    target = lake.paths.root.parent / "outside.parquet"
     shutil.copyfile(elsewhere.files(TICKS)[0], target)
     return target
 
@@ -90,7 +90,7 @@ def _in_place_of_a_file(put: Callable[[Path, Path], object]) -> Callable[[BuiltL
 def _in_place_of_the_entry(put: Callable[[Path, Path], object], name: str | None = None) -> Callable[[BuiltLake], object]:
     def do(lake: BuiltLake) -> None:
         entry = _newest(lake)
-        kept = lake.layout.root.parent / "entry.json"
+        kept = lake.paths.root.parent / "entry.json"
         shutil.copyfile(entry, kept)
         if name is None:
             entry.unlink()
@@ -118,9 +118,9 @@ def _huge(at: Path, _: Path) -> None:
 
 def _linked_folder(name: str) -> Callable[[BuiltLake], object]:
     def do(lake: BuiltLake) -> None:
-        folder = lake.layout.root / name
-        folder.rename(lake.layout.root.parent / "moved")
-        folder.symlink_to(lake.layout.root.parent / "moved")
+        folder = lake.paths.root / name
+        folder.rename(lake.paths.root.parent / "moved")
+        folder.symlink_to(lake.paths.root.parent / "moved")
 
     return do
 
@@ -153,8 +153,8 @@ def _committed(when: str) -> Callable[[BuiltLake], object]:
 
 def _pipe_at(name: str) -> Callable[[BuiltLake], object]:
     def do(lake: BuiltLake) -> None:
-        (lake.layout.root / name).parent.mkdir(exist_ok=True)
-        os.mkfifo(lake.layout.root / name)
+        (lake.paths.root / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(lake.paths.root / name)
 
     return do
 
@@ -266,7 +266,7 @@ def strange(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[BuiltLake, 
 
 
 def _run(lake: BuiltLake, *arguments: str) -> Any:  # noqa: ANN401 (typer's Result is click's)
-    result = CliRunner().invoke(app, [*arguments, "--data", str(lake.layout.root)])
+    result = CliRunner().invoke(app, [*arguments, "--data", str(lake.paths.root)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
     assert SECRET not in result.output
@@ -314,7 +314,7 @@ def test_programs_get_an_answer_or_a_lake_error(strange: tuple[BuiltLake, Strang
         lambda opened: opened.ticks(as_of="2027-01-01"),
     ]
     try:
-        opened = fl.open(lake.layout.root)
+        opened = fl.open(lake.paths.root)
     except LakeError as error:
         assert "\n" not in str(error)  # noqa: PT017 (there may be an answer)
         return
@@ -329,7 +329,7 @@ def test_programs_get_an_answer_or_a_lake_error(strange: tuple[BuiltLake, Strang
 def test_the_dashboard_answers_or_says_why_not(strange: tuple[BuiltLake, Strange]) -> None:
     lake, _ = strange
     engine = Engine()
-    panels = Panels(lake.layout, engine)
+    panels = Panels(lake.paths, engine)
     asked: list[Callable[[], object]] = [
         panels.status,
         lambda: panels.bars("AAPL", "1m"),
@@ -337,7 +337,7 @@ def test_the_dashboard_answers_or_says_why_not(strange: tuple[BuiltLake, Strange
         lambda: panels.history(50),
         lambda: panels.quarantine(None, 100),
         lambda: panels.sql("FROM ticks", None),
-        lambda: change(lake.layout, engine, 3),
+        lambda: change(lake.paths, engine, 3),
     ]
     with closing(panels):
         for ask in asked:
@@ -349,9 +349,9 @@ def test_the_dashboard_answers_or_says_why_not(strange: tuple[BuiltLake, Strange
 
 def test_guard_and_recover_plan_or_refuse(strange: tuple[BuiltLake, Strange]) -> None:
     lake, what = strange
-    state = examine(lake.layout, lake.broker)
+    state = examine(lake.paths, lake.broker)
     try:
-        plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+        plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
     except (RecoverError, CorruptStateError, DeltaError) as error:
         assert str(error)  # noqa: PT017 (there may be a plan)
         return

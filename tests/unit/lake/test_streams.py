@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finance_lake.text import ESCAPE
+from finance_role.text import ESCAPE
 from tests.unit.lake.conftest import story
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ PATIENCE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return story(tmp_path_factory.mktemp("lake") / "data").layout.root
+    return story(tmp_path_factory.mktemp("lake") / "data").paths.root
 
 
 def run(folder: Path, arguments: list[str], out: int, **environment: str) -> subprocess.CompletedProcess[str]:

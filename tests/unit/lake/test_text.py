@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finance_lake.dashboard.wire import as_csv
+from finance_lake.dashboard.json_encoding import as_csv
 from finance_lake.export import write
-from finance_lake.text import inert
+from finance_role.text import inert
 
 RUN = [
     *("=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", "\x00=1", "\x0b=1", "\x1f=1", "\x7f=1", "\x85=1"),

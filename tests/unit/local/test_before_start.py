@@ -11,15 +11,15 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_job.tables import create_tables
-from finance_lake.state.identity import PROPERTY, Identity
-from finance_lake.state.layout import Layout
 from finance_local import __main__ as program
-from finance_local import machine, repair, with_env
+from finance_local import preflight, repair, with_env
 from finance_local.config import Settings
 from finance_local.judged import judged_or_exit
 from finance_role import environment
 from finance_role.lock import AlreadyRunningError, hold
-from tests.chaos.disk import small_disk
+from finance_storage.lake_identity import PROPERTY, Identity
+from finance_storage.paths import LakePaths
+from tests.support.disk import small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def _nothing_may_start(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("something was started")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
-    monkeypatch.setattr(machine, "require_java", lambda: None)
+    monkeypatch.setattr(preflight, "require_java", lambda: None)
 
 
 @pytest.mark.usefixtures("_nothing_may_start")
@@ -105,7 +105,7 @@ def test_a_lake_that_runs_already_is_said_with_its_process_and_since_when(
 
 
 def test_a_stopped_lake_is_free_and_stays_so(lake: Path) -> None:
-    machine.require_stopped(Settings())
+    preflight.require_stopped(Settings())
     hold(lake, "kafka").close()
 
 
@@ -117,7 +117,7 @@ def identity(topic: str) -> Identity:
 def test_another_topic_than_the_lakes_is_refused_before_a_tick_is_sent(
     lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create_tables(Layout(lake), identity("finance"))
+    create_tables(LakePaths(lake), identity("finance"))
     monkeypatch.setenv("KAFKA_TOPIC", "trades")
     assert program.main() == 78
     told = capsys.readouterr().err
@@ -128,20 +128,20 @@ def test_another_topic_than_the_lakes_is_refused_before_a_tick_is_sent(
 @pytest.mark.parametrize("topic", ["finance", None])
 def test_the_lakes_own_topic_and_a_lake_that_is_not_there_yet_are_fine(lake: Path, topic: str | None) -> None:
     if topic:
-        create_tables(Layout(lake), identity(topic))
-    machine.require_the_lakes_topic(Settings())
+        create_tables(LakePaths(lake), identity(topic))
+    preflight.require_the_lakes_topic(Settings())
 
 
 def test_a_damaged_identity_is_left_to_the_job(lake: Path) -> None:
-    create_tables(Layout(lake), identity("finance"))
-    DeltaTable(str(Layout(lake).ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
-    machine.require_the_lakes_topic(Settings())
+    create_tables(LakePaths(lake), identity("finance"))
+    DeltaTable(str(LakePaths(lake).ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
+    preflight.require_the_lakes_topic(Settings())
 
 
 def test_a_torn_log_is_left_to_the_job(lake: Path) -> None:
-    create_tables(Layout(lake), identity("finance"))
-    (Layout(lake).ticks / "_delta_log" / f"{0:020d}.json").write_text("{")
-    machine.require_the_lakes_topic(Settings())
+    create_tables(LakePaths(lake), identity("finance"))
+    (LakePaths(lake).ticks / "_delta_log" / f"{0:020d}.json").write_text("{")
+    preflight.require_the_lakes_topic(Settings())
 
 
 def test_a_folder_in_which_java_could_not_load_its_libraries_is_refused(lake: Path) -> None:
@@ -149,18 +149,18 @@ def test_a_folder_in_which_java_could_not_load_its_libraries_is_refused(lake: Pa
     with small_disk(lake, "noexec") as disk:
         if disk is None:
             pytest.skip("this machine mounts no volume")
-        with pytest.raises(machine.UnfitMachineError, match="noexec"):
-            machine.require_usable_folders(Settings())
+        with pytest.raises(preflight.UnfitMachineError, match="noexec"):
+            preflight.require_usable_folders(Settings())
 
 
 def test_jars_below_a_folder_with_a_colon_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(machine.UnfitMachineError, match="colon"):
-        machine.require_usable_folders(Settings(kafka_jars=tmp_path / "a:b"))
+    with pytest.raises(preflight.UnfitMachineError, match="colon"):
+        preflight.require_usable_folders(Settings(kafka_jars=tmp_path / "a:b"))
 
 
 def test_a_role_that_starts_meanwhile_is_still_refused(lake: Path) -> None:
     with hold(lake, "kafka"), pytest.raises(AlreadyRunningError):
-        machine.require_stopped(Settings())
+        preflight.require_stopped(Settings())
 
 
 @pytest.mark.usefixtures("_nothing_may_start")

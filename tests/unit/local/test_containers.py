@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_job.tables import create_tables
-from finance_lake.state.identity import PROPERTY, Identity
-from finance_lake.state.layout import Layout
 from finance_local import containers
+from finance_storage.lake_identity import PROPERTY, Identity
+from finance_storage.paths import LakePaths
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_the_topic_of_the_lake_is_looked_at_before_anything_is_sent(
     clone: Path, asked: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity = Identity("lake", "cluster", "finance", "id", {0: 0}, "2026-11-26T00:00:00+00:00")
-    create_tables(Layout(clone / "data"), identity)
+    create_tables(LakePaths(clone / "data"), identity)
     monkeypatch.delenv("KAFKA_TOPIC", raising=False)
     (clone / ".env.example").write_text("KAFKA_TOPIC=finance\nDATA_DIR=data\n")
     (clone / ".env").write_text(f"KAFKA_TOPIC={asked}\n")

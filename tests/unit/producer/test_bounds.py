@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from finance_producer.columnar import MAX_MEGABYTES
-from finance_producer.columns import UnreadableError
+from finance_producer.columns import UnreadableFileError
 from finance_producer.rows import MAX_RECORD_CHARS, open_rows
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel counts me
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
-from finance_producer.columns import UnreadableError
+from finance_producer.columns import UnreadableFileError
 from finance_producer.rows import open_rows
 rows, faults, said = 0, [], None
 try:
     for row in open_rows(Path(sys.argv[1])).rows:
         rows += 1
         faults += [row.fault] if row.fault else []
-except UnreadableError as error:
+except UnreadableFileError as error:
     said = str(error)
 status = Path("/proc/self/status").read_text()  # getrusage would count what the test had before it became this process
 own = next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -97,20 +97,20 @@ def test_a_type_nested_thousands_deep_is_a_sentence(tmp_path: Path) -> None:
     for _ in range(3000):
         deep = pa.struct([("a", deep)])
     pq.write_table(pa.table({"symbol": ["A"], "price": ["1"], "deep": pa.nulls(1, deep)}), tmp_path / "deep.parquet")
-    with pytest.raises(UnreadableError, match=r"deep\.parquet cannot be read: "):
+    with pytest.raises(UnreadableFileError, match=r"deep\.parquet cannot be read: "):
         open_rows(tmp_path / "deep.parquet")
 
 
 def test_a_reader_that_crashes_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _parquet(tmp_path / "f.parquet", pa.array(["A"]))
     monkeypatch.setattr("finance_producer.columnar.READER", "finance_producer.there_is_none")
-    with pytest.raises(UnreadableError, match=r"f\.parquet cannot be read: its reader ended with code 1, as where"):
+    with pytest.raises(UnreadableFileError, match=r"f\.parquet cannot be read: its reader ended with code 1, as where"):
         open_rows(file)
 
 
 def test_ten_thousand_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({f"c{number}": [1] for number in range(10_001)}), tmp_path / "wide.parquet")
-    with pytest.raises(UnreadableError, match="has 10,001 columns; 10,000 are taken"):
+    with pytest.raises(UnreadableFileError, match="has 10,001 columns; 10,000 are taken"):
         open_rows(tmp_path / "wide.parquet")
 
 
@@ -143,5 +143,5 @@ def test_a_row_that_goes_on_over_lines_is_bounded_too_and_the_next_one_is_read(t
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(UnreadableError, match=r"pipe\.csv is no regular file"):
+    with pytest.raises(UnreadableFileError, match=r"pipe\.csv is no regular file"):
         open_rows(tmp_path / "pipe.csv")

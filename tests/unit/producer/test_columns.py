@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finance_producer.columns import COLUMNS, Column, UnreadableError, Wanted, choose
+from finance_producer.columns import COLUMNS, Column, UnreadableFileError, Wanted, choose
 from finance_producer.config import Settings
 from finance_producer.rows import open_rows
 
@@ -21,7 +21,7 @@ def _choose(names: str, **mapped: str) -> tuple[dict[str, int], tuple[str, ...]]
 
 
 def _refusal(names: str, ignored: str = "", **mapped: str) -> str:
-    with pytest.raises(UnreadableError) as refused:
+    with pytest.raises(UnreadableFileError) as refused:
         choose(FILE, [Column(name) for name in names.split(",")], Wanted(mapped, frozenset(ignored.split(","))))
     return str(refused.value)
 
@@ -69,7 +69,7 @@ def test_a_column_of_another_kind_is_unused_and_named(name: str) -> None:
     "example", ["2024-01-05", "2024-01-05T12:00:00Z", "2024-01-05 12:00", "1/5/2024", "05.01.2024 10:00", "2024/01/05"]
 )
 def test_a_column_of_dates_is_a_time_whatever_it_is_called(example: str) -> None:
-    with pytest.raises(UnreadableError, match="no column ts_event, but one that may be it, 'zeit'"):
+    with pytest.raises(UnreadableFileError, match="no column ts_event, but one that may be it, 'zeit'"):
         choose(FILE, [Column("symbol", "A"), Column("price", "1"), Column("zeit", example)], Wanted())
 
 
@@ -98,7 +98,7 @@ def test_columns_are_found_in_each_format_and_those_of_times_by_their_type(tmp_p
     with pa.ipc.new_file(str(tmp_path / "f.arrow"), table.schema) as file:
         file.write_table(table)
     for name in ("f.parquet", "f.arrow"):
-        with pytest.raises(UnreadableError, match=r"may be it, 'zeit'\. REPLAY_MAP=ts_event=zeit"):
+        with pytest.raises(UnreadableFileError, match=r"may be it, 'zeit'\. REPLAY_MAP=ts_event=zeit"):
             open_rows(tmp_path / name)
         columns, rows = open_rows(tmp_path / name, Wanted({"ts_event": "zeit"}))
         assert columns.unused == ("venue",)

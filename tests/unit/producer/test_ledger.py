@@ -13,17 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finance_contract.tick import SOURCE
-from finance_lake.proof.ledger import read
 from finance_producer.delivery import Deliveries
-from finance_producer.ledger import Ledger, ledger_file, merged, new_source
+from finance_producer.encoder import Wire
 from finance_producer.market import Trades
-from finance_producer.wire import Wire
+from finance_storage.ledger import LedgerWriter, ledger_file, merged, new_source, read
 
 if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from finance_producer.ledger import Range
+    from finance_storage.ledger import Range
 
 HEADER = {"source": "test", "topic": "finance"}
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
@@ -90,7 +89,7 @@ def test_the_number_of_a_failed_tick_is_read_from_its_own_bytes() -> None:
 
 def test_a_ledger_says_what_was_noted(tmp_path: Path) -> None:
     file = ledger_file(tmp_path, "test")
-    ledger = Ledger(file, HEADER)
+    ledger = LedgerWriter(file, HEADER)
     ledger.note([(0, 99)], [])
     ledger.note([(200, 299)], [(150, 150)])
     ledger.note([(100, 149), (151, 199)], [])
@@ -107,7 +106,7 @@ def test_a_ledger_says_what_was_noted(tmp_path: Path) -> None:
 
 def test_lines_are_written_once_a_second_and_only_if_there_is_something(tmp_path: Path) -> None:
     file, seconds = ledger_file(tmp_path, "test"), count(0, 0.25)
-    ledger = Ledger(file, HEADER, lambda: next(seconds))
+    ledger = LedgerWriter(file, HEADER, lambda: next(seconds))
     sizes = set()
     for number in range(40):
         ledger.note([(number, number)], [])
@@ -123,7 +122,7 @@ def test_lines_are_written_once_a_second_and_only_if_there_is_something(tmp_path
 
 def test_a_ledger_of_a_killed_run_has_no_ending(tmp_path: Path) -> None:
     file, seconds = ledger_file(tmp_path, "test"), count(0, 10)
-    ledger = Ledger(file, HEADER, lambda: next(seconds))
+    ledger = LedgerWriter(file, HEADER, lambda: next(seconds))
     ledger.note([(0, 9)], [])
     ledger.write()
     assert read(file).ending is None
@@ -132,7 +131,7 @@ def test_a_ledger_of_a_killed_run_has_no_ending(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_is_left_out_wherever_it_is_torn(tmp_path: Path) -> None:
     file, seconds = ledger_file(tmp_path, "test"), count(0, 10)
-    ledger = Ledger(file, HEADER, lambda: next(seconds))
+    ledger = LedgerWriter(file, HEADER, lambda: next(seconds))
     ledger.note([(0, 9)], [])
     ledger.write()
     whole = file.read_bytes()
@@ -150,7 +149,7 @@ def test_a_torn_line_elsewhere_and_a_file_without_a_line_are_refused(tmp_path: P
     file = tmp_path / "bad.jsonl"
     for content in (b"", b'{"source', b'{"source":"x"}\n{"acknowl\n{"acknowledged":[[0,1]]}\n'):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match=r"whole line|truncated"):
+        with pytest.raises(ValueError, match=r"whole line|cut"):
             read(file)
 
 
@@ -158,7 +157,7 @@ def test_a_disk_that_takes_half_a_line_leaves_no_half_and_loses_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, write = ledger_file(tmp_path, "test"), os.write
-    ledger = Ledger(file, HEADER)
+    ledger = LedgerWriter(file, HEADER)
     ledger.note([(0, 9)], [])
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
@@ -171,9 +170,9 @@ def test_a_disk_that_takes_half_a_line_leaves_no_half_and_loses_no_number(
 
 
 def test_two_runs_never_share_a_ledger(tmp_path: Path) -> None:
-    Ledger(ledger_file(tmp_path, "test"), HEADER).close()
+    LedgerWriter(ledger_file(tmp_path, "test"), HEADER).close()
     with pytest.raises(FileExistsError):
-        Ledger(ledger_file(tmp_path, "test"), HEADER)
+        LedgerWriter(ledger_file(tmp_path, "test"), HEADER)
 
 
 @given(st.integers(0, 10**60))

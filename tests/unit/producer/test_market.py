@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finance_contract.tick import SYMBOL
 from finance_producer.config import Settings
-from finance_producer.listing import listing
+from finance_producer.instruments import listing
 from finance_producer.market import Market, Trades
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from finance_producer.pace import LARGEST_BLOCK, LONGEST_REST_SECONDS, Flat, Pace, Recorded, Steady
+from finance_producer.pace import MAX_BLOCK_TICKS, MAX_SLEEP_SECONDS, EventTimeReplay, FixedRate, Pace, Unthrottled
 from finance_producer.replay import Ready
 from finance_producer.watch import patience_seconds
 
@@ -20,7 +20,7 @@ def _run(pace: Pace, seconds: float, lag: float = 0.0) -> list[tuple[float, int]
         if due := pace.due(now):
             rounds.append((now, due))
         rest = pace.rest(now)
-        assert 0 <= rest <= LONGEST_REST_SECONDS  # a signal is noticed soon
+        assert 0 <= rest <= MAX_SLEEP_SECONDS  # a signal is noticed soon
         now += max(rest, 0.001) + lag
     return rounds
 
@@ -30,21 +30,21 @@ def _run(pace: Pace, seconds: float, lag: float = 0.0) -> list[tuple[float, int]
 def test_so_many_a_second_without_drift(rate: float, lag: float) -> None:
     seconds = max(20, 20 / rate)
     made = 0
-    for now, due in _run(Steady(rate, START), seconds, lag):
+    for now, due in _run(FixedRate(rate, START), seconds, lag):
         made += due
         assert made <= (now - START) * rate + 1 + 1e-6  # never early
     # The first comes at once, and what the last round brings is at most a block or a rest late.
-    assert made == pytest.approx(seconds * rate + 1, abs=1 + rate * 0.13 + (LARGEST_BLOCK if rate > 10_000 else 0))
+    assert made == pytest.approx(seconds * rate + 1, abs=1 + rate * 0.13 + (MAX_BLOCK_TICKS if rate > 10_000 else 0))
 
 
 def test_the_first_tick_comes_at_once_and_the_next_in_its_time() -> None:
-    rounds = _run(Steady(0.2, START), 16)
+    rounds = _run(FixedRate(0.2, START), 16)
     assert [due for _, due in rounds] == [1, 1, 1, 1]
     assert [now - START for now, _ in rounds] == pytest.approx([0, 5, 10, 15], abs=0.11)
 
 
 def test_a_schedule_that_fell_behind_is_moved_and_not_made_up_for() -> None:
-    pace = Steady(100, START)
+    pace = FixedRate(100, START)
     assert pace.due(START) == 1
     late = START + 60
     assert 100 <= pace.due(late) <= 102  # a second's worth is forgiven
@@ -53,12 +53,12 @@ def test_a_schedule_that_fell_behind_is_moved_and_not_made_up_for() -> None:
 
 
 def test_a_schedule_little_behind_catches_up() -> None:
-    pace = Steady(100, START)
+    pace = FixedRate(100, START)
     assert pace.due(START + 0.905) == 91
 
 
 def test_flat_never_rests() -> None:
-    assert (Flat().due(START), Flat().rest(START)) == (LARGEST_BLOCK, 0)
+    assert (Unthrottled().due(START), Unthrottled().rest(START)) == (MAX_BLOCK_TICKS, 0)
 
 
 class File:
@@ -76,13 +76,13 @@ class File:
 
 
 def _replayed(file: File, speed: float, seconds: float) -> list[float]:
-    pace, when = Recorded(file, speed, START), []
+    pace, when = EventTimeReplay(file, speed, START), []
     for step in range(int(seconds * 100)):
         now = START + step / 100
         due = pace.due(now)
         file.take(due)
         when += [round(now - START, 2)] * due
-        assert 0 <= pace.rest(now) <= LONGEST_REST_SECONDS
+        assert 0 <= pace.rest(now) <= MAX_SLEEP_SECONDS
     return when
 
 

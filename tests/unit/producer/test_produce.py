@@ -52,7 +52,7 @@ class Trial:
         for key in Settings.model_fields:
             monkeypatch.delenv(key.upper(), raising=False)
         monkeypatch.setattr(production, "connect", lambda *_: self.client)
-        monkeypatch.setattr(program, "story", lambda: self.log)
+        monkeypatch.setattr(program, "configure_logging", lambda: self.log)
 
     def run(self, text: str, **settings: str) -> int:
         """Give the exit code."""

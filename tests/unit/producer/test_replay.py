@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from finance_contract import Reason, Tick, decode
 from finance_contract.tick import EVENT_TIMES_NS
-from finance_producer.columns import UnreadableError, Wanted
+from finance_producer.columns import UnreadableFileError, Wanted
 from finance_producer.replay import AHEAD, Replay, nanoseconds
 from finance_producer.rows import Row, open_rows
-from tests.paths import NASTY
+from tests.support.nasty_paths import NASTY
 
 STOCKS = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
 NOON = 1_704_456_000_000_000_000  # 2024-01-05T12:00Z
@@ -150,16 +150,16 @@ def test_a_long_file_is_read_little_by_little() -> None:
     ],
 )
 def test_an_unusable_csv_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UnreadableError) as refused:
+    with pytest.raises(UnreadableFileError) as refused:
         _replayed(_csv(tmp_path, text))
     assert said in str(refused.value)
     assert "\x1b" not in str(refused.value)
 
 
 def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match=r"none\.csv cannot be read: No such file or directory\."):
+    with pytest.raises(UnreadableFileError, match=r"none\.csv cannot be read: No such file or directory\."):
         _replayed(tmp_path / "none.csv")
-    with pytest.raises(UnreadableError, match="Is a directory"):
+    with pytest.raises(UnreadableFileError, match="Is a directory"):
         _replayed(tmp_path)
 
 
@@ -271,19 +271,19 @@ def test_parquet_times_of_every_type_are_read(tmp_path: Path, times: pa.Array, e
 def test_a_price_in_binary_floating_point_is_refused_in_a_sentence(tmp_path: Path, floating: pa.DataType) -> None:
     file = _parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([174.5], floating))
     with pytest.raises(
-        UnreadableError, match=r"price as (float|double), binary floating point.*store it as a decimal or as text\."
+        UnreadableFileError, match=r"price as (float|double), binary floating point.*store it as a decimal or as text\."
     ):
         _replayed(file)
 
 
 def test_other_unusable_parquet_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match="no column price"):
+    with pytest.raises(UnreadableFileError, match="no column price"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"])))
-    with pytest.raises(UnreadableError, match="price as bool, which is no type for it"):
+    with pytest.raises(UnreadableFileError, match="price as bool, which is no type for it"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([True])))
     torn = tmp_path / "torn.parquet"
     torn.write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(UnreadableError, match=r"torn\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"torn\.parquet cannot be read"):
         _replayed(torn)
 
 

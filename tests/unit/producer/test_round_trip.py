@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from finance_contract import Reason, Tick, decode, encode
 from finance_contract.tick import EVENT_TIMES_NS
-from finance_job.columns import FIELDS
-from finance_lake.command import app
+from finance_lake.cli import app
 from finance_lake.export import write
-from finance_lake.reading.lake import Lake
+from finance_lake.lake import Lake
 from finance_producer.replay import Replay
 from finance_producer.rows import open_rows
-from tests.lakes import BuiltLake
+from finance_storage.schemas import FIELDS
+from tests.support.lakes import BuiltLake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,13 +88,13 @@ def test_an_export_by_the_command_comes_back_in_its_order(tmp_path: Path, ending
     built = BuiltLake(tmp_path / "data")
     built.store([encode(tick) for tick in ticks])
     target = tmp_path / f"ticks.{ending}"
-    result = CliRunner().invoke(app, ["export", str(target), "--data", str(built.layout.root)])
+    result = CliRunner().invoke(app, ["export", str(target), "--data", str(built.paths.root)])
     assert result.exit_code == 0, result.output
     assert _replayed(target) == ([_told(tick) for tick in ticks], [])
     again = BuiltLake(tmp_path / "again")
     again.store([encode(Tick(*told)) for told in _replayed(target)[0]])  # type: ignore[arg-type]
     columns = ["symbol", "price", "size", "ts_event", "ts_event_nanos"]
-    with Lake(built.layout.root) as before, Lake(again.layout.root) as after:
+    with Lake(built.paths.root) as before, Lake(again.paths.root) as after:
         assert before.ticks().arrow.select(columns).equals(after.ticks().arrow.select(columns))
 
 

@@ -13,19 +13,18 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from finance_contract import Malformed, decode, examples
-from finance_lake.proof.ledger import read
 from finance_producer.__main__ import on_signals
+from finance_producer.connection import FatalError, Link, RateLimitedLogHandler
 from finance_producer.feed import Simulated
-from finance_producer.ledger import Ledger, ledger_file
-from finance_producer.link import FatalError, Link, Murmur
-from finance_producer.pace import Flat, Steady
+from finance_producer.malformed_injector import MalformedInjector
+from finance_producer.pace import FixedRate, Unthrottled
 from finance_producer.publisher import Publisher, client_config
-from finance_producer.recall import Recall
+from finance_producer.redelivery import Recall
 from finance_producer.run import Run
-from finance_producer.spoiler import Spoiler
 from finance_producer.tail import numbers
-from finance_producer.watch import Watch
+from finance_producer.watch import ProgressWatch
 from finance_role.heartbeat import Heartbeat, is_alive
+from finance_storage.ledger import LedgerWriter, ledger_file, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,13 +132,13 @@ class Trial:
         self.now = 0.0
         self.run = Run(
             feed=Simulated(["AAPL", "MSFT"], 7, "test", lambda: 1_790_000_000_000_000_000),
-            pace=pace or Flat(),
-            spoiler=Spoiler(rate, 7),
+            pace=pace or Unthrottled(),
+            spoiler=MalformedInjector(rate, 7),
             publisher=self.publisher,
-            ledger=Ledger(self.file, {"source": "test"}),
+            ledger=LedgerWriter(self.file, {"source": "test"}),
             link=self.link,
             recall=Recall(self._successor, self._arrived, self.link, 5, lambda: self.stopped, self._tick),
-            watch=Watch(self.publisher, self.link, Heartbeat(self.heartbeat, 10), self.log),  # type: ignore[arg-type]
+            watch=ProgressWatch(self.publisher, self.link, Heartbeat(self.heartbeat, 10), self.log),  # type: ignore[arg-type]
             stopping=lambda: self.stopped,
             monotonic=self._tick,
         )
@@ -367,7 +366,7 @@ def test_the_end_of_the_topic_tells_the_ticks_of_a_run_from_all_else() -> None:
 
 
 def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, Client(answers=0), pace=Steady(100, 0))
+    trial = Trial(tmp_path, Client(answers=0), pace=FixedRate(100, 0))
     look = trial.run.watch.look
     trial.run.publisher.publish(trial.run.feed.take(1), lambda: True)
     look()
@@ -414,7 +413,7 @@ def _line_of(facility: str) -> logging.LogRecord:
 
 def test_the_clients_own_log_says_what_is_not_told_elsewhere_and_rarely() -> None:
     log = Diary()
-    murmur = Murmur(log, lambda: 0.0)  # type: ignore[arg-type]
+    murmur = RateLimitedLogHandler(log, lambda: 0.0)  # type: ignore[arg-type]
     for facility in ("FAIL", "ERROR", "GETPID"):
         murmur.emit(_line_of(facility))
     assert log.lines == []

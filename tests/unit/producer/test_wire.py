@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from finance_contract import Tick, decode, encode
 from finance_contract.tick import SOURCE, SYMBOL
+from finance_producer.encoder import Wire
 from finance_producer.feed import SECOND_NS, Simulated, spread
 from finance_producer.market import Trades
-from finance_producer.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from finance_role.environment import (
     scratch,
     stale_java_home,
 )
-from tests.chaos.disk import small_disk
+from tests.support.disk import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

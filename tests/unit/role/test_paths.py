@@ -14,10 +14,10 @@ from deltalake import DeltaTable, Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finance_lake.state.table import open_table
-from finance_role.paths import PathError, by_name, fault, for_duckdb
+from finance_role.literal_paths import PathError, by_name, fault, for_duckdb
 from finance_role.settings import RoleSettings
-from tests.paths import ANY_NAME, NASTY, REFUSED
+from finance_storage.delta_table import open_table
+from tests.support.nasty_paths import ANY_NAME, NASTY, REFUSED
 
 
 def _read(file: Path) -> list[tuple[object, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.disk import small_disk
+from tests.support.disk import small_disk
 from tests.unit.role.test_environment import HARMFUL, LOCALES
 
 BROKER = Path(__file__).parents[3] / "kafka" / "broker"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finance_lake.state.digest import MODULUS, add, digest_of, to_text
+from finance_storage.digest import MODULUS, add, digest_of, to_text
 
 if TYPE_CHECKING:
     from pathlib import Path

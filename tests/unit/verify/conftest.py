@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lakes import BAD, GOOD, BuiltLake, numbered
-from tests.tampering import write_ledger
+from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
+from tests.support.tampering import write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

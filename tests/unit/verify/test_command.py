@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from finance_lake import command
+from finance_kafka import describe
+from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
+from finance_lake import cli
 from finance_lake.config import Settings
-from finance_lake.state import broker
-from finance_lake.state.broker import NoTopicError, SilentError
-from finance_lake.state.layout import TICKS
-from tests.tampering import drop
+from finance_storage.paths import TICKS
+from tests.support.tampering import drop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from typer.testing import Result
 
-    from finance_lake.state.accounting import Broker
-    from tests.lakes import BuiltLake
+    from finance_kafka.describe import TopicDescription
+    from tests.support.lakes import BuiltLake
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(lake: BuiltLake, *flags: str) -> Result:
-    return CliRunner().invoke(command.app, ["verify", "--data", str(lake.layout.root), *flags])
+    return CliRunner().invoke(cli.app, ["verify", "--data", str(lake.paths.root), *flags])
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def asked(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
     """Let the lake's broker answer; give what it was asked."""
     questions = []
 
-    def ask(bootstrap: str, topic: str) -> Broker:
+    def ask(bootstrap: str, topic: str) -> TopicDescription:
         questions.append((bootstrap, topic))
         return lake.broker
 
-    monkeypatch.setattr(broker, "ask", ask)
+    monkeypatch.setattr(describe, "describe_topic", ask)
     return questions
 
 
@@ -90,10 +90,10 @@ def test_without_a_broker_nobody_is_asked(lake: BuiltLake, asked: list[tuple[str
 
 
 def test_a_silent_broker_is_no_verdict(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(*_: str) -> Broker:
-        raise SilentError("no broker answers at 127.0.0.1:9092")
+    def ask(*_: str) -> TopicDescription:
+        raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
-    monkeypatch.setattr(broker, "ask", ask)
+    monkeypatch.setattr(describe, "describe_topic", ask)
     result = run(lake, "--json")
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -101,10 +101,10 @@ def test_a_silent_broker_is_no_verdict(lake: BuiltLake, monkeypatch: pytest.Monk
 
 
 def test_a_broker_without_the_topic_is_another(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(*_: str) -> Broker:
-        raise NoTopicError("the broker at 127.0.0.1:9092 has no topic finance")
+    def ask(*_: str) -> TopicDescription:
+        raise TopicNotFoundError("the broker at 127.0.0.1:9092 has no topic finance")
 
-    monkeypatch.setattr(broker, "ask", ask)
+    monkeypatch.setattr(describe, "describe_topic", ask)
     result = run(lake)
     assert result.exit_code == 14
     assert "has no topic finance" in result.stdout
@@ -112,18 +112,18 @@ def test_a_broker_without_the_topic_is_another(lake: BuiltLake, monkeypatch: pyt
 
 @pytest.mark.parametrize("flags", [["--values", "--no-broker"], ["--nonsense"], ["--data"]])
 def test_wrong_flags_are_usage(flags: list[str]) -> None:
-    assert CliRunner().invoke(command.app, ["verify", *flags]).exit_code == 2
+    assert CliRunner().invoke(cli.app, ["verify", *flags]).exit_code == 2
 
 
 def test_no_lake_is_usage_and_names_the_commands(tmp_path: Path) -> None:
-    result = CliRunner().invoke(command.app, ["verify", "--no-broker", "--data", str(tmp_path)])
+    result = CliRunner().invoke(cli.app, ["verify", "--no-broker", "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "`make local` or `make up`" in result.stderr
 
 
 def test_the_environment_says_where_the_lake_and_its_broker_are(lake: BuiltLake) -> None:
-    environment = {**os.environ, "DATA_DIR": str(lake.layout.root), "KAFKA_TOPIC": "other"}
+    environment = {**os.environ, "DATA_DIR": str(lake.paths.root), "KAFKA_TOPIC": "other"}
     run_command = [sys.executable, "-m", "finance_lake", "verify", "--no-broker"]
     told = subprocess.run(run_command, capture_output=True, text=True, env=environment)
     assert told.returncode == 14

@@ -9,14 +9,14 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_job.tables import create_tables
-from finance_lake.errors import NoLakeError
-from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import verify
-from finance_lake.proof.world import World
-from finance_lake.state.identity import Loss
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
-from tests.tampering import found, judge, write_ledger
+from finance_storage.errors import NoLakeError
+from finance_storage.lake_identity import Loss
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.context import VerifyContext
+from finance_verify.verdict import Code
+from finance_verify.verify import verify
+from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
+from tests.support.tampering import found, judge, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +42,9 @@ def test_a_newborn_lake_is_complete(tmp_path: Path) -> None:
 def test_a_lake_that_was_interrupted_while_it_was_created_is_complete_or_behind(tmp_path: Path, missing: str) -> None:
     lake = BuiltLake(tmp_path)
     for name in (TICKS, QUARANTINE):
-        shutil.rmtree(lake.layout.table(name))
-    create_tables(lake.layout, lake.identity)
-    shutil.rmtree(lake.layout.table(missing))
+        shutil.rmtree(lake.paths.table(name))
+    create_tables(lake.paths, lake.identity)
+    shutil.rmtree(lake.paths.table(missing))
     assert judge(lake).code is Code.COMPLETE
     lake.ends[0] = 7
     assert found(judge(lake)) == {Code.BEHIND: {0: [(0, 6)]}}
@@ -96,7 +96,7 @@ def test_a_batch_under_way_is_no_fault(lake: BuiltLake, tables: list[str]) -> No
 def test_a_half_committed_batch_does_not_hide_what_is_missing_before_it(lake: BuiltLake) -> None:
     files = lake.write([GOOD, BAD, GOOD], 0, lake.plan(3))
     lake.commit(QUARANTINE, files)
-    DeltaTable(str(lake.layout.quarantine)).delete("kafka_partition = 1 and kafka_offset = 1")
+    DeltaTable(str(lake.paths.quarantine)).delete("kafka_partition = 1 and kafka_offset = 1")
     assert found(judge(lake)) == {Code.GAP: {1: [(1, 1)]}, Code.BEHIND: {0: [(16, 18)]}}
 
 
@@ -112,7 +112,7 @@ def test_a_topic_that_grew_after_its_ends_were_asked_is_no_fault(lake: BuiltLake
     answers = [lake.broker]
     lake.store(numbered(5, first=15))
     answers.append(lake.broker)
-    report = verify(lake.layout, World(TOPIC, lambda: answers.pop(0), patience_seconds=0))
+    report = verify(lake.paths, VerifyContext(TOPIC, lambda: answers.pop(0), patience_seconds=0))
     assert report.findings == ()
     assert not answers
 
@@ -155,7 +155,7 @@ def test_a_hole_does_not_excuse_a_gap(lake: BuiltLake) -> None:
 
 def test_without_a_broker_the_files_alone_are_judged_and_it_says_so(lake: BuiltLake) -> None:
     lake.ends[1] += 4
-    report = verify(lake.layout, World(TOPIC, None))
+    report = verify(lake.paths, VerifyContext(TOPIC, None))
     assert report.findings == ()
     assert any("the broker was not asked" in note for note in report.notes)
 
@@ -163,6 +163,6 @@ def test_without_a_broker_the_files_alone_are_judged_and_it_says_so(lake: BuiltL
 def test_where_there_is_no_lake_the_commands_that_make_one_are_named(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     for name in (TICKS, QUARANTINE):
-        shutil.rmtree(lake.layout.table(name))
+        shutil.rmtree(lake.paths.table(name))
     with pytest.raises(NoLakeError, match=r"`make local` or `make up`"):
         judge(lake)

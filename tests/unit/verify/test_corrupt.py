@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from finance_lake.proof.content import CorruptError, columns_of, live_files, read_rows
-from finance_lake.proof.verdict import Code
-from finance_lake.state.identity import PROPERTY
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import BAD, GOOD, BuiltLake, numbered
-from tests.tampering import drop, found, judge, rewrite, set_column
+from finance_storage.lake_identity import PROPERTY
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.data_files import CorruptError, columns_of, live_files, read_rows
+from finance_verify.verdict import Code
+from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
+from tests.support.tampering import drop, found, judge, rewrite, set_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from finance_lake.proof.content import DataFile
+    from finance_verify.data_files import LoggedFile
 
 
 def file_of(lake: BuiltLake, name: str, rows: int) -> Path:
@@ -56,9 +56,9 @@ def test_a_data_file_that_was_cut_is_corrupt(lake: BuiltLake, keep: float) -> No
     assert f"the log says {len(content)}" in report.findings[0].what
 
 
-def only_file(lake: BuiltLake, name: str) -> tuple[DataFile, pa.Schema]:
-    table = DeltaTable(str(lake.layout.table(name)))
-    file, *_ = live_files(table, name, lake.layout.table(name))
+def only_file(lake: BuiltLake, name: str) -> tuple[LoggedFile, pa.Schema]:
+    table = DeltaTable(str(lake.paths.table(name)))
+    file, *_ = live_files(table, name, lake.paths.table(name))
     return file, columns_of(table)
 
 
@@ -174,7 +174,7 @@ def test_a_flipped_bit_never_passes_unseen(lake: BuiltLake, name: str) -> None:
 
 
 def entry(lake: BuiltLake, name: str, place: int) -> Path:
-    return sorted((lake.layout.table(name) / "_delta_log").glob("*.json"))[place]
+    return sorted((lake.paths.table(name) / "_delta_log").glob("*.json"))[place]
 
 
 @pytest.mark.parametrize("name", [TICKS, QUARANTINE])
@@ -209,7 +209,7 @@ def test_an_entry_that_lost_whole_lines_is_a_gap(lake: BuiltLake) -> None:
 
 
 def test_a_table_that_is_gone_is_corrupt(lake: BuiltLake) -> None:
-    lake.layout.ticks.rename(lake.layout.root / "elsewhere")
+    lake.paths.ticks.rename(lake.paths.root / "elsewhere")
     report = judge(lake)
     assert report.code is Code.CORRUPT
     assert found(report)[Code.CORRUPT] == {0: [(0, 10)], 1: [(0, 2)]}  # as far as the quarantine knows
@@ -217,7 +217,7 @@ def test_a_table_that_is_gone_is_corrupt(lake: BuiltLake) -> None:
 
 
 def test_a_table_with_deletion_vectors_is_not_trusted(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).alter.set_table_properties(
+    DeltaTable(str(lake.paths.ticks)).alter.set_table_properties(
         {"delta.enableDeletionVectors": "true", "delta.minReaderVersion": "3", "delta.minWriterVersion": "7"}
     )
     report = judge(lake)
@@ -226,7 +226,7 @@ def test_a_table_with_deletion_vectors_is_not_trusted(lake: BuiltLake) -> None:
 
 
 def test_a_torn_identity_is_corrupt(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
+    DeltaTable(str(lake.paths.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
     report = judge(lake)
     assert report.code is Code.CORRUPT
     assert PROPERTY in report.findings[0].what

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finance_lake.proof.coverage import KEPT, NAMED, Coverage, Spots, runs
-from finance_lake.state.record import OffsetRange
+from finance_kafka.offsets import OffsetRange
+from finance_verify.coverage import KEPT, NAMED, Coverage, Spots, runs
 
 
 @given(st.lists(st.lists(st.integers(10, 30))))

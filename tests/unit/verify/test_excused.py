@@ -7,13 +7,13 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_job.guard import open_lake
-from finance_job.recover import RecoverSettings, Recovery, spans_in
-from finance_job.recovery_plan import Plan, RecoverError, excusing, make_plan
-from finance_lake.proof.verdict import Code, Report
-from finance_lake.state.identity import read_identity
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import TOPIC, BuiltLake, numbered
-from tests.tampering import double, found, judge, write_ledger
+from finance_job.repair.recover import RecoverSettings, Recovery, spans_in
+from finance_job.repair.recovery_plan import Plan, RecoverError, excusing, make_plan
+from finance_storage.lake_identity import read_identity
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code, Report
+from tests.support.lakes import TOPIC, BuiltLake, numbered
+from tests.support.tampering import double, found, judge, write_ledger
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def lake(lake: BuiltLake) -> BuiltLake:
 
 
 def plan_of(lake: BuiltLake, excuse: str) -> Plan:
-    return excusing(make_plan(lake.layout, TOPIC, lake.broker, {}, {}), spans_in(excuse))
+    return excusing(make_plan(lake.paths, TOPIC, lake.broker, {}, {}), spans_in(excuse))
 
 
 def excuse(lake: BuiltLake, places: str) -> Report:
     """Excuse as `make recover EXCUSE=places` does, and judge."""
-    Recovery(lake.layout, lambda _: iter(()), plan_of(lake, places), lambda _: None).run()
-    open_lake(lake.layout, TOPIC, lake.broker)
+    Recovery(lake.paths, lambda _: iter(()), plan_of(lake, places), lambda _: None).run()
+    open_lake(lake.paths, TOPIC, lake.broker)
     return judge(lake)
 
 
@@ -67,11 +67,11 @@ def test_ticks_that_the_pipeline_doubled_are_no_producers_and_the_note_says_wher
 
 @pytest.mark.parametrize("place", ["1:3", "0:12"])
 def test_one_of_both_that_is_excused_counts_no_more_for_its_source(lake: BuiltLake, place: str) -> None:
-    before = DeltaTable(str(lake.layout.ticks)).to_pyarrow_table().num_rows
+    before = DeltaTable(str(lake.paths.ticks)).to_pyarrow_table().num_rows
     report = excuse(lake, place)
     assert report.findings == ()
     assert report.code is Code.COMPLETE
-    assert DeltaTable(str(lake.layout.ticks)).to_pyarrow_table().num_rows == before
+    assert DeltaTable(str(lake.paths.ticks)).to_pyarrow_table().num_rows == before
 
 
 def test_what_is_excused_is_told_in_every_verdict(lake: BuiltLake) -> None:
@@ -95,10 +95,10 @@ def test_both_that_are_excused_leave_a_number_that_is_nowhere(lake: BuiltLake) -
 
 def test_another_one_of_the_same_number_is_found_again(lake: BuiltLake) -> None:
     excuse(lake, "1:3")
-    lake.writer.forget()
-    identity = read_identity(lake.layout)
+    lake.writer.invalidate_cache()
+    identity = read_identity(lake.paths)
     assert identity is not None
-    lake.writer = type(lake.writer)(lake.layout, identity)
+    lake.writer = type(lake.writer)(lake.paths, identity)
     lake.writer.epoch = lake.writer.record(TICKS).epoch
     lake.store(numbered(1, first=11), partition=1)
     assert judge(lake).findings[0].what.endswith("seq 11; 11 at 0:12 and 1:4")
@@ -106,13 +106,13 @@ def test_another_one_of_the_same_number_is_found_again(lake: BuiltLake) -> None:
 
 def test_it_is_a_part_of_both_tables_and_stays_there(lake: BuiltLake) -> None:
     excuse(lake, "1:3")
-    identity = read_identity(lake.layout)
+    identity = read_identity(lake.paths)
     assert identity is not None
     assert [(one.partition, one.start, one.end) for one in identity.excused] == [(1, 3, 4)]
     assert plan_of(lake, "1:3").is_idle
     assert plan_of(lake, "1:3").excused == identity.excused
     for name in (TICKS, QUARANTINE):
-        properties = DeltaTable(str(lake.layout.table(name))).metadata().configuration
+        properties = DeltaTable(str(lake.paths.table(name))).metadata().configuration
         assert msgspec.json.decode(properties["financelake.identity"])["excused"]
 
 
@@ -135,9 +135,9 @@ def test_what_is_no_tick_cannot_be_excused(lake: BuiltLake, place: str) -> None:
 
 def test_a_recovery_for_another_reason_leaves_excuses_as_they_are(lake: BuiltLake) -> None:
     excuse(lake, "1:3")
-    plan = make_plan(lake.layout, TOPIC, lake.broker, {}, {})
+    plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
     assert plan.is_idle
-    Recovery(lake.layout, lambda _: iter(()), plan, lambda _: None).run()
+    Recovery(lake.paths, lambda _: iter(()), plan, lambda _: None).run()
     assert judge(lake).figures.excused == 1
 
 
@@ -152,7 +152,7 @@ def test_recover_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_ledger_is_what_makes_a_number_count(lake: BuiltLake) -> None:
-    (lake.layout.ledgers / "sim-1.jsonl").unlink()
+    (lake.paths.ledgers / "sim-1.jsonl").unlink()
     assert judge(lake).findings == ()
     write_ledger(lake, {"acknowledged": [[0, 14]]})
     assert judge(lake).code is Code.PRODUCER

@@ -6,12 +6,12 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import verify
-from finance_lake.proof.world import World
-from finance_lake.state.layout import TICKS
-from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
-from tests.tampering import drop, found, judge
+from finance_storage.paths import TICKS
+from finance_verify.context import VerifyContext
+from finance_verify.verdict import Code
+from finance_verify.verify import verify
+from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
+from tests.support.tampering import drop, found, judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_topic_that_was_made_again(lake: BuiltLake) -> None:
 
 
 def test_another_topic_than_the_lakes(lake: BuiltLake) -> None:
-    report = verify(lake.layout, World("other", lambda: lake.broker, patience_seconds=0))
+    report = verify(lake.paths, VerifyContext("other", lambda: lake.broker, patience_seconds=0))
     assert report.code is Code.IDENTITY
     assert "KAFKA_TOPIC is other" in report.findings[0].what
 
@@ -54,29 +54,29 @@ def test_tables_without_an_identity(lake: BuiltLake) -> None:
 
 def test_tables_without_an_identity_beside_a_broken_log(lake: BuiltLake) -> None:
     lake.lose_identity()
-    path = lake.layout.ticks / "_delta_log" / f"{2:020d}.json"
+    path = lake.paths.ticks / "_delta_log" / f"{2:020d}.json"
     path.unlink()
     report = judge(lake)
     assert Code.CORRUPT in found(report)
 
 
 def test_files_beside_the_tables_are_not_asked(lake: BuiltLake) -> None:
-    lake.layout.before_tables.write_text('{"cluster": "that of somebody else"}')
+    lake.paths.before_tables.write_text('{"cluster": "that of somebody else"}')
     assert judge(lake).findings == ()
 
 
 def test_a_table_that_an_older_copy_replaced_is_behind(lake: BuiltLake, tmp_path: Path) -> None:
-    shutil.copytree(lake.layout.ticks, tmp_path / "copy")
+    shutil.copytree(lake.paths.ticks, tmp_path / "copy")
     lake.store([GOOD, BAD, GOOD, GOOD], partition=1)
     lake.store(numbered(4, first=15))
-    shutil.rmtree(lake.layout.ticks)
-    shutil.copytree(tmp_path / "copy", lake.layout.ticks)
+    shutil.rmtree(lake.paths.ticks)
+    shutil.copytree(tmp_path / "copy", lake.paths.ticks)
     assert found(judge(lake)) == {Code.BEHIND: {0: [(16, 19)], 1: [(3, 6)]}}
-    assert verify(lake.layout, World(TOPIC, None)).findings == ()
+    assert verify(lake.paths, VerifyContext(TOPIC, None)).findings == ()
 
 
 def test_an_older_copy_of_the_quarantine_is_a_gap(lake: BuiltLake) -> None:
-    max((lake.layout.quarantine / "_delta_log").glob("*.json")).unlink()
+    max((lake.paths.quarantine / "_delta_log").glob("*.json")).unlink()
     assert found(judge(lake)) == {Code.GAP: {1: [(1, 2)]}}
 
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import verify
-from finance_lake.proof.world import World
-from finance_lake.state.layout import TICKS
-from tests.lakes import BAD, TOPIC, BuiltLake, numbered
-from tests.tampering import double, drop, judge, write_ledger
+from finance_storage.paths import TICKS
+from finance_verify.context import VerifyContext
+from finance_verify.verdict import Code
+from finance_verify.verify import verify
+from tests.support.lakes import BAD, TOPIC, BuiltLake, numbered
+from tests.support.tampering import double, drop, judge, write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from finance_lake.proof.verdict import Report
+    from finance_verify.verdict import Report
 
 
 def words(report: Report) -> str:
@@ -99,7 +99,7 @@ def test_where_the_topic_is_another_or_was_cut_missing_ticks_are_not_judged(lake
 
 def test_without_a_broker_missing_ticks_are_not_judged(lake: BuiltLake) -> None:
     write_ledger(lake, {"acknowledged": [[0, 20]]})
-    assert verify(lake.layout, World(TOPIC, None)).code is Code.COMPLETE
+    assert verify(lake.paths, VerifyContext(TOPIC, None)).code is Code.COMPLETE
 
 
 def test_ticks_that_the_pipeline_lost_are_not_the_producers_fault(lake: BuiltLake) -> None:
@@ -165,7 +165,7 @@ def test_a_ledger_that_was_emptied_is_named_if_the_table_has_its_ticks(lake: Bui
 
 
 def test_a_ledger_that_has_just_begun_is_in_order(lake: BuiltLake) -> None:
-    (lake.layout.ledgers / "sim-2.jsonl").write_text('{"source": "sim')
+    (lake.paths.ledgers / "sim-2.jsonl").write_text('{"source": "sim')
     assert judge(lake).findings == ()
 
 

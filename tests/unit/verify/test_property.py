@@ -10,10 +10,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finance_lake.proof.verdict import Code
-from finance_lake.state.layout import QUARANTINE, TICKS
-from tests.lakes import BAD, GOOD, BuiltLake
-from tests.tampering import at, found, judge, rewrite, set_column
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code
+from tests.support.lakes import BAD, GOOD, BuiltLake
+from tests.support.tampering import at, found, judge, rewrite, set_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable

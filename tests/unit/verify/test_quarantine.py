@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from finance_lake.command import app
+from finance_lake.cli import app
 from finance_lake.quarantine import printable, quarantined
-from tests.lakes import BAD, GOOD, BuiltLake
+from tests.support.lakes import BAD, GOOD, BuiltLake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def lake(tmp_path: Path) -> BuiltLake:
 
 
 def test_records_are_counted_by_reason_and_sampled(lake: BuiltLake) -> None:
-    found = quarantined(lake.layout, 2)
+    found = quarantined(lake.paths, 2)
     assert found.counts == {"price_type": 3, "invalid_utf8": 1, "tombstone": 1}
     assert [sample.reason for sample in found.samples] == ["price_type"] * 2 + ["invalid_utf8", "tombstone"]
     (tombstone,) = (sample for sample in found.samples if sample.reason == "tombstone")
@@ -35,7 +35,7 @@ def test_records_are_counted_by_reason_and_sampled(lake: BuiltLake) -> None:
 
 
 def test_no_control_character_of_a_record_reaches_the_terminal(lake: BuiltLake) -> None:
-    shown = CliRunner().invoke(app, ["quarantine", "--data", str(lake.layout.root)])
+    shown = CliRunner().invoke(app, ["quarantine", "--data", str(lake.paths.root)])
     assert shown.exit_code == 0
     assert "\\x1b[2J" in shown.output
     assert all(character == "\n" or " " <= character <= "~" for character in shown.output)
@@ -43,7 +43,7 @@ def test_no_control_character_of_a_record_reaches_the_terminal(lake: BuiltLake) 
 
 
 def test_json_is_one_object(lake: BuiltLake) -> None:
-    shown = CliRunner().invoke(app, ["quarantine", "--json", "--samples", "1", "--data", str(lake.layout.root)])
+    shown = CliRunner().invoke(app, ["quarantine", "--json", "--samples", "1", "--data", str(lake.paths.root)])
     told = json.loads(shown.output)
     assert sum(told["counts"].values()) == 5
     assert len(told["samples"]) == 3

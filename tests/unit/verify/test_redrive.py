@@ -10,17 +10,17 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_job.writer import Writer
-from finance_lake.proof import snapshot
-from finance_lake.proof.verdict import Code
-from finance_lake.state import digest, spans
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.table import newest_record
-from tests.lakes import GOOD, BuiltLake
-from tests.tampering import drop, found, judge
+from finance_storage import digest, offset_set
+from finance_storage.delta_table import newest_metadata
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify import snapshot
+from finance_verify.verdict import Code
+from tests.support.lakes import GOOD, BuiltLake
+from tests.support.tampering import drop, found, judge
 
 if TYPE_CHECKING:
-    from finance_lake.state.record import CommitRecord
-    from finance_lake.state.spans import Spans
+    from finance_storage.commit_metadata import CommitMetadata
+    from finance_storage.offset_set import OffsetSet
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "REST_SECONDS", 0.0)
 
 
-def record(lake: BuiltLake, name: str, rows: int, of_rows: int, redriven: Spans | None = None) -> CommitRecord:
-    before = newest_record(DeltaTable(str(lake.layout.table(name))))
+def record(lake: BuiltLake, name: str, rows: int, of_rows: int, redriven: OffsetSet | None = None) -> CommitMetadata:
+    before = newest_metadata(DeltaTable(str(lake.paths.table(name))))
     assert before is not None
     return msgspec.structs.replace(
         before,
@@ -46,13 +46,13 @@ def record(lake: BuiltLake, name: str, rows: int, of_rows: int, redriven: Spans 
 def append_to_ticks(lake: BuiltLake, *offsets: int, named: tuple[int, ...] | None = None) -> None:
     """Do the first half of a redrive of partition 1; its commit names these offsets, or those that are `named`."""
     files = [file for offset in offsets for file in lake.write([GOOD], 1, offset)]
-    redriven = spans.spans_of({1: np.array(offsets if named is None else named, np.int64)})
+    redriven = offset_set.spans_of({1: np.array(offsets if named is None else named, np.int64)})
     lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files]), redriven))
 
 
 def take_out_of_quarantine(lake: BuiltLake, *offsets: int) -> None:
     """Do the second half."""
-    from finance_job.data_file import DataFile  # noqa: F401, PLC0415
+    from finance_storage.data_file import WrittenFile  # noqa: F401, PLC0415
 
     before = quarantined(lake)
     drop(lake, QUARANTINE, 1, *offsets)
@@ -103,8 +103,8 @@ def test_rows_in_both_tables_without_a_redrive_are_duplicates(lake: BuiltLake) -
 
 def test_a_driver_that_takes_over_keeps_what_a_redrive_has_left(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1, 2)
-    writer = Writer(lake.layout, lake.identity)
-    assert spans.count(writer.half_redriven()) == 2
+    writer = Writer(lake.paths, lake.identity)
+    assert offset_set.count(writer.half_redriven()) == 2
     assert judge(lake).findings == ()
 
 
@@ -112,7 +112,7 @@ def test_a_redrive_that_ends_between_two_looks_is_looked_at_again(lake: BuiltLak
     append_to_ticks(lake, 1, named=())  # as if it had ended, and the quarantine had been opened before
 
     def rest(_: float) -> None:
-        if len(DeltaTable(str(lake.layout.quarantine)).history()) < 4:
+        if len(DeltaTable(str(lake.paths.quarantine)).history()) < 4:
             take_out_of_quarantine(lake, 1)
 
     monkeypatch.setattr("time.sleep", rest)
@@ -122,7 +122,7 @@ def test_a_redrive_that_ends_between_two_looks_is_looked_at_again(lake: BuiltLak
 def test_after_a_redrive_the_place_of_an_alteration_is_called_a_guess(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1)
     take_out_of_quarantine(lake, 1)
-    from tests.tampering import rewrite  # noqa: PLC0415
+    from tests.support.tampering import rewrite  # noqa: PLC0415
     from tests.unit.verify.test_tampered import swapped  # noqa: PLC0415
 
     rewrite(lake, TICKS, swapped("price"))

@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_contract import Malformed, Reason, Tick, decode
-from finance_job import redrive
 from finance_job.guard import examine
-from finance_job.recovery_plan import RecoverError, make_plan
-from finance_lake.condition import look
-from finance_lake.proof.verdict import Code
-from finance_lake.state.accounting import find_inconsistencies, still_to_come
-from finance_lake.state.record import OffsetRange
+from finance_job.repair import redrive
+from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.recovery_plan import RecoverError, make_plan
+from finance_kafka.offsets import OffsetRange
+from finance_lake.status import look
 from finance_local import drain
-from tests.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
-from tests.tampering import judge
+from finance_storage.accounting import find_inconsistencies, still_to_come
+from finance_verify.verdict import Code
+from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
+from tests.support.tampering import judge
 from tests.unit.job import test_recover as recovering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from finance_lake.state.accounting import Broker
-    from finance_lake.state.spans import Spans
+    from finance_kafka.describe import TopicDescription
+    from finance_storage.offset_set import OffsetSet
 
 LATER = b'{"symbol": "LATER", "price": 5}'
 
@@ -36,20 +37,20 @@ def nothing(_: BuiltLake) -> None:
     pass
 
 
-def unchanged(broker: Broker) -> Broker:
+def unchanged(broker: TopicDescription) -> TopicDescription:
     return broker
 
 
-def grown(broker: Broker) -> Broker:
+def grown(broker: TopicDescription) -> TopicDescription:
     return replace(broker, end={**broker.end, 0: broker.end[0] + 7})
 
 
-def aged(broker: Broker) -> Broker:
+def aged(broker: TopicDescription) -> TopicDescription:
     """Kafka has removed the beginning, more of it than the lake has."""
     return replace(broker, first={0: 20, 1: 1}, end={**broker.end, 0: 25})
 
 
-def emptied(broker: Broker) -> Broker:
+def emptied(broker: TopicDescription) -> TopicDescription:
     """Kafka has removed everything, and some of it before the lake had it."""
     return replace(broker, first={0: 40, 1: 3}, end={0: 40, 1: 3})
 
@@ -60,13 +61,13 @@ def emptied(broker: Broker) -> Broker:
 def test_all_who_say_what_is_complete_agree(
     lake_to_recover: BuiltLake,
     damage: Callable[[BuiltLake], None],
-    topic: Callable[[Broker], Broker],
-    skip: Spans,
+    topic: Callable[[TopicDescription], TopicDescription],
+    skip: OffsetSet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Verify, recover, the guard, status and the end of `make local` draw one picture, before a repair and after it."""
     lake, broker = lake_to_recover, topic(lake_to_recover.broker)
-    monkeypatch.setattr(drain, "ask", lambda *_: broker)
+    monkeypatch.setattr(drain, "describe_topic", lambda *_: broker)
     damage(lake)
 
     before = judge(lake, broker)
@@ -80,19 +81,19 @@ def test_all_who_say_what_is_complete_agree(
     after = judge(lake, broker)
     assert {finding.code for finding in after.findings} <= {Code.BEHIND}, after.findings
     assert not has_work(lake, broker)
-    assert look(lake.layout, lambda: broker).lag == after.figures.behind
+    assert look(lake.paths, lambda: broker).lag == after.figures.behind
     monkeypatch.setattr(drain, "PATIENCE_SECONDS", 0.1)
-    drained = drain.drain("", TOPIC, lake.layout, lambda: False)
+    drained = drain.drain("", TOPIC, lake.paths, lambda: False)
     assert (not still_to_come(drained.committed, broker)) is (after.code is Code.COMPLETE)
 
 
-def has_work(lake: BuiltLake, broker: Broker) -> bool:
+def has_work(lake: BuiltLake, broker: TopicDescription) -> bool:
     """Whether recover, or the guard, finds something to mend."""
     try:
-        is_idle = make_plan(lake.layout, TOPIC, broker, {}, {}).is_idle
+        is_idle = make_plan(lake.paths, TOPIC, broker, {}, altered_rows(lake.paths, TOPIC, broker)).is_idle
     except RecoverError:
         return True
-    return not is_idle or bool(find_inconsistencies(examine(lake.layout, broker)))
+    return not is_idle or bool(find_inconsistencies(examine(lake.paths, broker)))
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def redrivable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
 
 def test_after_a_redrive_the_lake_is_complete(redrivable: BuiltLake) -> None:
     assert judge(redrivable).findings == ()
-    assert redrive.redrive(redrivable.layout, redrivable.writer, redrive.ALL).moved == 3
+    assert redrive.redrive(redrivable.paths, redrivable.writer, redrive.ALL).moved == 3
     report = judge(redrivable)
     assert report.findings == ()
     assert (report.figures.rows, report.figures.quarantined) == (9, 2)
@@ -129,9 +130,9 @@ def test_between_the_commits_of_a_redrive_the_lake_is_complete(redrivable: Built
     with monkeypatch.context() as killed:
         killed.setattr(redrive, "_take_out", die)
         with pytest.raises(KeyboardInterrupt):
-            redrive.redrive(redrivable.layout, redrivable.writer, redrive.ALL)
+            redrive.redrive(redrivable.paths, redrivable.writer, redrive.ALL)
     report = judge(redrivable)
     assert report.findings == ()
     assert any("3 rows stand in both tables" in note for note in report.notes)
-    redrive.complete(redrivable.layout, redrivable.writer)
+    redrive.complete(redrivable.paths, redrivable.writer)
     assert judge(redrivable).findings == ()

@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from finance_job.data_file import write_data_file
-from finance_lake.proof.verdict import Code
-from finance_lake.state.layout import QUARANTINE, TICKS
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.table import newest_record
-from tests.lakes import BAD, GOOD, BuiltLake, numbered
-from tests.tampering import DATE, add, at, double, drop, found, judge, rewrite, set_column
+from finance_kafka.offsets import OffsetRange
+from finance_storage.data_file import write_data_file
+from finance_storage.delta_table import newest_metadata
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_verify.verdict import Code
+from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
+from tests.support.tampering import DATE, add, at, double, drop, found, judge, rewrite, set_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from finance_lake.state.record import CommitRecord
+    from finance_storage.commit_metadata import CommitMetadata
 
 
 # ---- dropped ------------------------------------------------------------------------------------------------------------
@@ -47,12 +47,12 @@ def test_ranges_of_dropped_rows_are_joined(lake: BuiltLake) -> None:
 
 
 def test_a_row_that_was_deleted_with_deltalake_is_a_gap(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).delete("kafka_offset = 3 and kafka_partition = 0")
+    DeltaTable(str(lake.paths.ticks)).delete("kafka_offset = 3 and kafka_partition = 0")
     assert found(judge(lake)) == {Code.GAP: {0: [(3, 3)]}}
 
 
 def test_all_rows_deleted_is_a_gap_of_all_of_them(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).delete()
+    DeltaTable(str(lake.paths.ticks)).delete()
     assert found(judge(lake)) == {Code.GAP: {0: [(0, 9), (11, 15)], 1: [(0, 0)]}}
 
 
@@ -62,7 +62,7 @@ def test_a_removed_row_of_the_quarantine_is_a_gap(lake: BuiltLake) -> None:
 
 
 def test_a_table_that_was_restored_is_a_gap(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).restore(1)
+    DeltaTable(str(lake.paths.ticks)).restore(1)
     report = judge(lake)
     assert report.code is Code.GAP
     assert found(report)[Code.GAP] == {0: [(11, 15)], 1: [(0, 0)]}
@@ -98,7 +98,7 @@ def test_a_row_that_is_there_three_hundred_times_is_no_gap(lake: BuiltLake) -> N
 
 def test_a_file_that_was_committed_again_doubles_its_rows(lake: BuiltLake) -> None:
     (file,) = (path for path in lake.files(TICKS) if pq.ParquetFile(path).metadata.num_rows == 5)
-    copy = write_data_file(pq.ParquetFile(file).read(), TICKS, str(lake.layout.ticks), {"date": DATE})
+    copy = write_data_file(pq.ParquetFile(file).read(), TICKS, str(lake.paths.ticks), {"date": DATE})
     lake.append(TICKS, [copy])
     assert found(judge(lake)) == {Code.DUPLICATE: {0: [(11, 15)]}}
 
@@ -196,10 +196,10 @@ def test_a_rewrite_that_keeps_all_values_is_no_alteration(lake: BuiltLake) -> No
 
 
 def test_compaction_by_deltalake_is_no_alteration(lake: BuiltLake) -> None:
-    DeltaTable(str(lake.layout.ticks)).optimize.compact()
-    DeltaTable(str(lake.layout.quarantine)).optimize.compact()
+    DeltaTable(str(lake.paths.ticks)).optimize.compact()
+    DeltaTable(str(lake.paths.quarantine)).optimize.compact()
     assert judge(lake).findings == ()
-    DeltaTable(str(lake.layout.ticks)).optimize.z_order(["symbol"])
+    DeltaTable(str(lake.paths.ticks)).optimize.z_order(["symbol"])
     assert judge(lake).findings == ()
 
 
@@ -218,7 +218,7 @@ def test_an_alteration_is_named_beside_a_gap_in_another_commit(lake: BuiltLake) 
 
 
 def test_rows_under_another_date_are_an_alteration(lake: BuiltLake) -> None:
-    folder = lake.layout.ticks
+    folder = lake.paths.ticks
     rewrite(lake, TICKS, lambda rows: rows.filter(at(rows, 0, 11, 12, 13, 14, 15)))
     kept = pq.ParquetFile(lake.files(TICKS)[0]).read()
     DeltaTable(str(folder)).restore(3)
@@ -237,7 +237,7 @@ def test_a_row_that_deltalake_wrote_again_with_the_same_values_is_no_fault(lake:
     offsets, partition = rows.column("kafka_offset").to_pylist(), rows.column("kafka_partition")[0].as_py()
     drop(lake, TICKS, partition, *offsets)
     write_deltalake(
-        str(lake.layout.ticks), rows.append_column("date", pa.array([date(2026, 11, 24)] * len(rows))), mode="append"
+        str(lake.paths.ticks), rows.append_column("date", pa.array([date(2026, 11, 24)] * len(rows))), mode="append"
     )
     assert judge(lake).findings == ()
 
@@ -245,10 +245,10 @@ def test_a_row_that_deltalake_wrote_again_with_the_same_values_is_no_fault(lake:
 def test_alterations_from_before_the_oldest_entries_of_the_log_are_placed_together(lake: BuiltLake) -> None:
     rewrite(lake, TICKS, swapped("price"))
     lake.store(numbered(3, first=20))
-    table = DeltaTable(str(lake.layout.ticks))
+    table = DeltaTable(str(lake.paths.ticks))
     table.create_checkpoint()
     for version in range(4):
-        (lake.layout.ticks / "_delta_log" / f"{version:020d}.json").unlink()
+        (lake.paths.ticks / "_delta_log" / f"{version:020d}.json").unlink()
     report = judge(lake)
     assert report.code is Code.ALTERED
     assert found(report)[Code.ALTERED] == {0: [(0, 15)], 1: [(0, 2)]}
@@ -268,8 +268,8 @@ def test_an_absurd_position_is_a_gap_and_costs_no_memory(lake: BuiltLake) -> Non
     assert any("too many are missing" in finding.what for finding in report.findings)
 
 
-def _newest(lake: BuiltLake) -> CommitRecord:
-    record = newest_record(DeltaTable(str(lake.layout.ticks)))
+def _newest(lake: BuiltLake) -> CommitMetadata:
+    record = newest_metadata(DeltaTable(str(lake.paths.ticks)))
     assert record is not None
     return record
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Producer
 
-from finance_lake.state import topic
-from finance_lake.state.broker import SilentError
-from finance_lake.state.record import OffsetRange
-from finance_lake.state.topic import OffsetOutOfRangeError, Reader, Record
+from finance_kafka import range_reader
+from finance_kafka.describe import BrokerUnavailableError
+from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import KafkaRangeReader, OffsetOutOfRangeError, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def bootstrap() -> Iterator[str]:
 
 
 def read(bootstrap: str, ranges: dict[int, OffsetRange]) -> list[Record]:
-    return [record for records in topic.read(bootstrap, "finance", ranges) for record in records]
+    return [record for records in range_reader.read_ranges(bootstrap, "finance", ranges) for record in records]
 
 
 def test_the_records_of_the_ranges_are_given_in_order_and_no_others(bootstrap: str) -> None:
@@ -55,14 +55,14 @@ def test_at_the_end_of_the_partition_reading_ends(bootstrap: str) -> None:
 
 
 def test_an_offset_that_the_topic_does_not_have_is_no_silence(bootstrap: str) -> None:
-    reader = Reader(bootstrap, "finance")
+    reader = KafkaRangeReader(bootstrap, "finance")
     with pytest.raises(OffsetOutOfRangeError, match="of partition 0: data may have been lost"):
         list(reader.read({0: OffsetRange(5000, 5010)}))
     reader.close()
 
 
 def test_a_reader_reads_range_after_range(bootstrap: str) -> None:
-    reader = Reader(bootstrap, "finance")
+    reader = KafkaRangeReader(bootstrap, "finance")
     for start in (0, 700, 100):
         read = [found.offsets.tolist() for found in reader.read({1: OffsetRange(start, start + 50)})]
         assert list(chain.from_iterable(read)) == list(range(start, start + 50))
@@ -70,6 +70,6 @@ def test_a_reader_reads_range_after_range(bootstrap: str) -> None:
 
 
 def test_a_broker_that_gives_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topic, "SILENCE_SECONDS", 0.1)
-    with pytest.raises(SilentError, match="gives no records from offset 0:3 on"):
+    monkeypatch.setattr(range_reader, "SILENCE_SECONDS", 0.1)
+    with pytest.raises(BrokerUnavailableError, match="gives no records from offset 0:3 on"):
         read("127.0.0.1:1", {0: OffsetRange(3, 9)})

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pytest
 
 from finance_contract.examples import malformed, valid
-from finance_job.columns import QUARANTINE_FIELDS, TICK_FIELDS
 from finance_job.decode import decode_records
-from finance_lake.proof.values import QUARANTINED, as_rows
-from finance_lake.proof.verdict import Code
-from finance_lake.proof.verify import verify
-from finance_lake.proof.world import World
-from finance_lake.state.layout import QUARANTINE
-from finance_lake.state.topic import Record
-from tests.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
-from tests.tampering import at, found, judge, rewrite, set_column
+from finance_kafka.range_reader import Record
+from finance_storage.paths import QUARANTINE
+from finance_storage.schemas import QUARANTINE_FIELDS, TICK_FIELDS
+from finance_verify.context import VerifyContext
+from finance_verify.values import QUARANTINED, as_rows
+from finance_verify.verdict import Code
+from finance_verify.verify import verify
+from tests.support.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
+from tests.support.tampering import at, found, judge, rewrite, set_column
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +46,8 @@ def test_rows_that_came_after_the_topics_ends_were_asked_are_no_alteration(lake:
     answers = [lake.broker]
     lake.store(numbered(5, first=15))
     answers += [lake.broker] * 2
-    world = World(TOPIC, lambda: answers.pop(0), lambda _: [topic_of_lake()], patience_seconds=0)
-    assert verify(lake.layout, world).findings == ()
+    world = VerifyContext(TOPIC, lambda: answers.pop(0), lambda _: [topic_of_lake()], patience_seconds=0)
+    assert verify(lake.paths, world).findings == ()
 
 
 def test_every_example_of_the_contract_becomes_the_row_that_it_must(tmp_path: Path) -> None:

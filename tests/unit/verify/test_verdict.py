@@ -7,8 +7,8 @@ from itertools import combinations
 
 import pytest
 
-from finance_lake.proof.verdict import Code, Figures, Finding, Report, gravest
-from finance_lake.state.record import OffsetRange
+from finance_kafka.offsets import OffsetRange
+from finance_verify.verdict import Code, Figures, Finding, Report, gravest
 
 IN_ORDER = [14, 13, 11, 12, 16, 15, 10]
 

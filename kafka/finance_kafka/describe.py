@@ -1,0 +1,68 @@
+"""What the broker says of the topic: whose it is, and from which to which offset it has records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+
+if TYPE_CHECKING:
+    from finance_kafka.offsets import Offsets
+
+ANSWER_SECONDS = 5.0
+
+
+class BrokerUnavailableError(Exception):
+    """No broker answers; the message says where."""
+
+
+class TopicNotFoundError(Exception):
+    """The broker has no such topic."""
+
+
+@dataclass(frozen=True)
+class TopicDescription:
+    """Who answers, and what it has of the topic."""
+
+    cluster: str
+    topic_id: str
+    first: Offsets
+    end: Offsets
+
+
+def describe_topic(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) -> TopicDescription:
+    """Ask the broker at `bootstrap` about the topic. Raises BrokerUnavailableError, TopicNotFoundError."""
+    admin = _admin(bootstrap)
+    try:
+        cluster = admin.list_topics(timeout=patience_seconds)
+        if topic not in cluster.topics:
+            raise TopicNotFoundError(f"the broker at {bootstrap} has no topic {topic}")
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
+        partitions = [TopicPartition(topic, number) for number in cluster.topics[topic].partitions]
+        first = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    except KafkaException as error:
+        raise BrokerUnavailableError(f"no broker answers at {bootstrap} ({error.args[0].str()})") from None
+    return TopicDescription(str(cluster.cluster_id), str(described.topic_id), first, end)
+
+
+def topic_settings(bootstrap: str, topic: str) -> dict[str, str]:
+    """Return the topic's settings. Raises BrokerUnavailableError, also where the broker lets others read them only."""
+    admin = _admin(bootstrap)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
+    except KafkaException as error:
+        raise BrokerUnavailableError(f"the broker at {bootstrap} does not tell the settings of {topic} ({error})") from None
+    return {name: str(entry.value) for name, entry in entries.items()}
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], where: OffsetSpec) -> Offsets:
+    asked = admin.list_offsets(dict.fromkeys(partitions, where), request_timeout=ANSWER_SECONDS)
+    return {partition.partition: answer.result().offset for partition, answer in asked.items()}

@@ -1,0 +1,287 @@
+"""What this machine lacks: each check says what it found, which way to run the lake needs it, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from deltalake.exceptions import DeltaError
+
+from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
+from finance_lake.status import UP, services
+from finance_role.environment import JAVA, allows_execution, composed, foreign, stale_java_home
+from finance_storage.lake_identity import CorruptStateError, read_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from finance_kafka.describe import TopicDescription
+    from finance_lake.config import Settings
+    from finance_storage.lake_identity import Identity
+    from finance_storage.paths import LakePaths
+
+DISK_GB, MEMORY_GB = 2, 2
+GB = 1024**3
+PATIENCE_SECONDS = 1.0
+COMMAND_SECONDS = 10
+LOOPBACK = "127.0.0.1"
+PROJECT = Path(__file__).parents[2]
+OF_DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
+UNUSABLE = set(":\n\r")
+
+
+class Way(StrEnum):
+    """The ways to run the lake."""
+
+    LOCAL = "make local"
+    CONTAINERS = "make up"
+
+
+BOTH = (Way.LOCAL, Way.CONTAINERS)
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name, fine, found: what, whether it is as it must be, and what is there
+        mend: how to mend it; empty where it is fine
+        needed: the ways that cannot work without it; none for advice
+
+    """
+
+    name: str
+    fine: bool
+    found: str
+    mend: str = ""
+    needed: tuple[Way, ...] = ()
+
+
+class CheckContext(NamedTuple):
+    """Whether the lake runs, and what was looked at."""
+
+    runs: bool
+    checks: list[Check]
+
+    @property
+    def possible(self) -> list[Way]:
+        """Which ways can work."""
+        return [way for way in BOTH if all(check.fine for check in self.checks if way in check.needed)]
+
+
+def examine(paths: LakePaths, settings: Settings) -> CheckContext:
+    """Look at everything."""
+    broker = _broker(settings)
+    own = _is_own(paths, broker)
+    checks = [
+        _java(),
+        _docker(),
+        *_ports(paths, settings, broker, own_broker=own),
+        _disk(paths.root),
+        _memory(),
+        _folder(paths.root),
+        _scratch(paths.root),
+        _paths(),
+        _environment(),
+        _encoding(),
+        *_listeners(settings, broker),
+    ]
+    return CheckContext(own and services(paths, broker_up=True)["spark-job"] == UP, checks)
+
+
+def _java() -> Check:
+    told = _output(f"{home}/bin/java" if (home := composed().get("JAVA_HOME")) else "java", "-version")
+    version = re.search(r'version "(\d+)', told or "")
+    fine = version is not None and int(version[1]) >= JAVA
+    mend = "" if fine else "`sudo apt-get install openjdk-17-jre-headless` (Debian), `brew install openjdk@17` (macOS)."
+    return Check("Java", fine, f"version {version[1]}" if version else "none", mend, (Way.LOCAL,))
+
+
+def _docker() -> Check:
+    needed = (Way.CONTAINERS,)
+    if (compose := _output("docker", "compose", "version", "--short")) is None:
+        mend = "`sudo apt-get install docker.io docker-compose` (Debian), `brew install --cask docker` (macOS)."
+        return Check("Docker", fine=False, found="no Docker with Compose v2", mend=mend, needed=needed)
+    if (engine := _output("docker", "info", "--format", "{{.ServerVersion}}")) is None:
+        mend = "start it: `sudo systemctl start docker` (Debian), `open -a Docker` (macOS)."
+        return Check("Docker", fine=False, found=f"Compose {compose.strip()}, but no engine answers", mend=mend, needed=needed)
+    return Check("Docker", fine=True, found=f"engine {engine.strip()}, Compose {compose.strip()}", needed=needed)
+
+
+def _ports(paths: LakePaths, settings: Settings, broker: TopicDescription | None, *, own_broker: bool) -> Iterator[Check]:
+    state = services(paths, broker_up=broker is not None and own_broker)
+    ports = (
+        ("KAFKA_PORT", settings.kafka_port, BOTH, own_broker),
+        ("ZOOKEEPER_PORT", settings.zookeeper_port, (Way.LOCAL,), state["zookeeper"] == UP),
+        ("SPARK_UI_PORT", settings.spark_ui_port, BOTH, state["spark-job"] == UP),
+    )
+    for key, port, needed, own in ports:
+        free = not port or _is_free(port)
+        found = "is free" if free else "is this lake's own" if own else "is taken by somebody else"
+        mend = "" if free or own else f"stop what listens there, or set {key} in .env to another port."
+        yield Check(key, free or own, f"{port} {found}" if port else "switched off", mend, needed)
+
+
+def _disk(root: Path) -> Check:
+    free = shutil.disk_usage(_there(root)).free / GB
+    fine = free >= DISK_GB
+    return Check("disk", fine, f"{free:.1f} GB free", "" if fine else f"free {DISK_GB} GB where {root} is.", BOTH)
+
+
+def _there(root: Path) -> Path:
+    """Give the folder, or the one above it that is there."""
+    return next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+
+
+def _scratch(root: Path) -> Check:
+    """Java unpacks native libraries below DATA_DIR/run/tmp, and has to be able to load them from there."""
+    fine = allows_execution(_there(root))
+    found = f"what is below {root} {'can' if fine else 'cannot'} be executed"
+    mend = "" if fine else "the volume is mounted noexec: mount it with exec, or set DATA_DIR to a folder on another one."
+    return Check("temporary", fine, found, mend, () if fine else BOTH)
+
+
+def _paths() -> Check:
+    """A class path ends at a colon, and a line of a shell at its end: no quoting helps against either."""
+    fine = not set(str(PROJECT)) & UNUSABLE
+    mend = "" if fine else "move the project to a folder whose path has no colon and no end of a line."
+    return Check("project", fine, f"is at {PROJECT}", mend, () if fine else (Way.LOCAL,))
+
+
+def _environment() -> Check:
+    """What the caller has set that would matter; the lake's processes do not get it, so that it is no fault."""
+    names = ", ".join(foreign())
+    found = [f"{names}: set here, and not passed on to the lake"] if names else []
+    mend = ""
+    if home := stale_java_home():
+        found.append(f"JAVA_HOME={home} has no Java {JAVA}, so that the one on the PATH is used")
+        mend = "`unset JAVA_HOME`, or let it name a Java that is there."
+    return Check("environment", not mend, "; ".join(found) or "is plain", mend)
+
+
+def _encoding() -> Check:
+    encoding = sys.__stdout__.encoding if sys.__stdout__ else "none"
+    fine = encoding.lower().replace("-", "") == "utf8"
+    mend = "" if fine else "`export LANG=C.UTF-8` for this terminal; the lake itself always runs in UTF-8."
+    return Check("encoding", fine, f"this terminal's is {encoding}", mend)
+
+
+def _memory() -> Check:
+    free = _available() / GB
+    fine = free >= MEMORY_GB
+    mend = (
+        ""
+        if fine
+        else f"close something: the lake wants {MEMORY_GB} GB; SPARK_HEAP and KAFKA_HEAP in .env say how it divides them."
+    )
+    return Check("memory", fine, f"{free:.1f} GB available", mend)
+
+
+def _available() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _folder(root: Path) -> Check:
+    if not root.exists():
+        parent = next(folder for folder in root.absolute().parents if folder.exists())
+        fine = os.access(parent, os.W_OK)
+        return Check("data", fine, f"{root} is not there yet", "" if fine else f"`sudo chown {_me()} {parent}`.", BOTH)
+    folders = (root, *(folder for folder in root.iterdir() if folder.is_dir()))
+    closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
+    if closed:
+        found = f"{closed[0]} belongs to somebody else"
+        return Check("data", fine=False, found=found, mend=f"`sudo chown -R {_me()} {root}`.", needed=BOTH)
+    return Check("data", fine=True, found=f"{root} can be written", needed=BOTH)
+
+
+def _listeners(settings: Settings, broker: TopicDescription | None) -> Iterator[Check]:
+    """Where the broker tells its clients to go on must be reachable from here."""
+    if broker is None:
+        return
+    for host, port in _advertised(settings.bootstrap):
+        fine = _answers(host, port)
+        mend = "" if fine else f"use the listener of this machine, 127.0.0.1:{settings.kafka_port}; containers use kafka:19092."
+        yield Check("listener", fine, f"the broker sends its clients to {host}:{port}", mend)
+
+
+def _advertised(bootstrap: str) -> list[tuple[str, int]]:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        brokers = admin.list_topics(timeout=PATIENCE_SECONDS).brokers.values()
+    except KafkaException:
+        return []
+    return [(str(broker.host), broker.port) for broker in brokers]
+
+
+def _broker(settings: Settings) -> TopicDescription | None:
+    if not settings.kafka_bootstrap and _is_free(settings.kafka_port):
+        return None
+    try:
+        return describe_topic(settings.bootstrap, settings.kafka_topic, PATIENCE_SECONDS)
+    except (BrokerUnavailableError, TopicNotFoundError):
+        return None
+
+
+def _is_own(paths: LakePaths, broker: TopicDescription | None) -> bool:
+    identity = _identity(paths)
+    return broker is not None and (identity is None or identity.cluster == broker.cluster)
+
+
+def _identity(paths: LakePaths) -> Identity | None:
+    try:
+        return read_identity(paths)
+    except (CorruptStateError, DeltaError):
+        return None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), PATIENCE_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _me() -> str:
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _output(*command: str) -> str | None:
+    """What a command says on either stream; None if it fails or is not there."""
+    try:
+        told = subprocess.run(
+            command,
+            env=composed(also=OF_DOCKER),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout if told.returncode == 0 else None

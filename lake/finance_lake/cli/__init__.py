@@ -1,0 +1,25 @@
+"""`financelake`, the command: a module a subcommand. In a container: `python -m finance_lake`.
+
+What a subcommand needs is imported when it runs, so that `--help` and completion answer at once, and so that `verify`,
+`quarantine`, `show` and `status` work where DuckDB is not installed.
+"""
+
+from __future__ import annotations
+
+from finance_lake.cli import bars, doctor, export, history, notebook, quarantine, serve, show, sql, status, tail, verify
+from finance_lake.cli.app import app
+
+app.command()(status.status)
+app.command()(show.show)
+app.command()(doctor.doctor)
+app.command()(tail.tail)
+app.command()(sql.sql)
+app.command()(bars.bars)
+app.command()(history.history)
+app.command()(verify.verify)
+app.command()(quarantine.quarantine)
+app.command()(export.export)
+app.command()(serve.serve)
+app.command()(notebook.notebook)
+
+__all__ = ["app"]

@@ -1,0 +1,138 @@
+"""Rows on a terminal and as JSON."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from finance_role.text import plain, price
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+MAX_CELL_WIDTH = 80
+PIPE_COLUMNS = 100_000
+ROWS_PER_CHUNK = 10_000
+# Between two columns, where there is room for it.
+GAPS = (2, 1)
+
+
+def as_json(value: object) -> str:
+    """Encode for programs: prices as strings, which no parser turns into a float, times as ISO text, bytes in base 64."""
+    import msgspec
+
+    return msgspec.json.encode(value).decode()
+
+
+def print_json_rows(head: Mapping[str, Any], table: pa.Table) -> None:
+    """Print an object with the members of `head`, and `rows`: a piece at a time, since rows take much more memory in Python."""
+    from finance_lake.query.values import rows
+
+    sys.stdout.write(as_json(head)[:-1] + ',"rows":[')
+    for start in range(0, table.num_rows, ROWS_PER_CHUNK):
+        piece = ",".join(map(as_json, rows(table.slice(start, ROWS_PER_CHUNK))))
+        sys.stdout.write(f",{piece}" if start else piece)
+    print("]}")
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> None:
+    """Lay rows out as a table; where it is wider than the terminal, one value a line."""
+    from rich.measure import Measurement
+
+    names, out = list(columns), console()
+    for gap in GAPS:
+        table = _table(rows, names, gap)
+        if Measurement.get(out, out.options.update(width=PIPE_COLUMNS), table).maximum <= out.width:
+            out.print(table)
+            return
+    out.print(_one_value_a_line(rows, names))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for name in names:
+        some = [row[name] for row in rows[:100]]
+        numbers = any(isinstance(value, int | float | Decimal) for value in some)
+        zone = " (UTC)" if any(isinstance(value, datetime) and value.tzinfo for value in some) else ""
+        table.add_column(Text(plain(name) + zone), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(row[name])) for name in names))
+    return table
+
+
+def _one_value_a_line(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold")
+    for number, row in enumerate(rows):
+        if number:
+            table.add_row()
+        for name in names:
+            table.add_row(Text(plain(name)), Text(cell(row[name])))
+    return table
+
+
+def console() -> Console:
+    """Standard output; a pipe has no width of its own, and half a price is no price."""
+    from rich.console import Console as Base
+
+    class Console(Base):
+        """What nobody reads any more is said by the command, not dropped."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """How far a long read or write is, on standard error where that is a terminal; a task's description says what it does."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def cell(value: Any) -> str:  # noqa: ANN401
+    """Show a value: a price without zeros that say nothing, a count with thousands, text escaped, and cut where it is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return price(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return moment(value)
+    text = plain(value)
+    return text if len(text) <= MAX_CELL_WIDTH else text[: MAX_CELL_WIDTH - 3] + "..."
+
+
+def moment(value: datetime) -> str:
+    """Show a time with as many decimals as say something: none, three or six."""
+    precision = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
+    return value.isoformat(" ", precision).removesuffix("+00:00")
+
+
+def duration(seconds: float) -> str:
+    """Show how long: `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`."""
+    for limit, unit, name in ((10, 1, " s"), (120, 1, " s"), (7200, 60, " min"), (172_800, 3600, " h")):
+        if seconds < limit:
+            return f"{seconds / unit:.1f}{name}" if limit == 10 else f"{seconds / unit:.0f}{name}"  # noqa: PLR2004
+    return f"{seconds / 86_400:.0f} d"

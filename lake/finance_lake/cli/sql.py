@@ -1,0 +1,95 @@
+"""`financelake sql`: one query, or a shell."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finance_lake.cli.app import AsJson, AsOf, Data, hint, lake_of, say, tell_if_empty
+
+if TYPE_CHECKING:
+    from finance_lake.lake import Lake
+
+SHOWN = 100
+WELCOME = "Views: ticks, bars_1m, latest, quarantine. End a query with ; and the shell with .quit or Ctrl-D."
+
+
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One SELECT (default: from standard input, or a shell).")] = None,
+    *,
+    as_of: AsOf = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Show the first so many rows.")] = SHOWN,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Give up after so long.")] = 30,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Ask in DuckDB's SQL over the views ticks, bars_1m, latest and quarantine. Nothing can be written."""
+    lake = lake_of(data)
+    if query is None and sys.stdin is None:
+        raise typer.BadParameter("standard input is closed: name the query as an argument")
+    if query is None and sys.stdin.isatty():
+        tell_if_empty(lake.paths, lake.count(as_of), as_of)
+        shell(lake, as_of, limit, seconds)
+        return
+    answer(lake, sys.stdin.read() if query is None else query, as_of, limit, seconds, as_json=as_json)
+    if not as_json:
+        tell_if_empty(lake.paths, lake.count(as_of), as_of)
+        hint("`financelake sql` opens a shell; docs/COOKBOOK.md has a dozen queries.")
+
+
+def answer(lake: Lake, query: str, as_of: str | None, limit: int, seconds: float, *, as_json: bool = False) -> None:
+    """Print the rows of a query. Raises QueryError."""
+    from finance_lake.cli.display import as_json as encoded
+    from finance_lake.cli.display import print_rows
+    from finance_lake.query.sql import Limits
+
+    result = lake.sql(query, as_of, limits=Limits(seconds=seconds, rows=limit), cut=True)
+    if as_json:
+        print(encoded({"version": result.version, "cut": result.cut, "rows": result.rows()}))
+        return
+    print_rows(result.rows(), result.columns)
+    if result.cut:
+        say(f"There are more rows than these {limit:,}: --limit shows more.")
+
+
+def shell(lake: Lake, as_of: str | None, limit: int, seconds: float) -> None:
+    """Answer queries until the person has enough. A wrong one is said; Ctrl-C clears the line or cancels the query."""
+    import readline  # noqa: F401 (gives input() a history)
+
+    from finance_storage.errors import LakeError
+
+    print(WELCOME)
+    while True:
+        try:
+            query = _typed()
+        except KeyboardInterrupt:
+            print()
+            continue
+        if query is None:
+            return
+        try:
+            if query:
+                answer(lake, query, as_of, limit, seconds)
+        except LakeError as error:
+            say(str(error))
+        except KeyboardInterrupt:
+            print()
+            say("The query was cancelled.")
+
+
+def _typed() -> str | None:
+    """Read a query up to its semicolon; None at the end."""
+    lines: list[str] = []
+    while not lines or not lines[-1].rstrip().endswith(";"):
+        try:
+            lines.append(input("   ...> " if lines else "lake> "))
+        except EOFError:
+            print()
+            return None
+        if lines[0].strip() in {".quit", ".exit", "exit", "quit"}:
+            return None
+        if not "".join(lines).strip():
+            return ""
+    return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""`financelake tail`: ticks as they are committed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finance_lake.cli.app import Data, hint, lake_of, tell_if_empty, tell_if_unknown
+from finance_storage.errors import FILL, NoLakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from finance_lake.lake import Lake
+
+POLL_SECONDS = 0.2
+
+
+def tail(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Of these symbols (default: all).")] = None,
+    *,
+    lines: Annotated[int, typer.Option(min=0, help="Begin with the newest so many that are there.")] = 10,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    data: Data = None,
+) -> None:
+    """Show ticks as they are committed, until Ctrl-C."""
+    from itertools import islice
+
+    from finance_lake.cli.display import as_json as encoded
+    from finance_lake.query.selection import selection
+
+    lake = lake_of(data)
+    selection(symbols)  # what is no symbol is said before anything is waited for
+    if not tell_if_empty(lake.paths, lake.count()):
+        tell_if_unknown(lake, symbols or [])
+    show = encoded if as_json else line
+    try:
+        for row in islice(ticks(lake, symbols or [], lines), count):
+            print(show(row), flush=True)
+    except KeyboardInterrupt:
+        print()
+    if not as_json:
+        hint(f"`financelake bars {(symbols or ['AAPL'])[0]} --chart`.")
+
+
+def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, object]]:
+    """Give the newest ticks that are there, then those that each commit adds. Raises NoLakeError where the lake is deleted."""
+    from finance_storage.delta_log import LogTail
+
+    log, version = LogTail(lake.paths.ticks), lake.version
+    yield from _newest(lake, symbols, before, version)
+    while True:
+        if (newest := log.look()) is None:
+            raise NoLakeError(f"There is no lake at {lake.paths.root} any more: {FILL}")
+        if newest > version:
+            yield from lake.since(version, *symbols, as_of=newest).rows()
+            version = newest
+        time.sleep(POLL_SECONDS)
+
+
+def line(row: dict[str, object]) -> str:
+    """Show a tick: when, what, how much, how many, where in the topic."""
+    from finance_lake.cli.display import cell
+
+    size = "" if row["size"] is None else f" x {cell(row['size'])}"
+    place = f"{row['kafka_partition']}:{row['kafka_offset']}"
+    return f"{row['ts_event']:%H:%M:%S.%f}  {cell(row['symbol']):<8} {cell(row['price']):>14}{size:<12}  {place}"
+
+
+def _newest(lake: Lake, symbols: list[str], count: int, version: int) -> list[dict[str, object]]:
+    from finance_storage.errors import RequestError
+
+    found: list[dict[str, object]] = []
+    for earlier in range(version - 1, -1, -1):
+        if len(found) >= count or version - earlier > 100:  # noqa: PLR2004 (far enough for a rare symbol)
+            break
+        try:
+            found = lake.since(earlier, *symbols, as_of=earlier + 1).rows() + found
+        except RequestError:  # the log begins there, or the files of then are gone
+            break
+    return found[len(found) - count :] if count < len(found) else found

@@ -1,0 +1,74 @@
+"""The history of the table of ticks: what each version added, and how much there was then."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from finance_lake.query.snapshot import opened
+from finance_storage import delta_log
+from finance_storage.delta_table import live_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from finance_storage.delta_log import Entry
+
+SCHEMA = pa.schema(
+    {
+        "version": pa.int64(),
+        "ts": pa.timestamp("us", tz="UTC"),
+        "operation": pa.string(),
+        "sequence": pa.int64(),
+        "rows": pa.int64(),
+        "total": pa.int64(),
+        "files_added": pa.int64(),
+        "files_removed": pa.int64(),
+    }
+)
+
+
+def history(folder: Path, newest: int, limit: int | None) -> pa.Table:
+    """Read the newest entries of a log, the newest first."""
+    return pa.Table.from_pylist(versions(folder, newest, limit), SCHEMA)
+
+
+def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, object]]:
+    """Do so as plain values; Arrow imports pandas to take them, see `values`."""
+    rows: list[dict[str, object]] = []
+    total = None
+    for entry in reversed(list(islice(delta_log.entries(folder, newest), limit))):
+        if total is None or _changes_rows(entry):
+            total = total_rows(folder, entry)
+        rows.append(_row(entry, total))
+    return rows[::-1]
+
+
+def total_rows(folder: Path, entry: Entry) -> int:
+    """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
+    changes = filter(_changes_rows, chain([entry], delta_log.entries(folder, entry.version - 1)))
+    if (newest := next(changes, entry)).record:
+        return newest.record.total.rows
+    table = opened(folder, entry.version)
+    return live_rows(table) if table else 0
+
+
+def _changes_rows(entry: Entry) -> bool:
+    """Maintenance writes no record and changes no row."""
+    return bool(entry.record or entry.added or entry.deletes)
+
+
+def _row(entry: Entry, total: int | None) -> dict[str, object]:
+    record = entry.record
+    return {
+        "version": entry.version,
+        "ts": entry.committed,
+        "operation": entry.operation,
+        "sequence": record.sequence if record else None,
+        "rows": entry.rows,
+        "total": total,
+        "files_added": entry.files_added,
+        "files_removed": entry.files_removed,
+    }

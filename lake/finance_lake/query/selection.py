@@ -1,0 +1,95 @@
+"""A selection of ticks: which symbols, from when to when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from finance_contract.tick import SYMBOL
+from finance_lake.query.times import parse_time
+from finance_storage.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from finance_lake.query.times import Time
+
+    Symbols = str | Iterable[str | Iterable[str]]
+
+SIZE = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
+UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+MAX_STEP_US = UNIT_US["d"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Ticks of some symbols (none: of all), with `start <= ts_event < end` as far as these are given."""
+
+    symbols: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def where(self) -> str:
+        """As SQL."""
+        terms = [f"symbol IN ({', '.join(map(quoted, self.symbols))})"] if self.symbols else []
+        terms += [f"ts_event >= {timestamp(self.start)}"] if self.start else []
+        terms += [f"ts_event < {timestamp(self.end)}"] if self.end else []
+        return " AND ".join(terms) or "true"
+
+
+def selection(symbols: Symbols | None = (), start: Time | None = None, end: Time | None = None) -> Selection:
+    """Read a selection. Raises RequestError for what is no symbol or no time."""
+    names = tuple(dict.fromkeys(_names(symbols or ())))
+    first = None if start is None else parse_time(start, "start")
+    last = None if end is None else parse_time(end, "end")
+    if first and last and first > last:
+        raise RequestError(f"start={first.isoformat()} is after end={last.isoformat()}: nothing lies between them.")
+    return Selection(names, first, last)
+
+
+def step_us(size: str) -> int:
+    """Read a bar size such as `1m`: microseconds. Raises RequestError."""
+    match = SIZE.fullmatch(size) if isinstance(size, str) else None
+    step = int(match[1]) * UNIT_US[match[2]] if match else 0
+    if not 0 < step <= MAX_STEP_US:
+        raise RequestError(
+            f"size={size!r} is no bar size: a number and s, m, h or d, one day at most, such as 1s, 5m, 1h or 1d."
+        )
+    return step
+
+
+def quoted(text: str) -> str:
+    """Give a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Give the name of a column as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def timestamp(at: datetime) -> str:
+    """Give a time as an SQL literal."""
+    return f"TIMESTAMPTZ '{at:%Y-%m-%d %H:%M:%S.%f}+00'"
+
+
+def _names(symbols: Symbols) -> Iterator[str]:
+    for one in (symbols,) if isinstance(symbols, str) else symbols:
+        if isinstance(one, Iterable) and not isinstance(one, str):
+            yield from _names(one)
+        else:
+            _require_symbol(one)
+            yield one
+
+
+def _require_symbol(name: str) -> None:
+    if isinstance(name, str) and SYMBOL.fullmatch(name):
+        return
+    hint = ""
+    if isinstance(name, str) and SYMBOL.fullmatch(name.strip().upper()):
+        hint = f" Did you mean {name.strip().upper()}?"
+    raise RequestError(f"{name!r} is no symbol: 1 to 24 of A-Z 0-9 . - _ / ^ =, beginning with a letter or a digit.{hint}")

@@ -1,0 +1,212 @@
+"""The tables as of one version: which data files they have, and which of these a selection needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+
+from finance_lake.query import values
+from finance_lake.query.relations import source, sql_columns
+from finance_lake.query.times import parse_as_of
+from finance_storage import delta_log
+from finance_storage.delta_table import add_actions, newest_metadata, open_table
+from finance_storage.errors import FILL, NoLakeError, RequestError, UnreadableError, first_line
+from finance_storage.files import literal
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_storage.schemas import later_columns
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from finance_lake.query.relations import Columns
+    from finance_lake.query.selection import Selection
+    from finance_lake.query.times import AsOf
+    from finance_storage.commit_metadata import CommitMetadata
+    from finance_storage.paths import LakePaths
+
+READER_VERSION = 1
+# Other writers cut the statistics of a time to milliseconds, also those of a maximum.
+TIME_STEP = timedelta(milliseconds=1)
+EVER = datetime.max.replace(tzinfo=UTC)
+TOLD = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
+TOO_OLD = "The log keeps a week. `financelake history` lists what can be read."
+
+
+class SnapshotFile(NamedTuple):
+    """A live data file and what the log says of it; None is not known.
+
+    `folder` and `name` say where it is: the table's, and in it. `path` is what DuckDB is told.
+    """
+
+    folder: Path
+    name: str
+    path: str
+    rows: int
+    first_symbol: str | None
+    last_symbol: str | None
+    first_event: datetime | None
+    last_event: datetime | None
+    last_arrival: datetime | None
+
+    def may_hold(self, wanted: Selection) -> bool:
+        """Whether a row of the selection can be in it."""
+        named = not wanted.symbols or any(self._spans(symbol) for symbol in wanted.symbols)
+        after = not (wanted.start and self.last_event) or self.last_event + TIME_STEP >= wanted.start
+        before = not (wanted.end and self.first_event) or self.first_event < wanted.end
+        return named and after and before
+
+    def _spans(self, symbol: str) -> bool:
+        return (self.first_symbol or "") <= symbol and (self.last_symbol is None or symbol <= self.last_symbol)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Both tables at one moment of the lake's life. `version` is that of the table of ticks."""
+
+    paths: LakePaths
+    table: DeltaTable
+
+    @property
+    def version(self) -> int:
+        """The version of the table of ticks."""
+        return self.table.version()
+
+    @cached_property
+    def ticks(self) -> tuple[SnapshotFile, ...]:
+        """The data files of the ticks."""
+        return _files(self.table, self.paths.ticks)
+
+    @cached_property
+    def quarantine(self) -> tuple[SnapshotFile, ...]:
+        """The data files of the quarantine, as it was when the ticks were so. Raises RequestError if that is too long ago."""
+        return _files(self._quarantine, self.paths.quarantine) if self._quarantine else ()
+
+    @cached_property
+    def later_ticks(self) -> Columns:
+        """The columns of the ticks that not every data file has, for `source`."""
+        return _later(TICKS, self.table)
+
+    @cached_property
+    def later_quarantine(self) -> Columns:
+        """Those of the quarantine. Raises RequestError as `quarantine` does."""
+        return _later(QUARANTINE, self._quarantine) if self._quarantine else {}
+
+    @cached_property
+    def record(self) -> CommitMetadata | None:
+        """What the job's newest commit to the table of ticks says. Raises UnreadableError."""
+        try:
+            return newest_metadata(self.table)
+        except DeltaError as error:
+            raise UnreadableError(f"{first_line(error)}. `make verify` says what is wrong with the lake.") from None
+
+    @property
+    def rows(self) -> int:
+        """How many ticks."""
+        return sum(file.rows for file in self.ticks)
+
+    @property
+    def quarantined(self) -> int:
+        """How many quarantined records. Raises RequestError as `quarantine` does."""
+        return sum(file.rows for file in self.quarantine)
+
+    def files_of(self, wanted: Selection) -> list[str]:
+        """Absolute paths of the data files that may hold ticks of a selection."""
+        return [file.path for file in self.ticks if file.may_hold(wanted)]
+
+    def source(self, wanted: Selection) -> str:
+        """Give the SQL of a selection's ticks."""
+        return f"(SELECT * FROM {source(TICKS, self.files_of(wanted), self.later_ticks)} WHERE {wanted.where})"
+
+    @cached_property
+    def _quarantine(self) -> DeltaTable | None:
+        table = opened(self.paths.quarantine)
+        if table is None:
+            return None
+        folder, newest = self.paths.quarantine, table.version()
+        position = record.position if (record := self.record) else {}
+
+        def is_known(version: int) -> bool:
+            # A batch goes to the quarantine first: what is not beyond the ticks was there when they were committed.
+            committed = next((entry.record for entry in delta_log.entries(folder, version) if entry.record), None)
+            return not committed or all(end <= position.get(number, 0) for number, end in committed.position.items())
+
+        if is_known(newest):
+            return table
+        version = delta_log.newest_that(folder, newest, lambda entry: is_known(entry.version))
+        if version is None:
+            raise RequestError(f"The quarantine as of version {self.version} of the ticks is no longer known: {TOO_OLD}")
+        return opened(folder, version)
+
+
+def take(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
+    """Look at the tables as they are, or were. Raises NoLakeError, RequestError, UnreadableError."""
+    table = opened(paths.ticks)
+    if table is None:
+        raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
+    if as_of is None:
+        return Snapshot(paths, table)
+    wanted = parse_as_of(as_of)
+    version = delta_log.version_at(paths.ticks, table.version(), wanted) if isinstance(wanted, datetime) else wanted
+    if version > table.version():
+        raise RequestError(
+            f"There is no version {version} yet: the newest is {table.version()}. `financelake history` lists them."
+        )
+    if version == table.version():
+        return Snapshot(paths, table)
+    if not delta_log.has(paths.ticks, version) and version < (oldest := delta_log.oldest(paths.ticks, table.version())):
+        raise RequestError(f"Version {version} is no longer known: the log begins with version {oldest}. {TOO_OLD}")
+    earlier = opened(paths.ticks, version)
+    if earlier is None:
+        raise NoLakeError(f"There is no lake at {paths.root} any more: {FILL}")
+    snapshot = Snapshot(paths, earlier)
+    if not all(Path(file.path).exists() for file in snapshot.ticks):
+        raise RequestError(
+            f"Version {version} can no longer be read: maintenance has put other files in the place of its own and removed "
+            "those after a week. `financelake history` lists newer ones."
+        )
+    return snapshot
+
+
+def opened(folder: Path, version: int | None = None) -> DeltaTable | None:
+    """Open a table, as of a version or as it is; None if there is none. Raises UnreadableError."""
+    try:
+        table = open_table(folder, version)
+    except DeltaError as error:
+        at = "" if version is None else f" as of version {version}"
+        raise UnreadableError(f"{folder} cannot be read{at}: {first_line(error)}. `make verify` says more.") from None
+    if table and table.protocol().min_reader_version > READER_VERSION:
+        raise UnreadableError(f"{folder} was switched to a newer Delta protocol, which hides rows from this reader.")
+    return table
+
+
+def _later(name: str, table: DeltaTable) -> Columns:
+    return sql_columns(later_columns(name, pa.schema(table.schema().to_arrow())))
+
+
+def _files(table: DeltaTable, folder: Path) -> tuple[SnapshotFile, ...]:
+    told = add_actions(table)
+    try:
+        rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
+    except RequestError:
+        raise UnreadableError(f"The log of {folder} says of a data file what cannot be. `make verify` says more.") from None
+    names = [literal(row["path"]) for row in rows]
+    return tuple(
+        SnapshotFile(
+            folder=folder,
+            name=name,
+            path=path,
+            rows=row["num_records"] or 0,
+            first_symbol=row.get("min.symbol"),
+            last_symbol=row.get("max.symbol"),
+            first_event=row.get("min.ts_event"),
+            last_event=row.get("max.ts_event"),
+            last_arrival=row.get("max.kafka_timestamp"),
+        )
+        for row, name, path in zip(rows, names, delta_log.inside(folder, names), strict=True)
+    )

@@ -1,0 +1,244 @@
+"""SQL of users: asked of a process that can do nothing else, see `sandbox`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+import finance_contract
+import finance_lake
+import finance_role
+from finance_lake.query.bars import partial, whole
+from finance_lake.query.lake_files import name_of
+from finance_lake.query.latest import candidates, newest
+from finance_lake.query.relations import source
+from finance_lake.query.sandbox import MEGABYTE, MEMORY, SIZE, TIME, SandboxAnswer, SandboxQuery
+from finance_lake.query.selection import UNIT_US
+from finance_role.environment import composed, importing
+from finance_role.text import plain
+from finance_storage.errors import QueryError, UnreadableError
+from finance_storage.paths import QUARANTINE, TICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from finance_lake.query.snapshot import Snapshot
+
+SANDBOX = "finance_lake.query.sandbox"
+IDLE = 2
+MAX_QUERY_LENGTH = 100_000
+MAX_MESSAGE_LENGTH = 500
+ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query may cost: seconds and megabytes of memory; and its result: rows, values (in lists, too), megabytes."""
+
+    seconds: float = 30
+    megabytes: int = 1024
+    rows: int = 1_000_000
+    values: int = 100_000_000
+    result_megabytes: int = 1024
+
+
+def files(snapshot: Snapshot, table: str) -> list[str]:
+    """Give the names under which SQL reads a table's data files."""
+    return [name_of(table, file.name) for file in {TICKS: snapshot.ticks, QUARANTINE: snapshot.quarantine}[table]]
+
+
+def views(snapshot: Snapshot, ticks: Iterable[str], quarantine: Iterable[str]) -> dict[str, str]:
+    """Give the tables that SQL may name, as SQL over the names of their data files."""
+    minute = UNIT_US["m"]
+    return {
+        "ticks": f"SELECT * FROM {source(TICKS, ticks, snapshot.later_ticks)}",
+        "quarantine": f"SELECT * FROM {source(QUARANTINE, quarantine, snapshot.later_quarantine)}",
+        "bars_1m": whole(partial("ticks", minute), minute),
+        "latest": newest(candidates("ticks")),
+    }
+
+
+class _EndedError(Exception):
+    """A process ended before it answered; its exit code says why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Sandboxes:
+    """The processes. One that has answered is kept for the next query; one that had to be ended is replaced."""
+
+    def __init__(self) -> None:
+        """Start none yet."""
+        self._idle: dict[int, list[subprocess.Popen[bytes]]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, snapshot: Snapshot, query: str, limits: Limits) -> tuple[pa.Table, bool]:
+        """Answer a query; whether rows were cut off comes with them. Raises QueryError, UnreadableError."""
+        if len(query) > MAX_QUERY_LENGTH:
+            raise QueryError(f"The query has {len(query):,} characters; {MAX_QUERY_LENGTH:,} are taken.")
+        ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
+        size = limits.result_megabytes * MEGABYTE
+        tables = views(snapshot, ticks, quarantine)
+        folders = {name: str(snapshot.paths.table(name).absolute()) for name in (TICKS, QUARANTINE)}
+        question = SandboxQuery(query, tables, folders, ticks + quarantine, limits.seconds, limits.rows, limits.values, size)
+        try:
+            answer, rows = self._answer(question, limits)
+        except _EndedError as ended:
+            raise QueryError(_last_words(ended.code, limits)) from None
+        if answer.unreadable:
+            raise UnreadableError(str(answer.error))
+        if rows is None:
+            raise QueryError(_refusal(str(answer.error), limits))
+        return rows, answer.cut
+
+    def _answer(self, question: SandboxQuery, limits: Limits) -> tuple[SandboxAnswer, pa.Table | None]:
+        """Ask a process that is there; where it fails for what it had before, ask a new one."""
+        give_up = time.monotonic() + limits.seconds
+        if process := self._kept(limits.megabytes):
+            try:
+                answer, rows = self._ask(process, question, limits)
+            except _EndedError as ended:
+                if ended.code == -signal.SIGALRM:
+                    raise
+            else:
+                if answer.error != MEMORY:
+                    return answer, rows
+            question.seconds = give_up - time.monotonic()
+            if question.seconds <= 0:
+                return SandboxAnswer(TIME), None
+        return self._ask(_started(limits.megabytes), question, limits)
+
+    def _ask(
+        self, process: subprocess.Popen[bytes], question: SandboxQuery, limits: Limits
+    ) -> tuple[SandboxAnswer, pa.Table | None]:
+        """Ask one process. It is kept unless its memory is spent: what it holds would be lacking for the next query."""
+        try:
+            answer, rows = _asked(process, question)
+        except (OSError, EOFError, msgspec.DecodeError, pa.ArrowException):
+            _end(process)
+            raise _EndedError(process.returncode) from None
+        except BaseException:
+            _end(process)
+            raise
+        if answer.error == MEMORY:
+            _end(process)
+        else:
+            self._give_back(limits.megabytes, process)
+        return answer, rows
+
+    def close(self) -> None:
+        """End the idle processes."""
+        with self._lock:
+            idle = [process for processes in self._idle.values() for process in processes]
+            self._idle.clear()
+        for process in idle:
+            _end(process)
+
+    def _kept(self, megabytes: int) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            idle = self._idle.get(megabytes)
+            return idle.pop() if idle else None
+
+    def _give_back(self, megabytes: int, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            idle = self._idle.setdefault(megabytes, [])
+            if len(idle) < IDLE:
+                idle.append(process)
+                return
+        _end(process)
+
+
+def environment() -> dict[str, str]:
+    """Give the environment of such a process: nothing of the caller's, and no settings, which it does not read."""
+    return composed(importing(finance_contract, finance_lake, finance_role), settings=False)
+
+
+def _started(megabytes: int) -> subprocess.Popen[bytes]:
+    """Start a process. Raises QueryError."""
+    # -P: what lies in the current folder is no module of ours. A group of its own: Ctrl-C is for the shell, which ends it.
+    command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
+    # It ends with its standard input, also where this process is killed; not with the thread that starts it, as of a server.
+    process = subprocess.Popen(
+        command,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    assert process.stdout  # noqa: S101 (a pipe)
+    try:
+        ready = process.stdout.readline()
+    except BaseException:
+        _end(process)
+        raise
+    if not ready:
+        _end(process)
+        raise QueryError(
+            f"The process that answers SQL cannot start, it ended with code {process.returncode}: "
+            "`financelake doctor` says what is wrong on this machine."
+        )
+    return process
+
+
+def _asked(process: subprocess.Popen[bytes], question: SandboxQuery) -> tuple[SandboxAnswer, pa.Table | None]:
+    assert process.stdin  # noqa: S101 (a pipe)
+    assert process.stdout  # noqa: S101 (a pipe)
+    process.stdin.write(msgspec.json.encode(question) + b"\n")
+    process.stdin.flush()
+    if not (head := process.stdout.readline()):
+        raise EOFError
+    answer = msgspec.json.decode(head, type=SandboxAnswer)
+    if answer.error:
+        return answer, None
+    rows = pa.ipc.open_stream(process.stdout).read_all()
+    if rows.num_rows != answer.rows:  # a stream that breaks off between two batches reads like a whole one
+        raise EOFError
+    return answer, rows
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill() if process.poll() is None else None
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            try:
+                pipe.close()
+            except OSError:  # what it was not able to take in
+                continue
+    process.wait()
+
+
+def _last_words(code: int, limits: Limits) -> str:
+    """Say why a process ended before it answered: by its clock, from outside, or as memory failed where it could not say so."""
+    if code == -signal.SIGALRM:
+        return _refusal(TIME, limits)
+    if -code in ENDED_FROM_OUTSIDE:
+        name = signal.Signals(-code).name
+        return f"The process that answers SQL was ended from outside ({name}): ask again. Does the machine lack memory?"
+    return _refusal(MEMORY, limits)
+
+
+def _refusal(error: str, limits: Limits) -> str:
+    if error == TIME:
+        return f"The query took longer than {limits.seconds:g} s and was ended: read less, with WHERE on symbol and ts_event."
+    if error == MEMORY:
+        return (
+            f"The query needs more than the {limits.megabytes:,} MB that it may use: read or return less, or aggregate first."
+        )
+    if error == SIZE:
+        return (
+            f"The result is larger than {limits.values:,} values or {limits.result_megabytes:,} MB: "
+            "select less, add LIMIT, or aggregate."
+        )
+    lines = [plain(line) for line in error.splitlines() if line.strip()]
+    return "\n".join(lines)[:MAX_MESSAGE_LENGTH]

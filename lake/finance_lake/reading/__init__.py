@@ -1,1 +1,0 @@
-"""Reading the tables with deltalake and DuckDB, while the job writes: no JVM, no lock."""

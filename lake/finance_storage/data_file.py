@@ -1,0 +1,134 @@
+"""Data files: the workers write the Parquet files of both tables themselves and report what they wrote.
+
+A row crosses from the JVM to Python once, to be decoded, and never back: what returns is a line about each file. So a batch is
+decoded once whatever the number of tables, and its row counts and digests are known before anything is committed. A file that
+no commit names, because its worker or its job died, is no part of any table; VACUUM removes it.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from finance_role import beneath
+from finance_storage.digest import digest_of
+from finance_storage.schemas import STATISTICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+MILLISECOND_US = 1000
+# A large file is read by several threads, and the groups that cannot hold what is asked for are left out.
+ROW_GROUP_SIZE = 256 * 1024
+# Columns that grow from row to row: their differences take a third of the space of a dictionary, and less time.
+DELTA_ENCODED_COLUMNS = {"seq", "ts_event", "kafka_offset", "kafka_timestamp"}
+# Columns in which hardly two rows are the same, and which may be long: a dictionary of them would be a copy of them.
+DISTINCT = {"value", "value_sha256"}
+
+
+class WrittenFile(msgspec.Struct, frozen=True):
+    """One Parquet file that a worker has written and closed.
+
+    Attributes:
+        table: `ticks` or `quarantine`
+        path: relative to the table's folder
+        partition_values: Delta's, empty for a table without partitions
+        size: bytes
+        statistics: Delta's per-file statistics (numRecords, minValues, maxValues, nullCount)
+        rows: by Kafka partition
+        digest: of its rows
+
+    """
+
+    table: str
+    path: str
+    partition_values: dict[str, str]
+    size: int
+    statistics: dict[str, Any]
+    rows: dict[int, int]
+    digest: int
+
+
+def write_data_file(
+    rows: pa.Table, table: str, folder: str, partition_values: dict[str, str], prefix: str = "part"
+) -> WrittenFile:
+    """Write rows as one file below `folder`, that of a table in its lake; return what it is.
+
+    Page checksums are written, so that a flipped bit is found by whoever reads with verification. Raises IrregularError for a
+    link in the place of a folder.
+    """
+    root = Path(folder)
+    path = "/".join([*(f"{name}={value}" for name, value in partition_values.items()), f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
+    packed = dict.fromkeys(DELTA_ENCODED_COLUMNS & set(rows.column_names), "DELTA_BINARY_PACKED")
+    with os.fdopen(beneath.create(root.parent, root / path), "wb") as file:
+        pq.write_table(
+            rows,
+            file,
+            row_group_size=ROW_GROUP_SIZE,
+            compression="zstd",
+            use_dictionary=[name for name in rows.column_names if name not in DISTINCT | DELTA_ENCODED_COLUMNS],
+            column_encoding=packed,
+            write_page_checksum=True,
+            store_decimal_as_integer=True,
+        )
+        file.flush()
+        size = os.fstat(file.fileno()).st_size
+    return WrittenFile(
+        table=table,
+        path=path,
+        partition_values=partition_values,
+        size=size,
+        statistics=statistics_of(rows, STATISTICS[table]),
+        rows=rows_by_partition(rows),
+        digest=digest_of(rows),
+    )
+
+
+def rows_of(files: Iterable[WrittenFile]) -> dict[int, int]:
+    """Add up the rows of files, by Kafka partition."""
+    totals: dict[int, int] = {}
+    for file in files:
+        for partition, count in file.rows.items():
+            totals[partition] = totals.get(partition, 0) + count
+    return totals
+
+
+def rows_by_partition(rows: pa.Table) -> dict[int, int]:
+    """Count rows by Kafka partition."""
+    counts = pc.value_counts(rows.column("kafka_partition"))
+    return {count["values"]: count["counts"] for count in counts.to_pylist()}
+
+
+def statistics_of(rows: pa.Table, columns: tuple[str, ...]) -> dict[str, Any]:
+    """Per-file statistics as the Delta protocol has them: nulls do not count for minimum and maximum."""
+    extremes = {name: pc.min_max(rows.column(name)).as_py() for name in columns}
+    return {
+        "numRecords": rows.num_rows,
+        "minValues": {name: _floor(value["min"]) for name, value in extremes.items() if value["min"] is not None},
+        "maxValues": {name: _ceiling(value["max"]) for name, value in extremes.items() if value["max"] is not None},
+        "nullCount": {name: rows.column(name).null_count for name in columns},
+    }
+
+
+def _floor(value: Any) -> Any:  # noqa: ANN401
+    return _milliseconds(value) if hasattr(value, "microsecond") else value
+
+
+def _ceiling(value: Any) -> Any:  # noqa: ANN401
+    if not hasattr(value, "microsecond"):
+        return value
+    rest = -value.microsecond % MILLISECOND_US
+    return _milliseconds(value + pa.scalar(rest, pa.duration("us")).as_py())
+
+
+def _milliseconds(moment: datetime) -> str:
+    # Statistics hold milliseconds, so a maximum is rounded up: readers may skip a file by it.
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // MILLISECOND_US:03d}Z"

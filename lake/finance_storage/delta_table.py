@@ -1,0 +1,101 @@
+"""A table's log, read with deltalake while the job writes: how far it is, what it promises, which files it has."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from finance_storage.commit_metadata import Total, metadata_in
+from finance_storage.files import LogError, entry_path, read_entry, require_readable_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from finance_kafka.offsets import Offsets
+    from finance_storage.commit_metadata import CommitMetadata
+
+
+class Commit(NamedTuple):
+    """One of the job's commits."""
+
+    version: int
+    record: CommitMetadata
+
+
+def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
+    """Open a table, as of a version or as it is; None if there is none yet. Raises deltalake's DeltaError, also LogError."""
+    require_readable_log(folder, version)
+    try:
+        return DeltaTable(str(folder.absolute()), version=version)  # a relative `s3:` would be a URL
+    except TableNotFoundError:
+        return None
+
+
+def commits(folder: Path, version: int) -> Iterator[Commit]:
+    """Give the job's commits up to a version of the table in a folder, newest first, as far back as the log has entries.
+
+    Those of maintenance carry no record and are passed over. The log's own files are read: deltalake's `history` begins at the
+    newest commit, whatever version is open, and numbers its entries from that version downward. Raises LogError.
+    """
+    for number in count(version, -1):
+        try:
+            record = metadata_in(_user_metadata(read_entry(folder, number)))
+        except FileNotFoundError:
+            return
+        except RecursionError:
+            raise LogError(f"{entry_path(folder, number)} is nested too deeply") from None
+        if record:
+            yield Commit(number, record)
+
+
+def _user_metadata(entry: bytes) -> str | None:
+    told = next((line for line in entry.splitlines() if line.startswith(b'{"commitInfo"')), b"{}")
+    try:
+        metadata = msgspec.json.decode(told).get("commitInfo", {}).get("userMetadata")
+    except (msgspec.DecodeError, AttributeError):
+        return None
+    return metadata if isinstance(metadata, str) else None
+
+
+def newest_metadata(table: DeltaTable) -> CommitMetadata | None:
+    """Return the record of the job's newest commit."""
+    folder = Path(unquote(urlsplit(table.table_uri).path))
+    newest = next(commits(folder, table.version()), None)
+    return newest.record if newest else None
+
+
+def total(table: DeltaTable) -> Total:
+    """What the table must hold, by the newest record."""
+    record = newest_metadata(table)
+    return record.total if record else Total()
+
+
+def committed_offsets(ticks: Path) -> Offsets:
+    """Return the next offset that the lake needs, by Kafka partition; empty before the first batch."""
+    table = open_table(ticks)
+    record = newest_metadata(table) if table else None
+    return record.position if record else {}
+
+
+def add_actions(table: DeltaTable) -> pa.Table:
+    """Return what the log says of each data file that is live, its statistics too."""
+    # `pyarrow.table` would do; it imports pandas first, to see what it was given, and that takes a third of a second.
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+
+
+def live_rows(table: DeltaTable) -> int:
+    """Count the rows of a table by the statistics in its log, of the files that have any."""
+    return sum(rows or 0 for rows in add_actions(table).column("num_records").to_pylist())
+
+
+def row_count(folder: Path) -> int:
+    """Count the rows of the table in a folder; 0 if there is none."""
+    table = open_table(folder)
+    return live_rows(table) if table else 0

@@ -1,0 +1,110 @@
+"""Sets of offsets, as sorted and disjoint ranges by Kafka partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finance_kafka.offsets import OffsetRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    Offsets64 = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+OffsetSet = dict[int, list[OffsetRange]]
+SHOWN = 8
+
+
+def spans_of(offsets: dict[int, Offsets64]) -> OffsetSet:
+    """Join the offsets of each partition, in any order, into ranges."""
+    return {partition: ranges for partition, found in offsets.items() if (ranges := _ranges(np.unique(found)))}
+
+
+def spans_between(start: dict[int, int], end: dict[int, int]) -> OffsetSet:
+    """Give `[start, end)` of each partition of `end`; a partition starts at 0 if it is not in `start`."""
+    ranges = {partition: OffsetRange(start.get(partition, 0), last) for partition, last in end.items()}
+    return {partition: [span] for partition, span in ranges.items() if span.count > 0}
+
+
+def count(spans: OffsetSet) -> int:
+    """How many offsets."""
+    return sum(span.count for ranges in spans.values() for span in ranges)
+
+
+def minus(spans: OffsetSet, others: OffsetSet) -> OffsetSet:
+    """Take offsets away."""
+    left = {partition: _without(ranges, others.get(partition, [])) for partition, ranges in spans.items()}
+    return {partition: ranges for partition, ranges in left.items() if ranges}
+
+
+def common(spans: OffsetSet, others: OffsetSet) -> OffsetSet:
+    """Give the offsets that are in both."""
+    return minus(spans, minus(spans, others))
+
+
+def union(*all_spans: OffsetSet) -> OffsetSet:
+    """Put offsets together."""
+    together: OffsetSet = {}
+    for spans in all_spans:
+        for partition, ranges in spans.items():
+            together[partition] = _merged([*together.get(partition, []), *ranges])
+    return together
+
+
+def inside(spans: OffsetSet, partitions: Offsets64, offsets: Offsets64) -> Mask:
+    """Tell for each coordinate whether it is in the set."""
+    found = np.zeros(len(offsets), dtype=bool)
+    for partition, ranges in spans.items():
+        starts = np.array([span.start for span in ranges])
+        ends = np.array([span.end for span in ranges])
+        at = np.searchsorted(starts, offsets, side="right") - 1
+        found |= (partitions == partition) & (at >= 0) & (offsets < ends[at])
+    return found
+
+
+def text(spans: OffsetSet) -> str:
+    """For people: `partition 0: 5-9, 12; partition 2: 7`, ends counted, cut where it gets long."""
+    return "; ".join(f"partition {partition}: {_text(ranges)}" for partition, ranges in sorted(spans.items()))
+
+
+def _ranges(offsets: Offsets64) -> list[OffsetRange]:
+    if not len(offsets):
+        return []
+    cuts = np.flatnonzero(np.diff(offsets) != 1)
+    starts, ends = np.append(offsets[0], offsets[cuts + 1]), np.append(offsets[cuts], offsets[-1]) + 1
+    return [OffsetRange(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def _without(ranges: list[OffsetRange], others: list[OffsetRange]) -> list[OffsetRange]:
+    left = []
+    for span in ranges:
+        start = span.start
+        for other in others:
+            if other.end <= start or other.start >= span.end:
+                continue
+            if other.start > start:
+                left.append(OffsetRange(start, other.start))
+            start = other.end
+        if start < span.end:
+            left.append(OffsetRange(start, span.end))
+    return left
+
+
+def _merged(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
+    merged: list[OffsetRange] = []
+    for span in sorted(ranges, key=lambda one: one.start):
+        if merged and span.start <= merged[-1].end:
+            merged[-1] = OffsetRange(merged[-1].start, max(merged[-1].end, span.end))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _text(ranges: list[OffsetRange]) -> str:
+    shown = [f"{span.start}-{span.end - 1}" if span.count > 1 else f"{span.start}" for span in ranges[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(ranges) - SHOWN} more ranges" if len(ranges) > SHOWN else "")

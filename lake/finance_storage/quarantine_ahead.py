@@ -1,0 +1,36 @@
+"""The quarantine's rows of a batch that ticks do not have yet: after a crash between the two commits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finance_storage.delta_table import add_actions
+from finance_storage.files import literal, parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+    from finance_kafka.offsets import OffsetRange
+    from finance_storage.offset_set import Offsets64
+
+COORDINATES = ["kafka_partition", "kafka_offset"]
+
+
+def offsets_within(table: DeltaTable, folder: Path, ranges: Mapping[int, OffsetRange]) -> dict[int, Offsets64]:
+    """Give the offsets of a table's rows that lie in ranges, sorted, by Kafka partition. Raises OSError, ArrowException."""
+    found: dict[int, list[Offsets64]] = {partition: [np.array([], np.int64)] for partition in ranges}
+    start = min((span.start for span in ranges.values()), default=0)
+    for entry in add_actions(table).select(["path", "max.kafka_offset"]).to_pylist() if ranges else []:
+        if (last := entry["max.kafka_offset"]) is None or last >= start:
+            with parquet(folder, literal(entry["path"])) as file:
+                rows = file.read(COORDINATES)
+            partitions, offsets = (rows.column(name).to_numpy() for name in COORDINATES)
+            for partition, span in ranges.items():
+                mine = (partitions == partition) & (offsets >= span.start) & (offsets < span.end)
+                found[partition].append(offsets[mine])
+    return {partition: np.unique(np.concatenate(parts)) for partition, parts in found.items()}

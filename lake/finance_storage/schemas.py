@@ -1,0 +1,114 @@
+"""The columns of the two tables: one schema for all that writes, reads and judges them.
+
+`FIRST` never changes: every data file of every lake has these columns. A column that is thought of later goes into `LATER`. It
+may be null: the job adds it to tables that lack it (finance_job.schema_guard), and a data file without it is read as null.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from finance_storage.paths import QUARANTINE, TICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
+PRICE = pa.decimal128(18, 8)
+
+FIRST = {
+    TICKS: pa.schema(
+        {
+            "symbol": pa.string(),
+            "price": PRICE,
+            "size": pa.int64(),
+            "ts_event": UTC_MICROSECONDS,
+            "ts_event_nanos": pa.int16(),
+            "seq": pa.int64(),
+            "source": pa.string(),
+            "kafka_partition": pa.int32(),
+            "kafka_offset": pa.int64(),
+            "kafka_timestamp": UTC_MICROSECONDS,
+            "ingested_at": UTC_MICROSECONDS,
+        }
+    ),
+    QUARANTINE: pa.schema(
+        {
+            "kafka_partition": pa.int32(),
+            "kafka_offset": pa.int64(),
+            "kafka_timestamp": UTC_MICROSECONDS,
+            "key": pa.binary(),
+            "value": pa.binary(),
+            "value_length": pa.int64(),
+            "value_sha256": pa.string(),
+            "reason": pa.string(),
+            "detail": pa.string(),
+            "ingested_at": UTC_MICROSECONDS,
+        }
+    ),
+}
+LATER = {TICKS: pa.schema([]), QUARANTINE: pa.schema([])}
+# What the data files hold that this version writes.
+FIELDS = {name: pa.schema([*FIRST[name], *LATER[name]]) for name in FIRST}
+# They stand in the path and the log, as Delta has it, and in no data file. `date` is the UTC date of arrival.
+PARTITIONS = {TICKS: pa.schema({"date": pa.date32()}), QUARANTINE: pa.schema([])}
+
+TICK_FIELDS = FIELDS[TICKS]
+QUARANTINE_FIELDS = FIELDS[QUARANTINE]
+# Columns with minimum and maximum in the log: what queries filter on, and what orders the files.
+STATISTICS = {
+    TICKS: ("symbol", "ts_event", "kafka_partition", "kafka_offset", "kafka_timestamp"),
+    QUARANTINE: ("kafka_partition", "kafka_offset", "kafka_timestamp", "reason"),
+}
+
+# Types that a table may get without a newer protocol of Delta. One that is none of these is not taken over from a data file.
+PLAIN = frozenset(
+    {
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.date32(), UTC_MICROSECONDS),
+        *(pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()),
+    }
+)
+
+
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether a column of this type may be added to a table."""
+    return kind in PLAIN or bool(pa.types.is_decimal128(kind))
+
+
+def later_columns(name: str, table: pa.Schema) -> pa.Schema:
+    """Give the columns of a table that not every data file has: those that came later, and those of somebody else."""
+    always = {*FIRST[name].names, *PARTITIONS[name].names}
+    return pa.schema([field for field in table if field.name not in always])
+
+
+def unknown_columns(file: pa.Schema, table: pa.Schema) -> list[pa.Field]:
+    """Give the columns of a data file that its table's schema lacks: readers of the table do not see them."""
+    return [field for field in file if field.name not in table.names]
+
+
+def shape_fault(name: str, file: pa.Schema, table: pa.Schema) -> str | None:
+    """Say in what a data file's columns are not those of its table, unknown ones apart; None if they are."""
+    if absent := [column for column in FIRST[name].names if column not in file.names]:
+        return f"has no column {absent[0]!r}"
+    return next(_other_types(file, table), None)
+
+
+def _other_types(file: pa.Schema, table: pa.Schema) -> Iterator[str]:
+    for field in file:
+        if field.name in table.names and not _is_same(field.type, wanted := table.field(field.name).type):
+            yield f"has column {field.name!r} as {field.type}, the table has it as {wanted}"
+
+
+def _is_same(mine: pa.DataType, theirs: pa.DataType) -> bool:
+    return mine == theirs or (_is_text(mine) and _is_text(theirs)) or (_is_bytes(mine) and _is_bytes(theirs))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    # Other tools write the same text as another of Arrow's types.
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))

@@ -1,0 +1,1 @@
+"""The proof that the tables equal the topic: `verify.verify` reads them once and judges them."""

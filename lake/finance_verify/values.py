@@ -1,0 +1,144 @@
+"""Values: the topic is read again, and what each record must have become is compared with the row that it did become.
+
+It is decoded by the contract's codec, as the job does, and put into rows by code of its own, so that a fault of the job's would
+show. Compared are digests of whole rows, but for the words in which a quarantined record's fault is described.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from finance_contract import MAX_VALUE_BYTES, TIMESTAMPS_MS, Malformed, bad_timestamp, decode
+from finance_storage import digest
+from finance_storage.paths import TICKS
+from finance_storage.schemas import FIELDS
+from finance_verify.coverage import Spots, first_of, runs
+from finance_verify.verdict import Code, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from finance_kafka.offsets import Offsets
+    from finance_kafka.range_reader import Record
+    from finance_storage.offset_set import Mask
+    from finance_verify.coverage import Coverage
+    from finance_verify.scan import Fingerprints
+
+# Of a quarantined record all is compared but `detail`: its wording may change with the version of Python.
+QUARANTINED = ("kafka_partition", "kafka_offset", "kafka_timestamp", "key", "value", "value_length", "value_sha256", "reason")
+
+
+class Comparison:
+    """Records against rows, added up record by record."""
+
+    def __init__(
+        self,
+        ticks: pa.Schema,
+        quarantine: pa.Schema,
+        stored: Fingerprints,
+        coverage: Mapping[int, tuple[Coverage, Coverage]],
+    ) -> None:
+        """Take the columns of both tables, the digests of their rows, and how often each offset is there."""
+        known = set(FIELDS[TICKS].names) - digest.UNDIGESTED
+        self._ticks = pa.schema([field for field in ticks if field.name in known])
+        self._quarantine = pa.schema([quarantine.field(name) for name in QUARANTINED])
+        self._stored = stored
+        self._held: dict[int, Mask] = {partition: (good.times | bad.times) > 0 for partition, (good, bad) in coverage.items()}
+        self._confirmed = {partition: np.zeros(held.size, dtype=bool) for partition, held in self._held.items()}
+        self.other = Spots()
+        self.count = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Compare records; their offsets must be in the range that was judged. Those that no table has are passed over."""
+        self.count += len(records)
+        for rows in as_rows(records, self._ticks, self._quarantine):
+            partitions, offsets = (rows.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
+            digests = digest.row_digests(rows)
+            for partition in np.unique(partitions).tolist():
+                mine = partitions == partition
+                self._compare(partition, offsets[mine], digests[mine])
+
+    def _compare(self, partition: int, offsets: np.ndarray, digests: np.ndarray) -> None:
+        places = offsets - self._stored.scope[partition].start
+        self._confirmed[partition][places] = True
+        wrong = self._held[partition][places] & (self._stored.of[partition][places] != digests)
+        self.other.add(np.full(np.count_nonzero(wrong), partition), offsets[wrong])
+
+    def findings(self, earliest: Offsets, ends: Offsets) -> Iterator[Finding]:
+        """Give what is wrong.
+
+        `earliest` is the first offset that the topic still has, by partition, asked after it was read; `ends` is up to where it
+        was read: rows beyond came while it was.
+        """
+        if self.other.count:
+            what = f"{self.other.count:,} rows are not what the topic's records at their offsets say"
+            yield Finding(Code.ALTERED, what, self.other.places())
+        invented = {
+            partition: self._unconfirmed(partition, earliest.get(partition, self._stored.scope[partition].end), ends)
+            for partition in self._held
+        }
+        if count := sum(int(np.count_nonzero(mask)) for mask in invented.values()):
+            starts = {partition: span.start for partition, span in self._stored.scope.items()}
+            places = first_of({partition: runs(mask, starts[partition]) for partition, mask in invented.items()})
+            yield Finding(Code.ALTERED, f"{count:,} rows are at offsets where the topic has no record", places)
+
+    def _unconfirmed(self, partition: int, earliest: int, ends: Offsets) -> Mask:
+        without = self._held[partition] & ~self._confirmed[partition]
+        start = self._stored.scope[partition].start
+        without[: max(0, earliest - start)] = False
+        without[max(0, ends.get(partition, start) - start) :] = False
+        return without
+
+
+def as_rows(records: Sequence[Record], ticks: pa.Schema, quarantine: pa.Schema) -> Iterator[pa.Table]:
+    """Give the rows that records must have become: of ticks, and of the quarantine, in the columns that are asked for."""
+    good, bad = list[dict[str, Any]](), list[dict[str, Any]]()
+    for record in records:
+        try:
+            tick = _tick(record)
+            if record.timestamp_ms not in TIMESTAMPS_MS:
+                raise bad_timestamp(record.timestamp_ms)
+            good.append(tick)
+        except Malformed as fault:
+            bad.append(_quarantined(record, str(fault.reason)))
+    yield pa.Table.from_pylist(good, ticks)
+    yield pa.Table.from_pylist(bad, quarantine)
+
+
+def _coordinates(record: Record) -> dict[str, Any]:
+    return {
+        "kafka_partition": record.partition,
+        "kafka_offset": record.offset,
+        "kafka_timestamp": record.timestamp_ms * 1000 if record.timestamp_ms in TIMESTAMPS_MS else None,
+    }
+
+
+def _tick(record: Record) -> dict[str, Any]:
+    tick = decode(record.value)
+    microseconds, nanos = divmod(tick.ts_event, 1000) if tick.ts_event is not None else (record.timestamp_ms * 1000, None)
+    return {
+        "symbol": tick.symbol,
+        "price": tick.price,
+        "size": tick.size,
+        "ts_event": microseconds,
+        "ts_event_nanos": nanos,
+        "seq": tick.seq,
+        "source": tick.source,
+        **_coordinates(record),
+    }
+
+
+def _quarantined(record: Record, reason: str) -> dict[str, Any]:
+    value = record.value
+    return {
+        **_coordinates(record),
+        "key": record.key and record.key[:MAX_VALUE_BYTES],
+        "value": value and value[:MAX_VALUE_BYTES],
+        "value_length": None if value is None else len(value),
+        "value_sha256": None if value is None else hashlib.sha256(value).hexdigest(),
+        "reason": reason,
+    }

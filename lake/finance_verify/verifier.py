@@ -1,0 +1,207 @@
+"""The examination of a snapshot: its rows are read once, and everything that they add up to is judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from finance_storage import offset_set
+from finance_storage.accounting import ahead
+from finance_verify import digest_checks, offset_checks
+from finance_verify.digest_checks import CommitSpanSums, commit_spans
+from finance_verify.offset_checks import FOLDERS, behind, ends_of, lost_in
+from finance_verify.scan import Fingerprints, Sum, scan
+from finance_verify.sequences import DuplicateSearch, Excuses, Sequences, producer_findings
+from finance_verify.values import Comparison
+from finance_verify.verdict import Code, Figures, Finding, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from finance_kafka.describe import TopicDescription
+    from finance_storage.lake_identity import Identity
+    from finance_storage.ledger import Ledgers
+    from finance_verify.context import VerifyContext
+    from finance_verify.offset_checks import Counted
+    from finance_verify.scan import Flaw, Scope
+    from finance_verify.sequences import Judged, Places
+    from finance_verify.snapshot import TablePair, TableView
+
+
+# Found before a row is read, these mean that the tables may lack what was acknowledged, through no fault of a producer.
+TO_COME = frozenset({Code.IDENTITY, Code.GAP, Code.BEHIND})
+
+
+class Evidence(NamedTuple):
+    """What there is to judge: gathered in this order of time, the ledgers first and the snapshot last."""
+
+    ledgers: Ledgers
+    broker: TopicDescription | None
+    identity: Identity
+    snapshot: TablePair
+
+
+class _Read(NamedTuple):
+    """A table, what its rows add up to, and its files that are not whole."""
+
+    view: TableView
+    sum: Sum
+    flaws: list[Flaw]
+
+
+class _Result(NamedTuple):
+    """Both tables, how many rows a redrive has in both of them, and what came of counting offsets."""
+
+    ticks: _Read
+    quarantine: _Read
+    moving: int
+    counted: Counted
+
+
+class Verifier:
+    """One snapshot under examination."""
+
+    def __init__(self, evidence: Evidence, world: VerifyContext) -> None:
+        """Nothing is read yet."""
+        self._evidence = evidence
+        self._world = world
+        record = evidence.snapshot.ticks.record
+        self._holes = record.total.holes if record else 0
+        self._scope: Scope = offset_checks.scope_of(evidence.identity, record.position if record else {})
+        self._position = ends_of(self._scope)
+        self._rows = sum(table.rows for table in evidence.snapshot.tables)
+        self._read = 0
+        self._is_early = False
+        self._notes: list[str] = []
+
+    def report(self, early: Sequence[Finding]) -> Report:
+        """Read and judge; `early` is what was found before."""
+        findings = [*early, *self._against_topic(early)]
+        self._is_early = self._evidence.broker is None or any(finding.code in TO_COME for finding in findings)
+        if wide := offset_checks.unbearable(self._scope, self._rows, self._evidence.identity.losses):
+            return Report(
+                (*findings, wide), (), Figures(position=self._position, version=self._evidence.snapshot.ticks.version)
+            )
+        fingerprints = Fingerprints(self._scope) if self._world.read_topic else None
+        excused = self._evidence.identity.excused_spans
+        sequences = Sequences(self._evidence.ledgers, self._rows + offset_checks.MAX_MISSING, excused)
+        result = self._result(sequences, fingerprints)
+        for table in (result.ticks, result.quarantine):
+            findings += [*_flawed(table), *self._altered(table, result.counted)]
+        findings += result.counted.findings
+        if fingerprints:
+            findings += self._compared(fingerprints, result)
+        judged = sequences.judge()
+        places = self._doubled(result.ticks.view, judged)
+        findings += self._producers(judged, sequences.wrong(), self._excuses(result, findings), places)
+        self._note(result)
+        return Report(tuple(findings), tuple(self._notes), self._figures(result, judged, behind(findings)))
+
+    def _result(self, sequences: Sequences, fingerprints: Fingerprints | None) -> _Result:
+        taken = self._evidence.snapshot
+        ticks = self._scanned(taken.ticks, Sum(self._scope, {}, sequences, fingerprints))
+        quarantine = self._scanned(taken.quarantine, Sum(self._scope, self._ahead(), None, fingerprints))
+        moving = offset_checks.release(taken.moving, ticks.sum.coverage, quarantine.sum.coverage)
+        return _Result(ticks, quarantine, moving, self._counted(ticks, quarantine))
+
+    def _against_topic(self, early: Sequence[Finding]) -> Iterator[Finding]:
+        broker = self._evidence.broker
+        if broker and self._world.ask and not any(finding.code is Code.IDENTITY for finding in early):
+            beyond = any(end > broker.end.get(partition, 0) for partition, end in self._position.items())
+            # The topic goes on while tables are opened: before they are said to be beyond its end it is asked again.
+            yield from offset_checks.topic_against(self._scope, broker, self._world.ask() if beyond else broker)
+
+    def _ahead(self) -> Scope:
+        """Give the offsets of batches that only the quarantine has yet."""
+        record = self._evidence.snapshot.quarantine.record
+        return ahead(self._position, record.position, self._evidence.identity) if record else {}
+
+    def _scanned(self, view: TableView, total: Sum) -> _Read:
+        return _Read(view, total, scan(view, total.add, self._advance))
+
+    def _advance(self, rows: int) -> None:
+        self._read += rows
+        self._world.advance(self._read, self._rows)
+
+    def _counted(self, ticks: _Read, quarantine: _Read) -> Counted:
+        flaws = [*ticks.flaws, *quarantine.flaws]
+        return offset_checks.count_offsets(ticks.sum, quarantine.sum, self._evidence.identity.losses, flaws, self._holes)
+
+    def _altered(self, table: _Read, counted: Counted) -> Iterator[Finding]:
+        name = table.view.name
+        if digest_checks.differs(table.sum, digest_checks.expected_of(table.view, self._position)):
+            placing = commit_spans(self._scope, digest_checks.commits_at(table.view, self._position))
+            sums = CommitSpanSums(placing)
+            scan(table.view, sums.add, lambda _: None)
+            is_complete = not counted.findings and not table.flaws
+            yield from digest_checks.alterations(name, placing, sums.differing(), is_complete=is_complete)
+        yield from digest_checks.misdatings(name, table.sum)
+
+    def _compared(self, stored: Fingerprints, result: _Result) -> Iterator[Finding]:
+        broker = self._evidence.broker
+        if self._world.read_topic is None or self._world.ask is None or broker is None:
+            return
+        good, bad = result.ticks, result.quarantine
+        coverage = {partition: (good.sum.coverage[partition], bad.sum.coverage[partition]) for partition in self._scope}
+        comparison = Comparison(good.view.columns, bad.view.columns, stored, coverage)
+        for records in self._world.read_topic(offset_checks.still_there(self._scope, broker)):
+            comparison.add(records)
+        self._notes.append(f"{comparison.count:,} records were read from the topic again and compared with their rows")
+        yield from comparison.findings(self._world.ask().first, broker.end)
+
+    def _excuses(self, result: _Result, findings: Sequence[Finding]) -> Excuses:
+        identity, counted = self._evidence.identity, result.counted
+        # Numbers that somebody has altered in the table say nothing of who made them.
+        altered = result.ticks.sum.rows if any(finding.code is Code.ALTERED for finding in findings) else 0
+        never_held = sum(identity.first.values()) + lost_in(identity.losses) + counted.lost + counted.unreadable
+        return Excuses(missing=never_held + altered, doubled=counted.doubled + altered, is_early=self._is_early)
+
+    def _doubled(self, ticks: TableView, judged: Mapping[str, Judged]) -> Places:
+        """Look where the ticks are whose numbers stand there more than once: a second look, and only then."""
+        doubles = DuplicateSearch(judged, self._evidence.identity.excused_spans)
+        if doubles.found:
+            scan(ticks, doubles.add, lambda _: None)
+        return doubles.found
+
+    def _producers(
+        self, judged: Mapping[str, Judged], wrong: Sequence[str], excuses: Excuses, places: Places
+    ) -> Iterator[Finding]:
+        findings, notes = producer_findings(judged, excuses, places)
+        self._notes += notes
+        yield from findings
+        yield from (Finding(Code.PRODUCER, what) for what in wrong)
+
+    def _note(self, result: _Result) -> None:
+        if self._evidence.broker is None:
+            self._notes.append("the files alone were judged: the broker was not asked whose the topic is and how far it goes")
+        if result.moving:
+            self._notes.append(f"a redrive is under way: {result.moving:,} rows stand in both tables and count once, as ticks")
+        if result.counted.holes:
+            told = f"Kafka had no record for {result.counted.holes:,} offsets"
+            self._notes.append(f"{told}: transactional producers leave such holes, and are not supported")
+        if excused := self._evidence.identity.excused_spans:
+            what = f"{offset_set.count(excused):,} ticks are excused by name, their numbers are not held against their source"
+            self._notes.append(f"{what} ({offset_set.text(excused)})")
+        if lost := lost_in(self._evidence.identity.losses):
+            self._notes.append(f"{lost:,} offsets are known to be lost (the table's property `financelake.identity` says why)")
+
+    def _figures(self, result: _Result, judged: Mapping[str, Judged], late: int) -> Figures:
+        return Figures(
+            rows=result.ticks.sum.rows,
+            quarantined=result.quarantine.sum.rows - result.moving,
+            lost=result.counted.lost,
+            doubled=result.counted.doubled,
+            unreadable=result.counted.unreadable,
+            behind=late,
+            position=self._position,
+            version=result.ticks.view.version,
+            acknowledged=sum(one.acknowledged for one in judged.values()),
+            unacknowledged=sum(one.unacknowledged for one in judged.values()),
+            unheard=sum(one.missing for one in judged.values()),
+            excused=offset_set.count(self._evidence.identity.excused_spans),
+        )
+
+
+def _flawed(table: _Read) -> Iterator[Finding]:
+    for flaw in table.flaws:
+        file = f"{FOLDERS[table.view.name]}/{flaw.file.name}"
+        yield Finding(Code.CORRUPT, f"{file} {flaw.what}", flaw.file.places)

@@ -1,0 +1,101 @@
+"""What must be so before anything starts: a lake that is stopped and keeps its topic, Java 17, ports and folders to use."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deltalake.exceptions import DeltaError
+
+from finance_role import beneath
+from finance_role.environment import UnusableScratchError, composed, require_execution
+from finance_role.lock import hold
+from finance_storage.lake_identity import CorruptStateError, read_identity
+from finance_storage.paths import LakePaths
+
+if TYPE_CHECKING:
+    from finance_local.config import Settings
+
+REQUIRE = Path("local/require").resolve()
+
+
+class UnfitMachineError(Exception):
+    """Something is missing or taken; the message says what, and how to mend it."""
+
+
+class OtherTopicError(Exception):
+    """The lake holds another topic than the one that is asked for; the message names both."""
+
+
+def require_fit(settings: Settings) -> None:
+    """Raise AlreadyRunningError, OtherTopicError or UnfitMachineError if the roles could not run; nothing has started yet."""
+    require_stopped(settings)
+    require_the_lakes_topic(settings)
+    require_java()
+    require_usable_folders(settings)
+    require_free_ports(settings)
+
+
+def require_stopped(settings: Settings) -> None:
+    """Raise AlreadyRunningError if one of the roles runs already; the message says since when, and in which process."""
+    for role in settings.roles:
+        hold(settings.data_dir, role).close()
+
+
+def require_the_lakes_topic(settings: Settings) -> None:
+    """Raise OtherTopicError before a tick is sent to a topic that this lake does not hold."""
+    paths = LakePaths(settings.data_dir)
+    try:
+        identity = read_identity(paths)
+    except (CorruptStateError, DeltaError):
+        return  # the job says what is damaged, and how to mend it
+    if identity and identity.topic != settings.kafka_topic:
+        raise OtherTopicError(
+            f"The lake at {paths.root} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another one: "
+            f"set KAFKA_TOPIC={identity.topic}, or give {settings.kafka_topic} a lake of its own with DATA_DIR."
+        )
+
+
+def require_java() -> None:
+    """Raise UnfitMachineError unless there is a Java of the right version."""
+    result = subprocess.run([REQUIRE, "java"], env=composed(), capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise UnfitMachineError(result.stderr.strip())
+
+
+def require_usable_folders(settings: Settings) -> None:
+    """Raise UnfitMachineError if Java could not load what it unpacks below DATA_DIR, or not find its jars."""
+    jars = settings.kafka_jars.resolve()
+    if ":" in str(jars):
+        raise UnfitMachineError(f"Java reads a colon in {jars} as the end of a path: move the project to a folder without one.")
+    folder = settings.data_dir / "run" / "tmp"
+    beneath.make_folder(settings.data_dir, folder)
+    try:
+        require_execution(folder)
+    except UnusableScratchError as error:
+        raise UnfitMachineError(str(error)) from None
+
+
+def require_free_ports(settings: Settings) -> None:
+    """Raise UnfitMachineError if a port that a role will listen on is taken."""
+    ports = {
+        "zookeeper": ("ZOOKEEPER_PORT", settings.zookeeper_port),
+        "kafka": ("KAFKA_PORT", settings.kafka_port),
+        "spark-job": ("SPARK_UI_PORT", settings.spark_ui_port),
+    }
+    wanted = [ports[role] for role in settings.roles if role in ports]
+    taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in wanted if port and not _is_free(port)]
+    if taken:
+        raise UnfitMachineError("; ".join(taken) + "; or stop what listens there.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,39 @@
+"""Records that are malformed on purpose, for demonstrations and tests: every reason of the contract in turn."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finance_contract import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MalformedInjector:
+    """Keeps malformed records at a share of all records."""
+
+    def __init__(self, rate: float, seed: int) -> None:
+        """Make `rate` of all records malformed, 0 <= rate < 1."""
+        share = Fraction(str(rate))
+        self._per_tick = share / (1 - share)
+        self._given = 0
+        self._values = _cycles(list(examples.malformed().values()), seed) if rate else iter(())
+
+    def due(self, ticks: int) -> list[bytes | None]:
+        """Give the values, None being a tombstone, that are missing to the share after so many ticks in all."""
+        count = int(ticks * self._per_tick) - self._given
+        self._given += count
+        return list(islice(self._values, count))
+
+
+def _cycles(values: list[bytes | None], seed: int) -> Iterator[bytes | None]:
+    """Give all values, again and again, in another order each time."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    while True:
+        for place in random.permutation(len(values)):
+            yield values[place]

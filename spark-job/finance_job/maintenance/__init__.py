@@ -1,0 +1,1 @@
+"""Compaction, VACUUM and log checkpoints, between two micro-batches."""

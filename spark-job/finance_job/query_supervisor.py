@@ -1,0 +1,119 @@
+"""The query's life: start it, start it again when the broker comes back, stop it between two batches."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException, StreamingQueryException
+
+from finance_job.writer import ConflictError, FencedError
+from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
+from finance_kafka.range_reader import OffsetOutOfRangeError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from pyspark.sql.streaming.query import StreamingQuery
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_job.sink import Sink
+
+CAUSE = re.compile(r"\b\w+(?:Exception|Error): [^\n]+")
+POLL_SECONDS = 0.2
+CLOSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 30.0
+SETTLED_SECONDS = 60.0
+
+
+class UnrecoverableError(Exception):
+    """The query failed in a way that a restart does not mend; the message is a sentence for the operator."""
+
+
+class QueryEndedError(Exception):
+    """The query has ended, and a new one may do better; the message is Spark's."""
+
+
+# A broker or a topic that is away, a job of Spark that failed, a table that was changed: another attempt may succeed. What is
+# hopeless among them is found out by `_refuse_to_retry`.
+PASSING = (
+    BrokerUnavailableError,
+    TopicNotFoundError,
+    QueryEndedError,
+    ConflictError,
+    OffsetOutOfRangeError,
+    PySparkException,
+    Py4JError,
+)
+
+
+def supervise(
+    stopping: threading.Event,
+    start: Callable[[], StreamingQuery],
+    sink: Sink,
+    between_polls: Callable[[], None],
+    log: FilteringBoundLogger,
+) -> None:
+    """Keep the query running until `stopping` is set, then stop it cleanly.
+
+    `between_polls` is called again and again meanwhile; what it raises stops the query. Raises UnrecoverableError,
+    FencedError, and what `start` raises but for what another attempt may mend.
+    """
+    pause = 1.0
+    while not stopping.is_set():
+        started = time.monotonic()
+        try:
+            query = start()
+            _watch(query, stopping, between_polls)
+            _stop(query, sink)
+        except PASSING as error:
+            failure = str(error)
+        else:
+            return
+        _refuse_to_retry(failure, sink.error)
+        sink.restart()
+        pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, MAX_PAUSE_SECONDS)
+        log.warning("streaming query failed, restarting", reason=_reason(failure), in_seconds=pause)
+        stopping.wait(pause)
+
+
+def _refuse_to_retry(failure: str, error: Exception | None) -> None:
+    if isinstance(error, FencedError):
+        raise error
+    if isinstance(error, OffsetOutOfRangeError):
+        raise UnrecoverableError(_reason(failure))
+
+
+def _watch(query: StreamingQuery, stopping: threading.Event, between_polls: Callable[[], None]) -> None:
+    """Return when it is time to stop. Raises QueryEndedError when the query has ended, and what `between_polls` raises."""
+    while query.isActive:
+        if stopping.wait(POLL_SECONDS):
+            return
+        try:
+            between_polls()
+        except Exception:
+            query.stop()
+            raise
+    try:
+        query.awaitTermination()
+    except StreamingQueryException as error:
+        raise QueryEndedError(str(error)) from None
+    raise QueryEndedError("the query ended by itself")
+
+
+def _stop(query: StreamingQuery, sink: Sink) -> None:
+    """Stop between two batches: no further one begins, and Spark closes the last one before it is told to end."""
+    sink.stop_accepting()
+    deadline = time.monotonic() + CLOSE_SECONDS
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    query.stop()
+
+
+def _reason(failure: str) -> str:
+    """Name the innermost cause in one line; the text of a failed query is pages of Java."""
+    causes = CAUSE.findall(failure)
+    return (causes[-1] if causes else failure.strip().split("\n", 1)[0])[:300]

@@ -1,0 +1,230 @@
+"""Recover: repair the tables from Kafka. `python -m finance_job.repair.recover` (`make recover`).
+
+It reads which offsets the two tables hold, reads from Kafka what they lack, and says in a last commit to each table what is
+lost for good, what the table holds and where the stream goes on. Nothing depends on how far an earlier attempt came: what is
+missing is found again, each piece is stored in one commit, and until the last step the guard keeps the job from starting.
+
+Exit codes: 0 recovered, or nothing to do; 1 it could not; 2 wrong settings, or nobody said yes; 78 the job runs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from deltalake.exceptions import DeltaError
+from pydantic import Field
+
+from finance_job import transaction
+from finance_job.config import Settings
+from finance_job.guard import examine, put_old_state_aside
+from finance_job.records import kafka_reader
+from finance_job.repair import rewrite
+from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.recovery_plan import RecoverError, excusing, losses_of, make_plan
+from finance_job.repair.redrive import complete as complete_redrive
+from finance_job.schema_guard import UnfitSchemaError
+from finance_job.tables import TABLES, create_tables
+from finance_job.transaction import Change
+from finance_job.write import Task
+from finance_job.writer import ConflictError, FencedError, Writer
+from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
+from finance_kafka.offsets import OffsetRange
+from finance_role import beneath
+from finance_role.exit_codes import USAGE
+from finance_role.lock import hold_or_exit
+from finance_role.settings import begin_role
+from finance_storage import accounting, digest, offset_set
+from finance_storage.commit_metadata import Total, half_redriven
+from finance_storage.delta_table import newest_metadata, open_table
+from finance_storage.lake_identity import CorruptStateError, read_identity
+from finance_storage.log_damage import damaged_log
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from finance_job.records import RangeReader
+    from finance_job.repair.recovery_plan import Plan
+    from finance_storage.lake_identity import Identity
+    from finance_storage.offset_set import OffsetSet
+
+ROLE = "spark-job"
+RANGE = r"([0-9]+):([0-9]+)(?:-([0-9]+))?"
+NONE = "none"
+STEP = 200_000
+NO_RECORD = "Kafka has no record there, as where a transaction was marked"
+
+
+class Recovery:
+    """Carries a plan out, piece by piece; `say` tells what is done."""
+
+    def __init__(self, paths: LakePaths, topic: RangeReader, plan: Plan, say: Callable[[str], None]) -> None:
+        """Take the plan; nothing happens yet. What the tables lack is read from `topic`."""
+        self._paths = paths
+        self._topic = topic
+        self._plan = plan
+        self._say = say
+        self._aside = paths.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        self._holes: list[OffsetSet] = []
+
+    def run(self) -> Identity:
+        """Do it all; return what the lake is now. Raises BrokerUnavailableError when Kafka fails to give what it has."""
+        for entry in self._plan.aside:
+            self._put_aside_entry(entry)
+        create_tables(self._paths, self._plan.identity)
+        self._writer = Writer(self._paths, self._plan.identity)
+        for name in TABLES:
+            self._writer.add_columns(name, self._plan.columns[name])
+            self._take_out(name)
+        for partition, ranges in sorted(self._plan.backfill.items()):
+            for span in ranges:
+                self._backfill(partition, span)
+        return self._restate()
+
+    def _put_aside_entry(self, entry: Path) -> None:
+        # With the checksums beside it: Hadoop would compare them with the entry that takes its place.
+        for path in (entry, *entry.parent.glob(f".{entry.name}.crc"), *entry.parent.glob(f"*{entry.stem}.crc*")):
+            target = self._aside / entry.parents[1].name / path.name
+            beneath.move(self._paths.root, path, target)
+            self._say(f"{path} is now {target}")
+
+    def _take_out(self, name: str) -> None:
+        broken = self._plan.broken[name]
+        table = self._writer.table(name)
+        change = rewrite.without(table, name, self._paths.table(name), self._plan.leaving, broken)
+        if change.removed:
+            self._writer.commit(name, change)
+            self._say(f"{name}: {len(change.removed)} files replaced by {len(change.added)}")
+
+    def _backfill(self, partition: int, span: OffsetRange) -> None:
+        for start in range(span.start, span.end, STEP):
+            step = OffsetRange(start, min(start + STEP, span.end))
+            task = Task({name: str(self._paths.table(name)) for name in TABLES}, int(time.time() * 1000))
+            seen: list[pa.RecordBatch] = []
+            files = list(task.files(_noting(self._topic({partition: step}), seen)))
+            for name in TABLES:
+                if added := [file for file in files if file.table == name]:
+                    self._writer.commit(name, Change.of(added, {partition: step}), is_backfill=True)
+            offsets = np.concatenate([batch.column("offset").to_numpy() for batch in seen] or [np.array([], np.int64)])
+            self._holes.append(offset_set.minus({partition: [step]}, offset_set.spans_of({partition: offsets})))
+            self._say(f"partition {partition}: {step.start}-{step.end - 1} read again, {len(offsets)} records")
+
+    def _restate(self) -> Identity:
+        losses = (*self._plan.losses, *losses_of(offset_set.union(*self._holes), NO_RECORD))
+        identity = msgspec.structs.replace(self._plan.identity, losses=losses, excused=self._plan.excused)
+        for name in TABLES:
+            self._writer.restate(name, identity, self._plan.position, self._total(name))
+        return identity
+
+    def _total(self, name: str) -> Total:
+        total = Total()
+        for file in transaction.live_files(self._writer.table(name)):
+            rows = rewrite.read(name, self._paths.table(name), file)
+            total = total.plus(rows.num_rows, digest.digest_of(rows))
+        return total
+
+
+def _noting(batches: Iterable[pa.RecordBatch], seen: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        seen.append(batch.select(["offset"]))
+        yield batch
+
+
+class RecoverSettings(Settings):
+    """What `make recover` takes besides `.env`: records to skip by name, rows to take for altered, and ticks to excuse.
+
+    `altered` names the rows to read again; where it is empty verify finds them, and `none` keeps the rows as they are.
+    `excuse` names all that are excused from now on, or says `none`; where it is empty that stays as it is.
+    """
+
+    yes: bool = False
+    skip: str = Field("", pattern=rf"^({RANGE}(,{RANGE})*)?$")
+    altered: str = Field("", pattern=rf"^({NONE}|{RANGE}(,{RANGE})*)?$")
+    excuse: str = Field("", pattern=rf"^({NONE}|{RANGE}(,{RANGE})*)?$")
+
+
+def spans_in(text: str) -> OffsetSet:
+    """Read `partition:offset` and `partition:first-last`, separated by commas; both ends count."""
+    found = (re.fullmatch(RANGE, one) for one in text.split(",") if one)
+    numbers = [(int(one[1]), int(one[2]), int(one[3] or one[2])) for one in found if one]
+    return offset_set.union(*({partition: [OffsetRange(first, last + 1)]} for partition, first, last in numbers))
+
+
+def named(text: str) -> OffsetSet:
+    """Read offsets as `spans_in` does, or `none`."""
+    return spans_in(text.removeprefix(NONE))
+
+
+def main() -> int:
+    """Plan, ask, do."""
+    settings = begin_role(RecoverSettings)
+    paths = LakePaths(settings.data_dir.resolve())
+    with hold_or_exit(settings.data_dir, ROLE):
+        try:
+            return _recover(settings, paths)
+        except (
+            RecoverError,
+            CorruptStateError,
+            BrokerUnavailableError,
+            TopicNotFoundError,
+            DeltaError,
+            UnfitSchemaError,
+            FencedError,
+            ConflictError,
+            beneath.IrregularError,
+        ) as error:
+            sys.stderr.write(f"not recovered: {error}\n")
+            return 1
+
+
+def _recover(settings: RecoverSettings, paths: LakePaths) -> int:
+    _complete_redrive(paths)
+    broker = describe_topic(settings.kafka_bootstrap, settings.kafka_topic)
+    altered = named(settings.altered) if settings.altered else altered_rows(paths, settings.kafka_topic, broker)
+    plan = make_plan(paths, settings.kafka_topic, broker, spans_in(settings.skip), altered)
+    if settings.excuse:
+        plan = excusing(plan, named(settings.excuse))
+    if plan.is_idle and not accounting.find_inconsistencies(examine(paths, broker)):
+        print("The lake is whole and its parts belong together: there is nothing to recover.")
+        return 0
+    print("To recover the lake:", *(f"- {step}" for step in plan.steps()), sep="\n")
+    if not (settings.yes or _agreed()):
+        sys.stderr.write("Nothing was changed. Answer with y, or say YES=1.\n")
+        return USAGE
+    # What retention removes meanwhile is noted as lost.
+    topic = kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, skip_missing=True)
+    identity = Recovery(paths, topic, plan, print).run()
+    for path in put_old_state_aside(paths):
+        print(f"{path} is what an older version had beside the tables, and is not needed any more")
+    lost = sum(loss.count for loss in identity.losses)
+    print(f"Recovered, {lost} records known to be lost. `make verify` proves it; `make up` or `make local` goes on.")
+    return 0
+
+
+def _complete_redrive(paths: LakePaths) -> None:
+    """End a redrive that was interrupted, since Kafka may no longer have what stands in both tables."""
+    if any(True for name in TABLES for _ in damaged_log(paths.table(name))):
+        return
+    ticks, quarantine = (open_table(paths.table(name)) for name in (TICKS, QUARANTINE))
+    if not (ticks and quarantine and half_redriven(newest_metadata(ticks), newest_metadata(quarantine))):
+        return
+    # An identity is read only here: recover mends one that is damaged.
+    if identity := read_identity(paths):
+        complete_redrive(paths, Writer(paths, identity))
+
+
+def _agreed() -> bool:
+    return sys.stdin.isatty() and input("Go on? [y/N] ").strip().lower() == "y"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Redrive: quarantined records that the rules of today let pass move into the table of ticks, under their own coordinates.
+
+Exactly once, whatever is killed: the rows are appended to ticks in a commit that names their offsets and counts one redrive
+more, then taken out of the quarantine in a commit that counts it too. Between the two commits the rows stand in both tables.
+Verify, the guard, and the next start of the job see it by the counts; the start takes out what is left in the quarantine.
+
+`make redrive REASON=price_decimals`, or `REASON=all`, works under the job's lock, or asks the running job.
+Exit codes: 0 done, 1 not done, 2 wrong settings.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
+from pydantic import Field
+
+from finance_job import transaction
+from finance_job.config import Settings
+from finance_job.decode import decode_records
+from finance_job.repair import rewrite
+from finance_job.repair.request import RedriveAnswer, ask_job
+from finance_job.schema_guard import UnfitSchemaError
+from finance_job.transaction import Change
+from finance_job.write import Task
+from finance_job.writer import ConflictError, FencedError, Writer
+from finance_role import beneath
+from finance_role.lock import AlreadyRunningError, hold
+from finance_role.settings import begin_role
+from finance_storage.delta_table import open_table
+from finance_storage.lake_identity import CorruptStateError, read_identity
+from finance_storage.offset_set import OffsetSet, count, spans_of, union
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from finance_storage.schemas import UTC_MICROSECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deltalake import DeltaTable
+
+ALL = "all"
+ROLE = "spark-job"
+PATIENCE_SECONDS = 120.0
+# Moved by one pair of commits, each of which names them in the log.
+MAX_RANGES = 50_000
+
+
+class RedriveError(Exception):
+    """The redrive cannot be done now; the message says why and what to do."""
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """What came of a redrive: records that were looked at, and that moved."""
+
+    examined: int
+    moved: int
+
+    def sentence(self, reason: str) -> str:
+        """For the log and the terminal."""
+        return f"of {self.examined} quarantined records with reason {reason}, {self.moved} pass the rules now and are ticks"
+
+
+def redrive(paths: LakePaths, writer: Writer, reason: str) -> Redriven:
+    """Decode quarantined records of a reason (or ALL) again and move those that pass.
+
+    Only where nobody else writes the tables: under the job's lock, or in the job between two batches.
+    """
+    complete(paths, writer)
+    if half := writer.half_committed():
+        # Its rows in the quarantine count for a commit that is yet to come.
+        places = ", ".join(f"{partition}:{span.start}-{span.end - 1}" for partition, span in sorted(half.items()))
+        raise RedriveError(
+            f"only the quarantine has the batch of {places}: let the job start and finish it, then redrive again"
+        )
+    examined = moved = 0
+    passing: OffsetSet = {}
+    for records in _quarantined(paths, writer.table(QUARANTINE), reason):
+        examined += records.num_rows
+        passing = union(passing, _passing(records))
+        if sum(map(len, passing.values())) > MAX_RANGES:
+            moved, passing = moved + _move(paths, writer, passing), {}
+    return Redriven(examined, moved + _move(paths, writer, passing))
+
+
+def complete(paths: LakePaths, writer: Writer) -> int:
+    """End a redrive that was interrupted between its two commits; return how many records it moves, 0 if there is none."""
+    left = writer.half_redriven()
+    if left:
+        _take_out(paths, writer, left)
+    return count(left)
+
+
+def _move(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> int:
+    if offsets:
+        _append(paths, writer, offsets)
+        _take_out(paths, writer, offsets)
+    return count(offsets)
+
+
+def _append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
+    task = Task({TICKS: str(paths.ticks)}, int(time.time() * 1000))
+    quarantined = _rows_inside(paths, writer.table(QUARANTINE), offsets)
+    change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
+    if (found := sum(change.rows.values())) != count(offsets):
+        raise CorruptStateError(f"the quarantine has {found} rows at {count(offsets)} offsets: `make recover` repairs it")
+    writer.commit(TICKS, change, redriven=offsets)
+
+
+def _take_out(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
+    change = rewrite.without(writer.table(QUARANTINE), QUARANTINE, paths.quarantine, offsets)
+    writer.commit(QUARANTINE, change, redriven=offsets)
+
+
+def _quarantined(paths: LakePaths, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
+    """Give the records of a reason whose bytes are all there, a data file at a time."""
+    for file in transaction.live_files(quarantine):
+        rows = rewrite.read(QUARANTINE, paths.quarantine, file)
+        whole = pc.equal(pc.binary_length(rows.column("value")), rows.column("value_length"))
+        chosen = whole if reason == ALL else pc.and_(whole, pc.equal(rows.column("reason"), reason))
+        yield _kafka_records(rows.filter(chosen))
+
+
+def _rows_inside(paths: LakePaths, quarantine: DeltaTable, wanted: OffsetSet) -> Iterator[pa.Table]:
+    for file in transaction.live_files(quarantine):
+        rows = rewrite.read(QUARANTINE, paths.quarantine, file)
+        mask = rewrite.inside(wanted, rows)
+        if mask.any():
+            yield rows.filter(pa.array(mask))
+
+
+def _kafka_records(rows: pa.Table) -> pa.RecordBatch:
+    """Give quarantined rows the shape in which Kafka records come to be decoded."""
+    columns = {
+        "key": rows.column("key"),
+        "value": rows.column("value"),
+        "partition": rows.column("kafka_partition"),
+        "offset": rows.column("kafka_offset"),
+        "timestamp": rows.column("kafka_timestamp").cast(UTC_MICROSECONDS),
+    }
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in columns.values()], names=list(columns))
+
+
+def _passing(records: pa.RecordBatch) -> OffsetSet:
+    decoded = decode_records(records, pa.scalar(0, pa.int64()).cast(UTC_MICROSECONDS)).ticks
+    partitions, offsets = (decoded.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
+    return spans_of({int(partition): offsets[partitions == partition] for partition in np.unique(partitions)})
+
+
+class RedriveSettings(Settings):
+    """What `make redrive` takes besides `.env`: a reason code, or `all`."""
+
+    reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
+
+
+def answer_to(paths: LakePaths, writer: Writer, reason: str) -> RedriveAnswer:
+    """Redrive, and say what came of it."""
+    try:
+        return RedriveAnswer(done=True, sentence=redrive(paths, writer, reason).sentence(reason))
+    except (RedriveError, CorruptStateError, ConflictError) as error:
+        return RedriveAnswer(done=False, sentence=str(error))
+
+
+def _redrive_here(paths: LakePaths, reason: str) -> RedriveAnswer:
+    try:
+        identity = read_identity(paths)
+        if identity is None or any(open_table(paths.table(name)) is None for name in (TICKS, QUARANTINE)):
+            return RedriveAnswer(done=False, sentence=f"there is no whole lake at {paths.root}: `make recover` repairs one")
+        return answer_to(paths, Writer(paths, identity), reason)
+    except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError, beneath.IrregularError) as error:
+        return RedriveAnswer(done=False, sentence=str(error))
+    except DeltaError as error:
+        what = str(error).split("\n", 1)[0]
+        return RedriveAnswer(
+            done=False, sentence=f"the lake at {paths.root} cannot be read ({what}): `make recover` repairs it"
+        )
+
+
+def main() -> int:
+    """Redrive here, or ask the running job."""
+    settings = begin_role(RedriveSettings)
+    paths = LakePaths(settings.data_dir.resolve())
+    try:
+        with hold(settings.data_dir, ROLE):
+            answer: RedriveAnswer | None = _redrive_here(paths, settings.reason)
+    except AlreadyRunningError:
+        answer = ask_job(paths, settings.reason, PATIENCE_SECONDS)
+    except beneath.IrregularError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if answer is None:
+        sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will say what comes of it.\n")
+        return 1
+    print(answer.sentence)
+    return 0 if answer.done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What the two tables hold: the offsets of their rows, and data files and columns that do not fit. Recover plans by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from deltalake import Field, Schema
+
+from finance_job import transaction
+from finance_job.repair import rewrite
+from finance_job.tables import TABLES
+from finance_storage import offset_set
+from finance_storage.delta_table import open_table
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from finance_storage.schemas import is_plain, shape_fault, unknown_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deltalake import DeltaTable
+
+    from finance_job.transaction import LiveFile
+    from finance_storage.offset_set import OffsetSet
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the tables hold.
+
+    Attributes:
+        held: coordinates that are there, by table
+        doubtful: coordinates that are there more than once, in one table or in both, or whose rows were altered
+        broken: data files that are gone, cut, have other columns or fail a checksum, by table
+        columns: columns that data files have and the schema lacks, by table
+
+    """
+
+    held: dict[str, OffsetSet]
+    doubtful: OffsetSet
+    broken: dict[str, list[LiveFile]]
+    columns: dict[str, list[Field]]
+
+
+def content(paths: LakePaths, versions: dict[str, int]) -> Content:
+    """Read all coordinates of both tables, as of a version where one is given."""
+    held: dict[str, OffsetSet] = {}
+    doubled: list[OffsetSet] = []
+    broken: dict[str, list[LiveFile]] = {}
+    columns: dict[str, list[Field]] = {}
+    for name in TABLES:
+        offsets: dict[int, list[np.ndarray]] = {}
+        broken[name] = []
+        known = _Known(name, open_table(paths.table(name), versions.get(name)))
+        columns[name] = known.added
+        for file, rows in _files(paths, name, known):
+            if rows is None:
+                broken[name].append(file)
+                continue
+            partitions, found = (rows.column(column).to_numpy() for column in ("kafka_partition", "kafka_offset"))
+            for partition in np.unique(partitions):
+                offsets.setdefault(int(partition), []).append(found[partitions == partition])
+        together = {partition: np.concatenate(parts) for partition, parts in offsets.items()}
+        held[name] = offset_set.spans_of(together)
+        doubled.append(offset_set.spans_of({partition: _repeated(found) for partition, found in together.items()}))
+    doubled.append(offset_set.common(held[TICKS], held[QUARANTINE]))
+    return Content(held, offset_set.union(*doubled), broken, columns)
+
+
+def _repeated(offsets: np.ndarray) -> np.ndarray:
+    distinct, times = np.unique(offsets, return_counts=True)
+    found: np.ndarray = distinct[times > 1]
+    return found
+
+
+class _Known:
+    """The columns of a table, and those that its data files have beyond them."""
+
+    def __init__(self, name: str, table: DeltaTable | None) -> None:
+        self.table = table
+        self.added: list[Field] = []
+        self._name = name
+        self._columns = pa.schema(table.schema().to_arrow() if table else [])
+
+    def take(self, rows: pa.Schema) -> None:
+        """Take the columns of a data file. Raises ArrowInvalid if they are not the table's, nor can be added to it."""
+        if fault := shape_fault(self._name, rows, self._columns):
+            raise pa.ArrowInvalid(fault)
+        unknown = unknown_columns(rows, self._columns)
+        if other := [field for field in unknown if not is_plain(field.type)]:
+            raise pa.ArrowInvalid(f"column {other[0].name} is of type {other[0].type}")
+        for field in unknown:
+            self._columns = self._columns.append(field)
+            self.added.append(Field(field.name, Schema.from_arrow(pa.schema([field])).fields[0].type, nullable=True))
+
+
+def _files(paths: LakePaths, name: str, known: _Known) -> Iterator[tuple[LiveFile, pa.Table | None]]:
+    folder = paths.table(name)
+    for file in transaction.live_files(known.table) if known.table else []:
+        try:
+            rows = rewrite.stored(folder, file)
+            known.take(rows.schema)
+            rows = rewrite.shaped(name, rows)
+        except (OSError, pa.ArrowInvalid):
+            rows = None
+        yield file, rows

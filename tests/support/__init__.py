@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: lakes, damage, stacks, a dashboard that is served, nasty names."""

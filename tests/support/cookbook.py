@@ -1,0 +1,90 @@
+"""docs/COOKBOOK.md as its tests read it. `python -m tests.support.cookbook` writes its results anew, but Spark's."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from finance_lake.lake import Lake
+from tests.support.market import market
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PAGE = Path(__file__).parents[2] / "docs" / "COOKBOOK.md"
+TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
+BLOCK = re.compile(r"^```(sql|python)( \w+)?\n(.*?)^```\n```text\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+SETUP = re.compile(r"^```python setup\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+
+
+class Recipe(NamedTuple):
+    """A question, the block that answers it, and the result that the page shows."""
+
+    title: str
+    language: str
+    code: str
+    result: str
+
+    @property
+    def needs_spark(self) -> bool:
+        """Whether it is run in a Spark session."""
+        return self.language == "python spark"
+
+
+def recipes() -> list[Recipe]:
+    """Read the page."""
+    titled = TITLE.split(PAGE.read_text())[1:]
+    return [
+        Recipe(title, f"{kind}{more}", code, result)
+        for title, text in zip(titled[::2], titled[1::2], strict=True)
+        for kind, more, code, result in BLOCK.findall(text)
+    ]
+
+
+def run(recipe: Recipe, **names: object) -> str:
+    """Run a recipe on the lake in `data`, and give what it shows."""
+    known: dict[str, object] = dict(names)
+    exec(SETUP.findall(PAGE.read_text())[0], known)  # noqa: S102 (our own page)
+    if recipe.language == "sql":
+        lake = known["lake"]
+        assert isinstance(lake, Lake)
+        return as_text(lake.sql(recipe.code).arrow)
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(recipe.code, known)  # noqa: S102
+    return shown.getvalue()
+
+
+def as_text(rows: pa.Table) -> str:
+    """Lay rows out as the page does: columns in line, the names above them."""
+    cells = [rows.column_names, *([_cell(value) for value in row.values()] for row in rows.to_pylist())]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+
+
+def main() -> None:
+    """Write the results anew."""
+    text = PAGE.read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        market(Path(folder) / "data")
+        os.chdir(folder)
+        for recipe in recipes():
+            if not recipe.needs_spark:
+                head = f"```{recipe.language}\n{recipe.code}```\n```text\n"
+                text = text.replace(f"{head}{recipe.result}```\n", f"{head}{run(recipe)}```\n", 1)
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

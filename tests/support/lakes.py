@@ -1,0 +1,160 @@
+"""Lakes made in milliseconds, for tests, by the job's own decoding, file writing and commits; without a JVM."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.transaction import AddAction, RemoveAction
+
+from finance_job.tables import PARTITIONS, create_tables
+from finance_job.transaction import Change
+from finance_job.write import Task
+from finance_job.writer import Writer
+from finance_kafka.describe import TopicDescription
+from finance_kafka.offsets import OffsetRange
+from finance_storage.lake_identity import PROPERTY, Identity, Loss
+from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from finance_storage.commit_metadata import CommitMetadata
+    from finance_storage.data_file import WrittenFile
+
+TOPIC = "finance"
+LAKE = "11111111-2222-3333-4444-555555555555"
+ARRIVED = datetime(2026, 11, 24, 12, tzinfo=UTC)
+GOOD = b'{"symbol": "AAPL", "price": 174.5}'
+BAD = b'{"symbol": "AAPL", "price": "174.5"}'
+
+RECORDS = pa.schema(
+    {
+        "key": pa.binary(),
+        "value": pa.binary(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+    }
+)
+
+
+def numbered(count: int, first: int = 0, source: str = "sim-1") -> list[bytes]:
+    """Make ticks as a producer does: numbered, each with a price of its own."""
+    return [
+        json.dumps({"symbol": "AAPL", "price": 100 + number / 100, "seq": number, "source": source}).encode()
+        for number in range(first, first + count)
+    ]
+
+
+class Creator(Writer):
+    """The driver that has just created the lake. It has nobody to fence and raises no epoch: version 1 is its first batch."""
+
+    def __init__(self, paths: LakePaths, identity: Identity) -> None:
+        super().__init__(paths, identity)
+        self.epoch = 0
+
+    def _take_over(self, name: str) -> None:
+        self._opened[name] = self._read(name)
+
+
+class BuiltLake:
+    """A lake that the test fills batch by batch, with a broker that exists in its mind only."""
+
+    def __init__(self, root: Path, *, partitions: int = 1, first: int = 0) -> None:
+        """Create it, with empty tables; its partitions begin at offset `first`."""
+        self.paths = LakePaths(root)
+        self.ends = dict.fromkeys(range(partitions), first)
+        self.batch = -1
+        self.arrived = ARRIVED
+        self.identity = Identity(LAKE, "the-cluster", TOPIC, "the-topic", dict(self.ends), "2026-11-24T12:00:00+00:00")
+        create_tables(self.paths, self.identity)
+        self.writer: Writer = Creator(self.paths, self.identity)
+
+    @property
+    def broker(self) -> TopicDescription:
+        """A broker that has all that was stored, and no more."""
+        first = dict.fromkeys(self.ends, 0)
+        return TopicDescription(self.identity.cluster, self.identity.topic_id, first, dict(self.ends))
+
+    def store(self, values: Sequence[bytes | None], partition: int = 0) -> int:
+        """Store a batch; return its number."""
+        files = self.write(values, partition, self.plan(len(values), partition))
+        self.commit(QUARANTINE, files)
+        self.commit(TICKS, files)
+        return self.batch
+
+    def plan(self, count: int, partition: int = 0) -> int:
+        """Begin the next batch; return the offset where it begins."""
+        start = self.ends[partition]
+        self.plan_all({partition: count})
+        return start
+
+    def plan_all(self, counts: dict[int, int]) -> None:
+        """Begin a batch with records of several partitions."""
+        self.batch += 1
+        self.spans = {number: OffsetRange(end, end + counts.get(number, 0)) for number, end in self.ends.items()}
+        self.ends = {number: span.end for number, span in self.spans.items()}
+        self.writer.invalidate_cache()
+
+    def write(self, values: Sequence[bytes | None], partition: int, start: int) -> list[WrittenFile]:
+        """Write the batch's data files."""
+        rows = [
+            {"key": b"AAPL", "value": value, "partition": partition, "offset": start + index, "timestamp": self.arrived}
+            for index, value in enumerate(values)
+        ]
+        task = Task({name: str(self.paths.table(name)) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)
+        return list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
+
+    def commit(self, name: str, files: Sequence[WrittenFile], holes: int = 0) -> None:
+        """Commit what the files have for one table, as the sink does."""
+        files = [file for file in files if file.table == name]
+        if name == TICKS or files:
+            self.writer.commit(name, Change.of(files, self.spans, holes))
+
+    def note_losses(self, *losses: Loss) -> None:
+        """Note offsets as known to be lost, as recover does."""
+        self.identity = msgspec.structs.replace(self.identity, losses=losses)
+        for name in (QUARANTINE, TICKS):
+            record = self.writer.record(name)
+            self.writer.restate(name, self.identity, record.position, record.total)
+
+    def mix_with_another_lake(self, elsewhere: Path) -> None:
+        """Put the quarantine of another lake, whose id is `another`, in the place of this one's."""
+        other = LakePaths(elsewhere)
+        create_tables(other, msgspec.structs.replace(self.identity, lake="another"))
+        shutil.rmtree(self.paths.quarantine)
+        shutil.copytree(other.quarantine, self.paths.quarantine)
+
+    def lose_identity(self) -> None:
+        """Take the identity from both tables, as no tool does by accident."""
+        for name in (QUARANTINE, TICKS):
+            DeltaTable(str(self.paths.table(name))).alter.set_table_properties({PROPERTY: ""}, raise_if_not_exists=False)
+
+    def append(self, name: str, files: Sequence[WrittenFile], record: CommitMetadata | None = None) -> None:
+        """Commit files as somebody else would: without a transaction, and without a record if none is given."""
+        table = DeltaTable(str(self.paths.table(name)))
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(
+                path=file.path,
+                size=file.size,
+                partition_values=file.partition_values,
+                modification_time=1_764_000_000_000,
+                data_change=True,
+                stats=msgspec.json.encode(file.statistics).decode(),
+            )
+            for file in files
+        ]
+        properties = CommitProperties(custom_metadata={"userMetadata": record.encode()} if record else None)
+        table.create_write_transaction(actions, "append", table.schema(), PARTITIONS[name], commit_properties=properties)
+
+    def files(self, name: str) -> list[Path]:
+        """Give the live data files of a table."""
+        table = DeltaTable(str(self.paths.table(name)))
+        return [self.paths.table(name) / path for path in pa.table(table.get_add_actions()).column("path").to_pylist()]

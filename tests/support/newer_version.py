@@ -1,0 +1,39 @@
+"""A job of a later version, which writes one more column to each table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from finance_job import write
+from finance_job.decode import Decoded, decode_records
+from finance_storage.paths import QUARANTINE, TICKS
+from finance_storage.schemas import FIELDS
+
+if TYPE_CHECKING:
+    import pytest
+
+LATER = {TICKS: pa.field("venue", pa.string()), QUARANTINE: pa.field("attempts", pa.int64())}
+
+
+def write_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the workers write them. Nothing of the job that commits knows of it yet."""
+
+    def decoded(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
+        ticks, quarantine = decode_records(records, ingested_at)
+        return Decoded(_with(ticks, TICKS, "XNYS"), _with(quarantine, QUARANTINE, 3))
+
+    monkeypatch.setattr(write, "decode_records", decoded)
+
+
+def know_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the whole job know of them."""
+    write_later_columns(monkeypatch)
+    for name, field in LATER.items():
+        monkeypatch.setitem(FIELDS, name, FIELDS[name].append(field))
+
+
+def _with(rows: pa.Table, name: str, value: object) -> pa.Table:
+    field = LATER[name]
+    return rows.append_column(field, pa.repeat(pa.scalar(value, field.type), len(rows)))

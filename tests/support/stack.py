@@ -1,0 +1,244 @@
+"""Roles of the lake as real processes, for tests: `python -m finance_local`, as a person would run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psutil
+from confluent_kafka import Producer
+
+from finance_kafka.describe import BrokerUnavailableError, describe_topic
+from finance_role.environment import composed
+from finance_storage.delta_table import committed_offsets, open_table
+from finance_storage.paths import LakePaths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+ROOT = Path(__file__).parents[2]
+POLL_SECONDS = 0.1
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
+    """Poll until the condition holds; fail with `what` (as it is then, if it is a function) if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
+        time.sleep(POLL_SECONDS)
+
+
+def coordinates(paths: LakePaths) -> Counter[tuple[int, int]]:
+    """Count how often each (partition, offset) stands in the two tables together."""
+    found: Counter[tuple[int, int]] = Counter()
+    for folder in (paths.ticks, paths.quarantine):
+        table = open_table(folder)
+        if table is not None:
+            rows = table.to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
+            found.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
+    return found
+
+
+class Run:
+    """One supervisor and its roles; what they print goes to a file that failures show."""
+
+    def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
+        """Start it."""
+        self.log = folder / f"{name}.log"
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "finance_local"],
+                cwd=ROOT,
+                env=composed(environment, settings=False),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        """Return all that it has printed."""
+        return self.log.read_text()
+
+    def wait_for(self, pattern: str, seconds: float = 180) -> None:
+        """Wait until a line matches; fail if the supervisor ends before, or time runs out."""
+
+        def printed() -> bool:
+            if re.search(pattern, self.text()):
+                return True
+            assert self.process.poll() is None, (
+                f"ended with {self.process.returncode} before {pattern!r}:\n{self.text()[-4000:]}"
+            )
+            return False
+
+        wait_until(printed, seconds, lambda: f"{pattern!r} in\n{self.text()[-4000:]}")
+
+    def count(self, pattern: str) -> int:
+        """Count the lines that match so far."""
+        return len(re.findall(pattern, self.text()))
+
+    def role_process(self, role: str) -> psutil.Process:
+        """Return the process of a role (the JVM for ZooKeeper and the broker)."""
+        marks = {
+            "zookeeper": "QuorumPeerMain",
+            "kafka": "kafka.Kafka",
+            "producer": "finance_producer",
+            "spark-job": "finance_job",
+        }
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a probe, say, that has ended meanwhile
+                command = process.cmdline()
+                if any(marks[role] in part for part in command) and "bash" not in command[0]:
+                    return process
+        raise AssertionError(f"{role} does not run:\n{self.text()[-4000:]}")
+
+    def end(self, seconds: float = 180) -> int:
+        """Wait for the supervisor to end by itself; return its exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds:.0f} s:\n{self.text()[-4000:]}") from None
+
+    def stop(self, seconds: float = 120) -> int:
+        """Stop it as Ctrl-C would, and see that nothing is left behind."""
+        if self.process.poll() is None:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.send_signal(signal.SIGINT)
+            code = self.end(seconds)
+            left = [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+            assert not left, f"left behind: {left}"
+            return code
+        return int(self.process.returncode)
+
+    def kill_everything(self) -> None:
+        """Last resort of a fixture: leave no process, whatever the test did."""
+        try:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            family = []
+        for process in family:
+            with_group = process.pid
+            try:
+                os.killpg(with_group, signal.SIGKILL)
+            except ProcessLookupError:
+                process.kill() if process.is_running() else None
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Stack:
+    """A broker with one topic, and a data folder of its own for producer and job."""
+
+    folder: Path
+    kafka_port: int
+    zookeeper_port: int
+    topic: str
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def paths(self) -> LakePaths:
+        """The lake of this test."""
+        return LakePaths(self.folder / "data")
+
+    @property
+    def bootstrap(self) -> str:
+        """The broker's address."""
+        return f"127.0.0.1:{self.kafka_port}"
+
+    def run(self, roles: str, **environment: str | float) -> Run:
+        """Start roles."""
+        run = Run(
+            self.folder,
+            f"{len(self.runs)}-{roles.replace(' ', '+')}",
+            {
+                "ENV_FILE": os.devnull,
+                "ROLES": roles,
+                "DATA_DIR": str(self.paths.root),
+                "KAFKA_PORT": str(self.kafka_port),
+                "ZOOKEEPER_PORT": str(self.zookeeper_port),
+                "KAFKA_TOPIC": self.topic,
+                "SPARK_UI_PORT": "0",
+                **{key: str(value) for key, value in environment.items()},
+            },
+        )
+        self.runs.append(run)
+        return run
+
+    def make_topic(self) -> Self:
+        """Run topic-init to its end."""
+        run = self.run("topic-init")
+        run.wait_for("topic ready")
+        assert run.stop() == 0
+        return self
+
+    def send(self, values: Iterable[bytes | None]) -> None:
+        """Publish records by hand, all acknowledged."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        faults: list[object] = []
+        for value in values:
+            producer.produce(self.topic, value, on_delivery=lambda error, _: faults.append(error) if error else None)
+            producer.poll(0)
+        assert producer.flush(30) == 0
+        assert not faults
+
+    def end_offsets(self) -> dict[int, int]:
+        """Ask the broker where the topic ends."""
+        return describe_topic(self.bootstrap, self.topic).end
+
+    def stored(self) -> Counter[tuple[int, int]]:
+        """Count how often each (partition, offset) stands in the two tables together."""
+        return coordinates(self.paths)
+
+    def wait_until_stored(self, seconds: float = 180) -> None:
+        """Wait until the tables have reached the topic's end."""
+
+        def reached() -> bool:
+            try:
+                committed = committed_offsets(self.paths.ticks)
+                return all(committed.get(partition, 0) >= end for partition, end in self.end_offsets().items())
+            except BrokerUnavailableError:
+                return False
+
+        wait_until(reached, seconds, lambda: f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
+
+    def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `financelake verify` on the lake, as a program would."""
+        lake = {"DATA_DIR": str(self.paths.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic}
+        command = [sys.executable, "-m", "finance_lake", "verify", *options]
+        return subprocess.run(
+            command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, timeout=300, check=False
+        )
+
+    def assert_proven(self) -> None:
+        """Have the lake prove itself, values and all."""
+        verified = self.verify("--values")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+
+    def assert_complete(self) -> None:
+        """Each offset of the topic exactly once in the tables: nothing lost, nothing twice."""
+        wanted = {(partition, offset) for partition, end in self.end_offsets().items() for offset in range(end)}
+        stored = self.stored()
+        assert set(stored) == wanted, f"lost: {sorted(wanted - set(stored))[:10]}, foreign: {sorted(set(stored) - wanted)[:10]}"
+        twice = [coordinate for coordinate, count in stored.items() if count > 1]
+        assert not twice, f"twice: {twice[:10]}"

@@ -1,0 +1,73 @@
+"""Print by how many MB a worker grows over records that are all malformed and long, read as a reader hands them over.
+
+python -m tests.support.worker_memory spark RECORDS
+python -m tests.support.worker_memory direct RECORDS BOOTSTRAP
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from finance_contract import MAX_VALUE_BYTES
+from finance_job.records import FIELDS, in_steps, kafka_reader
+from finance_job.write import Task
+from finance_kafka.offsets import OffsetRange
+from finance_storage.paths import QUARANTINE, TICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORDS_A_BATCH = 500  # spark.sql.execution.arrow.maxRecordsPerBatch
+MAX_GROWTH_MB = 400
+ROOT = Path(__file__).parents[2]
+ARRIVED = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def growth_mb(*arguments: object) -> float:
+    """Run this module in a process of its own; return what it prints."""
+    command = [sys.executable, "-m", "tests.support.worker_memory", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def from_spark(records: int) -> Iterator[pa.RecordBatch]:
+    """Make batches as Spark sends them."""
+    for start in range(0, records, RECORDS_A_BATCH):
+        rows = [
+            {"value": os.urandom(MAX_VALUE_BYTES), "partition": 0, "offset": offset, "timestamp": ARRIVED}
+            for offset in range(start, start + RECORDS_A_BATCH)
+        ]
+        yield pa.RecordBatch.from_pylist(rows, FIELDS)
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has had resident so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Have the records written to data files in a scratch folder."""
+    reader, records = sys.argv[1], int(sys.argv[2])
+    if reader == "spark":
+        batches = in_steps(from_spark(records))
+    else:
+        batches = kafka_reader(sys.argv[3], sys.argv[4])({0: OffsetRange(0, records)})
+    with tempfile.TemporaryDirectory() as folder:
+        before = peak_mb()
+        files = list(Task({table: f"{folder}/{table}" for table in (TICKS, QUARANTINE)}, 0).files(batches))
+        assert sum(sum(file.rows.values()) for file in files) == records
+        print(peak_mb() - before)
+
+
+if __name__ == "__main__":
+    main()
