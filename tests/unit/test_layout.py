@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -156,6 +157,23 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts[1:]
     return ".".join(part for part in parts if part != "__init__")
+
+
+@pytest.mark.parametrize(
+    ("image", "packages"),
+    [
+        ("producer", {"finance_producer", "finance_topic"}),
+        ("spark-job", {"finance_job", "finance_lake"}),  # finance_lake for `verify` in the container
+        ("lake", {"finance_lake"}),
+    ],
+)
+def test_an_image_has_the_packages_that_its_own_import(image: str, packages: set[str]) -> None:
+    copied = set(re.findall(r"^COPY \w+[\w-]*/(finance_\w+)", (ROOT / image / "Dockerfile").read_text(), re.MULTILINE))
+    paths = {name_of(path): path for package in FOLDERS for path in modules(package)}
+    needed = {name for name in paths if name.partition(".")[0] in packages}
+    while further := {name for each in needed for name in imports(paths[each]) & paths.keys()} - needed:
+        needed |= further
+    assert {name.partition(".")[0] for name in needed} <= copied
 
 
 def test_the_producer_needs_of_the_storage_only_what_its_image_can_import() -> None:
