@@ -22,7 +22,7 @@ class Theme(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A rectangle with a title and lines below it; place and size in pixels."""
+    """A rectangle with a title and lines below it; position and size in pixels."""
 
     left: int
     top: int
@@ -63,7 +63,7 @@ BOXES = (
     Box(220, 290, 420, 80, "financelake verify", ("table = topic? gaps, duplicates, alterations: exit code",), accent=True),
     Box(700, 290, 240, 80, "readers", ("CLI, Python, SQL, dashboard;", "DuckDB, Polars, Spark, pandas")),
 )
-# From, to (pixels), label, label's place.
+# From, to (pixels), label, position of the label.
 ARROWS = (
     ((170, 125), (220, 125), "", (0, 0)),
     ((380, 125), (430, 125), "", (0, 0)),
@@ -77,34 +77,34 @@ ARROWS = (
 
 
 def text(left: float, top: float, words: str, colour: str, *, size: int = 13, bold: bool = False, middle: bool = False) -> str:
-    """Give a line of text."""
+    """Return a line of text."""
     weight, anchor = ' font-weight="600"' * bold, ' text-anchor="middle"' * middle
     return f'<text x="{left}" y="{top}" font-size="{size}" fill="{colour}"{weight}{anchor}>{escape(words)}</text>'
 
 
-def box(one: Box, theme: Theme) -> str:
-    """Give a box and what it says."""
-    edge = theme.accent if one.accent else theme.edge
-    shape = f'<rect x="{one.left}" y="{one.top}" width="{one.width}" height="{one.height}" rx="8" fill="{theme.box}" stroke="{edge}"/>'
-    lines = [text(one.left + 12, one.top + 48 + 20 * row, line, theme.faint) for row, line in enumerate(one.lines)]
-    return "\n".join([shape, text(one.left + 12, one.top + 26, one.title, theme.ink, size=15, bold=True), *lines])
+def box(shape: Box, theme: Theme) -> str:
+    """Return a box with its title and lines."""
+    edge = theme.accent if shape.accent else theme.edge
+    rectangle = f'<rect x="{shape.left}" y="{shape.top}" width="{shape.width}" height="{shape.height}" rx="8" fill="{theme.box}" stroke="{edge}"/>'
+    lines = [text(shape.left + 12, shape.top + 48 + 20 * row, line, theme.faint) for row, line in enumerate(shape.lines)]
+    return "\n".join([rectangle, text(shape.left + 12, shape.top + 26, shape.title, theme.ink, size=15, bold=True), *lines])
 
 
 def arrow(start: tuple[int, int], end: tuple[int, int], label: str, place: tuple[int, int], theme: Theme) -> str:
-    """Give an arrow and its label."""
+    """Return an arrow with its label."""
     line = f'<path d="M{start[0]} {start[1]} L{end[0]} {end[1]}" stroke="{theme.faint}" fill="none" marker-end="url(#head)"/>'
     return "\n".join([line, text(*place, label, theme.faint, size=12, middle=len(label) == len("1st"))]) if label else line
 
 
 def picture(theme: Theme) -> str:
-    """Give the picture as SVG."""
+    """Return the picture as SVG."""
     head = f'<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{theme.faint}"/></marker>'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="{FONT}" role="img">',
         "<title>The producer publishes to Kafka; the Spark job appends to two Delta tables; verify compares them</title>",
         f"<defs>{head}</defs>",
-        *(box(one, theme) for one in BOXES),
-        *(arrow(*one, theme) for one in ARROWS),
+        *(box(shape, theme) for shape in BOXES),
+        *(arrow(*line, theme) for line in ARROWS),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

@@ -42,7 +42,7 @@ def test_a_step_that_fails_names_its_reason_and_its_log(checkout: Path) -> None:
     made = make(checkout, "echo first; echo 'the reason' >&2; exit 1", "build/spark.jsa")
     assert made.returncode != 0
     assert "the reason" in made.stderr
-    assert "build/spark.jsa.log has all of it" in made.stderr
+    assert "The full output is in build/spark.jsa.log" in made.stderr
     assert (checkout / "build" / "spark.jsa.log").read_text() == "first\nthe reason\n"
 
 
