@@ -1,7 +1,7 @@
 """The state of the lake: which services run, how far the tables are behind the topic, and the last verdict.
 
-A role is up while its heartbeat is no older than the interval it promises. The lag grows with each second in which the tables
-do not change although records wait.
+A role is up until the deadline in its heartbeat file. The lag in seconds grows while the tables do not change although records
+wait.
 """
 
 from __future__ import annotations
