@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from finance_lake.dashboard.feed import CommitFeed
 from finance_lake.dashboard.panels import MAX_BARS, MAX_ROWS, Panels
 from finance_lake.dashboard.response_cache import Answers, BusyError
-from finance_lake.dashboard.security import Guards, sentence
+from finance_lake.dashboard.security import Guards, error_response
 from finance_lake.query.engine import Engine
 from finance_storage.errors import LakeError, NoLakeError, RequestError, UnreadableError
 
@@ -132,11 +132,11 @@ class Dashboard:
         """Answer POST /api/sql with {"query": ..., "as_of": ...}; CSV where ?format=csv or the Accept header asks for it."""
         # Browsers send this content type across origins only after a CORS preflight, which is never granted.
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return sentence("Send the query as application/json.", 415)
+            return error_response("Send the query as application/json.", 415)
         try:
             body = msgspec.json.decode(await request.body(), type=SqlRequest)
         except msgspec.MsgspecError as error:
-            return sentence(f'The body must be like {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
+            return error_response(f'The body must be like {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
         as_of = None if body.as_of is None else str(body.as_of)
         accepts = request.headers.get("accept", "")
         if request.query_params.get("format") == "csv" or accepts.startswith("text/csv"):
@@ -155,7 +155,7 @@ class Dashboard:
     async def events(self, request: Request) -> Response:
         """Answer GET /api/events, with `lake` and `after`, as server-sent events. Last-Event-ID overrides `after`."""
         if self.feed.viewers >= MAX_VIEWERS:
-            return sentence(f"All {MAX_VIEWERS} viewer connections are in use: try again later.", 503)
+            return error_response(f"All {MAX_VIEWERS} viewer connections are in use: try again later.", 503)
         after = request.headers.get("last-event-id") or request.query_params.get("after")
         if after is not None and not NUMBER.fullmatch(after):
             raise RequestError(f"after={after[:MAX_NUMBER_DIGITS]!r} is not a version.")
@@ -201,22 +201,22 @@ def _limit(request: Request, usual: int, most: int) -> int:
 
 def _explained(_request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, NoLakeError) else 500 if isinstance(error, UnreadableError) else 400
-    return sentence(str(error), status)
+    return error_response(str(error), status)
 
 
 def _no_address(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (for mypy: Starlette calls it with nothing else)
     reason = f"{request.method} is not allowed here" if error.status_code == METHOD_NOT_ALLOWED else "There is no such address"
-    response = sentence(f"{reason}: {request.url.path}", error.status_code)
+    response = error_response(f"{reason}: {request.url.path}", error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
 def _failed(_request: Request, _error: Exception) -> Response:
-    return sentence("The request has failed: the dashboard's terminal shows the error.", 500)
+    return error_response("The request has failed: the dashboard's terminal shows the error.", 500)
 
 
 def _busy(_request: Request, _error: Exception) -> Response:
-    response = sentence("Too many requests at once: try again in a moment.", 503)
+    response = error_response("Too many requests at once: try again in a moment.", 503)
     response.headers["retry-after"] = "1"
     return response

@@ -76,16 +76,16 @@ def refused(scope: Scope) -> JSONResponse | None:
     """Return a refusal for requests from another site's page and for oversized ones; None for all others."""
     headers = Headers(scope=scope)
     if len(scope["query_string"]) > MAX_QUERY_STRING_BYTES:
-        return sentence("The address is too long.", 414)
+        return error_response("The address is too long.", 414)
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES or "transfer-encoding" in headers:
-        return sentence(f"A request body needs a Content-Length of at most {MAX_BODY_BYTES // 1024} KiB.", 413)
+        return error_response(f"A request body needs a Content-Length of at most {MAX_BODY_BYTES // 1024} KiB.", 413)
     # Browsers send this header; other programs need not.
     if scope["path"].startswith("/api/") and headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return sentence("Requests from pages of other sites are refused.", 403)
+        return error_response("Requests from pages of other sites are refused.", 403)
     return None
 
 
-def sentence(text: str, status: int) -> JSONResponse:
+def error_response(text: str, status: int) -> JSONResponse:
     """Return an error response."""
     return JSONResponse({"error": text}, status_code=status)

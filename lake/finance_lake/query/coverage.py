@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 MINUTE_US = UNIT_US["m"]
 
 
-def coverage_sql(snapshot: Snapshot, wanted: Selection) -> str:
+def coverage_sql(snapshot: Snapshot, selection: Selection) -> str:
     """Return the SQL of the coverage.
 
     Ticks before the selected time count for the silence of its first minute. Ticks of all symbols count for the numbering,
     because a source numbers all its ticks, not those of each symbol. Sorting all ticks takes most of the time, so it is done
     only for sources whose numbers do not add up.
     """
-    selected = snapshot.source(Selection(wanted.symbols))
+    selected = snapshot.source(Selection(selection.symbols))
     numbered = f"(SELECT * FROM {snapshot.source(Selection())} WHERE source IS NOT NULL AND seq IS NOT NULL)"
-    within = Selection((), wanted.start, wanted.end).where
+    within = Selection((), selection.start, selection.end).where
     return f"""
         WITH holed AS (
             SELECT source FROM {numbered} GROUP BY source

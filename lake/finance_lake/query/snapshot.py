@@ -54,11 +54,11 @@ class SnapshotFile(NamedTuple):
     last_event: datetime | None
     last_arrival: datetime | None
 
-    def may_hold(self, wanted: Selection) -> bool:
+    def may_hold(self, selection: Selection) -> bool:
         """Return whether the file can contain a row of the selection."""
-        named = not wanted.symbols or any(self._spans(symbol) for symbol in wanted.symbols)
-        after = not (wanted.start and self.last_event) or self.last_event + TIME_STEP >= wanted.start
-        before = not (wanted.end and self.first_event) or self.first_event < wanted.end
+        named = not selection.symbols or any(self._spans(symbol) for symbol in selection.symbols)
+        after = not (selection.start and self.last_event) or self.last_event + TIME_STEP >= selection.start
+        before = not (selection.end and self.first_event) or self.first_event < selection.end
         return named and after and before
 
     def _spans(self, symbol: str) -> bool:
@@ -115,13 +115,13 @@ class Snapshot:
         """The number of quarantined records. Raises RequestError as `quarantine` does."""
         return sum(file.rows for file in self.quarantine)
 
-    def files_of(self, wanted: Selection) -> list[str]:
+    def files_of(self, selection: Selection) -> list[str]:
         """Return absolute paths of the data files that may contain ticks of a selection."""
-        return [file.path for file in self.ticks if file.may_hold(wanted)]
+        return [file.path for file in self.ticks if file.may_hold(selection)]
 
-    def source(self, wanted: Selection) -> str:
+    def source(self, selection: Selection) -> str:
         """Return the SQL of a selection's ticks."""
-        return f"(SELECT * FROM {source(TICKS, self.files_of(wanted), self.later_ticks)} WHERE {wanted.where})"
+        return f"(SELECT * FROM {source(TICKS, self.files_of(selection), self.later_ticks)} WHERE {selection.where})"
 
     @cached_property
     def _quarantine(self) -> DeltaTable | None:
@@ -154,8 +154,8 @@ def take(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
         raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
     if as_of is None:
         return Snapshot(paths, table)
-    wanted = parse_as_of(as_of)
-    version = delta_log.version_at(paths.ticks, table.version(), wanted) if isinstance(wanted, datetime) else wanted
+    target = parse_as_of(as_of)
+    version = delta_log.version_at(paths.ticks, table.version(), target) if isinstance(target, datetime) else target
     if version > table.version():
         raise RequestError(
             f"There is no version {version} yet: the newest is {table.version()}. `financelake history` lists them."
