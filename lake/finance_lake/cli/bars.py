@@ -88,7 +88,7 @@ def _bars_per_symbol(bars: pa.Table) -> pa.StructArray:
 
 
 def _newest(bars: pa.Table, symbols: pa.StructArray, most: int) -> pa.Table:
-    """Return the newest `most` bars of each of these symbols, which come first in the table. Works on columns, not rows."""
+    """Return the newest `most` bars of each of the first symbols, whose counts `symbols` has. Works on columns, not rows."""
     import numpy as np
 
     counts = symbols.field("counts").to_numpy()

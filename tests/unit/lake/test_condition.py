@@ -58,7 +58,7 @@ def age(built: BuiltLake, by: timedelta) -> datetime:
 
 
 class Case(NamedTuple):
-    """Files of a lake: the job's heartbeat, and a producer's ledger, written so long after the newest commit."""
+    """Whether the job has a heartbeat, when after the newest commit a producer wrote its ledger, and whether it has ended."""
 
     job: bool
     wrote: timedelta | None
