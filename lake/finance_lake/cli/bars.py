@@ -27,7 +27,7 @@ VWAP_DECIMALS = 4
 def bars(
     symbols: Annotated[list[str] | None, typer.Argument(help="Symbols to show (default: all).")] = None,
     *,
-    size: Annotated[str, typer.Option(help="Bar size: 1s, 5m, 1h, 1d.")] = "1m",
+    size: Annotated[str, typer.Option(help="Bar size, such as 1s, 5m, 1h or 1d.")] = "1m",
     start: Start = None,
     end: End = None,
     as_of: AsOf = None,

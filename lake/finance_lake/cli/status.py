@@ -37,8 +37,12 @@ def status(
 ) -> None:
     """Show the state of the lake: services, lag, rows, age of the newest tick, quarantine, last verdict.
 
-    Exit codes: 0 the state was shown and all demands hold; 1 the tables cannot be read; 2 there is no lake, or the arguments
-    are wrong; 3 the tables are further behind than --max-lag; 4 a service that --require names is not up (also if both apply).
+    Exit codes:
+    0 the state was shown and all demands hold,
+    1 the tables cannot be read,
+    2 there is no lake, or the arguments are wrong,
+    3 the tables are further behind than --max-lag,
+    4 a service that --require names is not up (also if both apply).
     """
     from functools import partial
 

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.2
 def tail(
     symbols: Annotated[list[str] | None, typer.Argument(help="Symbols to follow (default: all).")] = None,
     *,
-    lines: Annotated[int, typer.Option(min=0, help="Existing ticks to begin with, the newest.")] = 10,
+    lines: Annotated[int, typer.Option(min=0, help="Number of existing ticks to show first.")] = 10,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     data: Data = None,

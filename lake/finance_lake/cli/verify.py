@@ -28,9 +28,10 @@ def verify(
 ) -> None:
     """Prove that the tables hold each record of the topic once, unchanged.
 
-    Exit codes: 0 complete, 10 behind, 11 gap, 12 duplicate, 13 corrupt, 14 identity mismatch, 15 a producer's own gap or
-    duplicate, 16 altered; if several apply, the first of 14, 13, 11, 12, 16, 15, 10. 1 if no broker answers, or if the lake is
-    complete but the verdict cannot be saved, such as where a link is in its place.
+    Exit codes: 0 complete, 10 behind, 11 gap, 12 duplicate, 13 corrupt,
+    14 identity mismatch, 15 a producer's own gap or duplicate, 16 altered.
+    If several apply: the first of 14, 13, 11, 12, 16, 15, 10.
+    1 if no broker answers, or if the lake is complete but its verdict cannot be saved.
     """
     import json
     from functools import partial
