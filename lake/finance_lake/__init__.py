@@ -1,11 +1,11 @@
-"""The reading side of the lake.
+"""Read the lake.
 
     import finance_lake as fl
 
     lake = fl.open()
     lake.bars("1m", symbols="AAPL").pl()
 
-`finance_storage` is what the job shares with it: pure accounting, no engine inside. Engines are imported when first needed.
+`finance_storage`, which the job uses too, has the accounting without any engine. Engines are imported when first needed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _LATER = {"Lake": "finance_lake.lake", "Limits": "finance_lake.query.sql", "Resu
 
 
 def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.open, as of a file)
-    """Open the lake in a folder for reading: DATA_DIR of the environment, or `data`, where none is given. `.env` is not read.
+    """Open the lake in a folder for reading. The default is DATA_DIR from the environment, else `data`; `.env` is not read.
 
-    Nothing is locked and nothing is written; the job may go on meanwhile. Raises NoLakeError if there is no lake.
+    Nothing is locked or written, so the job may keep running. Raises NoLakeError if there is no lake.
     """
     from finance_lake.lake import Lake, default_folder  # noqa: PLC0415 (engines take a while)
 
@@ -47,7 +47,7 @@ def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.ope
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module's attribute, PEP 562)
-    """Import what needs an engine when it is first named."""
+    """Import names that need an engine on first use."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)

@@ -1,4 +1,4 @@
-"""`python -m finance_lake`: the financelake command where only the source is installed, as in the job's image."""
+"""`python -m finance_lake`: the financelake command where only the source is present, as in the job's image."""
 
 from finance_lake.cli import app
 

@@ -1,4 +1,4 @@
-"""What this machine lacks: each check says what it found, which way to run the lake needs it, and how to mend it."""
+"""Checks of this machine: each reports what it found, how to fix it, and which ways to run the lake need it."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ BOTH = (Way.LOCAL, Way.CONTAINERS)
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name, fine, found: what, whether it is as it must be, and what is there
-        mend: how to mend it; empty where it is fine
-        needed: the ways that cannot work without it; none for advice
+        name, fine, found: what was checked, whether it is in order, and what was found
+        mend: how to fix it; empty if it is in order
+        needed: the ways to run the lake that cannot work without it; empty for advice
 
     """
 
@@ -67,20 +67,20 @@ class Check(msgspec.Struct, frozen=True):
     needed: tuple[Way, ...] = ()
 
 
-class CheckContext(NamedTuple):
-    """Whether the lake runs, and what was looked at."""
+class Findings(NamedTuple):
+    """The results of all checks, and whether the lake is running."""
 
     runs: bool
     checks: list[Check]
 
     @property
     def possible(self) -> list[Way]:
-        """Which ways can work."""
+        """The ways to run the lake that can work."""
         return [way for way in BOTH if all(check.fine for check in self.checks if way in check.needed)]
 
 
-def examine(paths: LakePaths, settings: Settings) -> CheckContext:
-    """Look at everything."""
+def examine(paths: LakePaths, settings: Settings) -> Findings:
+    """Run all checks."""
     broker = _broker(settings)
     own = _is_own(paths, broker)
     checks = [
@@ -96,12 +96,12 @@ def examine(paths: LakePaths, settings: Settings) -> CheckContext:
         _encoding(),
         *_listeners(settings, broker),
     ]
-    return CheckContext(own and services(paths, broker_up=True)["spark-job"] == UP, checks)
+    return Findings(own and services(paths, broker_up=True)["spark-job"] == UP, checks)
 
 
 def _java() -> Check:
-    told = _output(f"{home}/bin/java" if (home := composed().get("JAVA_HOME")) else "java", "-version")
-    version = re.search(r'version "(\d+)', told or "")
+    output = _output(f"{home}/bin/java" if (home := composed().get("JAVA_HOME")) else "java", "-version")
+    version = re.search(r'version "(\d+)', output or "")
     fine = version is not None and int(version[1]) >= JAVA
     mend = "" if fine else "`sudo apt-get install openjdk-17-jre-headless` (Debian), `brew install openjdk@17` (macOS)."
     return Check("Java", fine, f"version {version[1]}" if version else "none", mend, (Way.LOCAL,))
@@ -114,7 +114,7 @@ def _docker() -> Check:
         return Check("Docker", fine=False, found="no Docker with Compose v2", mend=mend, needed=needed)
     if (engine := _output("docker", "info", "--format", "{{.ServerVersion}}")) is None:
         mend = "start it: `sudo systemctl start docker` (Debian), `open -a Docker` (macOS)."
-        return Check("Docker", fine=False, found=f"Compose {compose.strip()}, but no engine answers", mend=mend, needed=needed)
+        return Check("Docker", fine=False, found=f"Compose {compose.strip()}, but no engine responds", mend=mend, needed=needed)
     return Check("Docker", fine=True, found=f"engine {engine.strip()}, Compose {compose.strip()}", needed=needed)
 
 
@@ -127,53 +127,53 @@ def _ports(paths: LakePaths, settings: Settings, broker: TopicDescription | None
     )
     for key, port, needed, own in ports:
         free = not port or _is_free(port)
-        found = "is free" if free else "is this lake's own" if own else "is taken by somebody else"
-        mend = "" if free or own else f"stop what listens there, or set {key} in .env to another port."
+        found = "is free" if free else "is used by this lake" if own else "is in use by another program"
+        mend = "" if free or own else f"stop that program, or set {key} in .env to another port."
         yield Check(key, free or own, f"{port} {found}" if port else "switched off", mend, needed)
 
 
 def _disk(root: Path) -> Check:
-    free = shutil.disk_usage(_there(root)).free / GB
+    free = shutil.disk_usage(_existing(root)).free / GB
     fine = free >= DISK_GB
-    return Check("disk", fine, f"{free:.1f} GB free", "" if fine else f"free {DISK_GB} GB where {root} is.", BOTH)
+    return Check("disk", fine, f"{free:.1f} GB free", "" if fine else f"free up {DISK_GB} GB on the volume of {root}.", BOTH)
 
 
-def _there(root: Path) -> Path:
-    """Give the folder, or the one above it that is there."""
+def _existing(root: Path) -> Path:
+    """Return the folder, or the nearest parent that exists."""
     return next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
 
 
 def _scratch(root: Path) -> Check:
-    """Java unpacks native libraries below DATA_DIR/run/tmp, and has to be able to load them from there."""
-    fine = allows_execution(_there(root))
-    found = f"what is below {root} {'can' if fine else 'cannot'} be executed"
-    mend = "" if fine else "the volume is mounted noexec: mount it with exec, or set DATA_DIR to a folder on another one."
+    """Check that native libraries can be loaded from below DATA_DIR/run/tmp, where Java unpacks them."""
+    fine = allows_execution(_existing(root))
+    found = f"files below {root} {'can' if fine else 'cannot'} be executed"
+    mend = "" if fine else "the volume is mounted noexec: mount it with exec, or set DATA_DIR to a folder on another volume."
     return Check("temporary", fine, found, mend, () if fine else BOTH)
 
 
 def _paths() -> Check:
-    """A class path ends at a colon, and a line of a shell at its end: no quoting helps against either."""
+    """Check the project's path: a colon splits a class path, and a line break splits a shell line. Neither can be quoted."""
     fine = not set(str(PROJECT)) & UNUSABLE
-    mend = "" if fine else "move the project to a folder whose path has no colon and no end of a line."
+    mend = "" if fine else "move the project to a folder whose path has no colon and no line break."
     return Check("project", fine, f"is at {PROJECT}", mend, () if fine else (Way.LOCAL,))
 
 
 def _environment() -> Check:
-    """What the caller has set that would matter; the lake's processes do not get it, so that it is no fault."""
+    """Name variables that could affect Java, Spark or Kafka. They are not passed on to the lake, so they are no fault."""
     names = ", ".join(foreign())
-    found = [f"{names}: set here, and not passed on to the lake"] if names else []
+    found = [f"{names}: set here, but not passed on to the lake"] if names else []
     mend = ""
     if home := stale_java_home():
-        found.append(f"JAVA_HOME={home} has no Java {JAVA}, so that the one on the PATH is used")
-        mend = "`unset JAVA_HOME`, or let it name a Java that is there."
-    return Check("environment", not mend, "; ".join(found) or "is plain", mend)
+        found.append(f"JAVA_HOME={home} has no Java {JAVA}, so the one on the PATH is used")
+        mend = f"`unset JAVA_HOME`, or set it to an installed Java {JAVA}."
+    return Check("environment", not mend, "; ".join(found) or "no conflicting variables", mend)
 
 
 def _encoding() -> Check:
     encoding = sys.__stdout__.encoding if sys.__stdout__ else "none"
     fine = encoding.lower().replace("-", "") == "utf8"
-    mend = "" if fine else "`export LANG=C.UTF-8` for this terminal; the lake itself always runs in UTF-8."
-    return Check("encoding", fine, f"this terminal's is {encoding}", mend)
+    mend = "" if fine else "`export LANG=C.UTF-8` for this terminal; the lake itself always uses UTF-8."
+    return Check("encoding", fine, f"this terminal uses {encoding}", mend)
 
 
 def _memory() -> Check:
@@ -182,7 +182,7 @@ def _memory() -> Check:
     mend = (
         ""
         if fine
-        else f"close something: the lake wants {MEMORY_GB} GB; SPARK_HEAP and KAFKA_HEAP in .env say how it divides them."
+        else f"close other programs: the lake needs {MEMORY_GB} GB; SPARK_HEAP and KAFKA_HEAP in .env set how it divides them."
     )
     return Check("memory", fine, f"{free:.1f} GB available", mend)
 
@@ -199,23 +199,23 @@ def _folder(root: Path) -> Check:
     if not root.exists():
         parent = next(folder for folder in root.absolute().parents if folder.exists())
         fine = os.access(parent, os.W_OK)
-        return Check("data", fine, f"{root} is not there yet", "" if fine else f"`sudo chown {_me()} {parent}`.", BOTH)
+        return Check("data", fine, f"{root} does not exist yet", "" if fine else f"`sudo chown {_me()} {parent}`.", BOTH)
     folders = (root, *(folder for folder in root.iterdir() if folder.is_dir()))
     closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
     if closed:
-        found = f"{closed[0]} belongs to somebody else"
+        found = f"{closed[0]} belongs to another user"
         return Check("data", fine=False, found=found, mend=f"`sudo chown -R {_me()} {root}`.", needed=BOTH)
-    return Check("data", fine=True, found=f"{root} can be written", needed=BOTH)
+    return Check("data", fine=True, found=f"{root} is writable", needed=BOTH)
 
 
 def _listeners(settings: Settings, broker: TopicDescription | None) -> Iterator[Check]:
-    """Where the broker tells its clients to go on must be reachable from here."""
+    """Check that the addresses that the broker advertises are reachable from here."""
     if broker is None:
         return
     for host, port in _advertised(settings.bootstrap):
         fine = _answers(host, port)
         mend = "" if fine else f"use the listener of this machine, 127.0.0.1:{settings.kafka_port}; containers use kafka:19092."
-        yield Check("listener", fine, f"the broker sends its clients to {host}:{port}", mend)
+        yield Check("listener", fine, f"the broker advertises {host}:{port}", mend)
 
 
 def _advertised(bootstrap: str) -> list[tuple[str, int]]:
@@ -271,9 +271,9 @@ def _me() -> str:
 
 
 def _output(*command: str) -> str | None:
-    """What a command says on either stream; None if it fails or is not there."""
+    """Return a command's output on both streams; None if it fails or does not exist."""
     try:
-        told = subprocess.run(
+        completed = subprocess.run(
             command,
             env=composed(also=OF_DOCKER),
             stdout=subprocess.PIPE,
@@ -284,4 +284,4 @@ def _output(*command: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return told.stdout if told.returncode == 0 else None
+    return completed.stdout if completed.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""Settings of the financelake command: where the lake is, and the broker that it came from."""
+"""Settings of the financelake command: the lake's folder and its broker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from finance_role.settings import RoleSettings
 
 
 class Settings(RoleSettings):
-    """Keys of `.env` that the command reads from its environment; `finance_local.command` puts them there."""
+    """Settings that the command reads from its environment; `finance_local.command` sets them from `.env`."""
 
     kafka_bootstrap: str = ""
     kafka_port: int = Field(9092, ge=1, le=65535)
@@ -18,11 +18,11 @@ class Settings(RoleSettings):
 
     @property
     def bootstrap(self) -> str:
-        """Where the broker is: KAFKA_BOOTSTRAP, which a container has, or KAFKA_PORT of this machine."""
+        """The broker's address: KAFKA_BOOTSTRAP, which containers set, else KAFKA_PORT on this machine."""
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
 
 
 class DashboardSettings(RoleSettings):
-    """Keys that `financelake serve` reads."""
+    """Settings that `financelake serve` reads."""
 
     dashboard_port: int = Field(8050, ge=1, le=65535)

@@ -1,4 +1,4 @@
-"""Files for others: Parquet, CSV, Arrow. A file is written beside its place, flushed, and only then has its name."""
+"""Export to Parquet, CSV and Arrow files. A file is written under a temporary name, synced, and then renamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-# `finance_role.text.inert` for a whole column.
+# The regular expression behind `finance_role.text.inert`, for a whole column.
 TEXT_OF_A_FORMULA = f"({FORMULA})"
 WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {
     ".parquet": lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd"),
@@ -36,9 +36,12 @@ def write(
     force: bool = False,
     advance: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Write rows into a file; return how many. Raises RequestError where it cannot be written or, without `force`, is there."""
+    """Write rows to a file and return their number.
+
+    Raises RequestError if the file cannot be written, or exists and `force` is not set.
+    """
     if target.suffix not in WRITERS:
-        raise RequestError(f"{target.name!r} does not say what to become: end it with .parquet, .csv or .arrow.")
+        raise RequestError(f"{target.name!r} has no known file type: use the ending .parquet, .csv or .arrow.")
     if target.is_dir():
         raise RequestError(f"{target} is a folder: name a file in it.")
     rows = 0
@@ -49,14 +52,14 @@ def write(
                 rows += batch.num_rows
                 advance(batch.num_rows)
     except FileExistsError:
-        raise RequestError(f"{target} is there already: --force replaces it.") from None
+        raise RequestError(f"{target} already exists: --force replaces it.") from None
     except OSError as error:
         raise RequestError(f"{target} cannot be written: {error.strerror or error}.") from None
     return rows
 
 
 def _inert(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Put an apostrophe before all text that a spreadsheet would run as a formula."""
+    """Prefix an apostrophe to text that a spreadsheet would run as a formula."""
     for place, field in enumerate(batch.schema):
         if pa.types.is_string(field.type):
             batch = batch.set_column(place, field, pc.replace_substring_regex(batch.column(place), TEXT_OF_A_FORMULA, r"'\1"))
@@ -76,7 +79,7 @@ def _whole(target: Path, *, force: bool) -> Iterator[Any]:
         if force:
             beside.replace(target)
         else:
-            os.link(beside, target)  # which fails where somebody has made the file meanwhile
+            os.link(beside, target)  # fails if another process has created the file meanwhile
     finally:
         beside.unlink(missing_ok=True)
         sync_folder(target.absolute().parent)

@@ -1,4 +1,4 @@
-"""The lake in ten minutes: `financelake notebook` opens it, `python -m finance_lake.notebook` runs it through."""
+"""The tutorial notebook: `financelake notebook` opens it, `python -m finance_lake.notebook` runs all of its cells."""
 
 import marimo
 
@@ -21,13 +21,13 @@ def _(mo):
     mo.md("""
     # The lake in ten minutes
 
-    Every cell below is plain Python that you can copy. The lake may be written while you read: each answer comes from
-    one version of the table, and says which.
+    Every cell below is plain Python that you can copy. The job may write while you read: each result comes from one
+    version of the table, and has its number.
 
     ## 1. Connect
 
-    `fl.open()` takes the folder of a lake; without one, the folder that `DATA_DIR` names, or `data`. Nothing is locked,
-    nothing is copied, no JVM is started.
+    `fl.open()` accepts the folder of a lake; the default is `DATA_DIR`, or `data`. Nothing is locked, nothing is copied,
+    and no JVM starts.
     """)
     return
 
@@ -48,10 +48,10 @@ def _(lake, mo, version):
 @app.cell
 def _(mo):
     mo.md("""
-    ## 2. Ask
+    ## 2. Query
 
-    The last tick of each symbol. `.pl()` makes it a Polars frame, `.df()` a pandas one, `.relation()` goes on in
-    DuckDB; the rows themselves are Arrow. A price is an exact decimal in each of them.
+    The newest tick of each symbol. Results are Arrow tables: `.pl()` returns a Polars frame, `.df()` a pandas frame, and
+    `.relation()` a DuckDB relation. Prices are exact decimals in all of them.
     """)
     return
 
@@ -66,8 +66,8 @@ def _(lake):
 @app.cell
 def _(mo):
     mo.md("""
-    In SQL there are four views: `ticks`, `bars_1m`, `latest` and `quarantine`. A query can read the lake and nothing
-    else, and only so much of memory and time: you can hand it to anybody.
+    SQL has four views: `ticks`, `bars_1m`, `latest` and `quarantine`. A query can read the lake and nothing else, and its
+    memory and time are limited, so it is safe to run queries from others.
     """)
     return
 
@@ -89,8 +89,8 @@ def _(mo):
     mo.md("""
     ## 3. Bars
 
-    Open, high, low, close, volume, VWAP and the number of ticks, of any length from a second to a day. A tick without a
-    size weighs nothing: a bar in which none has one has no VWAP.
+    Open, high, low, close, volume, VWAP and number of ticks, for any bar size from a second to a day. A tick without size
+    counts as volume 0, and a bar without volume has no VWAP.
     """)
     return
 
@@ -113,7 +113,7 @@ def _(lake, size, symbol):
 @app.cell
 def _(bars, mo):
     def candles(rows, width=720, height=240):
-        """Draw bars as candles: an SVG needs no library."""
+        """Draw bars as candles in SVG, without a library."""
         low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
         step = width / len(rows)
 
@@ -140,10 +140,10 @@ def _(bars, mo):
 @app.cell
 def _(mo):
     mo.md("""
-    ## 4. Two symbols at the same moment
+    ## 4. Two symbols at the same time
 
-    Ticks of two symbols never fall on the same instant. An as-of join gives each tick of one the newest tick of the
-    other.
+    Ticks of two symbols rarely have the same time. An as-of join matches each tick of one symbol with the newest tick of
+    the other at that time.
     """)
     return
 
@@ -160,10 +160,10 @@ def _(lake, pl):
 @app.cell
 def _(mo):
     mo.md("""
-    ## 5. Travel in time
+    ## 5. Time travel
 
-    Every commit of the job is a version that stays readable, for a week at least. `as_of` takes a version, or a time: what
-    was the lake then? Ticks that came late change a bar that had been there before; here you see when.
+    Every commit of the job is a version that stays readable for at least a week. `as_of` reads the lake as of a version or
+    a time. Late ticks change earlier bars; with time travel you can see when.
     """)
     return
 
@@ -186,10 +186,10 @@ def _(history, mo, version):
 @app.cell
 def _(as_of, lake, mo, version):
     then = lake.latest(as_of=as_of.value).pl()
-    counted = lake.count(as_of=as_of.value)
+    rows = lake.count(as_of=as_of.value)
     mo.vstack(
         [
-            mo.md(f"At version {as_of.value} of {version} the lake held {counted:,} of today's {lake.count():,} ticks."),
+            mo.md(f"At version {as_of.value} of {version} the lake had {rows:,} of its current {lake.count():,} ticks."),
             then.select("symbol", "price", "ts_event"),
         ]
     )
@@ -199,11 +199,11 @@ def _(as_of, lake, mo, version):
 @app.cell
 def _(mo):
     mo.md("""
-    ## 6. Is it all there?
+    ## 6. Is it complete?
 
-    Kafka numbers its records, the job writes each number beside its tick, and each commit says which numbers it has and
-    what they add up to. So anybody can check, without Spark, that nothing is lost and nothing doubled. Here the files
-    alone are judged; `make verify` asks the broker too, while the job runs.
+    Kafka numbers its records, the job stores each offset with its tick, and each commit has the offsets it contains and a
+    digest of its rows. So you can check without Spark that nothing is lost or duplicated. This cell checks the files only;
+    `make verify` also compares them with the broker, while the job runs.
     """)
     return
 
@@ -228,8 +228,8 @@ def _(mo, report):
 @app.cell
 def _(mo):
     mo.md("""
-    What did not keep the contract is not lost either: it is in the quarantine, with its bytes. They may be anything, so
-    they are shown escaped.
+    Records that violate the contract are not lost: the quarantine has them with their bytes. These are untrusted, so they
+    are shown escaped.
     """)
     return
 
@@ -238,7 +238,7 @@ def _(mo):
 def _(lake, mo):
     from finance_lake.quarantine import quarantined
 
-    # Not as a list or a table: there a text that begins with `text/html:` would be shown as HTML.
+    # Plain text, because a list or table would render text that begins with `text/html:` as HTML.
     samples = quarantined(lake.paths, samples=1).samples
     malformed = mo.plain_text("\n".join(f"{it.reason} at {it.partition}:{it.offset}: {it.value}" for it in samples))
     malformed
@@ -248,10 +248,10 @@ def _(lake, mo):
 @app.cell
 def _(mo):
     mo.md("""
-    ## Where next
+    ## Next steps
 
-    `docs/COOKBOOK.md` has more questions, each with its answer. `financelake --help` lists the commands, `make
-    dashboard` shows the lake live.
+    `docs/COOKBOOK.md` has more example queries. `financelake --help` lists the commands, and `make dashboard` shows the
+    lake live.
     """)
     return
 

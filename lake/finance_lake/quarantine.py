@@ -1,4 +1,4 @@
-"""The quarantine, for people: how many records of each reason, and samples, with nothing in them that a terminal obeys."""
+"""A summary of the quarantine: the number of records by reason, and samples with control characters escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("reason", "kafka_partition", "kafka_offset", "kafka_timestamp", "inge
 
 
 class Sample(NamedTuple):
-    """One quarantined record; `value` is its beginning, printable ASCII and escapes alone, None for a tombstone."""
+    """One quarantined record. `value` is the beginning of its value as printable ASCII with escapes; None for a tombstone."""
 
     reason: str
     partition: int
@@ -34,29 +34,29 @@ class Sample(NamedTuple):
 
 
 class Quarantined(NamedTuple):
-    """What the quarantine holds: records by reason, the most frequent first, and the newest samples of each."""
+    """The number of records by reason, most frequent first, and the newest samples of each."""
 
     counts: dict[str, int]
     samples: list[Sample]
 
 
 def quarantined(paths: LakePaths, samples: int) -> Quarantined:
-    """Read the quarantine, the newest data file first; at most `samples` of each reason.
+    """Summarize the quarantine with at most `samples` records of each reason, from the newest data files.
 
     Raises NoLakeError, UnreadableError.
     """
     counts: Counter[str] = Counter()
-    taken: dict[str, list[Sample]] = {}
+    by_reason: dict[str, list[Sample]] = {}
     for file in newest_first(take(paths).quarantine):
         with opened(file) as parquet:
             reasons = parquet.read(columns=["reason"]).column("reason")
-            counts.update({one["values"]: one["counts"] for one in pc.value_counts(reasons).to_pylist()})
-            wanted = {reason for reason in pc.unique(reasons).to_pylist() if len(taken.setdefault(reason, [])) < samples}
+            counts.update({entry["values"]: entry["counts"] for entry in pc.value_counts(reasons).to_pylist()})
+            wanted = {reason for reason in pc.unique(reasons).to_pylist() if len(by_reason.setdefault(reason, [])) < samples}
             for sample in _samples(parquet, wanted):
-                if len(taken[sample.reason]) < samples:
-                    taken[sample.reason].append(sample)
+                if len(by_reason[sample.reason]) < samples:
+                    by_reason[sample.reason].append(sample)
     ordered = dict(counts.most_common())
-    return Quarantined(ordered, [sample for reason in ordered for sample in taken[reason]])
+    return Quarantined(ordered, [sample for reason in ordered for sample in by_reason[reason]])
 
 
 def _samples(file: pq.ParquetFile, reasons: set[str]) -> Iterator[Sample]:
@@ -73,7 +73,7 @@ def _sample(row: dict[str, Any]) -> Sample:
         reason=row["reason"],
         partition=row["kafka_partition"],
         offset=row["kafka_offset"],
-        # A record whose timestamp is no time arrived when the lake took it in, as far as is known.
+        # Without a valid Kafka timestamp, the ingestion time is the best known arrival time.
         arrived=(row["kafka_timestamp"] or row["ingested_at"]).isoformat(timespec="milliseconds"),
         detail=row["detail"],
         value=None if row["value"] is None else printable(row["value"]),
@@ -82,6 +82,6 @@ def _sample(row: dict[str, Any]) -> Sample:
 
 
 def printable(value: bytes) -> str:
-    """Show bytes as printable ASCII, all else as escapes; cut where it gets long."""
-    shown = repr(value[:SAMPLE_BYTES])[2:-1]
-    return shown + " ..." if len(value) > SAMPLE_BYTES else shown
+    """Return bytes as printable ASCII with escapes, cut after SAMPLE_BYTES."""
+    text = repr(value[:SAMPLE_BYTES])[2:-1]
+    return text + " ..." if len(value) > SAMPLE_BYTES else text

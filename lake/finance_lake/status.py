@@ -1,7 +1,7 @@
-"""The lake's condition at a glance: what runs, how far the tables are behind the topic, and when it was last proven.
+"""The state of the lake: which services run, how far the tables are behind the topic, and the last verdict.
 
-Every figure is as old as this moment: a role is up while the promise in its heartbeat holds, and the tables fall behind with
-each second in which they do not move though they should.
+A role is up until the deadline in its heartbeat file. The lag in seconds grows while the tables do not change although records
+wait.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ LOCKS = Path("/proc/locks")
 JOB = "spark-job"
 BEATING = ("producer", JOB)
 COMMITS_LOOKED_AT = 100
-# So long a job may be busy with one batch before acknowledged ticks count as waiting.
+# How long a job may take for one batch before acknowledged ticks count as waiting.
 QUIET_SECONDS = 5.0
-# A ledger is written about once a second, so its time may be later than the commit of what it tells of.
+# A ledger is written about once a second, so its time may be later than the commit of its ticks.
 LEDGER_SECONDS = 2.0
 LEDGERS_LOOKED_AT = 10
 LAST_LINE_BYTES = 4096
 
 
 def ask_soon(bootstrap: str, topic: str) -> TopicDescription:
-    """Ask the broker with little patience: where nobody listens, the client would still try until its time is over."""
+    """Describe the topic with a short timeout. If nothing listens, fail fast: the client would retry until its timeout."""
     host, _, port = bootstrap.partition(",")[0].rpartition(":")
     try:
         socket.create_connection((host, int(port)), PATIENCE_SECONDS).close()
@@ -56,21 +56,22 @@ def ask_soon(bootstrap: str, topic: str) -> TopicDescription:
 
 
 class LakeStatus(msgspec.Struct, frozen=True):
-    """One look.
+    """The state of the lake at one point in time.
 
     Attributes:
         data: the lake's folder
         services: up, down or unknown, by name
-        broker: None if it answered; else why there is no lag
+        broker: None if it responded; else why the lag is unknown
         rows, quarantined: live rows of the tables
-        version, committed_seconds: of the table of ticks, and how long ago that was committed
-        heartbeats: how long ago each role has renewed its heartbeat, by name; None if it never has
-        tick_seconds: how long ago the newest tick reached the topic; None without one
-        ends, position: of the topic, and of the tables, by partition
-        lag: records of the topic that are not in the tables yet
-        lag_seconds: for how long the tables have not moved while records wait; 0 if none waits. Where no broker answers: as far
-            as heartbeats and ledgers tell
-        verdict: what verify said last
+        version: version of the table of ticks
+        committed_seconds: seconds since its newest commit with ticks
+        heartbeats: seconds since each role renewed its heartbeat, by name; None if it never has
+        tick_seconds: seconds since the newest tick reached the topic; None without ticks
+        ends, position: end offsets of the topic, and the tables' position, by partition
+        lag: records of the topic that are not in the tables yet; None if the broker did not respond
+        lag_seconds: seconds for which the tables have not changed while records wait; 0 if none waits. Without a broker it is
+            estimated from heartbeats and ledgers
+        verdict: the last verdict of verify
 
     """
 
@@ -91,28 +92,31 @@ class LakeStatus(msgspec.Struct, frozen=True):
 
 
 def look(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
-    """Look at the lake; `broker` may raise BrokerUnavailableError, TopicNotFoundError. Raises NoLakeError, UnreadableError."""
+    """Return the state of the lake. `broker` describes the topic; it may raise BrokerUnavailableError, TopicNotFoundError.
+
+    Raises NoLakeError, UnreadableError.
+    """
     snapshot = take(paths)
-    told, silence = _answer(broker)
+    topic, problem = _describe(broker)
     now = datetime.now(UTC)
-    record = snapshot.record
-    position = record.position if record else {}
+    metadata = snapshot.commit_metadata
+    position = metadata.position if metadata else {}
     stored = newest_stored(paths, snapshot.version)
     newest = stored or delta_log.entry(paths.ticks, snapshot.version)
     committed = (now - newest.committed).total_seconds() if newest else 0.0
     arrived = max((file.last_arrival for file in snapshot.ticks if file.last_arrival), default=None)
-    lag = sum(span.count for span in still_to_come(position, told).values()) if told else None
+    lag = sum(span.count for span in still_to_come(position, topic).values()) if topic else None
     return LakeStatus(
         data=str(paths.root),
-        services=services(paths, broker_up=told is not None),
+        services=services(paths, broker_up=topic is not None),
         heartbeats={role: beaten(paths, role) for role in BEATING},
-        broker=silence,
+        broker=problem,
         rows=snapshot.rows,
         quarantined=snapshot.quarantined,
         version=snapshot.version,
         committed_seconds=committed,
         tick_seconds=max(0.0, (now - arrived).total_seconds()) if arrived else None,
-        ends=told.end if told else None,
+        ends=topic.end if topic else None,
         position=position,
         lag=lag,
         lag_seconds=seconds_behind(paths, stored, now) if lag is None else committed if lag else 0.0,
@@ -121,7 +125,7 @@ def look(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus
 
 
 def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:
-    """Tell which services run: by the locks that they hold, where the kernel tells, and by their heartbeats."""
+    """Return the state of each service: from the broker, from ZooKeeper's lock if the kernel lists it, and from heartbeats."""
     held = _held(paths.root, paths.root / "locks" / "zookeeper.lock")
     return {
         "zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN,
@@ -131,12 +135,12 @@ def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:
 
 
 def roles(paths: LakePaths) -> dict[str, str]:
-    """Tell which roles run, by their heartbeats alone: they can be read from another container, or another machine."""
+    """Return which roles are up, from heartbeats only: these can be read from another container or machine."""
     return {role: UP if _promises(heartbeat_file(paths.root, role)) else DOWN for role in BEATING}
 
 
 def beaten(paths: LakePaths, role: str) -> float | None:
-    """Give how many seconds ago a role has renewed its heartbeat; None if it never has."""
+    """Return the seconds since a role renewed its heartbeat; None if it never has."""
     try:
         return max(0.0, time.time() - beneath.look(paths.root, heartbeat_file(paths.root, role)).st_mtime)
     except OSError:
@@ -144,28 +148,28 @@ def beaten(paths: LakePaths, role: str) -> float | None:
 
 
 def newest_stored(paths: LakePaths, version: int) -> delta_log.Entry | None:
-    """Return the newest commit with ticks, among the newest; maintenance adds none."""
-    return next((one for one in islice(delta_log.entries(paths.ticks, version), COMMITS_LOOKED_AT) if one.rows), None)
+    """Return the newest commit with ticks among the last COMMITS_LOOKED_AT; maintenance commits add none."""
+    return next((entry for entry in islice(delta_log.entries(paths.ticks, version), COMMITS_LOOKED_AT) if entry.rows), None)
 
 
 def seconds_behind(paths: LakePaths, stored: delta_log.Entry | None, now: datetime) -> float:
-    """Give for how long the tables have not moved though they should, as far as files tell; 0 if nothing is known to wait.
+    """Return for how many seconds the tables have not changed while ticks wait, judged by files only; else 0.
 
-    Ticks wait where the job is down, or a producer has had some acknowledged since the newest commit with ticks.
+    Ticks are taken to wait if the job is down, or if a producer had ticks acknowledged after the newest commit with ticks.
     """
     if stored is None:
         first = delta_log.entry(paths.ticks, 0)
         return (now - first.committed).total_seconds() if first and _acknowledged(paths) > first.committed.timestamp() else 0.0
-    still = (now - stored.committed).total_seconds()
-    acknowledged = still > QUIET_SECONDS and _acknowledged(paths) > stored.committed.timestamp() + LEDGER_SECONDS
-    return still if acknowledged or roles(paths)[JOB] == DOWN else 0.0
+    idle = (now - stored.committed).total_seconds()
+    acknowledged = idle > QUIET_SECONDS and _acknowledged(paths) > stored.committed.timestamp() + LEDGER_SECONDS
+    return idle if acknowledged or roles(paths)[JOB] == DOWN else 0.0
 
 
 def _acknowledged(paths: LakePaths) -> float:
-    """Give when a producer that has not ended wrote last of ticks that the broker acknowledged."""
+    """Return when a running producer last wrote its ledger of acknowledged ticks, in seconds since 1970; 0 if none runs."""
     try:
-        found = beneath.listed(paths.root, paths.ledgers)
-        ledgers = sorted(((state.st_mtime, name) for name, state in found.items() if not beneath.fault(state)), reverse=True)
+        files = beneath.listed(paths.root, paths.ledgers)
+        ledgers = sorted(((state.st_mtime, name) for name, state in files.items() if not beneath.fault(state)), reverse=True)
         return next((at for at, name in ledgers[:LEDGERS_LOOKED_AT] if not _has_ended(paths, name)), 0.0)
     except OSError:
         return 0.0
@@ -180,11 +184,11 @@ def _has_ended(paths: LakePaths, ledger: str) -> bool:
 def _promises(heartbeat: Path) -> bool:
     try:
         return is_alive(heartbeat)
-    except OSError:  # a file that may not be read, or is none
+    except OSError:  # not readable, or not a file
         return False
 
 
-def _answer(broker: Callable[[], TopicDescription]) -> tuple[TopicDescription | None, str | None]:
+def _describe(broker: Callable[[], TopicDescription]) -> tuple[TopicDescription | None, str | None]:
     try:
         return broker(), None
     except (BrokerUnavailableError, TopicNotFoundError) as error:
@@ -192,7 +196,7 @@ def _answer(broker: Callable[[], TopicDescription]) -> tuple[TopicDescription | 
 
 
 def _held(root: Path, lock: Path) -> bool | None:
-    """Whether somebody holds a lock; None where the kernel does not tell. To try it could keep a starting role from it."""
+    """Return whether a process holds a lock; None if unknown. Trying the lock could block a role that is starting."""
     try:
         inode = beneath.look(root, lock).st_ino
         lines = LOCKS.read_text(encoding="ascii").splitlines()
@@ -203,5 +207,5 @@ def _held(root: Path, lock: Path) -> bool | None:
         return None
     if any(f":{inode} " in line and " FLOCK " in f" {line} " for line in lines):
         return True
-    # The kernel lists no lock that a process of another container holds; whoever takes one leaves its machine's name there.
+    # The kernel does not list locks of other containers' processes. The lock file contains the holder's host name.
     return False if os.uname().nodename in holder or not holder else None

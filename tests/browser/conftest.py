@@ -1,4 +1,4 @@
-"""A browser, a lake that grows, and the dashboard between them."""
+"""Fixtures: a browser, a lake that grows, and a dashboard that serves it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, visibly, where there is no browser."""
+    """Skip the tests, with a reason, if there is no browser."""
     if CHROMIUM is None:
         for item in items:
             if "browser" in item.keywords:
@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> LiveLake:
-    """Give a lake whose versions 1 to 3 hold three minutes of all symbols; the tests of a module add to it."""
+    """Make a lake whose versions 1 to 3 hold three minutes of all symbols; the tests of a module add to it."""
     made = LiveLake(tmp_path_factory.mktemp("lake") / "data")
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     for minute in (3, 2, 1):

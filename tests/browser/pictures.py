@@ -1,4 +1,4 @@
-"""Take the README's pictures of the dashboard: `python -m tests.browser.pictures` writes them to docs/img/."""
+"""Take the README's screenshots of the dashboard: `python -m tests.browser.pictures` writes them to docs/img/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 def main() -> None:
-    """Write them."""
+    """Write the screenshots."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright, chromium(playwright) as browser:
         lake = _market(Path(scratch) / "data")

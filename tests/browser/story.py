@@ -1,4 +1,4 @@
-"""A morning of the market that the screenshots show: the same each time."""
+"""The market data of the screenshots: the same each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAD = (b'{"symbol": "AAPL", "price": "174.5"}', b'{"symbol": "MSFT"}', b"<img sr
 
 
 def trades(end: datetime, minutes: int, seed: int = 7) -> Iterator[list[bytes]]:
-    """Give the records of each minute up to `end`, the oldest first."""
+    """Yield the records of each minute up to `end`, oldest first."""
     chance = random.Random(seed)  # noqa: S311 (a market, no secret)
     cents = dict(SYMBOLS)
     for minute in range(minutes):

@@ -1,4 +1,4 @@
-"""The dashboard in a browser: text and data attributes are judged, not pixels."""
+"""The dashboard in a browser, checked by text and data attributes, not pixels."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ STATEMENT = "SELECT '<img src=x onerror=document.title=1>' AS \"<b>bold</b>\", c
 
 
 def candles(page: Page) -> dict[str, Any]:
-    """Say what the chart tells of itself."""
+    """Return the chart's state from its data attributes."""
     chart = page.locator("#candles")
-    told = {name: chart.get_attribute(f"data-{name}") for name in ("symbol", "version", "bars", "ticks", "newest")}
-    return {**told, "newest": json.loads(told["newest"] or "null")}
+    state = {name: chart.get_attribute(f"data-{name}") for name in ("symbol", "version", "bars", "ticks", "newest")}
+    return {**state, "newest": json.loads(state["newest"] or "null")}
 
 
 def await_version(page: Page, version: int) -> None:
@@ -50,7 +50,7 @@ def has_ipv6() -> bool:
 
 
 def grown(folder: Path) -> LiveLake:
-    """Make a lake of its own for a test that breaks it: versions 1 to 3."""
+    """Make a separate lake, versions 1 to 3, for a test that damages it."""
     lake = LiveLake(folder / "data")
     for price in ("174", "175", "176"):
         move(lake, price)
@@ -59,9 +59,9 @@ def grown(folder: Path) -> LiveLake:
 
 def idle(lake: LiveLake, newest: int) -> None:
     """Add versions that change nothing."""
-    nothing = json.dumps({"commitInfo": {"timestamp": 1_764_000_000_000, "operation": "nothing"}})
+    empty = json.dumps({"commitInfo": {"timestamp": 1_764_000_000_000, "operation": "nothing"}})
     for version in range(lake.version + 1, newest + 1):
-        entry(lake, version).write_text(nothing)
+        entry(lake, version).write_text(empty)
 
 
 def entry(lake: LiveLake, version: int) -> Path:
@@ -82,7 +82,7 @@ def test_candles_move_as_commits_land(page: Page, lake: LiveLake) -> None:
     expect(page.locator("[data-of=rows]")).to_have_text(str(rows + 3))
 
 
-def test_candles_that_were_followed_are_those_that_the_server_gives_anew(page: Page, lake: LiveLake) -> None:
+def test_followed_candles_equal_reloaded_ones(page: Page, lake: LiveLake) -> None:
     for number in range(8):
         move(lake, f"{170 + number * 1.5:.3f}")
         move(lake, f"{410 - number}", "MSFT")
@@ -91,9 +91,9 @@ def test_candles_that_were_followed_are_those_that_the_server_gives_anew(page: P
     followed = candles(page)
     page.reload()
     await_version(page, newest)
-    anew = candles(page)
-    assert (followed["bars"], followed["ticks"]) == (anew["bars"], anew["ticks"])
-    assert {**anew["newest"], **followed["newest"]} == anew["newest"]
+    loaded = candles(page)
+    assert (followed["bars"], followed["ticks"]) == (loaded["bars"], loaded["ticks"])
+    assert {**loaded["newest"], **followed["newest"]} == loaded["newest"]
 
 
 def test_volumes_are_added_exactly_until_they_are_too_large(page: Page, lake: LiveLake) -> None:
@@ -121,7 +121,7 @@ def test_the_pickers_change_symbol_and_bar_size(page: Page) -> None:
     assert "symbol=TSLA&size=1d" in page.url
 
 
-def test_the_keyboard_does_what_the_pointer_does(page: Page) -> None:
+def test_keyboard_shortcuts(page: Page) -> None:
     page.keyboard.press("j")
     expect(page.locator("#candles")).to_have_attribute("data-symbol", "AMZN")
     page.keyboard.press("]")
@@ -133,7 +133,7 @@ def test_the_keyboard_does_what_the_pointer_does(page: Page) -> None:
     expect(page.locator("#result td")).to_have_text("42")
 
 
-def test_time_travel_shows_the_older_state_until_one_comes_back(page: Page, lake: LiveLake) -> None:
+def test_time_travel_shows_an_earlier_version_until_back_to_now(page: Page, lake: LiveLake) -> None:
     slider = page.get_by_label("Version of the table")
     slider.fill("1")
     await_version(page, 1)
@@ -142,25 +142,25 @@ def test_time_travel_shows_the_older_state_until_one_comes_back(page: Page, lake
     assert candles(page)["bars"] == "1"
     newest = move(lake, "180")
     expect(page.locator("body")).to_have_attribute("data-version", str(newest))
-    assert candles(page)["version"] == "1", "a commit has moved the past"
+    assert candles(page)["version"] == "1", "a commit changed the earlier version"
     page.get_by_role("button", name="Back to now").click()
     await_version(page, newest)
     expect(page.locator("#watch [data-symbol=AAPL] .last")).to_have_text("180.00")
 
 
-def test_time_travel_takes_a_time_and_says_what_is_none(page: Page, lake: LiveLake) -> None:
+def test_time_travel_accepts_a_version_and_reports_an_invalid_time(page: Page, lake: LiveLake) -> None:
     moment = page.get_by_label("Version, or time in UTC")
     moment.fill("2")
     moment.press("Enter")
     await_version(page, 2)
     moment.fill("yesterday")
     moment.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("is no time")
+    expect(page.get_by_role("alert")).to_contain_text("is not a time")
     page.keyboard.press("Escape")
     await_version(page, lake.version)
 
 
-def test_another_answer_does_not_take_an_error_away(page: Page, lake: LiveLake) -> None:  # noqa: ARG001 (versions to travel to)
+def test_a_late_answer_does_not_clear_another_error(page: Page, lake: LiveLake) -> None:  # noqa: ARG001 (versions to travel to)
     held: list[Route] = []
     page.route("**/api/latest?as_of=2", lambda route: held.append(route))  # noqa: PLW0108 (a built-in has no signature)
     moment = page.get_by_label("Version, or time in UTC")
@@ -169,16 +169,16 @@ def test_another_answer_does_not_take_an_error_away(page: Page, lake: LiveLake) 
     await_version(page, 2)
     moment.fill("yesterday")
     moment.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("is no time")
+    expect(page.get_by_role("alert")).to_contain_text("is not a time")
     answer = held[0].fetch().json()
     held[0].fulfill(json={**answer, "symbols": answer["symbols"][:1]})
     expect(page.locator("#watch [data-symbol]")).to_have_count(1)
-    expect(page.get_by_role("alert")).to_contain_text("is no time")
+    expect(page.get_by_role("alert")).to_contain_text("is not a time")
     page.keyboard.press("Escape")
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_a_version_that_cannot_be_opened_is_told_and_one_stays(browser: Browser, tmp_path: Path) -> None:
+def test_an_unreadable_version_is_reported_and_the_page_stays(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     DeltaTable(str(lake.paths.ticks)).create_checkpoint()
     idle(lake, 100)
@@ -197,7 +197,7 @@ def test_a_version_that_cannot_be_opened_is_told_and_one_stays(browser: Browser,
         expect(page.get_by_role("button", name="Back to now")).to_be_enabled()
 
 
-def test_the_slider_reaches_as_far_back_as_the_log(browser: Browser, tmp_path: Path) -> None:
+def test_the_slider_covers_all_versions_of_the_log(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     idle(lake, 1_099)
     with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
@@ -208,7 +208,7 @@ def test_the_slider_reaches_as_far_back_as_the_log(browser: Browser, tmp_path: P
 
 
 @pytest.mark.parametrize("elsewhere", ["now", "version 2, "])
-def test_an_answer_that_comes_late_does_not_lead_back(page: Page, elsewhere: str) -> None:
+def test_a_late_answer_does_not_change_the_version(page: Page, elsewhere: str) -> None:
     held: list[Route] = []
     page.route("**/api/status?as_of=1", lambda route: held.append(route))  # noqa: PLW0108 (a method takes no attribute)
     slider = page.get_by_label("Version of the table")
@@ -221,7 +221,7 @@ def test_an_answer_that_comes_late_does_not_lead_back(page: Page, elsewhere: str
         await_version(page, 2)
     with page.expect_response("**/api/status?as_of=1"):
         held.pop().continue_()
-    page.evaluate("() => fetch('api/health').then((answer) => answer.text())")  # the one that was late has been dealt with
+    page.evaluate("() => fetch('api/health').then((answer) => answer.text())")  # by now the late response was handled
     expect(page.locator("#when")).to_contain_text(elsewhere)
 
 
@@ -240,7 +240,7 @@ def test_the_legend_stays_at_the_bar_under_the_pointer(page: Page, lake: LiveLak
     expect(legend).to_contain_text("C 181.00")
 
 
-def test_links_to_json_lead_to_what_is_looked_at(page: Page, lake: LiveLake) -> None:
+def test_links_to_json_follow_the_page(page: Page, lake: LiveLake) -> None:
     lake.add([b"no JSON"])
     page.get_by_label("Version of the table").fill("2")
     await_version(page, 2)
@@ -253,7 +253,7 @@ def test_links_to_json_lead_to_what_is_looked_at(page: Page, lake: LiveLake) -> 
     expect(page.locator("[data-panel=history]")).to_have_attribute("href", "api/history?")
 
 
-def test_the_commits_are_listed_the_newest_first(page: Page, lake: LiveLake) -> None:
+def test_commits_are_listed_newest_first(page: Page, lake: LiveLake) -> None:
     page.keyboard.press("4")
     newest = move(lake, "180")
     row = page.locator("#history tbody tr").first
@@ -265,7 +265,7 @@ def test_the_commits_are_listed_the_newest_first(page: Page, lake: LiveLake) -> 
 
 
 @pytest.mark.parametrize(("key", "minutes"), [("4", 0), ("1", 2)], ids=["the list", "the candles, of late ticks"])
-def test_commits_without_a_pause_do_not_hold_the_page_up(page: Page, lake: LiveLake, key: str, minutes: int) -> None:
+def test_frequent_commits_do_not_block_the_page(page: Page, lake: LiveLake, key: str, minutes: int) -> None:
     page.keyboard.press(key)
     seen = set()
     for _ in range(30):  # 3 to 6 seconds
@@ -275,7 +275,7 @@ def test_commits_without_a_pause_do_not_hold_the_page_up(page: Page, lake: LiveL
     assert len(seen) > 2
 
 
-def test_dark_and_light_are_switched_and_remembered(browser: Browser, address: str) -> None:
+def test_dark_and_light_can_be_switched_and_are_remembered(browser: Browser, address: str) -> None:
     def ground() -> str:
         return str(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
 
@@ -294,7 +294,7 @@ def test_dark_and_light_are_switched_and_remembered(browser: Browser, address: s
         assert ground() == dark
 
 
-def test_a_lake_that_cannot_be_read_is_not_told_as_an_empty_one(browser: Browser, tmp_path: Path) -> None:
+def test_an_unreadable_lake_is_not_shown_as_empty(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     whole = entry(lake, 3).read_text()
     with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
@@ -308,7 +308,7 @@ def test_a_lake_that_cannot_be_read_is_not_told_as_an_empty_one(browser: Browser
         expect(page.locator("#candles")).to_be_visible()
 
 
-def test_a_server_that_was_lost_is_told_and_nothing_is_missed(browser: Browser, lake: LiveLake) -> None:
+def test_a_lost_server_is_reported_and_no_commit_is_missed(browser: Browser, lake: LiveLake) -> None:
     page = browser.new_page()
     with serving(lake.paths.root) as (address, _):
         page.goto(address)
@@ -348,12 +348,12 @@ def test_the_page_is_live_only_while_the_job_runs_and_keeps_up(browser: Browser,
         expect(lag).to_have_attribute("data-state", "")
         slider = page.get_by_label("Version of the table")
         slider.fill("1")
-        expect(health).to_have_text("then: version 1")
+        expect(health).to_have_text("viewing version 1")
         page.keyboard.press("Escape")
         expect(health).to_have_text("live")
 
 
-def test_ticks_that_are_acknowledged_and_not_committed_make_the_lag_grow(browser: Browser, tmp_path: Path) -> None:
+def test_acknowledged_ticks_without_a_commit_increase_the_lag(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         lake.paths.ledgers.mkdir()
@@ -364,14 +364,14 @@ def test_ticks_that_are_acknowledged_and_not_committed_make_the_lag_grow(browser
         expect(page.locator("[data-of=lag]")).to_have_attribute("data-state", "late")
 
 
-def test_a_page_without_news_does_not_look_like_now(browser: Browser, tmp_path: Path) -> None:
+def test_a_page_without_updates_is_marked_stale(browser: Browser, tmp_path: Path) -> None:
     lake = grown(tmp_path)
     with serving(lake.paths.root) as (address, process), looking_at(address, browser) as page:
         expect(page.locator("#link")).to_have_text("live")
         process.send_signal(signal.SIGSTOP)
-        expect(page.locator("#link")).to_contain_text("no news, figures of ", timeout=8_000)
+        expect(page.locator("#link")).to_contain_text("no updates, as of ", timeout=8_000)
         expect(page.locator("#strip")).to_have_attribute("data-stale", "true")
-        expect(page.locator("#link")).to_contain_text("server lost", timeout=8_000)
+        expect(page.locator("#link")).to_contain_text("server unreachable", timeout=8_000)
         process.send_signal(signal.SIGCONT)
         expect(page.locator("#link")).to_have_text("live", timeout=10_000)
         expect(page.locator("#strip")).to_have_attribute("data-stale", "false")
@@ -384,11 +384,11 @@ def test_a_proof_is_shown_with_its_version_and_age(browser: Browser, tmp_path: P
     with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         proof = page.locator("[data-of=verdict]")
         expect(proof).to_have_text("0 lost, 0 doubled · version 2, 60 min ago")
-        expect(proof).to_have_attribute("data-state", "")  # an hour later it is no news of now
+        expect(proof).to_have_attribute("data-state", "")  # after an hour it no longer counts as current
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_an_address_of_ipv6_is_served(browser: Browser, lake: LiveLake) -> None:
+def test_the_dashboard_is_served_on_ipv6(browser: Browser, lake: LiveLake) -> None:
     page = browser.new_page()
     with serving(lake.paths.root, host="::1") as (address, _):
         page.goto(address)
@@ -410,14 +410,14 @@ def test_hostile_records_are_inert(page: Page, lake: LiveLake) -> None:
     assert page.title() == "FinanceLake"
 
 
-def test_sql_that_is_refused_gets_a_sentence(page: Page) -> None:
+def test_refused_sql_gets_an_error_message(page: Page) -> None:
     page.keyboard.press("2")
     page.get_by_label("SQL query").fill("DELETE FROM ticks")
     page.get_by_role("button", name="Run").click()
-    expect(page.locator("#told")).to_contain_text("Only SELECT is taken")
+    expect(page.locator("#told")).to_contain_text("Only SELECT is allowed")
 
 
-def test_sql_comes_as_a_file(page: Page) -> None:
+def test_sql_results_can_be_downloaded(page: Page) -> None:
     page.keyboard.press("2")
     page.get_by_label("SQL query").fill("SELECT symbol FROM latest LIMIT 1")
     with page.expect_download() as download:
@@ -427,15 +427,15 @@ def test_sql_comes_as_a_file(page: Page) -> None:
 
 
 def test_every_control_has_a_name(page: Page) -> None:
-    for name in ("chart", "sql", "quarantine", "commits"):
-        page.goto(f"{page.url.partition('#')[0]}#{name}")
+    for page_name in ("chart", "sql", "quarantine", "commits"):
+        page.goto(f"{page.url.partition('#')[0]}#{page_name}")
         for control in page.locator("a, button, select, input, textarea, [tabindex='0']").all():
             if control.is_visible():
-                told = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
-                assert told, control.evaluate("node => node.outerHTML")
+                name = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
+                assert name, control.evaluate("node => node.outerHTML")
 
 
-def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, address: str) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, address: str) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 780})
     page.goto(address)
     page.wait_for_selector('#candles:not([data-bars="0"])')
@@ -443,7 +443,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, address:
     page.close()
 
 
-def test_an_empty_place_says_what_to_run_and_fills_by_itself(browser: Browser, tmp_path: Path) -> None:
+def test_an_empty_page_names_the_command_and_updates_by_itself(browser: Browser, tmp_path: Path) -> None:
     page = browser.new_page()
     with serving(tmp_path / "new") as (address, _):
         page.goto(address)
@@ -456,14 +456,14 @@ def test_an_empty_place_says_what_to_run_and_fills_by_itself(browser: Browser, t
     page.close()
 
 
-def test_a_symbol_beyond_the_list_is_found_by_the_address(browser: Browser, tmp_path: Path) -> None:
+def test_a_symbol_beyond_the_list_can_be_opened_by_address(browser: Browser, tmp_path: Path) -> None:
     lake, at = grown(tmp_path), datetime.now(UTC)
     for part in range(3):
         lake.add([tick(f"B{number:04}", "10", at) for number in range(part * 1000, part * 1000 + 1000)])
     with serving(lake.paths.root) as (address, _), looking_at(address, browser) as page:
         page.goto(f"{address}?symbol=B2999")
         await_version(page, lake.version)
-        expect(page.locator("#watch")).to_contain_text("The first 2,000 symbols.")
+        expect(page.locator("#watch")).to_contain_text("Showing the first 2,000 symbols.")
         assert candles(page)["symbol"] == "B2999"
         await_version(page, lake.add([tick("B2999", "11", datetime.now(UTC))]))
         assert candles(page)["newest"]["close"] == "11.00"

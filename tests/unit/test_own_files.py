@@ -201,7 +201,7 @@ def test_verify_gives_its_verdict_and_says_why_it_is_not_kept(lake: BuiltLake, t
     lake.paths.verdict.symlink_to(tmp_path / "precious")
     result = CliRunner().invoke(app, ["verify", "--no-broker", "--data", str(lake.paths.root)])
     assert (result.exit_code, result.stdout.splitlines()[-1][:8]) == (1, "complete")
-    assert f"The verdict cannot be kept: {lake.paths.verdict} is a symbolic link" in result.stderr
+    assert f"The verdict cannot be saved: {lake.paths.verdict} is a symbolic link" in result.stderr
     assert (tmp_path / "precious").read_text() == PRECIOUS
 
 

@@ -1,7 +1,7 @@
-"""`financelake`, the command: a module a subcommand. In a container: `python -m finance_lake`.
+"""The `financelake` command, one module per subcommand. In a container: `python -m finance_lake`.
 
-What a subcommand needs is imported when it runs, so that `--help` and completion answer at once, and so that `verify`,
-`quarantine`, `show` and `status` work where DuckDB is not installed.
+Subcommands import their dependencies when they run. This keeps `--help` and completion fast, and lets `verify`, `quarantine`,
+`show` and `status` work without DuckDB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command as a whole, and what its subcommands share: options, and how they speak."""
+"""The command group, and the options and messages that subcommands share."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from finance_lake.lake import Lake
     from finance_storage.paths import LakePaths
 
-ABOUT = "FinanceLake: what is in the lake, and whether it is all there."
+ABOUT = "FinanceLake: query the lake, and verify that it is complete."
 
 
-def _taken_as_it_is(folder: Path | None) -> Path | None:
-    """Refuse a folder whose name a library would take for another: exit code 2."""
+def _usable_folder(folder: Path | None) -> Path | None:
+    """Refuse a folder whose name a library would misread: exit code 2."""
     from finance_role.literal_paths import fault
 
     if folder and (what := fault(folder)):
@@ -35,18 +35,18 @@ def _taken_as_it_is(folder: Path | None) -> Path | None:
     return folder
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
-Data = Annotated[Path | None, typer.Option(callback=_taken_as_it_is, help="The lake's folder (default: DATA_DIR, or data).")]
-AsOf = Annotated[str | None, typer.Option(help="A version, or a time such as 2026-11-24T10:31 (UTC).")]
-Start = Annotated[str | None, typer.Option(help="From this time on, such as 2026-11-24T10:31 (UTC).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Data = Annotated[Path | None, typer.Option(callback=_usable_folder, help="The lake's folder (default: DATA_DIR, or data).")]
+AsOf = Annotated[str | None, typer.Option(help="Table version, or a time such as 2026-11-24T10:31 (UTC).")]
+Start = Annotated[str | None, typer.Option(help="From this time, such as 2026-11-24T10:31 (UTC).")]
 End = Annotated[str | None, typer.Option(help="Before this time.")]
 
 
-class Sentences(TyperGroup):
-    """What is wrong with a question becomes a sentence and an exit code, never a traceback: 2 for usage, 1 for a broken one."""
+class CommandGroup(TyperGroup):
+    """Turn expected errors into a message and an exit code instead of a traceback: 2 for bad usage, 1 for other failures."""
 
     def main(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401
-        """Run the command; what standard output does not take fails it."""
+        """Run the command; exit with 1 if standard output cannot be written."""
         out = open_output()
         try:
             try:
@@ -68,12 +68,12 @@ class Sentences(TyperGroup):
             raise typer.Exit(1) from None
         except OSError as error:
             give_up(sys.stdout, error)
-        except ModuleNotFoundError as error:  # the job's image has what verify and quarantine need
-            say(f"This needs {error.name}, which is not installed: `pip install 'financelake[dashboard,notebook]'` has it.")
+        except ModuleNotFoundError as error:  # the job's image has only what verify and quarantine need
+            say(f"This command needs {error.name}, which is not installed: `pip install 'financelake[dashboard,notebook]'`.")
             raise typer.Exit(1) from None
 
 
-app = typer.Typer(cls=Sentences, help=ABOUT, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(cls=CommandGroup, help=ABOUT, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it)
@@ -82,7 +82,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it)
 
         try:
             print(f"financelake {version('financelake')}")
-        except PackageNotFoundError:  # an image has the source alone
+        except PackageNotFoundError:  # an image has only the source
             print("financelake, not installed as a package")
         raise typer.Exit
 
@@ -94,16 +94,16 @@ def financelake(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """FinanceLake: what is in the lake, and whether it is all there."""
+    """FinanceLake: query the lake, and verify that it is complete."""
 
 
 def open_output() -> TextIO:
-    """Let streams escape what their encoding lacks, and give standard output. Exits with 1 where it is closed."""
+    """Make the streams escape characters that their encoding lacks, and return standard output. Exit with 1 if it is closed."""
     if sys.stdout is None:
-        say("Standard output is closed: there is nowhere to write to.")
+        say("Standard output is closed: nothing can be printed.")
         sys.exit(1)
     raw = getattr(sys.stdout, "buffer", None)
-    if isinstance(raw, FileIO):  # PYTHONUNBUFFERED: what a pipe does not take at once would be lost without a word
+    if isinstance(raw, FileIO):  # with PYTHONUNBUFFERED a partial write to a pipe would silently lose the rest
         sys.stdout = TextIOWrapper(BufferedWriter(raw), sys.stdout.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -112,8 +112,8 @@ def open_output() -> TextIO:
 
 
 def give_up(out: TextIO, error: OSError) -> NoReturn:
-    """Say what could not be written, and exit with 1."""
-    # A file that fails is named; standard output has no name.
+    """Report what could not be written, and exit with 1."""
+    # An error of standard output has no file name.
     where = "Standard output" if error.filename is None else str(error.filename)
     say(f"{where}: {error.strerror or error}.")
     _silence(out)
@@ -121,37 +121,37 @@ def give_up(out: TextIO, error: OSError) -> NoReturn:
 
 
 def _silence(stream: TextIO) -> None:
-    """Let what is left in a stream's buffer go nowhere: at its end Python would write it again, and fail."""
+    """Discard what is left in a stream's buffer: at exit Python would try to write it again, and fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def say(sentence: str) -> None:
-    """Say something to the person, who may have sent standard output elsewhere."""
-    # Sentences name files, symbols and what libraries say of them: none of it is to move a terminal's cursor.
+def say(message: str) -> None:
+    """Write a message to standard error, because standard output may be redirected."""
+    # Messages contain file names, symbols and library errors, so control characters are escaped.
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write("\n".join(map(plain, sentence.splitlines())) + "\n")
+        sys.stderr.write("\n".join(map(plain, message.splitlines())) + "\n")
         sys.stderr.flush()
-    except OSError:  # it is full, or closed: nobody listens
+    except OSError:  # full or closed
         _silence(sys.stderr)
 
 
-def hint(sentence: str) -> None:
-    """Name the next thing to do, where somebody can read it."""
-    say(f"Next: {sentence}")
+def hint(suggestion: str) -> None:
+    """Suggest the next step, on standard error."""
+    say(f"Next: {suggestion}")
 
 
-def look_further(quarantined: int) -> str:
-    """Say what there is to look at in a lake that is in order."""
+def further_command(quarantined: int) -> str:
+    """Return the command to try next on a healthy lake."""
     if quarantined:
-        return "`financelake quarantine` shows what was malformed."
-    return "`financelake bars` shows the prices, `financelake tail` each tick."
+        return "`financelake quarantine` shows the malformed records."
+    return "`financelake bars` shows prices, `financelake tail` shows each tick."
 
 
 def paths_of(data: Path | None) -> LakePaths:
-    """Where the lake is."""
+    """Return the lake's paths: `data`, or DATA_DIR from the settings."""
     from finance_role.settings import RoleSettings, settings_or_exit
     from finance_storage.paths import LakePaths
 
@@ -166,26 +166,26 @@ def lake_of(data: Path | None) -> Lake:
 
 
 def require_ticks(lake: Lake, symbols: Sequence[str] = (), as_of: str | None = None) -> None:
-    """Stop where there is nothing to show yet, or nothing of one of the symbols: exit code 2, and a sentence."""
-    if tell_if_empty(lake.paths, lake.count(as_of), as_of) or tell_if_unknown(lake, symbols, as_of):
+    """Exit with 2 and a message if the lake has no ticks, or no ticks of one of the symbols."""
+    if report_if_empty(lake.paths, lake.count(as_of), as_of) or report_unknown_symbols(lake, symbols, as_of):
         raise typer.Exit(USAGE)
 
 
-def tell_if_empty(paths: LakePaths, ticks: int, as_of: str | None = None) -> bool:
-    """Return whether the lake has no tick yet; if so, say which command fills it."""
+def report_if_empty(paths: LakePaths, ticks: int, as_of: str | None = None) -> bool:
+    """Return whether the lake has no ticks. If so, say which command fills it."""
     if ticks:
         return False
     when = f"as of {as_of}" if as_of else "yet"
-    say(f"The lake at {paths.root} holds no tick {when}: {FILL}")
+    say(f"The lake at {paths.root} has no ticks {when}: {FILL}")
     return True
 
 
-def tell_if_unknown(lake: Lake, symbols: Sequence[str], as_of: str | None = None) -> bool:
-    """Return whether the lake has no tick of one of the symbols; if so, say of which, and which it has."""
+def report_unknown_symbols(lake: Lake, symbols: Sequence[str], as_of: str | None = None) -> bool:
+    """Return whether the lake has no ticks of one of the symbols. If so, name it and the symbols that the lake has."""
     known = lake.symbols(as_of=as_of) if symbols else []
     unknown = [symbol for symbol in symbols if symbol not in known]
     if not unknown:
         return False
-    some = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")  # noqa: PLR2004 (a line)
-    say(f"The lake has no tick of {', '.join(unknown)}. It has {some}.")
+    examples = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")  # noqa: PLR2004 (one line)
+    say(f"The lake has no ticks of {', '.join(unknown)}. It has {examples}.")
     return True

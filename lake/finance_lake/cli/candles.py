@@ -1,4 +1,4 @@
-"""Candles drawn with characters: a column a bar, half a row fine."""
+"""Candles drawn with characters: one column per bar, with a resolution of half a row."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ROWS = 16
-# Columns that the scale of prices takes, and what a pipe is taken to have.
+# Columns of the price scale, and the width assumed for a pipe.
 SCALE, PIPE = 14, 80
 RISEN, FALLEN = "green", "red"
-# What a cell shows, by what its upper and its lower half are: nothing, wick or body.
+# The character of a cell, by its upper and lower half: nothing, wick or body.
 CELLS = {
     ("", ""): " ",
     ("wick", "wick"): "│",
@@ -29,23 +29,23 @@ CELLS = {
     ("body", "wick"): "╿",
 }
 AXIS = "┤"
-# In an encoding that lacks those; half a row less fine.
+# For encodings that lack those characters; with a resolution of a whole row.
 ASCII_CELLS = {halves: "#" if "body" in halves else "|" if "wick" in halves else " " for halves in CELLS}
 ASCII_AXIS = "|"
 
 
-def fitting() -> int:
-    """Say how many candles fit beside the scale of prices."""
+def max_candles() -> int:
+    """Return how many candles fit beside the price scale."""
     import shutil
 
     return max(1, shutil.get_terminal_size((PIPE, 0)).columns - SCALE)
 
 
 def draw(title: str, bars: Sequence[Mapping[str, Any]], encoding: str = "utf-8") -> Text:
-    """Draw bars, the oldest at the left; rising ones green, falling ones red."""
+    """Draw bars, oldest on the left; rising bars green, falling bars red."""
     from rich.text import Text
 
-    cells, axis = (CELLS, AXIS) if _has(encoding) else (ASCII_CELLS, ASCII_AXIS)
+    cells, axis = (CELLS, AXIS) if _can_encode(encoding) else (ASCII_CELLS, ASCII_AXIS)
 
     low, high = min(bar["low"] for bar in bars), max(bar["high"] for bar in bars)
     text = Text(f"{title}, {len(bars)} bars up to {bars[-1]['ts']:%Y-%m-%d %H:%M:%S} UTC\n")
@@ -60,7 +60,7 @@ def draw(title: str, bars: Sequence[Mapping[str, Any]], encoding: str = "utf-8")
     return text
 
 
-def _has(encoding: str) -> bool:
+def _can_encode(encoding: str) -> bool:
     try:
         "".join((*CELLS.values(), AXIS)).encode(encoding)
     except UnicodeEncodeError:
@@ -69,7 +69,7 @@ def _has(encoding: str) -> bool:
 
 
 def _level(half_row: int, low: Decimal, high: Decimal) -> tuple[Decimal, Decimal]:
-    """The prices that half a row stands for."""
+    """Return the price range of half a row."""
     height = (high - low) / (2 * ROWS)
     return high - height * (half_row + 1), high - height * half_row
 

@@ -1,4 +1,4 @@
-"""Rows on a terminal and as JSON."""
+"""Print rows as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 MAX_CELL_WIDTH = 80
 PIPE_COLUMNS = 100_000
 ROWS_PER_CHUNK = 10_000
-# Between two columns, where there is room for it.
+# Spaces between two columns; the first that fits is used.
 GAPS = (2, 1)
 
 
 def as_json(value: object) -> str:
-    """Encode for programs: prices as strings, which no parser turns into a float, times as ISO text, bytes in base 64."""
+    """Encode as JSON: prices as strings so that no parser turns them into floats, times as ISO text, bytes as base64."""
     import msgspec
 
     return msgspec.json.encode(value).decode()
 
 
 def print_json_rows(head: Mapping[str, Any], table: pa.Table) -> None:
-    """Print an object with the members of `head`, and `rows`: a piece at a time, since rows take much more memory in Python."""
+    """Print an object with the members of `head`, and `rows`. Rows are converted in chunks: they take more memory in Python."""
     from finance_lake.query.values import rows
 
     sys.stdout.write(as_json(head)[:-1] + ',"rows":[')
     for start in range(0, table.num_rows, ROWS_PER_CHUNK):
-        piece = ",".join(map(as_json, rows(table.slice(start, ROWS_PER_CHUNK))))
-        sys.stdout.write(f",{piece}" if start else piece)
+        chunk = ",".join(map(as_json, rows(table.slice(start, ROWS_PER_CHUNK))))
+        sys.stdout.write(f",{chunk}" if start else chunk)
     print("]}")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> None:
-    """Lay rows out as a table; where it is wider than the terminal, one value a line."""
+    """Print rows as a table, or one value per line if the table is wider than the terminal."""
     from rich.measure import Measurement
 
     names, out = list(columns), console()
@@ -54,7 +54,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> Non
         if Measurement.get(out, out.options.update(width=PIPE_COLUMNS), table).maximum <= out.width:
             out.print(table)
             return
-    out.print(_one_value_a_line(rows, names))
+    out.print(_one_value_per_line(rows, names))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int) -> Table:
@@ -63,16 +63,16 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int) ->
 
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for name in names:
-        some = [row[name] for row in rows[:100]]
-        numbers = any(isinstance(value, int | float | Decimal) for value in some)
-        zone = " (UTC)" if any(isinstance(value, datetime) and value.tzinfo for value in some) else ""
+        samples = [row[name] for row in rows[:100]]
+        numbers = any(isinstance(value, int | float | Decimal) for value in samples)
+        zone = " (UTC)" if any(isinstance(value, datetime) and value.tzinfo for value in samples) else ""
         table.add_column(Text(plain(name) + zone), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(row[name])) for name in names))
     return table
 
 
-def _one_value_a_line(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+def _one_value_per_line(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -88,11 +88,11 @@ def _one_value_a_line(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -
 
 
 def console() -> Console:
-    """Standard output; a pipe has no width of its own, and half a price is no price."""
+    """Return a console on standard output. A pipe has no width, so lines are not cut there."""
     from rich.console import Console as Base
 
     class Console(Base):
-        """What nobody reads any more is said by the command, not dropped."""
+        """A console that raises BrokenPipeError, so that the command reports it."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
@@ -101,7 +101,7 @@ def console() -> Console:
 
 
 def progress() -> Progress:
-    """How far a long read or write is, on standard error where that is a terminal; a task's description says what it does."""
+    """Return a progress bar on standard error, shown only if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -111,7 +111,7 @@ def progress() -> Progress:
 
 
 def cell(value: Any) -> str:  # noqa: ANN401
-    """Show a value: a price without zeros that say nothing, a count with thousands, text escaped, and cut where it is long."""
+    """Format a value: prices without trailing zeros, counts with thousands separators, text escaped and cut if it is long."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Decimal):
@@ -125,13 +125,13 @@ def cell(value: Any) -> str:  # noqa: ANN401
 
 
 def moment(value: datetime) -> str:
-    """Show a time with as many decimals as say something: none, three or six."""
+    """Format a time with no, three or six decimals of a second, as needed."""
     precision = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
     return value.isoformat(" ", precision).removesuffix("+00:00")
 
 
 def duration(seconds: float) -> str:
-    """Show how long: `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`."""
+    """Format a duration: `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`."""
     for limit, unit, name in ((10, 1, " s"), (120, 1, " s"), (7200, 60, " min"), (172_800, 3600, " h")):
         if seconds < limit:
             return f"{seconds / unit:.1f}{name}" if limit == 10 else f"{seconds / unit:.0f}{name}"  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""`financelake doctor`: what this machine lacks, and how to mend it."""
+"""`financelake doctor`: what is missing or broken on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def doctor(*, as_json: AsJson = False, data: Data = None) -> None:
-    """Say what is missing or broken on this machine, and how to mend it. Fails only if neither way to run the lake can work."""
+    """Check this machine and show how to fix what is missing or broken.
+
+    Exit codes: 0 if the lake can run with `make local` or `make up`, else 1.
+    """
     from finance_lake.checks import examine
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.config import Settings
@@ -22,23 +25,23 @@ def doctor(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_storage.paths import LakePaths
 
     settings = settings_or_exit(Settings)
-    found = examine(LakePaths(data or settings.data_dir), settings)
-    ways = found.possible
+    findings = examine(LakePaths(data or settings.data_dir), settings)
+    ways = findings.possible
     if as_json:
-        print(encoded({"possible": ways, "runs": found.runs, "checks": found.checks}))
+        print(encoded({"possible": ways, "runs": findings.runs, "checks": findings.checks}))
         raise typer.Exit(0 if ways else 1)
-    for check in found.checks:
+    for check in findings.checks:
         needed = "" if check.fine or not check.needed else f" ({' and '.join(check.needed)} cannot work)"
         print(f"{'ok  ' if check.fine else '!   '}{check.name:<15} {plain(check.found)}{needed}")
         if check.mend:
             print(f"    {'':<15} {plain(check.mend)}")
-    can = f"The lake can run by {' or '.join(f'`{way}`' for way in ways)}." if ways else "The lake cannot run here yet."
-    print("The lake runs." if found.runs else can)
-    hint(_next(ways, runs=found.runs))
+    start = f"The lake can run with {' or '.join(f'`{way}`' for way in ways)}." if ways else "The lake cannot run here yet."
+    print("The lake is running." if findings.runs else start)
+    hint(_next(ways, runs=findings.runs))
     raise typer.Exit(0 if ways else 1)
 
 
 def _next(ways: list[Way], *, runs: bool) -> str:
     if runs:
-        return "`financelake status` says how it is."
-    return f"`{ways[0]}`." if ways else "mend what is marked with !, then ask again."
+        return "`financelake status` shows its state."
+    return f"`{ways[0]}`." if ways else "fix what is marked with !, then run `financelake doctor` again."

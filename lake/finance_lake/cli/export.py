@@ -1,4 +1,4 @@
-"""`financelake export`: ticks or bars as a file of its own."""
+"""`financelake export`: write ticks or bars to a file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from finance_lake.cli.app import AsJson, AsOf, Data, End, Start, hint, lake_of, 
 
 
 def export(
-    target: Annotated[Path, typer.Argument(help="The file: its ending .parquet, .csv or .arrow says what it becomes.")],
+    target: Annotated[Path, typer.Argument(help="The file to write: .parquet, .csv or .arrow sets the format.")],
     *,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only this symbol; may be given several times.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this symbol; repeat for several.")] = None,
     bars: Annotated[str | None, typer.Option(help="Bars of this size instead of ticks, such as 1m.")] = None,
     start: Start = None,
     end: End = None,
     as_of: AsOf = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Write ticks or bars into a file, in the order in which they happened. The file is there when it is whole."""
+    """Write ticks in order of time, or bars by symbol and time, to a file. The file appears only when it is complete."""
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import progress
     from finance_lake.export import write

@@ -1,4 +1,4 @@
-"""`financelake history`: the versions of the table, to travel to."""
+"""`financelake history`: the versions of the table of ticks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, lake_of, tell_if_empty
+from finance_lake.cli.app import AsJson, Data, hint, lake_of, report_if_empty
 
 
 def history(
     *,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Newest versions to list.")] = 20,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """List the versions of the table of ticks: when each was committed, what it added, how much there was then."""
+    """List the versions of the table of ticks: commit time, rows added, and total rows."""
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
 
@@ -27,6 +27,6 @@ def history(
     rows = result.rows()
     shown = [{**row, "files": f"+{row['files_added']} -{row['files_removed']}"} for row in rows]
     print_rows(shown, ["version", "ts", "operation", "sequence", "rows", "total", "files"])
-    tell_if_empty(lake.paths, rows[0]["total"])
+    report_if_empty(lake.paths, rows[0]["total"])
     earlier = rows[len(rows) // 2]["version"]
-    hint(f"`financelake bars --as-of {earlier}` looks at the table as it was.")
+    hint(f"`financelake bars --as-of {earlier}` reads that version.")

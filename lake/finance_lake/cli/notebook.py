@@ -1,4 +1,4 @@
-"""`financelake notebook`: the tutorial, in the browser."""
+"""`financelake notebook`: the tutorial in the browser."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TUTORIAL = Path(__file__).parents[1] / "notebook.py"
 def notebook(
     *,
     edit: Annotated[
-        Path | None, typer.Option(help="Copy the notebook to this file, unless it is there, and open it to be changed.")
+        Path | None, typer.Option(help="Copy the notebook to this file, unless it exists, and open it for editing.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 2718,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 2718,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     data: Data = None,
 ) -> None:
-    """Open the tutorial as a marimo notebook: connect, SQL, bars, as-of join, time travel, proof. Ctrl-C ends it."""
+    """Open the tutorial as a marimo notebook: connect, SQL, bars, as-of join, time travel, proof. Ctrl-C stops it."""
     import importlib.util
     import shutil
 
@@ -39,8 +39,8 @@ def notebook(
     mode = ["edit", str(edit)] if edit else ["run", "--include-code", str(TUTORIAL)]
     options = ["--host", "127.0.0.1", "--port", str(port), *([] if browser else ["--headless"])]
     command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
-    say(f"The notebook is at http://127.0.0.1:{port}; Ctrl-C ends it.")
+    say(f"The notebook is at http://127.0.0.1:{port}; Ctrl-C stops it.")
     try:
         raise typer.Exit(child.run(command, composed(also=OF_A_DESKTOP)))
     except KeyboardInterrupt:
-        hint("`financelake notebook --edit mine.py` gives you a copy to change.")
+        hint("`financelake notebook --edit mine.py` opens a copy for editing.")

@@ -1,4 +1,4 @@
-"""`financelake quarantine`: what was malformed, and why."""
+"""`financelake quarantine`: the malformed records, and why they were refused."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, paths_of, tell_if_empty
+from finance_lake.cli.app import AsJson, Data, hint, paths_of, report_if_empty
 
 
 def quarantine(
     *,
     as_json: AsJson = False,
     data: Data = None,
-    samples: Annotated[int, typer.Option(min=0, max=1000, help="How many records of each reason to show.")] = 3,
+    samples: Annotated[int, typer.Option(min=0, max=1000, help="Records of each reason to show.")] = 3,
 ) -> None:
-    """Show what was quarantined: how many records of each reason, and the newest of them, escaped."""
+    """Show the quarantine: the number of records by reason, and the newest of each, with control characters escaped."""
     import json
 
     from finance_lake.quarantine import quarantined
     from finance_lake.query.snapshot import take
 
     paths = paths_of(data)
-    found = quarantined(paths, samples)
+    summary = quarantined(paths, samples)
     if as_json:
-        print(json.dumps({"counts": found.counts, "samples": [sample._asdict() for sample in found.samples]}))
+        print(json.dumps({"counts": summary.counts, "samples": [sample._asdict() for sample in summary.samples]}))
         return
-    for reason, count in found.counts.items():
+    for reason, count in summary.counts.items():
         print(f"{count:>12,}  {reason}")
-    for sample in found.samples:
+    for sample in summary.samples:
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
         print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
-    print(f"{sum(found.counts.values()):,} records in quarantine.")
-    tell_if_empty(paths, take(paths).rows)
-    redrive = "`make redrive REASON=...` moves those that the rules of today let pass."
-    hint(redrive if found.counts else "`financelake status` says how the lake is.")
+    print(f"{sum(summary.counts.values()):,} records in quarantine.")
+    report_if_empty(paths, take(paths).rows)
+    redrive = "`make redrive REASON=...` moves records that are valid under the current rules into the table of ticks."
+    hint(redrive if summary.counts else "`financelake status` shows the state of the lake.")

@@ -13,24 +13,24 @@ from finance_role.exit_codes import USAGE
 def serve(
     *,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: DASHBOARD_PORT, or 8050.")] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at; only this machine reaches the default.")] = "127.0.0.1",
-    name: Annotated[list[str] | None, typer.Option(help="A further host name that browsers may call it by.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default accepts this machine only.")] = "127.0.0.1",
+    name: Annotated[list[str] | None, typer.Option(help="An additional host name to accept; repeat for several.")] = None,
     data: Data = None,
 ) -> None:
-    """Show the lake live in the browser, while the job writes. Ctrl-C ends it."""
+    """Run the live dashboard, while the job writes. Ctrl-C stops it."""
     from finance_lake.config import DashboardSettings
     from finance_lake.dashboard.serve import CannotServeError, in_url
     from finance_lake.dashboard.serve import serve as run
     from finance_role.settings import settings_or_exit
 
-    wanted = port or settings_or_exit(DashboardSettings).dashboard_port
-    # Within a container it listens at all addresses, and is called by this machine's.
-    address = f"http://{in_url('127.0.0.1' if host == '0.0.0.0' else host)}:{wanted}"  # noqa: S104
+    port = port or settings_or_exit(DashboardSettings).dashboard_port
+    # In a container it listens on all addresses; people open it on this machine's.
+    address = f"http://{in_url('127.0.0.1' if host == '0.0.0.0' else host)}:{port}"  # noqa: S104
     try:
-        run(paths_of(data), host, wanted, name or [], lambda: say(f"The dashboard is at {address}; Ctrl-C ends it."))
+        run(paths_of(data), host, port, name or [], lambda: say(f"The dashboard is at {address}; Ctrl-C stops it."))
     except CannotServeError as error:
         say(str(error))
         raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         pass
-    hint("`financelake sql` asks the same lake in the terminal.")
+    hint("`financelake sql` queries the same lake in the terminal.")

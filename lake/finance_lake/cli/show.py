@@ -1,14 +1,14 @@
-"""`financelake show`, which is `make show`: how much the table has, and what arrived last."""
+"""`financelake show` (`make show`): the newest rows, and how many there are."""
 
 from __future__ import annotations
 
-from finance_lake.cli.app import AsJson, Data, hint, paths_of, tell_if_empty
+from finance_lake.cli.app import AsJson, Data, hint, paths_of, report_if_empty
 
 NEWEST = 10
 
 
 def show(*, as_json: AsJson = False, data: Data = None) -> None:
-    """Show the rows that arrived last, and how many there are."""
+    """Show the rows that arrived last, and the number of rows."""
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
     from finance_lake.query.newest import newest_rows
@@ -24,5 +24,5 @@ def show(*, as_json: AsJson = False, data: Data = None) -> None:
     shown = [{**row, "place": f"{row['kafka_partition']}:{row['kafka_offset']}"} for row in rows]
     print_rows(shown, ["symbol", "price", "size", "ts_event", "kafka_timestamp", "place"])
     print(f"{snapshot.rows:,} rows, {snapshot.quarantined:,} quarantined, version {snapshot.version} at {plain(paths.ticks)}")
-    tell_if_empty(paths, snapshot.rows)
-    hint("`financelake status` says what runs, `financelake tail` shows each tick.")
+    report_if_empty(paths, snapshot.rows)
+    hint("`financelake status` shows what is running, `financelake tail` shows each tick.")

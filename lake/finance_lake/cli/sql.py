@@ -1,4 +1,4 @@
-"""`financelake sql`: one query, or a shell."""
+"""`financelake sql`: run one query, or open a shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, AsOf, Data, hint, lake_of, say, tell_if_empty
+from finance_lake.cli.app import AsJson, AsOf, Data, hint, lake_of, report_if_empty, say
 
 if TYPE_CHECKING:
     from finance_lake.lake import Lake
@@ -20,23 +20,23 @@ def sql(
     query: Annotated[str | None, typer.Argument(help="One SELECT (default: from standard input, or a shell).")] = None,
     *,
     as_of: AsOf = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Show the first so many rows.")] = SHOWN,
-    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Give up after so long.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Rows to show at most.")] = SHOWN,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Time limit of a query, in seconds.")] = 30,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Ask in DuckDB's SQL over the views ticks, bars_1m, latest and quarantine. Nothing can be written."""
+    """Query the views ticks, bars_1m, latest and quarantine with DuckDB's SQL. Read-only."""
     lake = lake_of(data)
     if query is None and sys.stdin is None:
-        raise typer.BadParameter("standard input is closed: name the query as an argument")
+        raise typer.BadParameter("standard input is closed: pass the query as an argument")
     if query is None and sys.stdin.isatty():
-        tell_if_empty(lake.paths, lake.count(as_of), as_of)
+        report_if_empty(lake.paths, lake.count(as_of), as_of)
         shell(lake, as_of, limit, seconds)
         return
     answer(lake, sys.stdin.read() if query is None else query, as_of, limit, seconds, as_json=as_json)
     if not as_json:
-        tell_if_empty(lake.paths, lake.count(as_of), as_of)
-        hint("`financelake sql` opens a shell; docs/COOKBOOK.md has a dozen queries.")
+        report_if_empty(lake.paths, lake.count(as_of), as_of)
+        hint("`financelake sql` opens a shell; docs/COOKBOOK.md has example queries.")
 
 
 def answer(lake: Lake, query: str, as_of: str | None, limit: int, seconds: float, *, as_json: bool = False) -> None:
@@ -51,19 +51,19 @@ def answer(lake: Lake, query: str, as_of: str | None, limit: int, seconds: float
         return
     print_rows(result.rows(), result.columns)
     if result.cut:
-        say(f"There are more rows than these {limit:,}: --limit shows more.")
+        say(f"Showing the first {limit:,} rows: --limit shows more.")
 
 
 def shell(lake: Lake, as_of: str | None, limit: int, seconds: float) -> None:
-    """Answer queries until the person has enough. A wrong one is said; Ctrl-C clears the line or cancels the query."""
-    import readline  # noqa: F401 (gives input() a history)
+    """Read and answer queries until .quit or Ctrl-D. Errors are printed; Ctrl-C clears the line or cancels the query."""
+    import readline  # noqa: F401 (adds history to input())
 
     from finance_storage.errors import LakeError
 
     print(WELCOME)
     while True:
         try:
-            query = _typed()
+            query = _read_query()
         except KeyboardInterrupt:
             print()
             continue
@@ -79,8 +79,8 @@ def shell(lake: Lake, as_of: str | None, limit: int, seconds: float) -> None:
             say("The query was cancelled.")
 
 
-def _typed() -> str | None:
-    """Read a query up to its semicolon; None at the end."""
+def _read_query() -> str | None:
+    """Read a query up to its semicolon; None at the end of input."""
     lines: list[str] = []
     while not lines or not lines[-1].rstrip().endswith(";"):
         try:

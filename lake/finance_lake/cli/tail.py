@@ -1,4 +1,4 @@
-"""`financelake tail`: ticks as they are committed."""
+"""`financelake tail`: follow ticks as they are committed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.cli.app import Data, hint, lake_of, tell_if_empty, tell_if_unknown
+from finance_lake.cli.app import Data, hint, lake_of, report_if_empty, report_unknown_symbols
 from finance_storage.errors import FILL, NoLakeError
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ POLL_SECONDS = 0.2
 
 
 def tail(
-    symbols: Annotated[list[str] | None, typer.Argument(help="Of these symbols (default: all).")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols to follow (default: all).")] = None,
     *,
-    lines: Annotated[int, typer.Option(min=0, help="Begin with the newest so many that are there.")] = 10,
-    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    lines: Annotated[int, typer.Option(min=0, help="Number of existing ticks to show first.")] = 10,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     data: Data = None,
 ) -> None:
     """Show ticks as they are committed, until Ctrl-C."""
@@ -33,9 +33,9 @@ def tail(
     from finance_lake.query.selection import selection
 
     lake = lake_of(data)
-    selection(symbols)  # what is no symbol is said before anything is waited for
-    if not tell_if_empty(lake.paths, lake.count()):
-        tell_if_unknown(lake, symbols or [])
+    selection(symbols)  # report an invalid symbol before waiting for ticks
+    if not report_if_empty(lake.paths, lake.count()):
+        report_unknown_symbols(lake, symbols or [])
     show = encoded if as_json else line
     try:
         for row in islice(ticks(lake, symbols or [], lines), count):
@@ -47,14 +47,14 @@ def tail(
 
 
 def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, object]]:
-    """Give the newest ticks that are there, then those that each commit adds. Raises NoLakeError where the lake is deleted."""
+    """Yield the newest existing ticks, then the ticks of each new commit. Raises NoLakeError if the lake is deleted."""
     from finance_storage.delta_log import LogTail
 
     log, version = LogTail(lake.paths.ticks), lake.version
     yield from _newest(lake, symbols, before, version)
     while True:
         if (newest := log.look()) is None:
-            raise NoLakeError(f"There is no lake at {lake.paths.root} any more: {FILL}")
+            raise NoLakeError(f"The lake at {lake.paths.root} was deleted: {FILL}")
         if newest > version:
             yield from lake.since(version, *symbols, as_of=newest).rows()
             version = newest
@@ -62,7 +62,7 @@ def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, obj
 
 
 def line(row: dict[str, object]) -> str:
-    """Show a tick: when, what, how much, how many, where in the topic."""
+    """Format a tick: time, symbol, price, size, partition and offset."""
     from finance_lake.cli.display import cell
 
     size = "" if row["size"] is None else f" x {cell(row['size'])}"
@@ -73,12 +73,12 @@ def line(row: dict[str, object]) -> str:
 def _newest(lake: Lake, symbols: list[str], count: int, version: int) -> list[dict[str, object]]:
     from finance_storage.errors import RequestError
 
-    found: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     for earlier in range(version - 1, -1, -1):
-        if len(found) >= count or version - earlier > 100:  # noqa: PLR2004 (far enough for a rare symbol)
+        if len(rows) >= count or version - earlier > 100:  # noqa: PLR2004 (far enough for a rare symbol)
             break
         try:
-            found = lake.since(earlier, *symbols, as_of=earlier + 1).rows() + found
-        except RequestError:  # the log begins there, or the files of then are gone
+            rows = lake.since(earlier, *symbols, as_of=earlier + 1).rows() + rows
+        except RequestError:  # the log begins there, or the files of that version were removed
             break
-    return found[len(found) - count :] if count < len(found) else found
+    return rows[len(rows) - count :] if count < len(rows) else rows

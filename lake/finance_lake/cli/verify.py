@@ -1,4 +1,4 @@
-"""`financelake verify`: the proof that the tables hold the topic. A verdict goes out, and stays in data/run/verdict.json."""
+"""`financelake verify`: prove that the tables hold the topic. The verdict is printed, and saved in data/run/verdict.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, look_further, say
+from finance_lake.cli.app import AsJson, Data, further_command, hint, say
 from finance_storage.errors import FILL
 
 if TYPE_CHECKING:
@@ -23,14 +23,15 @@ def verify(
     *,
     as_json: AsJson = False,
     data: Data = None,
-    no_broker: Annotated[bool, typer.Option("--no-broker", help="Judge the files alone.")] = False,
+    no_broker: Annotated[bool, typer.Option("--no-broker", help="Check the files only, without the broker.")] = False,
     values: Annotated[bool, typer.Option("--values", help="Read the topic again and compare every value.")] = False,
 ) -> None:
-    """Prove that the tables hold each record of the topic once, as it was.
+    """Prove that the tables hold each record of the topic once, unchanged.
 
-    Exit codes: 0 complete, 10 behind, 11 gap, 12 duplicate, 13 corrupt, 14 identity mismatch, 15 a producer's own gap or
-    duplicate, 16 altered; where several apply, the first of 14, 13, 11, 12, 16, 15, 10. 1 where a complete lake has something
-    else, such as a link, in the place of the verdict.
+    Exit codes: 0 complete, 10 behind, 11 gap, 12 duplicate, 13 corrupt,
+    14 identity mismatch, 15 a producer's own gap or duplicate, 16 altered.
+    If several apply: the first of 14, 13, 11, 12, 16, 15, 10.
+    1 if no broker answers, or if the lake is complete but its verdict cannot be saved.
     """
     import json
     from functools import partial
@@ -45,44 +46,44 @@ def verify(
     from finance_verify.verdict import save_verdict
 
     if values and no_broker:
-        raise typer.BadParameter("--values reads the topic, which --no-broker leaves alone")
+        raise typer.BadParameter("--values reads the topic, so it cannot be combined with --no-broker")
     settings = settings_or_exit(Settings)
     where = settings.bootstrap, settings.kafka_topic
     paths = LakePaths(data or settings.data_dir)
     with progress() as bar:
-        world = VerifyContext(
+        context = VerifyContext(
             topic=settings.kafka_topic,
             ask=None if no_broker else partial(describe.describe_topic, *where),
             read_topic=partial(range_reader.read_ranges, *where) if values else None,
-            advance=_shown(bar),
+            advance=_advancing(bar),
         )
-        report = _judged(paths, world)
+        report = _judged(paths, context)
     print(json.dumps(report.as_json()) if as_json else report.as_text())
     try:
         save_verdict(paths, report, with_broker=not no_broker)
     except IrregularError as error:
-        say(f"The verdict cannot be kept: {error}.")
+        say(f"The verdict cannot be saved: {error}.")
         raise typer.Exit(int(report.code) or 1) from None
     if not as_json:
         hint(_next(report))
     raise typer.Exit(int(report.code))
 
 
-def _judged(paths: LakePaths, world: VerifyContext) -> Report:
+def _judged(paths: LakePaths, context: VerifyContext) -> Report:
     from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
     from finance_verify.verdict import Code, Finding, Report
     from finance_verify.verify import verify as judge
 
     try:
-        return judge(paths, world)
+        return judge(paths, context)
     except TopicNotFoundError as error:
         return Report((Finding(Code.IDENTITY, f"{error}, which the lake holds"),))
     except BrokerUnavailableError as error:
-        say(f"{error}. Start it, or judge the files alone with --no-broker.")
+        say(f"{error}. Start it, or check the files only with --no-broker.")
         raise typer.Exit(1) from None
 
 
-def _shown(bar: Progress) -> Callable[[int, int], None]:
+def _advancing(bar: Progress) -> Callable[[int, int], None]:
     task = bar.add_task("reading", total=None)
     return lambda rows, of: bar.update(task, completed=rows, total=of)
 
@@ -91,9 +92,9 @@ def _next(report: Report) -> str:
     from finance_verify.verdict import Code
 
     if report.code is Code.COMPLETE:
-        return look_further(report.figures.quarantined) if report.figures.rows else FILL
+        return further_command(report.figures.quarantined) if report.figures.rows else FILL
     if report.code is Code.BEHIND:
-        return "`financelake status` says how far the tables are behind."
+        return "`financelake status` shows how far the tables are behind."
     if report.code in {Code.IDENTITY, Code.PRODUCER}:
-        return "docs/RELIABILITY.md says what this can be, and what mends it."
-    return "`make recover` shows how it would mend the tables, and asks first."
+        return "docs/RELIABILITY.md lists the possible causes and their fixes."
+    return "`make recover` shows how it would repair the tables, and asks before it changes anything."

@@ -1,4 +1,4 @@
-"""The addresses of the dashboard, as an ASGI application."""
+"""The routes of the dashboard, as an ASGI application."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from finance_lake.dashboard.feed import CommitFeed
 from finance_lake.dashboard.panels import MAX_BARS, MAX_ROWS, Panels
 from finance_lake.dashboard.response_cache import Answers, BusyError
-from finance_lake.dashboard.security import Guards, sentence
+from finance_lake.dashboard.security import Guards, error_response
 from finance_lake.query.engine import Engine
 from finance_storage.errors import LakeError, NoLakeError, RequestError, UnreadableError
 
@@ -40,9 +40,9 @@ MAX_VIEWERS = 200
 ENGINE_MEGABYTES = 256
 MAX_CONCURRENT_SQL = 2
 SQL_WAITING = 8
-# As many as questions are answered at once, two queries, the watcher; each keeps some memory of its own.
+# Three concurrent answers, two SQL queries and the watcher. Each thread keeps some memory.
 THREADS = 6
-# A name of a file in a Delta log has as many; Python reads no number of more than 4,300 digits.
+# As in the file names of a Delta log. Python refuses to parse numbers of more than 4,300 digits.
 MAX_NUMBER_DIGITS = 20
 NUMBER = re.compile(rf"[0-9]{{1,{MAX_NUMBER_DIGITS}}}")
 METHOD_NOT_ALLOWED = 405
@@ -55,25 +55,25 @@ class SqlRequest(msgspec.Struct, forbid_unknown_fields=True):
     as_of: str | int | None = None
 
 
-class HeldResponse(Response):
-    """An answer that lets go of something when it is sent, or its reader has gone."""
+class SlotResponse(Response):
+    """A response that releases a slot once it is sent or the client has disconnected."""
 
-    def __init__(self, body: bytes, held: AsyncExitStack, *, media_type: str, headers: dict[str, str]) -> None:
-        """Take the body, and what to let go of."""
+    def __init__(self, body: bytes, slot: AsyncExitStack, *, media_type: str, headers: dict[str, str]) -> None:
+        """Set the body, and the slot to release."""
         super().__init__(body, media_type=media_type, headers=headers)
-        self._held = held
+        self._slot = slot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        async with self._held:
+        """Send the response, then release the slot."""
+        async with self._slot:
             await super().__call__(scope, receive, send)
 
 
 class Dashboard:
-    """The dashboard of one lake; `app` is what a server runs."""
+    """The dashboard of one lake. `app` is the ASGI application."""
 
     def __init__(self, paths: LakePaths, hosts: Sequence[str] = LOOPBACK) -> None:
-        """Prepare it; nothing is read before the server starts. `hosts` are the names under which it may be asked."""
+        """Create the application; nothing is read before the server starts. `hosts` are the accepted host names."""
         engine = Engine(ENGINE_MEGABYTES)
         self.panels = Panels(paths, engine)
         self.feed = CommitFeed(paths, engine, self.panels.status)
@@ -102,7 +102,7 @@ class Dashboard:
         ]
 
     async def health(self, _request: Request) -> Response:
-        """Answer whoever wants to know whether the server answers."""
+        """Answer GET /api/health with `ok`."""
         return PlainTextResponse("ok")
 
     async def status(self, request: Request) -> Response:
@@ -130,36 +130,36 @@ class Dashboard:
 
     async def sql(self, request: Request) -> Response:
         """Answer POST /api/sql with {"query": ..., "as_of": ...}; CSV where ?format=csv or the Accept header asks for it."""
-        # A form of another page cannot send this type without asking first, and nobody allows it.
+        # Browsers send this content type across origins only after a CORS preflight, which is never granted.
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return sentence("Send the query as application/json.", 415)
+            return error_response("Send the query as application/json.", 415)
         try:
-            question = msgspec.json.decode(await request.body(), type=SqlRequest)
+            body = msgspec.json.decode(await request.body(), type=SqlRequest)
         except msgspec.MsgspecError as error:
-            return sentence(f'The body is no {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
-        as_of = None if question.as_of is None else str(question.as_of)
+            return error_response(f'The body must be like {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
+        as_of = None if body.as_of is None else str(body.as_of)
         accepts = request.headers.get("accept", "")
         if request.query_params.get("format") == "csv" or accepts.startswith("text/csv"):
-            panel, media_type = partial(self.panels.sql_csv, question.query, as_of), "text/csv; charset=utf-8"
+            panel, media_type = partial(self.panels.sql_csv, body.query, as_of), "text/csv; charset=utf-8"
             headers = {"content-disposition": 'attachment; filename="financelake.csv"'}
         else:
-            panel, media_type, headers = partial(self.panels.sql, question.query, as_of), "application/json", {}
-        # Large answers: the slot is held until the answer is sent, so that those under way are as few as the slots.
-        held = AsyncExitStack()
+            panel, media_type, headers = partial(self.panels.sql, body.query, as_of), "application/json", {}
+        # Answers can be large. The slot is held until the response is sent, which bounds the answers in memory.
+        slot = AsyncExitStack()
         async with AsyncExitStack() as until_answered:
             await until_answered.enter_async_context(self._sql.slot())
-            body = await asyncio.to_thread(panel)
-            held = until_answered.pop_all()
-        return HeldResponse(body, held, media_type=media_type, headers=headers)
+            answer = await asyncio.to_thread(panel)
+            slot = until_answered.pop_all()
+        return SlotResponse(answer, slot, media_type=media_type, headers=headers)
 
     async def events(self, request: Request) -> Response:
-        """Answer GET /api/events, with `lake` and `after`: server-sent events; Last-Event-ID counts more."""
+        """Answer GET /api/events, with `lake` and `after`, as server-sent events. Last-Event-ID overrides `after`."""
         if self.feed.viewers >= MAX_VIEWERS:
-            return sentence(f"{MAX_VIEWERS} viewers are connected, and that is all.", 503)
-        place = request.headers.get("last-event-id") or request.query_params.get("after")
-        if place is not None and not NUMBER.fullmatch(place):
-            raise RequestError(f"after={place[:MAX_NUMBER_DIGITS]!r} is no version.")
-        messages = self.feed.messages(request.query_params.get("lake"), None if place is None else int(place))
+            return error_response(f"All {MAX_VIEWERS} viewer connections are in use: try again later.", 503)
+        after = request.headers.get("last-event-id") or request.query_params.get("after")
+        if after is not None and not NUMBER.fullmatch(after):
+            raise RequestError(f"after={after[:MAX_NUMBER_DIGITS]!r} is not a version.")
+        messages = self.feed.messages(request.query_params.get("lake"), None if after is None else int(after))
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
@@ -173,7 +173,7 @@ class Dashboard:
         return Response(body, media_type="application/json")
 
     async def _warm(self) -> None:
-        """Read what the first viewer will ask for, before there is one."""
+        """Read the latest ticks before the first viewer asks for them."""
         with suppress(LakeError):
             await asyncio.to_thread(self.panels.latest)
 
@@ -195,28 +195,28 @@ class Dashboard:
 def _limit(request: Request, usual: int, most: int) -> int:
     text = request.query_params.get("limit", str(usual))
     if not (NUMBER.fullmatch(text) and 0 < int(text) <= most):
-        raise RequestError(f"limit={text!r} is no number from 1 to {most:,}.")
+        raise RequestError(f"limit={text!r} is not a number from 1 to {most:,}.")
     return int(text)
 
 
 def _explained(_request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, NoLakeError) else 500 if isinstance(error, UnreadableError) else 400
-    return sentence(str(error), status)
+    return error_response(str(error), status)
 
 
 def _no_address(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 (for mypy: it is called for no other)
-    wrong = f"{request.method} is not taken here" if error.status_code == METHOD_NOT_ALLOWED else "There is nothing here"
-    response = sentence(f"{wrong}: {request.url.path}", error.status_code)
+    assert isinstance(error, HTTPException)  # noqa: S101 (for mypy: Starlette calls it with nothing else)
+    reason = f"{request.method} is not allowed here" if error.status_code == METHOD_NOT_ALLOWED else "There is no such address"
+    response = error_response(f"{reason}: {request.url.path}", error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
 def _failed(_request: Request, _error: Exception) -> Response:
-    return sentence("The dashboard has failed; its terminal says why.", 500)
+    return error_response("The request has failed: the dashboard's terminal shows the error.", 500)
 
 
 def _busy(_request: Request, _error: Exception) -> Response:
-    response = sentence("Too much is asked at once: try again in a moment.", 503)
+    response = error_response("Too many requests at once: try again in a moment.", 503)
     response.headers["retry-after"] = "1"
     return response

@@ -1,9 +1,8 @@
-"""What one commit did to the candles: for each symbol and second that it has ticks of, the bar of just these ticks.
+"""How one commit changes the candles: a bar of the commit's ticks for each symbol and second.
 
-Such a bar carries the order keys of its first and last tick. A viewer adds it to the candle that it has, of whatever size;
-where it does not come after all that the viewer knows, the viewer asks for the candles anew. So the change is the same for all
-viewers, whatever they look at, and follows from the log and the files of its version alone: it can be made again after a
-restart.
+Each bar has the order keys of its first and last tick. A viewer merges it into its candle, of any size; if the bar does not
+come after everything that the viewer has, the viewer fetches the candles again. An update is therefore the same for all
+viewers. It depends only on the log and the data files of its version, so it can be computed again after a restart.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ SECOND = UNIT_US["s"]
 
 
 class Bar(msgspec.Struct, array_like=True):
-    """A bar of the ticks of one commit, its values as `wire` sends them.
+    """A bar of the ticks of one commit, its values encoded as by `json_encoding.sent`.
 
-    `first` and `last` are (ts_event in us, its nanoseconds, partition, offset); a volume beyond 64 bits is None.
+    `first` and `last` are (ts_event in us, its nanoseconds, partition, offset). A volume beyond 64 bits is None.
     """
 
     symbol: str
@@ -54,14 +53,14 @@ class CommitUpdate(msgspec.Struct):
     """One version of the table of ticks.
 
     Attributes:
-        version: of the table
-        committed: when, milliseconds since 1970
-        rows: that it added
-        total: rows of the table then
-        lag: milliseconds from the arrival of the newest of its ticks in the topic to the commit; None without a tick
-        operation: as its writer calls it
-        reload: the bars do not say it all (rows were taken away, or there are too many): ask anew
-        bars: by symbol and second
+        version: version of the table
+        committed: commit time, in milliseconds since 1970
+        rows: rows that it added
+        total: rows of the table at this version
+        lag: milliseconds from the arrival of its newest tick in the topic to the commit; None if it has no ticks
+        operation: the writer's name for the commit
+        reload: the bars are incomplete (rows were removed, or there are too many bars), so viewers must fetch again
+        bars: sorted by second, then symbol
 
     """
 
@@ -76,11 +75,11 @@ class CommitUpdate(msgspec.Struct):
 
 
 def change(paths: LakePaths, engine: Engine, version: int) -> CommitUpdate | None:
-    """Say what a version did; None where the log no longer has its entry."""
+    """Return the update of a version; None if the log no longer has its entry."""
     entry = delta_log.entry(paths.ticks, version)
     if entry is None:
         return None
-    said = CommitUpdate(
+    update = CommitUpdate(
         version=version,
         committed=milliseconds(entry.committed),
         rows=entry.rows,
@@ -89,32 +88,32 @@ def change(paths: LakePaths, engine: Engine, version: int) -> CommitUpdate | Non
         operation=entry.operation,
     )
     if entry.deletes:
-        said.reload = True
+        update.reload = True
     elif entry.added:
-        _fill(said, engine, entry)
-    return said
+        _fill(update, engine, entry)
+    return update
 
 
 def milliseconds(at: datetime) -> int:
-    """Give a moment as programs in a browser do."""
+    """Return a time as milliseconds since 1970, as in JavaScript."""
     return round(at.timestamp() * 1000)
 
 
-def _fill(said: CommitUpdate, engine: Engine, entry: Entry) -> None:
+def _fill(update: CommitUpdate, engine: Engine, entry: Entry) -> None:
     rows = source(TICKS, entry.added)
-    found = engine.table(f"""
+    partials = engine.table(f"""
         SELECT symbol, stretch AS second, {_place("opening")} AS first, {_place("closing")} AS last,
                opening.price AS open, high, low, closing.price AS close,
                TRY_CAST(volume AS BIGINT) AS volume, ticks
         FROM ({bars.partial(rows, SECOND)}) ORDER BY second, symbol LIMIT {MAX_BARS + 1}""")
     newest = engine.table(f"SELECT epoch_ms(max(kafka_timestamp)) AS newest FROM {rows}").column("newest")[0].as_py()
-    said.lag = None if newest is None else max(0, said.committed - newest)
-    said.reload = found.num_rows > MAX_BARS
-    said.bars = [] if said.reload else [_bar(row) for row in found.to_pylist()]
+    update.lag = None if newest is None else max(0, update.committed - newest)
+    update.reload = partials.num_rows > MAX_BARS
+    update.bars = [] if update.reload else [_bar(row) for row in partials.to_pylist()]
 
 
 def _place(tick: str) -> str:
-    """Give the SQL of the place of a tick among those of its symbol, from what `bars.partial` has of it."""
+    """Return the SQL of a tick's order key, from the structs of `bars.partial`."""
     return f"[epoch_us({tick}.order_0), {tick}.order_1, {tick}.order_2, {tick}.order_3]"
 
 

@@ -1,8 +1,8 @@
-"""One connection of a browser: how long it may take to ask, and how long to take its answer.
+"""Time limits for one HTTP connection: to send a request, and to read the response.
 
-Uvicorn waits without end for a request's head, and for a reader that does not read: with four hundred such connections nobody
-else is answered. Here a connection that asks nothing is closed after a while, and at once where its client has many of them; a
-connection whose reader holds an answer up is cut off.
+Uvicorn waits forever for a request head, and for a client that does not read. 400 such connections would block all others.
+Here an idle connection is closed after a while, or earlier if its client has too many of them. A connection whose client
+stalls a response is dropped.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import asyncio
 
 ASK_SECONDS = 10.0
-# How long one answer may wait for its reader, in sum: 32 MB in it are a megabyte a second.
+# How long one response may wait for its client in total. For 32 MB that is about a megabyte per second.
 TAKE_SECONDS = 30.0
 MAX_IDLE_PER_CLIENT = 64
 
 
 class Connection(H11Protocol):
-    """Uvicorn's protocol with limits of time."""
+    """Uvicorn's HTTP protocol with time limits."""
 
     _asking: asyncio.TimerHandle | None = None
     _taking: asyncio.TimerHandle | None = None
@@ -30,22 +30,22 @@ class Connection(H11Protocol):
     _waited = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request; too many that wait for the same client push out the oldest of them."""
+        """Start waiting for a request. If the client has too many idle connections, drop the oldest."""
         super().connection_made(transport)
         self._await_request()
         host = self.client[0] if self.client else ""
-        # `connections` is a set: the timers tell the age.
-        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle_of(host)]
+        # `connections` is an unordered set, so the age is read from the timers.
+        idle = [peer for peer in self.connections if isinstance(peer, Connection) and peer.is_idle_of(host)]
         if len(idle) > MAX_IDLE_PER_CLIENT:
             min(idle, key=Connection.deadline).drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timers."""
+        """Cancel the timers."""
         self._cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Stop waiting where the request is there as a whole."""
+        """Stop waiting once the request is complete."""
         super().data_received(data)
         if self._is_answering():
             self._stop_asking()
@@ -55,17 +55,17 @@ class Connection(H11Protocol):
         self._waited = 0.0
         self._await_request()
         super().on_response_complete()
-        if self._is_answering():  # the next one was there already
+        if self._is_answering():  # the next request had already arrived
             self._stop_asking()
 
     def pause_writing(self) -> None:
-        """Wait for the reader as long as this answer may still wait."""
+        """Start the timer for the client, with the time that is left for this response."""
         super().pause_writing()
         self._paused_at = time.monotonic()
         self._taking = self.loop.call_later(max(0.0, TAKE_SECONDS - self._waited), self.drop)
 
     def resume_writing(self) -> None:
-        """Count for how long the answer had to wait."""
+        """Stop the timer, and add up how long the response has waited."""
         if self._taking:
             self._taking.cancel()
             self._taking = None
@@ -73,15 +73,15 @@ class Connection(H11Protocol):
         super().resume_writing()
 
     def is_idle_of(self, host: str) -> bool:
-        """Whether it is a connection of that client which asks nothing."""
+        """Return whether this is an idle connection of that client."""
         return self._asking is not None and (self.client[0] if self.client else "") == host
 
     def deadline(self) -> float:
-        """When it is closed unless a request comes."""
+        """Return when the connection is closed unless a request arrives, in the event loop's time."""
         return self._asking.when() if self._asking else float("inf")
 
     def drop(self) -> None:
-        """Close it, whatever is still to be sent."""
+        """Close the connection without sending the rest."""
         self._cancel()
         self.transport.abort()
 

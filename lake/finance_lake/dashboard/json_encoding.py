@@ -1,4 +1,4 @@
-"""Rows of the lake as JSON and CSV: decimals and large integers as strings, times as ISO text, bytes as escapes."""
+"""Encode rows as JSON and CSV: decimals and large integers as strings, times as ISO text, bytes escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-# Beyond it a browser's numbers are no longer exact.
+# Beyond it JavaScript's numbers are no longer exact.
 MAX_SAFE_INTEGER = 2**53 - 1
 ROWS_PER_CHUNK = 2_000
 NUMBERS = int | float | Decimal
@@ -29,12 +29,12 @@ TO_BE_QUOTED = re.compile(r"[^\w.:+' -]|^\s|\s$", re.ASCII)
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Give rows that any JSON encoder takes."""
+    """Return rows with values that any JSON encoder accepts."""
     return [{name: sent(value) for name, value in row.items()} for row in values.rows(table)]
 
 
 def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after another)
-    """Give one value as it is sent."""
+    """Return a value as it is sent."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -50,50 +50,50 @@ def sent(value: Any) -> Any:  # noqa: ANN401, PLR0911 (one kind of value after a
     if isinstance(value, bytes):
         return plain(value)
     if isinstance(value, dict):
-        return {str(key): sent(one) for key, one in value.items()}
+        return {str(key): sent(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [sent(one) for one in value]
+        return [sent(item) for item in value]
     return str(value)
 
 
 def as_json(head: dict[str, Any], table: pa.Table, most_bytes: int) -> bytes:
-    """Give an object whose member `rows` has the rows, by the places of their columns: names of a query can occur twice.
+    """Encode an object with the members of `head`, and `rows` as arrays, because column names can occur twice.
 
-    Raises QueryError where it has more bytes.
+    Raises QueryError if it is larger than `most_bytes`.
     """
-    pieces = (b",".join(msgspec.json.encode(list(row)) for row in rows) for rows in _pieces(table, sent))
-    rows = _joined(pieces, b",", most_bytes)
+    chunks = (b",".join(msgspec.json.encode(list(row)) for row in rows) for rows in _chunks(table, sent))
+    rows = _joined(chunks, b",", most_bytes)
     return msgspec.json.encode(head)[:-1] + b',"rows":[' + rows + b"]}"
 
 
 def as_csv(table: pa.Table, most_bytes: int) -> bytes:
-    """Give a table as CSV. Text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """Encode a table as CSV. Text that a spreadsheet would run as a formula is prefixed with an apostrophe.
 
-    Raises QueryError where it has more bytes.
+    Raises QueryError if it is larger than `most_bytes`.
     """
     names = _lines([[inert(name) for name in table.column_names]])
-    return _joined(chain([names], map(_lines, _pieces(table, _cell))), b"", most_bytes)
+    return _joined(chain([names], map(_lines, _chunks(table, _cell))), b"", most_bytes)
 
 
-def _pieces(table: pa.Table, form: Callable[[Any], Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
-    """Give the rows piece by piece: as Python's values they take many times as much memory."""
+def _chunks(table: pa.Table, form: Callable[[Any], Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
+    """Yield the rows in chunks, because they take many times as much memory as Python values."""
     for start in range(0, table.num_rows, ROWS_PER_CHUNK):
-        piece = table.slice(start, ROWS_PER_CHUNK)
-        yield zip(*([form(value) for value in values.values(column)] for column in piece.columns), strict=True)
+        chunk = table.slice(start, ROWS_PER_CHUNK)
+        yield zip(*([form(value) for value in values.values(column)] for column in chunk.columns), strict=True)
 
 
-def _joined(pieces: Iterable[bytes], separator: bytes, most_bytes: int) -> bytes:
-    whole = bytearray()
-    for piece in pieces:
-        whole += (separator if whole else b"") + piece
-        if len(whole) > most_bytes:
-            raise QueryError(f"The answer is larger than {most_bytes // 1024**2:,} MB: select less, add LIMIT, or aggregate.")
-    return bytes(whole)
+def _joined(chunks: Iterable[bytes], separator: bytes, most_bytes: int) -> bytes:
+    encoded = bytearray()
+    for chunk in chunks:
+        encoded += (separator if encoded else b"") + chunk
+        if len(encoded) > most_bytes:
+            raise QueryError(f"The result is larger than {most_bytes // 1024**2:,} MB: select less, add LIMIT, or aggregate.")
+    return bytes(encoded)
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401
-    shown = sent(value)
-    return inert(shown) if isinstance(shown, str) and not isinstance(value, NUMBERS) else shown
+    encoded = sent(value)
+    return inert(encoded) if isinstance(encoded, str) and not isinstance(value, NUMBERS) else encoded
 
 
 def _lines(lines: Iterable[Iterable[Any]]) -> bytes:
@@ -101,7 +101,7 @@ def _lines(lines: Iterable[Iterable[Any]]) -> bytes:
 
 
 def _field(value: Any) -> str:  # noqa: ANN401
-    """Write a field; null is empty, and empty text is quoted."""
+    """Format a CSV field; null is empty, and empty text is quoted."""
     text = "" if value is None else str(value)
-    # Python's csv would leave a semicolon bare, at which spreadsheets of half of Europe split a line.
+    # Python's csv does not quote semicolons, but spreadsheets in many European locales split lines at them.
     return f'"{text.replace(QUOTE, QUOTE * 2)}"' if TO_BE_QUOTED.search(text) or value == "" else text

@@ -1,4 +1,4 @@
-"""What each panel shows, as plain values for JSON. Pure reading: the addresses are in `app`."""
+"""The data of each panel, as plain values for JSON. Read-only; the routes are in `app`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from finance_storage.delta_log import Entry
     from finance_storage.paths import LakePaths
 
-# What is remembered of files so that a question need not read them again; one lake for now, one for earlier versions.
+# Cache of per-file results, for each of two lakes: the current version and earlier versions.
 CACHE_BYTES = 24 * 1024 * 1024
 MAX_BARS = 2_000
 MAX_ROWS = 1_000
@@ -47,7 +47,7 @@ MAX_SYMBOLS = 2_000
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 SQL = Limits(seconds=10, megabytes=512, rows=MAX_ROWS, values=2_000_000, result_megabytes=32)
 SQL_CSV = replace(SQL, rows=MAX_CSV_ROWS)
-# Ticks a second are those of the commits of so many seconds before the newest.
+# The tick rate is measured over the commits of the last RATE_SECONDS before the newest, at most RATE_COMMITS.
 RATE_SECONDS = 10
 RATE_COMMITS = 60
 MAX_VALUE_LENGTH = 300
@@ -55,10 +55,10 @@ DAY_US = UNIT_US["d"]
 
 
 class Panels:
-    """The questions that the page asks. Each raises LakeError: see `finance_storage.errors`."""
+    """The data of the page's panels. Each method can raise LakeError: see `finance_storage.errors`."""
 
     def __init__(self, paths: LakePaths, engine: Engine) -> None:
-        """Nothing is opened before the first question: a dashboard may be there before its lake."""
+        """Prepare the panels. The lake is opened on first use, so it need not exist yet."""
         self.paths = paths
         self._engine = engine
         self._ticks, self._rejects = LogTail(paths.ticks), LogTail(paths.quarantine)
@@ -67,18 +67,19 @@ class Panels:
         self._earlier: Lake | None = None
 
     def close(self) -> None:
-        """End the processes that answer SQL."""
+        """Stop the SQL processes."""
         for lake in (self._now, self._earlier):
             if lake:
                 lake.close()
 
     def status(self, as_of: str | None = None) -> dict[str, Any]:
-        """The strip: services, version, rows, rate, lag, quarantined, the last verdict. Without a lake it says so.
+        """Return the status strip: services, version, rows, rate, lag, quarantined, the last verdict.
 
-        `waiting`: the tables do not move though they should, and the lag grows.
+        Without a readable lake, `version` is None and `problem` says why. `waiting` means that the tables are behind and not
+        growing, so the lag increases with time.
         """
         now = datetime.now(UTC)
-        # What runs is known of this moment alone.
+        # The state of services is known only for the present.
         head = {"now": milliseconds(now), "problem": None, "services": roles(self.paths) if as_of is None else None}
         try:
             return {**head, **self._figures(as_of, now)}
@@ -90,14 +91,14 @@ class Panels:
             return {**head, "problem": str(error), "version": None, "unreadable": True}
 
     def bars(self, symbol: str, size: str, as_of: str | None = None, limit: int = 500) -> dict[str, Any]:
-        """The newest bars of a symbol, oldest first, and the order key of its newest tick; times are when bars begin."""
+        """Return the newest bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins."""
         if not symbol:
             raise RequestError("symbol is missing: /api/bars?symbol=AAPL&size=1m")
-        found = self._lake(as_of).bars(size, symbol, as_of=as_of)
-        newest = self._newest_ticks(found, as_of, symbol)
-        table = found.arrow.slice(max(0, len(found) - limit)).drop_columns(["symbol"])
+        result = self._lake(as_of).bars(size, symbol, as_of=as_of)
+        newest = self._newest_ticks(result, as_of, symbol)
+        table = result.arrow.slice(max(0, len(result) - limit)).drop_columns(["symbol"])
         return {
-            "version": found.version,
+            "version": result.version,
             "symbol": symbol,
             "size": size,
             "last": newest.get(symbol, {}).get("last"),
@@ -105,48 +106,48 @@ class Panels:
         }
 
     def latest(self, as_of: str | None = None) -> dict[str, Any]:
-        """Each symbol's newest tick, and its change since the first tick of that tick's day (UTC); so many symbols at most."""
+        """Return each symbol's newest tick and its change since the first tick of that UTC day, for at most MAX_SYMBOLS."""
         lake = self._lake(as_of)
         version = lake.version_at(as_of)
         names = lake.symbols(version, limit=MAX_SYMBOLS + 1)
-        # By name only where there are more: DuckDB compares each row with each name.
+        # Symbols are named only if the list is cut: DuckDB compares each row with each name.
         shown = names[:MAX_SYMBOLS] if len(names) > MAX_SYMBOLS else []
         ticks = lake.latest(*shown, as_of=version)
         begin = pc.min(ticks.arrow.column("ts_event").cast(pa.int64())).as_py()
         start = None if begin is None else EPOCH + begin // DAY_US * timedelta(days=1)
         days = last_of_each(lake.bars("1d", shown or None, start, as_of=version).arrow)
         today = {row["symbol"]: row for row in values.rows(days)}
-        found = [{**_newest(row), **_day(_newest(row), today[row["symbol"]])} for row in ticks.rows()]
-        return {"version": version, "symbols": found, "cut": len(names) > MAX_SYMBOLS}
+        entries = [{**_newest(row), **_day(_newest(row), today[row["symbol"]])} for row in ticks.rows()]
+        return {"version": version, "symbols": entries, "cut": len(names) > MAX_SYMBOLS}
 
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
-        """The newest versions, the newest first, and the oldest that the log still has."""
+        """Return the newest versions, newest first, and the oldest version that the log still has."""
         version = take(self.paths, as_of).version
         commits = [{name: sent(value) for name, value in row.items()} for row in versions(self.paths.ticks, version, limit)]
         return {"version": version, "oldest": delta_log.oldest(self.paths.ticks, version), "commits": commits}
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
-        """Counts by reason, and the newest records with keys and values escaped."""
+        """Return counts by reason, and the newest records with keys and values escaped."""
         snapshot = take(self.paths, as_of)
-        found = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
+        result = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
         return {
             "version": snapshot.version,
             "counts": self._reasons(snapshot),
-            "records": [_shortened(row) for row in rows(found.arrow)],
+            "records": [_shortened(row) for row in rows(result.arrow)],
         }
 
     def sql(self, query: str, as_of: str | None = None) -> bytes:
-        """Answer one SELECT as JSON; columns and rows apart, since names can occur twice."""
-        found = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True)
-        columns = [{"name": field.name, "type": str(field.type)} for field in found.arrow.schema]
-        return as_json({"version": found.version, "columns": columns, "cut": found.cut}, found.arrow, MAX_ANSWER_BYTES)
+        """Run one SELECT and return JSON, with columns and rows apart because names can occur twice."""
+        result = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True)
+        columns = [{"name": field.name, "type": str(field.type)} for field in result.arrow.schema]
+        return as_json({"version": result.version, "columns": columns, "cut": result.cut}, result.arrow, MAX_ANSWER_BYTES)
 
     def sql_csv(self, query: str, as_of: str | None = None) -> bytes:
-        """Answer one SELECT as CSV. Raises QueryError where there are more rows than a download may have."""
+        """Run one SELECT and return CSV. Raises QueryError if there are more than MAX_CSV_ROWS rows."""
         return as_csv(self._lake(as_of).sql(query, as_of, limits=SQL_CSV).arrow, MAX_ANSWER_BYTES)
 
     def _lake(self, as_of: str | None) -> Lake:
-        # Two, because what is remembered for the one would be forgotten for the other.
+        # Two lakes, so that requests for earlier versions do not evict the cache of the current one.
         if as_of is None:
             self._now = self._now or Lake(self.paths.root, cache_bytes=CACHE_BYTES, engine=self._engine)
             return self._now
@@ -165,12 +166,12 @@ class Panels:
         behind = seconds_behind(self.paths, stored, now) if as_of is None else 0.0
         if behind:
             lag = (lag or 0) + round(1000 * behind)
-        silent = as_of is None and (now - (stored or entry).committed).total_seconds() > RATE_SECONDS
+        idle = as_of is None and (now - (stored or entry).committed).total_seconds() > RATE_SECONDS
         return {
             "version": version,
             "committed": milliseconds((stored or entry).committed),
             "rows": total_rows(self.paths.ticks, entry),
-            "rate": 0.0 if silent else rate(entries),
+            "rate": 0.0 if idle else rate(entries),
             "lag": lag,
             "waiting": bool(behind),
             "quarantined": self._quarantined(as_of),
@@ -178,16 +179,16 @@ class Panels:
         }
 
     def _version(self, as_of: str | None) -> int:
-        # The status is asked for after each commit: a look at the log costs a hundredth of opening the table.
+        # The status is computed after each commit, and polling the log costs a hundredth of opening the table.
         newest = self._ticks.look() if as_of is None else None
         return take(self.paths, as_of).version if newest is None else newest
 
     def _reasons(self, snapshot: Snapshot) -> dict[str, int]:
-        # One column of the files: the values of a large quarantine would not fit into memory.
+        # Reads only one column: the values of a large quarantine would not fit into memory.
         files = source(QUARANTINE, [file.path for file in snapshot.quarantine])
         sql = f"SELECT reason, count(*) FROM {files} GROUP BY reason ORDER BY count(*) DESC, reason"  # noqa: S608 (quoted)
-        found = self._engine.table(sql)
-        return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
+        counts = self._engine.table(sql)
+        return dict(zip(*(column.to_pylist() for column in counts.columns), strict=True))
 
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:
@@ -198,34 +199,34 @@ class Panels:
 
     def _lag(self, version: int) -> int | None:
         if self._lag_of[0] != version:
-            said = change(self.paths, self._engine, version)
-            self._lag_of = version, said.lag if said else None
+            update = change(self.paths, self._engine, version)
+            self._lag_of = version, update.lag if update else None
         return self._lag_of[1]
 
 
 def last_of_each(bars: pa.Table) -> pa.Table:
-    """Give the newest bar of each symbol; bars come by symbol, then time."""
+    """Return the newest bar of each symbol. The bars are sorted by symbol, then time."""
     ends = pc.cumulative_sum(pc.value_counts(bars.column("symbol").combine_chunks()).field("counts"))
     return bars.take(pc.subtract(ends, 1))
 
 
 def recent(entries: Iterator[Entry]) -> list[Entry]:
-    """Give the entries of the last seconds before the newest; entries come the newest first, and at least it stays."""
+    """Return the newest entry and those up to RATE_SECONDS before it; `entries` come newest first."""
     newest = next(entries, None)
     if newest is None:
-        raise NoLakeError("The lake was there a moment ago.")  # it is being deleted
-    return [newest, *takewhile(lambda one: (newest.committed - one.committed).total_seconds() <= RATE_SECONDS, entries)]
+        raise NoLakeError("The lake has just been deleted.")
+    return [newest, *takewhile(lambda entry: (newest.committed - entry.committed).total_seconds() <= RATE_SECONDS, entries)]
 
 
 def rate(entries: list[Entry]) -> float | None:
-    """Give ticks a second in the time that entries span, newest first; None if they span none."""
+    """Return ticks per second over the time that the entries span; None if they span no time. Newest first."""
     seconds = (entries[0].committed - entries[-1].committed).total_seconds()
-    # What the oldest of them added was gathered before the span begins.
-    return round(sum(one.rows for one in entries[:-1]) / seconds, 1) if seconds else None
+    # The rows of the oldest entry arrived before the span begins.
+    return round(sum(entry.rows for entry in entries[:-1]) / seconds, 1) if seconds else None
 
 
 def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
-    """Give the last verdict as it is sent; None if there is none."""
+    """Return the last verdict as it is sent; None if there is none."""
     if verdict is None:
         return None
     return {
@@ -261,7 +262,7 @@ def _day(tick: Mapping[str, Any], day: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stamp(text: str) -> int:
-    """Give when a bar begins in seconds since 1970, as the chart wants it."""
+    """Return a bar's begin in seconds since 1970, as the chart needs it."""
     return int(datetime.fromisoformat(text).timestamp())
 
 

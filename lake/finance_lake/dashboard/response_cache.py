@@ -1,4 +1,4 @@
-"""Answers that many viewers want at once: each is computed once for a version, in a few threads, and kept for a while."""
+"""A cache of responses that many viewers need at once. Each is computed once per version, in a limited number of threads."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_WAITING = 200
 
 
 class BusyError(Exception):
-    """More is asked at once than is answered."""
+    """Too many requests are waiting."""
 
 
 class Answers:
-    """JSON by question. What is asked again while it is being computed is not computed twice."""
+    """Encoded JSON by question. Concurrent requests for the same question share one computation."""
 
     def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MAX_WAITING) -> None:
-        """Know nothing yet."""
+        """Create an empty cache, for `at_once` computations and at most `most_waiting` requests, running ones included."""
         self._known: OrderedDict[Hashable, bytes] = OrderedDict()
         self._under_way: dict[Hashable, asyncio.Task[bytes]] = {}
         self._slots = asyncio.Semaphore(at_once)
@@ -34,23 +34,23 @@ class Answers:
         self._waiting = 0
 
     async def of(self, question: Hashable, compute: Callable[[], object]) -> bytes:
-        """Give the answer to a question. `compute` runs in a thread; what it raises is raised here."""
+        """Return the answer to a question. `compute` runs in a thread; its exceptions are raised here."""
         if question in self._known:
             self._known.move_to_end(question)
             return self._known[question]
         if question not in self._under_way:
             self._under_way[question] = asyncio.create_task(self._computed(question, compute))
-        # One who goes away does not take the answer from the others.
+        # A cancelled request must not cancel the computation for the others.
         return await asyncio.shield(self._under_way[question])
 
     async def fresh(self, compute: Callable[[], bytes]) -> bytes:
-        """Give an answer that nobody else wants. Raises BusyError."""
+        """Compute an answer without caching it. Raises BusyError."""
         async with self.slot():
             return await asyncio.to_thread(compute)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Be one of those that are answered at once. Raises BusyError."""
+        """Wait for a slot and hold it. Raises BusyError if too many requests are waiting."""
         if self._waiting >= self._most_waiting:
             raise BusyError
         self._waiting += 1

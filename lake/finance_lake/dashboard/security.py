@@ -1,4 +1,4 @@
-"""What every answer carries and every request has to pass, before anything is read."""
+"""Security headers for every response, and checks that every request must pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_STRING_BYTES = 4 * 1024
 PIECE_BYTES = 64 * 1024
 HEADERS = {
-    # Nothing from elsewhere, nothing inline, no HTML made of text.
+    # Nothing from other origins, nothing inline, and no HTML from strings.
     "content-security-policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
@@ -31,20 +31,20 @@ HEADERS = {
 
 
 class Guards:
-    """ASGI middleware: security headers on every answer; pages of other origins and oversized requests are refused."""
+    """ASGI middleware: adds security headers to every response; refuses pages of other origins and oversized requests."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before an application."""
+        """Wrap an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
         async def in_pieces(message: Message) -> None:
-            """Send a body in pieces, each of which waits for the reader: a whole one would lie in the connection's buffer."""
+            """Send a body in pieces, each waiting for the client: a whole body would be buffered in the connection."""
             body = message.get("body", b"")
             if message["type"] != "http.response.body" or len(body) <= PIECE_BYTES:
                 await send(message)
@@ -62,30 +62,30 @@ class Guards:
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("cache-control", "no-store")
                 else:
-                    headers["cache-control"] = "no-cache"  # asked for again, answered 304 where nothing has changed
+                    headers["cache-control"] = "no-cache"  # revalidated each time, with 304 if unchanged
             await in_pieces(message)
 
         if refusal := refused(scope):
             await refusal(scope, receive, with_headers)
             return
-        with suppress(ClientDisconnect):  # who has gone away needs no answer, and whoever runs this no traceback
+        with suppress(ClientDisconnect):  # no response is needed, and no traceback
             await self._app(scope, receive, with_headers)
 
 
 def refused(scope: Scope) -> JSONResponse | None:
-    """Refuse what another site's page asks for, and what is too large to be a question."""
+    """Return a refusal for requests from another site's page and for oversized ones; None for all others."""
     headers = Headers(scope=scope)
     if len(scope["query_string"]) > MAX_QUERY_STRING_BYTES:
-        return sentence("The address is too long.", 414)
+        return error_response("The address is too long.", 414)
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES or "transfer-encoding" in headers:
-        return sentence(f"A request may have {MAX_BODY_BYTES // 1024} KiB, with its length told.", 413)
-    # A browser tells where a request comes from; programs do not, and need not.
+        return error_response(f"A request body needs a Content-Length of at most {MAX_BODY_BYTES // 1024} KiB.", 413)
+    # Browsers send this header; other programs need not.
     if scope["path"].startswith("/api/") and headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return sentence("Pages of other sites get no answer here.", 403)
+        return error_response("Requests from pages of other sites are refused.", 403)
     return None
 
 
-def sentence(text: str, status: int) -> JSONResponse:
-    """Say what is wrong."""
+def error_response(text: str, status: int) -> JSONResponse:
+    """Return an error response."""
     return JSONResponse({"error": text}, status_code=status)

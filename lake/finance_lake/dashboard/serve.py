@@ -30,14 +30,14 @@ MAX_CONNECTIONS = 400
 
 
 class CannotServeError(Exception):
-    """Why not, in a sentence."""
+    """The dashboard cannot start; the message says why."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn waits for open answers when it stops, and a viewer's stream is one that never ends by itself."""
+    """A server that ends viewers' streams when it stops: uvicorn waits for open responses, and streams never end."""
 
     def __init__(self, config: uvicorn.Config, feed: CommitFeed) -> None:
-        """Know whose streams to end."""
+        """Set the feed whose streams are ended."""
         super().__init__(config)
         self._feed = feed
 
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
 
 
 def be_frugal() -> None:
-    """Keep less memory for later: by default each of many threads keeps some of its own."""
+    """Retain less memory: by default each of many threads keeps its own."""
     pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library than GNU's
@@ -56,44 +56,44 @@ def be_frugal() -> None:
 
 
 def in_url(host: str) -> str:
-    """Write an address as it stands in a URL and in a request's Host header: one of IPv6 in brackets."""
+    """Format a host for a URL or a Host header: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port. Raises CannotServeError."""
+    """Listen on the port. Raises CannotServeError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        taken.bind((host, port))
-        taken.listen()
+        listener.bind((host, port))
+        listener.listen()
     except OSError as error:
-        taken.close()
+        listener.close()
         raise CannotServeError(
-            f"Port {port} of {host} cannot be had ({error.strerror}): another program has it, or another dashboard. "
-            f"`financelake serve --port {port + 1 if port < 65535 else 8050}` takes another one."  # noqa: PLR2004
+            f"Port {port} on {host} cannot be used ({error.strerror}). If another program or dashboard has it, try "
+            f"`financelake serve --port {port + 1 if port < 65535 else 8050}`."  # noqa: PLR2004
         ) from None
-    return taken
+    return listener
 
 
 def serve(paths: LakePaths, host: str, port: int, names: list[str], ready: Callable[[], None]) -> None:
-    """Serve until it is stopped; `ready` is called once the port is had. Raises CannotServeError.
+    """Serve until stopped; `ready` is called once the port is bound. Raises CannotServeError.
 
-    `names` are further host names that requests may name.
+    `names` are additional host names to accept.
     """
     if not LIBRARY.exists():
-        raise CannotServeError("The chart library is not beside the page yet: `make dashboard` puts it there.")
-    taken = bind(host, port)
+        raise CannotServeError("The chart library is not installed yet: `make dashboard` installs it.")
+    listener = bind(host, port)
     ready()
     be_frugal()
     dashboard = Dashboard(paths, (*LOOPBACK, in_url(host), *names))
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped: that is no failure
-    server(dashboard).run(sockets=[taken])
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
+    server(dashboard).run(sockets=[listener])
 
 
 def server(dashboard: Dashboard) -> Server:
-    """Prepare the server."""
+    """Return the configured server."""
     config = uvicorn.Config(
         dashboard.app,
         http=Connection,

@@ -1,1 +1,1 @@
-"""Queries over the tables with deltalake and DuckDB, while the job writes: no JVM, no lock."""
+"""Queries over the tables with deltalake and DuckDB, while the job writes. No JVM, no locks."""

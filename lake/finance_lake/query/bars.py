@@ -1,20 +1,20 @@
-"""Bars: the ticks of a symbol in each stretch of time, as open, high, low, close, volume, VWAP and count.
+"""Bars: open, high, low, close, volume, VWAP and number of ticks of a symbol per time bucket.
 
-A tick without size has volume 0. VWAP is exact, rounded half up to 8 decimals; it is null for a bar without volume, which has
-nothing to weigh by, and for one with a tick of more than 10^12 pieces. A volume beyond 64 bits is null.
+A tick without size counts as volume 0. VWAP is exact, rounded half up to 8 decimals; it is null for a bar without volume, and
+for a bar with a tick larger than 10^12. A volume beyond 64 bits is null. In the SQL, `stretch` is the number of a bucket.
 """
 
 from __future__ import annotations
 
 from finance_lake.query.relations import ORDER
 
-# Beyond it the sum of price times size could leave DuckDB's 38 digits, and one such tick would fail the query.
+# Beyond it the sum of price times size could exceed DuckDB's 38 digits, and one such tick would fail the query.
 MAX_SIZE = 10**12
 
 
 def partial(source: str, step_us: int, keys: str = "") -> str:
-    """Give the SQL of bars that can be added up: by symbol and stretch, and by `keys` too (such as `filename, `)."""
-    # Structs compare field by field: the least tick is the first one, and it brings its price along.
+    """Return the SQL of partial bars by symbol and bucket, and by `keys` (such as `filename, `). They can be added up."""
+    # Structs compare field by field, so the smallest struct is the first tick, with its price.
     tick = ", ".join([*(f"'order_{place}': {term}" for place, term in enumerate(ORDER)), "'price': price"])
     return f"""
         SELECT {keys}symbol, epoch_us(ts_event) // {step_us} AS stretch,
@@ -25,8 +25,8 @@ def partial(source: str, step_us: int, keys: str = "") -> str:
 
 
 def whole(partials: str, step_us: int) -> str:
-    """Give the SQL of the bars that partial ones add up to, by symbol, then time."""
-    # 8 decimals, always: without the point it is the amount in units of 10^-8.
+    """Return the SQL of the bars that partial bars add up to, by symbol, then time."""
+    # The text always has 8 decimals, so without the point it is the amount in units of 10^-8.
     notional = "replace(sum(notional)::DECIMAL(38, 8)::VARCHAR, '.', '')::HUGEINT"
     return f"""
         WITH added AS (

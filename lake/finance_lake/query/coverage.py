@@ -1,4 +1,4 @@
-"""Coverage: how densely each symbol was told, minute by minute, and where a source's numbering has holes."""
+"""Coverage: the tick density of each symbol per minute, and gaps in a source's sequence numbers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 MINUTE_US = UNIT_US["m"]
 
 
-def coverage_sql(snapshot: Snapshot, wanted: Selection) -> str:
-    """Give the SQL of the coverage.
+def coverage_sql(snapshot: Snapshot, selection: Selection) -> str:
+    """Return the SQL of the coverage.
 
-    What comes before the first minute that was asked for counts for its silence, and the ticks of all symbols count for the
-    numbering: a source numbers its ticks, not those of a symbol. To put all ticks in order takes most of the time, and is done
-    for those sources alone whose numbers do not add up.
+    Ticks before the selected time count for the silence of its first minute. Ticks of all symbols count for the numbering,
+    because a source numbers all its ticks, not those of each symbol. Sorting all ticks takes most of the time, so it is done
+    only for sources whose numbers do not add up.
     """
-    theirs = snapshot.source(Selection(wanted.symbols))
+    selected = snapshot.source(Selection(selection.symbols))
     numbered = f"(SELECT * FROM {snapshot.source(Selection())} WHERE source IS NOT NULL AND seq IS NOT NULL)"
-    within = Selection((), wanted.start, wanted.end).where
+    within = Selection((), selection.start, selection.end).where
     return f"""
         WITH holed AS (
             SELECT source FROM {numbered} GROUP BY source
@@ -36,19 +36,19 @@ def coverage_sql(snapshot: Snapshot, wanted: Selection) -> str:
         ), holes AS (
             SELECT symbol, epoch_us(ts_event) // {MINUTE_US} AS stretch, sum(missing)::BIGINT AS missing
             FROM gaps WHERE missing > 0 GROUP BY ALL
-        ), told AS (
+        ), silences AS (
             SELECT symbol, ts_event, epoch_us(ts_event)
                    - lag(epoch_us(ts_event)) OVER (PARTITION BY symbol ORDER BY {", ".join(ORDER)}) AS silence
-            FROM {theirs}
+            FROM {selected}
         ), minutes AS (
             SELECT symbol, epoch_us(ts_event) // {MINUTE_US} AS stretch, count(*) AS ticks, max(silence) AS silence
-            FROM told WHERE {within} GROUP BY ALL
+            FROM silences WHERE {within} GROUP BY ALL
         )
         SELECT symbol, make_timestamptz(stretch * {MINUTE_US}) AS ts, ticks, silence, coalesce(missing, 0) AS missing
         FROM minutes LEFT JOIN holes USING (symbol, stretch) ORDER BY symbol, ts"""
 
 
 def with_durations(minutes: pa.Table) -> pa.Table:
-    """Give silences as durations."""
-    place = minutes.column_names.index("silence")
-    return minutes.set_column(place, "silence", minutes.column("silence").cast(pa.duration("us")))
+    """Return the table with `silence` as durations."""
+    index = minutes.column_names.index("silence")
+    return minutes.set_column(index, "silence", minutes.column("silence").cast(pa.duration("us")))

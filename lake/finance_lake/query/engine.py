@@ -1,4 +1,4 @@
-"""DuckDB in this process, for SQL of our own making. What users write runs elsewhere: see `sandbox`."""
+"""DuckDB in this process, for our own SQL. Users' SQL runs in another process: see `sandbox`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-# Nothing is fetched at run time, and no variable of the caller's becomes a table.
+# No extension is downloaded at run time, and no Python variable of the caller can be queried as a table.
 CLOSED = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -28,20 +28,20 @@ ROWS_PER_BATCH = 100_000
 
 
 class Engine:
-    """One in-memory database. Each answer comes by a cursor of its own, so that threads may ask at once."""
+    """One in-memory database. Each query uses its own cursor, so threads may share an engine."""
 
     def __init__(self, megabytes: int | None = None) -> None:
-        """Open it; it is empty. What needs more than so many megabytes spills to the disk; DuckDB has a limit of its own."""
+        """Open an empty database. Queries that need more than `megabytes` (default: DuckDB's own limit) spill to disk."""
         self._database = duckdb.connect(":memory:", config=dict(CLOSED))
-        spill = tempfile.mkdtemp(prefix="financelake-")  # of its own: two databases must not share one
+        spill = tempfile.mkdtemp(prefix="financelake-")  # two databases must not share a folder
         weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
         if megabytes:
             self._database.execute(f"SET memory_limit = '{megabytes}MiB'")
-        # Data files never change: their footers are read once.
+        # Data files never change, so their footers are cached.
         self._database.execute(f"SET parquet_metadata_cache = true; SET temp_directory = {quoted(spill)}")
 
     def table(self, sql: str, **tables: pa.Table) -> pa.Table:
-        """Answer a query whole; `tables` are Arrow tables that it names. Raises UnreadableError."""
+        """Run a query and return its rows; `tables` are Arrow tables that it can name. Raises UnreadableError."""
         with self._database.cursor() as cursor:
             try:
                 return _prepared(cursor, tables).sql(sql).to_arrow_table()
@@ -49,7 +49,7 @@ class Engine:
                 raise unreadable(error) from None
 
     def batches(self, sql: str, tables: Mapping[str, pa.Table] | None = None) -> Iterator[pa.RecordBatch]:
-        """Answer a query batch by batch. Raises UnreadableError."""
+        """Run a query and yield its rows batch by batch. Raises UnreadableError."""
         with self._database.cursor() as cursor:
             try:
                 yield from _prepared(cursor, tables or {}).sql(sql).to_arrow_reader(ROWS_PER_BATCH)
@@ -58,9 +58,9 @@ class Engine:
 
 
 def unreadable(error: Exception) -> UnreadableError:
-    """Say that data files could not be read."""
-    what = by_name(first_line(error))
-    return UnreadableError(f"The tables cannot be read: {what}. `make verify` says what is wrong with the lake.")
+    """Return the error for data files that cannot be read."""
+    reason = by_name(first_line(error))
+    return UnreadableError(f"The tables cannot be read: {reason}. `make verify` shows what is wrong with the lake.")
 
 
 def _prepared(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:

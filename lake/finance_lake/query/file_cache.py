@@ -1,6 +1,6 @@
-"""Sums over data files that are kept: a file never changes, so what was once computed of it holds as long as it lives.
+"""A cache of partial results per data file. Files never change, so a result stays valid.
 
-The job adds a small file a second. To look at the newest bars then costs a look into that file, not into the table.
+The job adds about one small file per second. Computing the newest bars then reads that file only, not the whole table.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 256 * 1024 * 1024
 FILE = "filename"
-# A path that is remembered, for itself and its place in a set: also of files that have no row for the question.
+# Memory of a cached path and its place in a set, also for files that have no rows.
 PATH_BYTES = 300
 
 
 class FileCache:
-    """What was computed of files, by question; the questions longest unasked are forgotten first."""
+    """Rows computed from files, by question. The least recently used questions are evicted first."""
 
     def __init__(self, most_bytes: int = MAX_BYTES) -> None:
-        """Know nothing yet."""
+        """Create an empty cache of at most `most_bytes`."""
         self._most_bytes = most_bytes
         self._known: OrderedDict[Hashable, tuple[frozenset[str], pa.Table]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, question: Hashable, files: Sequence[str], compute: Callable[[Sequence[str]], pa.Table]) -> pa.Table:
-        """Give the rows of these files. `compute` makes those of files not seen yet, with a column `filename`."""
+        """Return the rows of these files. `compute` returns those of files not cached yet, with a column `filename`."""
         with self._lock:
             done, rows = self._known.get(question, (frozenset[str](), None))
         missing = [file for file in files if file not in done]
@@ -40,7 +40,7 @@ class FileCache:
             rows = fresh if rows is None else pa.concat_tables([rows, fresh])
             done |= frozenset(missing)
         wanted = set(files)
-        if len(done) > 2 * len(wanted) + 100:  # files that a compaction has replaced, or another part of the table
+        if len(done) > 2 * len(wanted) + 100:  # files that a compaction has replaced, or that other selections needed
             rows, done = _only(rows, wanted), frozenset(wanted)
         self._keep(question, done, rows)
         return rows if done == wanted else _only(rows, wanted)
@@ -54,7 +54,7 @@ class FileCache:
 
 
 def _compact(rows: pa.Table) -> pa.Table:
-    """Hold each path once: a path is longer than most rows."""
+    """Store each path once, because a path is longer than most rows."""
     return rows.set_column(rows.column_names.index(FILE), FILE, rows.column(FILE).dictionary_encode())
 
 

@@ -1,4 +1,4 @@
-"""The history of the table of ticks: what each version added, and how much there was then."""
+"""The history of the table of ticks: what each version added, and its total rows."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SCHEMA = pa.schema(
 
 
 def history(folder: Path, newest: int, limit: int | None) -> pa.Table:
-    """Read the newest entries of a log, the newest first."""
+    """Return the newest entries of a log as a table, newest first."""
     return pa.Table.from_pylist(versions(folder, newest, limit), SCHEMA)
 
 
 def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, object]]:
-    """Do so as plain values; Arrow imports pandas to take them, see `values`."""
+    """Return the newest entries of a log as dictionaries, newest first. Avoids the import of pandas, see `values`."""
     rows: list[dict[str, object]] = []
     total = None
     for entry in reversed(list(islice(delta_log.entries(folder, newest), limit))):
@@ -47,7 +47,7 @@ def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, obj
 
 
 def total_rows(folder: Path, entry: Entry) -> int:
-    """Return how many rows a table had: by the job's own record, or counted where another writer has committed."""
+    """Return the rows of a table at an entry: from the job's commit metadata, or counted after another writer's commit."""
     changes = filter(_changes_rows, chain([entry], delta_log.entries(folder, entry.version - 1)))
     if (newest := next(changes, entry)).record:
         return newest.record.total.rows
@@ -56,7 +56,7 @@ def total_rows(folder: Path, entry: Entry) -> int:
 
 
 def _changes_rows(entry: Entry) -> bool:
-    """Maintenance writes no record and changes no row."""
+    """Return whether a commit may change the number of rows. Maintenance writes no commit metadata and changes no rows."""
     return bool(entry.record or entry.added or entry.deletes)
 
 

@@ -1,4 +1,4 @@
-"""SQL's intervals in a form that people's tools know: Polars and pandas refuse Arrow's months, days and nanoseconds in one."""
+"""Convert SQL intervals: Polars and pandas refuse Arrow's type of months, days and nanoseconds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_DAYS = 36_500_000
 
 
 def without_intervals(rows: pa.Table) -> pa.Table:
-    """Turn intervals into durations (microseconds); a column that has months, which have no length, into text."""
-    for place, field in enumerate(rows.schema):
+    """Convert intervals to durations (microseconds), or to text if a column has months or too many days to convert."""
+    for index, field in enumerate(rows.schema):
         if pa.types.is_interval(field.type):
-            rows = rows.set_column(place, field.name, _without(rows.column(place)))
+            rows = rows.set_column(index, field.name, _without(rows.column(index)))
     return rows
 
 
@@ -23,7 +23,7 @@ def _without(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if all(_has_length(parts[~missing]) for parts, missing in chunks):
         kind = pa.duration("us")
         return pa.chunked_array([pa.array(_micros(parts), mask=missing).cast(kind) for parts, missing in chunks], kind)
-    return pa.chunked_array([[None if one is None else _text(one) for one in column.to_pylist()]], pa.string())
+    return pa.chunked_array([[None if value is None else _text(value) for value in column.to_pylist()]], pa.string())
 
 
 def _parts(chunk: pa.Array) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The newest tick of each symbol.
+"""The newest tick of each symbol, without reading the whole table.
 
-The table is not read for it: which symbols a data file holds is read once a file and kept, and cheap, since that column is a
-dictionary; their newest ticks are looked for from the newest file backward, until no file that is left reaches up to them.
+The symbols of a data file are read once per file and cached; this is cheap because the column is dictionary-encoded. The newest
+ticks are searched from the newest file backward, until no remaining file can have newer ones.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from finance_lake.query.engine import Engine
     from finance_lake.query.snapshot import Snapshot, SnapshotFile
 
-# How many files are looked at first, and how many times more next: most symbols are settled by little. A file costs as much to
-# open as some thousand ticks to read.
+# Files of the first round, and the growth per round: most symbols are found in the first few files. Opening a file costs as
+# much as reading some thousand ticks.
 FIRST_FILES = 10
 TICKS_A_FILE = 5_000
 MORE = 5
@@ -33,48 +33,48 @@ MAX_NAMED_SYMBOLS = 1_000
 
 
 def candidates(source: str) -> str:
-    """Give the SQL of ticks among which the newest are: those of the newest moment of each symbol."""
-    # Two looks at few columns cost half of one that carries all of them along.
+    """Return the SQL of all ticks at the newest event time of each symbol: the newest tick is among them."""
+    # Two passes, of which the first reads two columns, cost half as much as one pass over all columns.
     return f"""
         WITH moments AS MATERIALIZED (SELECT symbol, max(ts_event) AS ts_event FROM {source} GROUP BY ALL)
         SELECT ticks.* FROM {source} AS ticks JOIN moments USING (symbol, ts_event)"""
 
 
 def newest(ticks: str) -> str:
-    """Give the SQL of the newest tick of each symbol, by symbol."""
+    """Return the SQL of the newest tick of each symbol, by symbol."""
     order = ", ".join(f"{name} DESC" for name in ORDER)
     return f"SELECT * FROM ({ticks}) QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY {order}) = 1 ORDER BY symbol"
 
 
 def held(paths: Sequence[str]) -> str:
-    """Give the SQL of which symbols each of these files holds."""
+    """Return the SQL of which symbols each of these files holds."""
     return f"SELECT DISTINCT filename, symbol FROM {source(TICKS, paths, with_file=True)}"
 
 
 def search(engine: Engine, snapshot: Snapshot, holding: pa.Table, names: Iterable[str] = ()) -> pa.Table:
-    """Find the newest tick of each symbol, or of those named; `holding` is what `held` says of the files."""
-    asked = frozenset(names)
-    if asked:  # a lake may have many more symbols than anybody asks for
-        holding = holding.filter(pc.is_in(holding.column("symbol"), pa.array(sorted(asked), pa.string())))
+    """Find the newest tick of each symbol, or of those named; `holding` has the rows of `held` for all files."""
+    requested = frozenset(names)
+    if requested:  # a lake may have many more symbols than are requested
+        holding = holding.filter(pc.is_in(holding.column("symbol"), pa.array(sorted(requested), pa.string())))
     symbols = _symbols_by_file(holding)
     left = sorted(snapshot.ticks, key=_reach, reverse=True)
-    there = frozenset[str]().union(*symbols.values())
-    wanted = asked & there if asked else there
+    existing = frozenset[str]().union(*symbols.values())
+    wanted = requested & existing if requested else existing
     found, most = engine.table(newest(f"FROM {source(TICKS, [], snapshot.later_ticks)}")), FIRST_FILES
     while wanted:
         count = _count(left, most)
-        looked, left, most = left[:count], left[count:], most * MORE
-        here = wanted & _union(symbols, looked)
+        files, left, most = left[:count], left[count:], most * MORE
+        here = wanted & _union(symbols, files)
         if here:
-            since = _since(found, here, named=bool(asked) or len(here) <= MAX_NAMED_SYMBOLS)
-            rows = f"(SELECT * FROM {source(TICKS, [file.path for file in looked], snapshot.later_ticks)} WHERE {since.where})"
+            since = _since(found, here, named=bool(requested) or len(here) <= MAX_NAMED_SYMBOLS)
+            rows = f"(SELECT * FROM {source(TICKS, [file.path for file in files], snapshot.later_ticks)} WHERE {since.where})"
             found = engine.table(newest(f"FROM found UNION ALL FROM ({candidates(rows)})"), found=found)
         wanted = _unsettled(wanted, _moments(found), left, symbols)
     return found
 
 
 def _count(files: Sequence[SnapshotFile], most: float) -> int:
-    """How many files may be looked at, where a large one counts as several; one at least."""
+    """Return how many files to read next, at least one. A large file counts as several."""
     for number, file in enumerate(files, 1):
         most -= 1 + file.rows / TICKS_A_FILE
         if most <= 0:
@@ -83,9 +83,9 @@ def _count(files: Sequence[SnapshotFile], most: float) -> int:
 
 
 def _since(found: pa.Table, symbols: frozenset[str], *, named: bool) -> Selection:
-    """Select what can be newer than what was found: nothing that is older than the oldest of these symbols' ticks.
+    """Select ticks that can be newer than those found: none older than the oldest of these symbols' newest ticks.
 
-    Too many symbols are not `named`: DuckDB compares each row with each name, and the newest ticks of others do no harm.
+    Without `named` the symbols are not filtered: DuckDB compares each row with each name, and other symbols do no harm.
     """
     moments = _moments(found)
     start = min(moments[symbol] for symbol in symbols) if symbols <= moments.keys() else None
@@ -98,7 +98,7 @@ def _unsettled(
     left: Sequence[SnapshotFile],
     symbols: Mapping[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Give the symbols of which a file that is left may hold a newer tick, or one of the same moment."""
+    """Return the symbols for which a remaining file may hold a newer tick, or one of the same moment."""
     return frozenset(
         symbol
         for file in left

@@ -1,4 +1,4 @@
-"""Data files and rows by when they arrived, read without an engine."""
+"""Data files and rows by arrival time, read without DuckDB."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 
 def newest_first(files: Iterable[SnapshotFile]) -> list[SnapshotFile]:
-    """Order files by their newest record; one of which that is not known may hold the newest of all."""
+    """Sort files by their newest record. Files whose newest record is unknown come first."""
     return sorted(files, key=lambda file: file.last_arrival or EVER, reverse=True)
 
 
 @contextmanager
 def opened(file: SnapshotFile) -> Iterator[pq.ParquetFile]:
-    """Open a data file. Raises UnreadableError, also for damage that is met while it is read."""
+    """Open a data file. Raises UnreadableError, also for damage found while reading."""
     try:
-        with parquet(file.folder, file.name) as found:
-            yield found
+        with parquet(file.folder, file.name) as reader:
+            yield reader
     except (OSError, pa.ArrowException) as error:
-        what = f"{file.folder / file.name} cannot be read: {first_line(error)}"
-        raise UnreadableError(f"{what}. `make verify` says what is wrong with the lake.") from None
+        problem = f"{file.folder / file.name} cannot be read: {first_line(error)}"
+        raise UnreadableError(f"{problem}. `make verify` shows what is wrong with the lake.") from None
 
 
 COLUMNS = ("symbol", "price", "size", "ts_event", "kafka_timestamp", "kafka_partition", "kafka_offset")
 
 
 def newest_rows(snapshot: Snapshot, count: int) -> list[dict[str, Any]]:
-    """Return the rows that arrived last, newest first. Opens only as many files as it needs to be sure."""
+    """Return the rows that arrived last, newest first. Opens only as many files as needed."""
     newest: list[dict[str, Any]] = []
     for file in newest_first(snapshot.ticks):
         if len(newest) == count and file.last_arrival and file.last_arrival < newest[-1]["kafka_timestamp"]:

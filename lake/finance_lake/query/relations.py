@@ -1,8 +1,8 @@
-"""A table as DuckDB reads it: the list of data files that Delta's log names, not a folder.
+"""Tables as SQL for DuckDB: the list of data files that the Delta log names, not a folder.
 
-DuckDB's own Delta extension is no part of its wheel and would be fetched at run time. The list alone is right as long as a
-table has neither deletion vectors nor mapped columns, which `snapshot` sees to. Files from before a column was added lack it:
-where a table has such columns, files are read by the names of their columns, and what one lacks is null.
+DuckDB's own Delta extension is not part of its wheel and would be downloaded at run time. The list of files is sufficient as
+long as a table has neither deletion vectors nor mapped columns, which `snapshot` checks. Files written before a column was
+added lack it. Tables with such columns are read by column name, and missing columns are null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from finance_storage.schemas import FIRST, PARTITIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# By Arrow's types, as the log's schema is told in them.
+# By Arrow type, since the schema of the log is read as Arrow types.
 SQL_TYPES = {
     pa.bool_(): "BOOLEAN",
     pa.int8(): "TINYINT",
@@ -36,8 +36,8 @@ SQL_TYPES = {
     pa.timestamp("us"): "TIMESTAMP",
     pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
 }
-# The order of the ticks of a symbol: by when they happened, and where they are in the topic if that is one moment.
-# A tick that names no moment of its own has no nanoseconds either.
+# The order of a symbol's ticks: by event time, then by partition and offset.
+# A tick without its own event time has no nanoseconds either.
 ORDER = ("ts_event", "coalesce(ts_event_nanos, 0)", "kafka_partition", "kafka_offset")
 FILE = {"filename": "VARCHAR"}
 
@@ -45,34 +45,34 @@ Columns = dict[str, str]
 
 
 def sql_columns(fields: Iterable[pa.Field]) -> Columns:
-    """Give columns with their SQL types, by name; those of a type that no table of ours has, such as a list, are left out."""
+    """Return the SQL types of columns by name. Columns of unsupported types, such as lists, are left out."""
     types = {field.name: _sql_type(field.type) for field in fields}
     return {name: kind for name, kind in types.items() if kind}
 
 
 def source(table: str, paths: Iterable[str], later: Columns | None = None, *, with_file: bool = False) -> str:
-    """Give the SQL of a table's rows in these files.
+    """Return the SQL of a table's rows in these files.
 
-    `later` are the table's columns that not every file has; who asks for none of them need not tell. `with_file` adds the
-    column `filename`.
+    `later` are the table's columns that not every file has; pass them only if they are needed. `with_file` adds the column
+    `filename`.
     """
     always = sql_columns([*FIRST[table], *PARTITIONS[table]])
     columns = always | (later or {}) | (FILE if with_file else {})
     listed = ", ".join(map(quoted, paths))
     if not listed:
-        return _nothing(columns)
+        return _no_rows(columns)
     partitioned = ", hive_partitioning = true, hive_types = {'date': DATE}"
     options = partitioned if PARTITIONS[table].names else ", hive_partitioning = false"
     if later:
         rows = f"SELECT * FROM read_parquet([{listed}]{options}, union_by_name = true{', filename = true' * with_file})"
         names = ", ".join(map(identifier, columns))
-        return f"(SELECT {names} FROM (FROM {_nothing(columns)} UNION ALL BY NAME {rows}))"
+        return f"(SELECT {names} FROM (FROM {_no_rows(columns)} UNION ALL BY NAME {rows}))"
     if with_file:
         return f"(SELECT * EXCLUDE (filename), filename FROM read_parquet([{listed}]{options}, filename = true))"
     return f"read_parquet([{listed}]{options})"
 
 
-def _nothing(columns: Columns) -> str:
+def _no_rows(columns: Columns) -> str:
     return f"(SELECT {', '.join(f'NULL::{kind} AS {identifier(name)}' for name, kind in columns.items())} WHERE false)"
 
 

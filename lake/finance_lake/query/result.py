@@ -1,4 +1,4 @@
-"""An answer of the lake: an Arrow table, one step away from Polars, pandas and DuckDB."""
+"""The result of a query: an Arrow table, with conversions to Polars, pandas and DuckDB."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """Rows, in the order in which they were asked for.
+    """The rows of a query, in its order.
 
-    Whatever reads Arrow's C stream takes it as it is: `polars.DataFrame(result)`, `pyarrow.table(result)`.
+    Libraries that read Arrow's C stream accept it directly: `polars.DataFrame(result)`, `pyarrow.table(result)`.
 
     Attributes:
         arrow: the table; prices are `decimal128(18, 8)`, times are `timestamp[us, UTC]`
-        version: of the table of ticks that was read
-        cut: whether rows were left out because there were more than the limit allows (only by `Lake.sql(..., cut=True)`)
+        version: the version of the table of ticks that was read
+        cut: whether rows beyond the limit were left out (only by `Lake.sql(..., cut=True)`)
 
     """
 
@@ -32,26 +32,26 @@ class Result:
     cut: bool = False
 
     def pl(self) -> pl.DataFrame:
-        """As a Polars frame; prices are `Decimal(18, 8)`."""
-        import polars as pl  # noqa: PLC0415 (a third of a second, and not needed by all)
+        """Return a Polars frame; prices are `Decimal(18, 8)`."""
+        import polars as pl  # noqa: PLC0415 (takes a third of a second, and not everybody needs it)
 
         return pl.DataFrame(self.arrow)
 
     def df(self) -> pd.DataFrame:
-        """As a pandas frame. Its columns stay Arrow's, so that prices stay decimals and null stays null."""
-        import pandas as pd  # noqa: PLC0415 (a second)
+        """Return a pandas frame with Arrow-backed columns, so prices stay decimals and nulls stay null."""
+        import pandas as pd  # noqa: PLC0415 (takes a second)
 
         frame: pd.DataFrame = self.arrow.to_pandas(types_mapper=pd.ArrowDtype)
         return frame
 
     def relation(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
-        """As a DuckDB relation of a connection, or of DuckDB's own default one."""
+        """Return a DuckDB relation, on this connection or on DuckDB's default one."""
         import duckdb  # noqa: PLC0415
 
         return (connection or duckdb).from_arrow(self.arrow)
 
     def rows(self) -> list[dict[str, Any]]:
-        """As plain Python: a dictionary a row, prices as `Decimal`, times as aware `datetime`."""
+        """Return one dictionary per row, with prices as `Decimal` and times as aware `datetime`."""
         return rows(self.arrow)
 
     @property
@@ -61,13 +61,13 @@ class Result:
         return names
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Return the number of rows."""
         return int(self.arrow.num_rows)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Hand the table to another library without a copy."""
+        """Pass the table to another library without a copy."""
         return self.arrow.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        """Say what it is; its rows may hold anything and are not shown."""
+        """Return row count, version and columns. The rows are untrusted data and are not shown."""
         return f"Result({len(self):,} rows as of version {self.version}: {', '.join(self.columns)})"

@@ -1,13 +1,12 @@
-"""Answer SQL queries from standard input, one after another, with no way out: `python -m finance_lake.query.sandbox MEGABYTES`.
+"""A sandboxed process that answers SQL queries from standard input: `python -m finance_lake.query.sandbox MEGABYTES`.
 
-DuckDB itself limits what its operators allocate and lets a query be interrupted between them; within a single expression
-(`list_sum(range(1000000000))`) it does neither. So users' SQL runs in a process of its own, under the kernel's limits: memory
-that is too much fails, time that is too long ends the process. Within it DuckDB loads no extension and has a locked
-configuration.
+DuckDB limits the memory of its operators and can be interrupted between them, but not within a single expression
+(`list_sum(range(1000000000))`). So users' SQL runs in a separate process under the kernel's limits: allocating too much memory
+fails, and running too long ends the process. In this process DuckDB loads no extensions and has a locked configuration.
 
-Three things keep a statement from writing, each by itself enough: its parse tree is judged before it runs (`statement`), DuckDB
-opens the lake's data files through a file system that can only read and gets no other path (`lake_files`), and where the kernel
-has Landlock the process has given up the right to write (`landlock`).
+Three independent measures keep a statement from writing: its parse tree is checked before it runs (`statement`); DuckDB opens
+data files only through a read-only file system and gets no other path (`lake_files`); and if the kernel has Landlock, the
+process has dropped the right to write (`landlock`).
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ TIME = "time"
 MEMORY = "memory"
 SIZE = "size"
 MAX_ERROR_LENGTH = 2000
-# Within a stream of batches DuckDB's exceptions come as OSError, with these words at the beginning.
-OVERDRAWN = ("Out of Memory Error", "\nMemoryError")  # the second from `lake_files`, with its traceback
+# While batches are streamed, DuckDB's exceptions arrive as OSError with these texts.
+OUT_OF_MEMORY = ("Out of Memory Error", "\nMemoryError")  # the second from `lake_files`, with its traceback
 UNREADABLE = "IO Error"
 
 
 class SandboxQuery(msgspec.Struct):
-    """What to answer: `views` are the tables, SQL by name; `files` are the names of all that they read, in these `folders`."""
+    """A query and its limits. `views` maps table names to SQL, which reads `files`; `folders` maps tables to folders."""
 
     query: str
     views: dict[str, str]
@@ -63,9 +62,9 @@ class SandboxQuery(msgspec.Struct):
 
 
 class SandboxAnswer(msgspec.Struct):
-    """The line before the rows, which follow as an Arrow stream unless there is an error: TIME, MEMORY, SIZE or DuckDB's text.
+    """The first line of an answer. Unless there is an error, an Arrow stream of `rows` rows follows.
 
-    `unreadable` says that it was the lake's files that could not be read: others are never opened. `rows` follow.
+    `error` is TIME, MEMORY, SIZE or DuckDB's message. `unreadable` means that data files of the lake could not be read.
     """
 
     error: str | None = None
@@ -75,14 +74,14 @@ class SandboxAnswer(msgspec.Struct):
 
 
 class TooLargeError(Exception):
-    """The answer is more than the question allows."""
+    """The result is larger than the query's limits."""
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer queries until standard input ends."""
     megabytes = int(sys.argv[1])
-    nothing = SandboxQuery("", {}, {}, [], 1, 1, 1, 1)
-    _connection(megabytes, nothing, LakeFiles({}, [])).close()  # so that what the engine itself needs is there before the limit
+    empty = SandboxQuery("", {}, {}, [], 1, 1, 1, 1)
+    _connection(megabytes, empty, LakeFiles({}, [])).close()  # allocates what DuckDB itself needs before the limit is set
     _confine(megabytes)
     renounce_writing()
     _head(sys.stdout.buffer, SandboxAnswer())  # ready
@@ -96,7 +95,7 @@ def main() -> None:
 def _confine(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if sys.platform == "linux":  # elsewhere the kernel does not count it, and DuckDB's own limit has to do
+    if sys.platform == "linux":  # other kernels do not enforce it, so only DuckDB's own limit applies
         status = Path("/proc/self/status").read_text(encoding="ascii")
         used = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
         resource.setrlimit(resource.RLIMIT_DATA, (used + megabytes * MEGABYTE,) * 2)
@@ -115,7 +114,7 @@ def _reply(out: BinaryIO, megabytes: int, question: SandboxQuery) -> None:
         _head(out, SandboxAnswer(str(error), unreadable=True))
     except (duckdb.Error, StatementError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
         text = str(error)[:MAX_ERROR_LENGTH] or type(error).__name__
-        _head(out, SandboxAnswer(MEMORY if any(words in text for words in OVERDRAWN) else text))
+        _head(out, SandboxAnswer(MEMORY if any(words in text for words in OUT_OF_MEMORY) else text))
     else:
         _head(out, SandboxAnswer(cut=cut, rows=rows.num_rows))
         with pa.ipc.new_stream(out, rows.schema) as stream:
@@ -148,7 +147,7 @@ def _answer(megabytes: int, question: SandboxQuery) -> tuple[pa.Table, bool]:
         require_reading(connection, question.query)
         return _first_rows(connection.sql(question.query), question)
     except (duckdb.Error, OSError) as error:
-        if expired.is_set():  # an interrupt within a stream of batches comes as an OSError
+        if expired.is_set():  # an interrupt during streaming arrives as an OSError
             raise TimeoutError from None
         if files.failure or str(error).startswith(UNREADABLE):
             raise unreadable(files.failure or error) from None
@@ -172,29 +171,29 @@ def _connection(megabytes: int, question: SandboxQuery, files: LakeFiles) -> duc
 
 def _first_rows(relation: duckdb.DuckDBPyRelation, question: SandboxQuery) -> tuple[pa.Table, bool]:
     reader = relation.to_arrow_reader(min(ROWS_PER_BATCH, question.rows + 1))
-    batches, found, values, size = [], 0, 0, 0
+    batches, row_count, values, size = [], 0, 0, 0
     for batch in reader:
         batches.append(batch)
-        found += batch.num_rows
+        row_count += batch.num_rows
         values += count_values(batch)
         size += batch.nbytes
         if values > question.values or size > question.result_bytes:
             raise TooLargeError
-        if found > question.rows:
+        if row_count > question.rows:
             break
     rows = pa.Table.from_batches(batches, reader.schema).slice(0, question.rows)
-    return without_intervals(rows.rename_columns(_told_apart(rows.column_names))), found > question.rows
+    return without_intervals(rows.rename_columns(_unique_names(rows.column_names))), row_count > question.rows
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Give each column a name of its own, as DuckDB does for a subquery: `SELECT t.price, l.price` has price and price_1."""
-    taken = set(names)
-    told: list[str] = []
+def _unique_names(names: Sequence[str]) -> list[str]:
+    """Make column names unique, as DuckDB does for a subquery: `SELECT t.price, l.price` gets price and price_1."""
+    used = set(names)
+    unique: list[str] = []
     for name in names:
-        free = (f"{name}_{number}" for number in count(1))
-        told.append(next(one for one in free if one not in taken) if name in told else name)
-        taken.add(told[-1])
-    return told
+        numbered = (f"{name}_{number}" for number in count(1))
+        unique.append(next(candidate for candidate in numbered if candidate not in used) if name in unique else name)
+        used.add(unique[-1])
+    return unique
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A selection of ticks: which symbols, from when to when."""
+"""A selection of ticks by symbol and time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_STEP_US = UNIT_US["d"]
 
 @dataclass(frozen=True)
 class Selection:
-    """Ticks of some symbols (none: of all), with `start <= ts_event < end` as far as these are given."""
+    """Ticks of some symbols (empty: all), with `start <= ts_event < end`; None for either means no bound."""
 
     symbols: tuple[str, ...] = ()
     start: datetime | None = None
@@ -34,7 +34,7 @@ class Selection:
 
     @property
     def where(self) -> str:
-        """As SQL."""
+        """The condition as SQL."""
         terms = [f"symbol IN ({', '.join(map(quoted, self.symbols))})"] if self.symbols else []
         terms += [f"ts_event >= {timestamp(self.start)}"] if self.start else []
         terms += [f"ts_event < {timestamp(self.end)}"] if self.end else []
@@ -42,48 +42,48 @@ class Selection:
 
 
 def selection(symbols: Symbols | None = (), start: Time | None = None, end: Time | None = None) -> Selection:
-    """Read a selection. Raises RequestError for what is no symbol or no time."""
+    """Parse a selection. Raises RequestError for an invalid symbol or time."""
     names = tuple(dict.fromkeys(_names(symbols or ())))
     first = None if start is None else parse_time(start, "start")
     last = None if end is None else parse_time(end, "end")
     if first and last and first > last:
-        raise RequestError(f"start={first.isoformat()} is after end={last.isoformat()}: nothing lies between them.")
+        raise RequestError(f"start={first.isoformat()} is after end={last.isoformat()}.")
     return Selection(names, first, last)
 
 
 def step_us(size: str) -> int:
-    """Read a bar size such as `1m`: microseconds. Raises RequestError."""
+    """Parse a bar size such as `1m` and return microseconds. Raises RequestError."""
     match = SIZE.fullmatch(size) if isinstance(size, str) else None
     step = int(match[1]) * UNIT_US[match[2]] if match else 0
     if not 0 < step <= MAX_STEP_US:
         raise RequestError(
-            f"size={size!r} is no bar size: a number and s, m, h or d, one day at most, such as 1s, 5m, 1h or 1d."
+            f"size={size!r} is not a bar size: use a number and s, m, h or d, one day at most, such as 1s, 5m, 1h or 1d."
         )
     return step
 
 
 def quoted(text: str) -> str:
-    """Give a text as an SQL literal."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
-    """Give the name of a column as SQL has it."""
+    """Return a column name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def timestamp(at: datetime) -> str:
-    """Give a time as an SQL literal."""
+    """Return a time as an SQL literal."""
     return f"TIMESTAMPTZ '{at:%Y-%m-%d %H:%M:%S.%f}+00'"
 
 
 def _names(symbols: Symbols) -> Iterator[str]:
-    for one in (symbols,) if isinstance(symbols, str) else symbols:
-        if isinstance(one, Iterable) and not isinstance(one, str):
-            yield from _names(one)
+    for item in (symbols,) if isinstance(symbols, str) else symbols:
+        if isinstance(item, Iterable) and not isinstance(item, str):
+            yield from _names(item)
         else:
-            _require_symbol(one)
-            yield one
+            _require_symbol(item)
+            yield item
 
 
 def _require_symbol(name: str) -> None:
@@ -92,4 +92,4 @@ def _require_symbol(name: str) -> None:
     hint = ""
     if isinstance(name, str) and SYMBOL.fullmatch(name.strip().upper()):
         hint = f" Did you mean {name.strip().upper()}?"
-    raise RequestError(f"{name!r} is no symbol: 1 to 24 of A-Z 0-9 . - _ / ^ =, beginning with a letter or a digit.{hint}")
+    raise RequestError(f"{name!r} is not a symbol: 1 to 24 of A-Z 0-9 . - _ / ^ =, starting with a letter or a digit.{hint}")

@@ -1,4 +1,4 @@
-"""The tables as of one version: which data files they have, and which of these a selection needs."""
+"""The tables as of one version: their data files, and which of them a selection needs."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from finance_storage.paths import LakePaths
 
 READER_VERSION = 1
-# Other writers cut the statistics of a time to milliseconds, also those of a maximum.
+# Other writers truncate the statistics of times to milliseconds, even of a maximum.
 TIME_STEP = timedelta(milliseconds=1)
 EVER = datetime.max.replace(tzinfo=UTC)
-TOLD = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
-TOO_OLD = "The log keeps a week. `financelake history` lists what can be read."
+STATISTICS = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
+TOO_OLD = "The log keeps one week. `financelake history` lists the versions that can be read."
 
 
 class SnapshotFile(NamedTuple):
-    """A live data file and what the log says of it; None is not known.
+    """A live data file with its statistics from the log; None if not known.
 
-    `folder` and `name` say where it is: the table's, and in it. `path` is what DuckDB is told.
+    `folder` is the table's folder and `name` the path below it. `path` is the path for DuckDB.
     """
 
     folder: Path
@@ -54,11 +54,11 @@ class SnapshotFile(NamedTuple):
     last_event: datetime | None
     last_arrival: datetime | None
 
-    def may_hold(self, wanted: Selection) -> bool:
-        """Whether a row of the selection can be in it."""
-        named = not wanted.symbols or any(self._spans(symbol) for symbol in wanted.symbols)
-        after = not (wanted.start and self.last_event) or self.last_event + TIME_STEP >= wanted.start
-        before = not (wanted.end and self.first_event) or self.first_event < wanted.end
+    def may_hold(self, selection: Selection) -> bool:
+        """Return whether the file can contain a row of the selection."""
+        named = not selection.symbols or any(self._spans(symbol) for symbol in selection.symbols)
+        after = not (selection.start and self.last_event) or self.last_event + TIME_STEP >= selection.start
+        before = not (selection.end and self.first_event) or self.first_event < selection.end
         return named and after and before
 
     def _spans(self, symbol: str) -> bool:
@@ -67,7 +67,7 @@ class SnapshotFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Both tables at one moment of the lake's life. `version` is that of the table of ticks."""
+    """Both tables at one point in time."""
 
     paths: LakePaths
     table: DeltaTable
@@ -84,44 +84,44 @@ class Snapshot:
 
     @cached_property
     def quarantine(self) -> tuple[SnapshotFile, ...]:
-        """The data files of the quarantine, as it was when the ticks were so. Raises RequestError if that is too long ago."""
+        """The data files of the quarantine at the version that matches the ticks. Raises RequestError if it is too old."""
         return _files(self._quarantine, self.paths.quarantine) if self._quarantine else ()
 
     @cached_property
     def later_ticks(self) -> Columns:
-        """The columns of the ticks that not every data file has, for `source`."""
+        """The columns of the ticks that not every data file has, as needed by `source`."""
         return _later(TICKS, self.table)
 
     @cached_property
     def later_quarantine(self) -> Columns:
-        """Those of the quarantine. Raises RequestError as `quarantine` does."""
+        """The same for the quarantine. Raises RequestError as `quarantine` does."""
         return _later(QUARANTINE, self._quarantine) if self._quarantine else {}
 
     @cached_property
-    def record(self) -> CommitMetadata | None:
-        """What the job's newest commit to the table of ticks says. Raises UnreadableError."""
+    def commit_metadata(self) -> CommitMetadata | None:
+        """The metadata of the job's newest commit to the table of ticks. Raises UnreadableError."""
         try:
             return newest_metadata(self.table)
         except DeltaError as error:
-            raise UnreadableError(f"{first_line(error)}. `make verify` says what is wrong with the lake.") from None
+            raise UnreadableError(f"{first_line(error)}. `make verify` shows what is wrong with the lake.") from None
 
     @property
     def rows(self) -> int:
-        """How many ticks."""
+        """The number of ticks."""
         return sum(file.rows for file in self.ticks)
 
     @property
     def quarantined(self) -> int:
-        """How many quarantined records. Raises RequestError as `quarantine` does."""
+        """The number of quarantined records. Raises RequestError as `quarantine` does."""
         return sum(file.rows for file in self.quarantine)
 
-    def files_of(self, wanted: Selection) -> list[str]:
-        """Absolute paths of the data files that may hold ticks of a selection."""
-        return [file.path for file in self.ticks if file.may_hold(wanted)]
+    def files_of(self, selection: Selection) -> list[str]:
+        """Return absolute paths of the data files that may contain ticks of a selection."""
+        return [file.path for file in self.ticks if file.may_hold(selection)]
 
-    def source(self, wanted: Selection) -> str:
-        """Give the SQL of a selection's ticks."""
-        return f"(SELECT * FROM {source(TICKS, self.files_of(wanted), self.later_ticks)} WHERE {wanted.where})"
+    def source(self, selection: Selection) -> str:
+        """Return the SQL of a selection's ticks."""
+        return f"(SELECT * FROM {source(TICKS, self.files_of(selection), self.later_ticks)} WHERE {selection.where})"
 
     @cached_property
     def _quarantine(self) -> DeltaTable | None:
@@ -129,10 +129,10 @@ class Snapshot:
         if table is None:
             return None
         folder, newest = self.paths.quarantine, table.version()
-        position = record.position if (record := self.record) else {}
+        position = metadata.position if (metadata := self.commit_metadata) else {}
 
         def is_known(version: int) -> bool:
-            # A batch goes to the quarantine first: what is not beyond the ticks was there when they were committed.
+            # A batch is committed to the quarantine first: commits up to the ticks' position existed when the ticks did.
             committed = next((entry.record for entry in delta_log.entries(folder, version) if entry.record), None)
             return not committed or all(end <= position.get(number, 0) for number, end in committed.position.items())
 
@@ -140,19 +140,22 @@ class Snapshot:
             return table
         version = delta_log.newest_that(folder, newest, lambda entry: is_known(entry.version))
         if version is None:
-            raise RequestError(f"The quarantine as of version {self.version} of the ticks is no longer known: {TOO_OLD}")
+            raise RequestError(f"The quarantine as of version {self.version} of the ticks is no longer available. {TOO_OLD}")
         return opened(folder, version)
 
 
 def take(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
-    """Look at the tables as they are, or were. Raises NoLakeError, RequestError, UnreadableError."""
+    """Return a snapshot of the tables, the newest or as of a version or time.
+
+    Raises NoLakeError, RequestError, UnreadableError.
+    """
     table = opened(paths.ticks)
     if table is None:
         raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
     if as_of is None:
         return Snapshot(paths, table)
-    wanted = parse_as_of(as_of)
-    version = delta_log.version_at(paths.ticks, table.version(), wanted) if isinstance(wanted, datetime) else wanted
+    target = parse_as_of(as_of)
+    version = delta_log.version_at(paths.ticks, table.version(), target) if isinstance(target, datetime) else target
     if version > table.version():
         raise RequestError(
             f"There is no version {version} yet: the newest is {table.version()}. `financelake history` lists them."
@@ -160,26 +163,26 @@ def take(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
     if version == table.version():
         return Snapshot(paths, table)
     if not delta_log.has(paths.ticks, version) and version < (oldest := delta_log.oldest(paths.ticks, table.version())):
-        raise RequestError(f"Version {version} is no longer known: the log begins with version {oldest}. {TOO_OLD}")
+        raise RequestError(f"Version {version} is no longer available: the log begins with version {oldest}. {TOO_OLD}")
     earlier = opened(paths.ticks, version)
     if earlier is None:
-        raise NoLakeError(f"There is no lake at {paths.root} any more: {FILL}")
+        raise NoLakeError(f"The lake at {paths.root} was deleted: {FILL}")
     snapshot = Snapshot(paths, earlier)
     if not all(Path(file.path).exists() for file in snapshot.ticks):
         raise RequestError(
-            f"Version {version} can no longer be read: maintenance has put other files in the place of its own and removed "
-            "those after a week. `financelake history` lists newer ones."
+            f"Version {version} can no longer be read: maintenance has replaced its data files and removed them after a week. "
+            "`financelake history` lists newer versions."
         )
     return snapshot
 
 
 def opened(folder: Path, version: int | None = None) -> DeltaTable | None:
-    """Open a table, as of a version or as it is; None if there is none. Raises UnreadableError."""
+    """Open a table, the newest version or as of `version`; None if there is none. Raises UnreadableError."""
     try:
         table = open_table(folder, version)
     except DeltaError as error:
         at = "" if version is None else f" as of version {version}"
-        raise UnreadableError(f"{folder} cannot be read{at}: {first_line(error)}. `make verify` says more.") from None
+        raise UnreadableError(f"{folder} cannot be read{at}: {first_line(error)}. `make verify` shows details.") from None
     if table and table.protocol().min_reader_version > READER_VERSION:
         raise UnreadableError(f"{folder} was switched to a newer Delta protocol, which hides rows from this reader.")
     return table
@@ -190,11 +193,13 @@ def _later(name: str, table: DeltaTable) -> Columns:
 
 
 def _files(table: DeltaTable, folder: Path) -> tuple[SnapshotFile, ...]:
-    told = add_actions(table)
+    actions = add_actions(table)
     try:
-        rows = values.rows(told.select([name for name in TOLD if name in told.column_names]))
+        rows = values.rows(actions.select([name for name in STATISTICS if name in actions.column_names]))
     except RequestError:
-        raise UnreadableError(f"The log of {folder} says of a data file what cannot be. `make verify` says more.") from None
+        raise UnreadableError(
+            f"The log of {folder} has impossible statistics of a data file. `make verify` shows details."
+        ) from None
     names = [literal(row["path"]) for row in rows]
     return tuple(
         SnapshotFile(

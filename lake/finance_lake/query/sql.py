@@ -1,4 +1,4 @@
-"""SQL of users: asked of a process that can do nothing else, see `sandbox`."""
+"""Run users' SQL in separate processes, see `sandbox`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGH
 
 @dataclass(frozen=True)
 class Limits:
-    """What a query may cost: seconds and megabytes of memory; and its result: rows, values (in lists, too), megabytes."""
+    """Limits of a query: seconds and megabytes of memory; and of its result: rows, values (also in lists), megabytes."""
 
     seconds: float = 30
     megabytes: int = 1024
@@ -51,12 +51,12 @@ class Limits:
 
 
 def files(snapshot: Snapshot, table: str) -> list[str]:
-    """Give the names under which SQL reads a table's data files."""
+    """Return the names of a table's data files in `LakeFiles`."""
     return [name_of(table, file.name) for file in {TICKS: snapshot.ticks, QUARANTINE: snapshot.quarantine}[table]]
 
 
 def views(snapshot: Snapshot, ticks: Iterable[str], quarantine: Iterable[str]) -> dict[str, str]:
-    """Give the tables that SQL may name, as SQL over the names of their data files."""
+    """Return the views that queries may use, as SQL over the names of data files."""
     minute = UNIT_US["m"]
     return {
         "ticks": f"SELECT * FROM {source(TICKS, ticks, snapshot.later_ticks)}",
@@ -67,7 +67,7 @@ def views(snapshot: Snapshot, ticks: Iterable[str], quarantine: Iterable[str]) -
 
 
 class _EndedError(Exception):
-    """A process ended before it answered; its exit code says why."""
+    """A process ended before it answered, with this exit code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -75,17 +75,17 @@ class _EndedError(Exception):
 
 
 class Sandboxes:
-    """The processes. One that has answered is kept for the next query; one that had to be ended is replaced."""
+    """A pool of sandbox processes. They are reused, except after a failure."""
 
     def __init__(self) -> None:
-        """Start none yet."""
+        """Create an empty pool; processes start on demand."""
         self._idle: dict[int, list[subprocess.Popen[bytes]]] = {}
         self._lock = threading.Lock()
 
     def ask(self, snapshot: Snapshot, query: str, limits: Limits) -> tuple[pa.Table, bool]:
-        """Answer a query; whether rows were cut off comes with them. Raises QueryError, UnreadableError."""
+        """Return the rows of a query, and whether rows were cut off. Raises QueryError, UnreadableError."""
         if len(query) > MAX_QUERY_LENGTH:
-            raise QueryError(f"The query has {len(query):,} characters; {MAX_QUERY_LENGTH:,} are taken.")
+            raise QueryError(f"The query has {len(query):,} characters; at most {MAX_QUERY_LENGTH:,} are allowed.")
         ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
         size = limits.result_megabytes * MEGABYTE
         tables = views(snapshot, ticks, quarantine)
@@ -94,7 +94,7 @@ class Sandboxes:
         try:
             answer, rows = self._answer(question, limits)
         except _EndedError as ended:
-            raise QueryError(_last_words(ended.code, limits)) from None
+            raise QueryError(_explain_exit(ended.code, limits)) from None
         if answer.unreadable:
             raise UnreadableError(str(answer.error))
         if rows is None:
@@ -102,9 +102,9 @@ class Sandboxes:
         return rows, answer.cut
 
     def _answer(self, question: SandboxQuery, limits: Limits) -> tuple[SandboxAnswer, pa.Table | None]:
-        """Ask a process that is there; where it fails for what it had before, ask a new one."""
-        give_up = time.monotonic() + limits.seconds
-        if process := self._kept(limits.megabytes):
+        """Ask an idle process. If it runs out of memory or ends, except by its time limit, ask a new one."""
+        deadline = time.monotonic() + limits.seconds
+        if process := self._take_idle(limits.megabytes):
             try:
                 answer, rows = self._ask(process, question, limits)
             except _EndedError as ended:
@@ -113,7 +113,7 @@ class Sandboxes:
             else:
                 if answer.error != MEMORY:
                     return answer, rows
-            question.seconds = give_up - time.monotonic()
+            question.seconds = deadline - time.monotonic()
             if question.seconds <= 0:
                 return SandboxAnswer(TIME), None
         return self._ask(_started(limits.megabytes), question, limits)
@@ -121,7 +121,7 @@ class Sandboxes:
     def _ask(
         self, process: subprocess.Popen[bytes], question: SandboxQuery, limits: Limits
     ) -> tuple[SandboxAnswer, pa.Table | None]:
-        """Ask one process. It is kept unless its memory is spent: what it holds would be lacking for the next query."""
+        """Ask one process. It is reused unless it ran out of memory: the next query would lack what it still holds."""
         try:
             answer, rows = _asked(process, question)
         except (OSError, EOFError, msgspec.DecodeError, pa.ArrowException):
@@ -137,14 +137,14 @@ class Sandboxes:
         return answer, rows
 
     def close(self) -> None:
-        """End the idle processes."""
+        """Stop the idle processes."""
         with self._lock:
             idle = [process for processes in self._idle.values() for process in processes]
             self._idle.clear()
         for process in idle:
             _end(process)
 
-    def _kept(self, megabytes: int) -> subprocess.Popen[bytes] | None:
+    def _take_idle(self, megabytes: int) -> subprocess.Popen[bytes] | None:
         with self._lock:
             idle = self._idle.get(megabytes)
             return idle.pop() if idle else None
@@ -159,15 +159,15 @@ class Sandboxes:
 
 
 def environment() -> dict[str, str]:
-    """Give the environment of such a process: nothing of the caller's, and no settings, which it does not read."""
+    """Return the environment of a sandbox process: nothing from the caller, and no settings, which it does not read."""
     return composed(importing(finance_contract, finance_lake, finance_role), settings=False)
 
 
 def _started(megabytes: int) -> subprocess.Popen[bytes]:
     """Start a process. Raises QueryError."""
-    # -P: what lies in the current folder is no module of ours. A group of its own: Ctrl-C is for the shell, which ends it.
+    # -P: do not import modules from the current folder. Own process group: Ctrl-C goes to the shell, which ends the process.
     command = [sys.executable, "-P", "-m", SANDBOX, str(megabytes)]
-    # It ends with its standard input, also where this process is killed; not with the thread that starts it, as of a server.
+    # It ends when its standard input closes, even if this process is killed. It outlives the thread that starts it.
     process = subprocess.Popen(
         command,
         env=environment(),
@@ -185,8 +185,8 @@ def _started(megabytes: int) -> subprocess.Popen[bytes]:
     if not ready:
         _end(process)
         raise QueryError(
-            f"The process that answers SQL cannot start, it ended with code {process.returncode}: "
-            "`financelake doctor` says what is wrong on this machine."
+            f"The SQL process cannot start; it ended with exit code {process.returncode}. "
+            "`financelake doctor` shows what is wrong on this machine."
         )
     return process
 
@@ -202,7 +202,7 @@ def _asked(process: subprocess.Popen[bytes], question: SandboxQuery) -> tuple[Sa
     if answer.error:
         return answer, None
     rows = pa.ipc.open_stream(process.stdout).read_all()
-    if rows.num_rows != answer.rows:  # a stream that breaks off between two batches reads like a whole one
+    if rows.num_rows != answer.rows:  # a stream that ends between two batches looks complete
         raise EOFError
     return answer, rows
 
@@ -213,28 +213,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if pipe:
             try:
                 pipe.close()
-            except OSError:  # what it was not able to take in
+            except OSError:  # buffered input that the process did not read
                 continue
     process.wait()
 
 
-def _last_words(code: int, limits: Limits) -> str:
-    """Say why a process ended before it answered: by its clock, from outside, or as memory failed where it could not say so."""
+def _explain_exit(code: int, limits: Limits) -> str:
+    """Explain why a process ended without an answer: by its timer, killed from outside, or else out of memory."""
     if code == -signal.SIGALRM:
         return _refusal(TIME, limits)
     if -code in ENDED_FROM_OUTSIDE:
         name = signal.Signals(-code).name
-        return f"The process that answers SQL was ended from outside ({name}): ask again. Does the machine lack memory?"
+        return f"The SQL process was killed from outside ({name}): run the query again. The machine may be short of memory."
     return _refusal(MEMORY, limits)
 
 
 def _refusal(error: str, limits: Limits) -> str:
     if error == TIME:
-        return f"The query took longer than {limits.seconds:g} s and was ended: read less, with WHERE on symbol and ts_event."
+        return f"The query took longer than {limits.seconds:g} s and was stopped: read less, with WHERE on symbol and ts_event."
     if error == MEMORY:
-        return (
-            f"The query needs more than the {limits.megabytes:,} MB that it may use: read or return less, or aggregate first."
-        )
+        return f"The query needs more than the {limits.megabytes:,} MB allowed: read or return less, or aggregate first."
     if error == SIZE:
         return (
             f"The result is larger than {limits.values:,} values or {limits.result_megabytes:,} MB: "

@@ -1,9 +1,9 @@
-"""Judge an SQL statement by its parse tree: it may read, and nothing else.
+"""Check by its parse tree that an SQL statement only reads.
 
-The words of a statement tell little: a SELECT can hold a COPY (`WITH x AS (COPY ...) FROM x`), and `query('FROM json_exec' ||
-'ute_serialized_sql(...)')` puts a COPY together while it runs. DuckDB's own parser names each node of the tree, so the rule is
-about nodes: every query node must be one that reads, and every table function one that returns data. A node or a function that
-a later DuckDB adds is refused until it is listed here.
+The text of a statement is not enough: a SELECT can contain a COPY (`WITH x AS (COPY ...) FROM x`), and `query('FROM json_exec'
+|| 'ute_serialized_sql(...)')` builds a COPY at run time. DuckDB's own parser names each node of the tree, so the check is on
+nodes: every query node must be one that reads, and every table function one that returns data. Nodes and functions added by a
+later DuckDB are refused until they are listed here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 QUERY_NODE_SUFFIX = "_NODE"
-# Every query node has these fields, whatever its type is called.
+# Every query node has these fields, whatever its type.
 QUERY_NODE_FIELDS = frozenset({"modifiers", "cte_map"})
-# DuckDB takes expressions of 1,000 levels, and its JSON has up to five levels for each.
+# DuckDB allows expressions of 1,000 levels, and its JSON has up to five levels for each.
 DEEPEST = 10_000
 TABLE_FUNCTION = "TABLE_FUNCTION"
-# What gives rows and neither writes nor runs SQL that it is given as text.
+# Functions that return rows, and neither write nor run SQL passed as text.
 TABLE_FUNCTIONS = frozenset(
     {
         *("generate_series", "range", "repeat", "repeat_row", "unnest", "summary", "histogram", "histogram_values"),
@@ -38,16 +38,16 @@ TABLE_FUNCTIONS = frozenset(
 
 
 class StatementError(Exception):
-    """Not one statement that reads."""
+    """The query is not a single statement that only reads."""
 
 
 def require_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Pass one SELECT that only reads. Raises StatementError, and duckdb.ParserException for what is no SQL."""
+    """Check that the query is one SELECT that only reads. Raises StatementError; duckdb.ParserException for invalid SQL."""
     statements: Sequence[duckdb.Statement] = connection.extract_statements(query)
     if len(statements) != 1:
-        raise StatementError(f"One SELECT statement is taken, not {len(statements) or 'none'}.")
+        raise StatementError(f"Exactly one SELECT statement is allowed, not {len(statements) or 'none'}.")
     if statements[0].type != duckdb.StatementType.SELECT:
-        raise StatementError("Only SELECT is taken: the lake is read here, never written.")
+        raise StatementError("Only SELECT is allowed: the lake is read-only here.")
     for node in _nodes(_tree(connection, query)):
         _require_reading_node(node)
 
@@ -58,33 +58,33 @@ def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:  # noqa: AN
     try:
         tree = msgspec.json.decode(text)
     except RecursionError:
-        raise StatementError("The query is nested too deeply: a SELECT of fewer levels is taken.") from None
+        raise StatementError("The query is nested too deeply: use fewer levels.") from None
     if tree.get("error", True):
-        raise StatementError(f"This SELECT is not taken: {tree.get('error_message', 'DuckDB cannot describe it')}.")
+        raise StatementError(f"This SELECT is not allowed: {tree.get('error_message', 'DuckDB cannot describe it')}.")
     return tree["statements"]
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
-    """Give every object of the tree, without recursion."""
+    """Yield every object of the tree, without recursion."""
     left = [tree]
     while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            yield one
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
+        node = left.pop()
+        if isinstance(node, dict):
+            yield node
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
 
 
 def _require_reading_node(node: dict[str, Any]) -> None:
     kind = str(node.get("type", ""))
     if (kind.endswith(QUERY_NODE_SUFFIX) or node.keys() >= QUERY_NODE_FIELDS) and kind not in READING_NODES:
-        what = kind.partition("_")[0]
-        raise StatementError(f"A SELECT that holds {what} is not taken: the lake is read here, never written.")
+        statement = kind.partition("_")[0]
+        raise StatementError(f"A SELECT that contains {statement} is not allowed: the lake is read-only here.")
     if kind == TABLE_FUNCTION and (name := _function(node)) not in TABLE_FUNCTIONS:
-        raise StatementError(f"The table function {name!r} is not taken: only SELECT over the lake's own data is.")
+        raise StatementError(f"The table function {name!r} is not allowed: only the lake's data can be read with SELECT.")
 
 
 def _function(node: dict[str, Any]) -> str:
-    called = node.get("function")
-    return str(called.get("function_name", "")).lower() if isinstance(called, dict) else ""
+    function = node.get("function")
+    return str(function.get("function_name", "")).lower() if isinstance(function, dict) else ""

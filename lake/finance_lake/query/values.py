@@ -1,7 +1,7 @@
-"""Arrow's values as Python's own, and how many single values a batch has.
+"""Convert Arrow values to Python, and count the single values of a batch.
 
-pyarrow imports pandas before it gives the first time, whatever its unit: a third of a second, and 40 MB from then on. A row may
-hold millions of values in one list: they are little in Arrow and much as Python's or JSON's.
+pyarrow imports pandas before it returns the first time, whatever its unit: a third of a second, and 40 MB from then on. A row
+may hold millions of values in one list: these are small in Arrow, but large in Python or JSON.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MOMENT = pa.timestamp("us", "UTC")
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Give a dictionary a row."""
+    """Return one dictionary per row."""
     columns = [values(column) for column in table.columns]
     return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def values(column: pa.ChunkedArray) -> Sequence[Any]:
-    """Give the values of a column; a moment as an aware `datetime`. Raises RequestError for what Python cannot hold."""
+    """Return the values of a column; times as aware `datetime`. Raises RequestError for values that Python cannot hold."""
     try:
         if column.type == MOMENT:
             return [None if us is None else EPOCH + us * MICROSECOND for us in column.cast(pa.int64()).to_pylist()]
@@ -39,7 +39,7 @@ def values(column: pa.ChunkedArray) -> Sequence[Any]:
 
 
 def count_values(batch: pa.RecordBatch) -> int:
-    """Count the single values of a batch."""
+    """Count the single values of a batch, nested ones included."""
     return sum(_count(column) for column in batch.columns)
 
 

@@ -1,4 +1,4 @@
-"""A small lake with a story: two symbols, two partitions, a gap, malformed records."""
+"""A small lake with two symbols, two partitions, a gap and malformed records."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SOURCE = "sim-1"
 
 
 def tick(symbol: str, price: float, seconds: float, **others: int | str) -> bytes:
-    """Encode a tick that happened so many seconds after BEGIN."""
+    """Encode a tick whose event time is `seconds` after BEGIN."""
     return json.dumps({"symbol": symbol, "price": price, "ts_event": BEGIN_NS + round(seconds * 10**9), **others}).encode()
 
 
 def story(folder: Path) -> BuiltLake:
-    """Make version 1: AAPL in partition 0; version 2: MSFT in partition 1; version 3: more of both minutes, late ones too."""
+    """Make a lake: version 1 has AAPL in partition 0, version 2 MSFT in partition 1, version 3 more AAPL, one tick late."""
     lake = BuiltLake(folder, partitions=2)
     lake.store(
         [
@@ -43,13 +43,13 @@ def story(folder: Path) -> BuiltLake:
 
 @pytest.fixture
 def built(tmp_path: Path) -> BuiltLake:
-    """Make it for one test."""
+    """Make the lake for one test."""
     return story(tmp_path / "data")
 
 
 @pytest.fixture
 def lake(built: BuiltLake) -> Iterator[Lake]:
-    """Open it."""
+    """Open the lake."""
     opened = Lake(built.paths.root)
     yield opened
     opened.close()

@@ -1,4 +1,4 @@
-"""The sandbox with some of its three protections taken away: those that the environment names."""
+"""The sandbox without those of its three protections that the environment names."""
 
 import os
 from typing import Any, BinaryIO, cast
@@ -11,10 +11,10 @@ STATEMENT, FILES, LANDLOCK = "statement", "files", "landlock"
 
 
 class WritableFiles(LakeFiles):
-    """A file system that opens a file as it is asked to, as DuckDB's own does."""
+    """A file system that opens files in any mode, as DuckDB's own does."""
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:  # noqa: ANN401
-        """Open a file in whatever mode."""
+        """Open a file in any mode."""
         return cast("BinaryIO", self._place(path)[1].open(mode))
 
 

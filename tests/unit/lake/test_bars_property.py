@@ -1,4 +1,4 @@
-"""Bars of any ticks are those that Polars computes from the raw rows, and VWAP is the exact one."""
+"""Bars of arbitrary ticks equal those that Polars computes from the raw rows, with exact VWAP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TICKS = st.builds(
 
 
 def expected(rows: pl.DataFrame) -> list[tuple[object, ...]]:
-    """Compute bars of 30 seconds the other way: sort, then take the ends."""
+    """Compute bars of 30 seconds another way: sort, then use the first and last tick."""
     ordered = rows.with_columns(pl.col("ts_event_nanos").fill_null(0), ts=pl.col("ts_event").dt.truncate("30s")).sort(
         "ts_event", "ts_event_nanos", "kafka_partition", "kafka_offset"
     )
@@ -48,7 +48,7 @@ def expected(rows: pl.DataFrame) -> list[tuple[object, ...]]:
 
 
 def vwap(prices: list[Decimal], sizes: list[int | None]) -> Decimal | None:
-    """Compute with Python's integers."""
+    """Compute the VWAP with Python's integers."""
     volume = sum(size or 0 for size in sizes)
     unscaled = sum(int(price / STEP) * (size or 0) for price, size in zip(prices, sizes, strict=True))
     return (Decimal(unscaled) / volume).quantize(Decimal(1), ROUND_HALF_UP).scaleb(-8) if volume else None
@@ -56,13 +56,13 @@ def vwap(prices: list[Decimal], sizes: list[int | None]) -> Decimal | None:
 
 @settings(max_examples=40, deadline=None)
 @given(batches=st.lists(st.lists(TICKS, max_size=12), min_size=1, max_size=4), data=st.data())
-def test_bars_are_those_that_polars_computes(batches: list[list[Tick]], data: st.DataObject) -> None:
+def test_bars_equal_those_that_polars_computes(batches: list[list[Tick]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         built = BuiltLake(Path(folder) / "data", partitions=2)
         lake = Lake(built.paths.root)
         for batch in batches:
             built.store([encode(tick) for tick in batch], partition=data.draw(st.integers(0, 1)))
-            lake.bars("30s")  # so that the next answer adds up what is kept and what is new
+            lake.bars("30s")  # so the next call combines cached and new files
         bars = lake.bars("30s")
         raw = pl.read_delta(str(built.paths.ticks))
         assert [tuple(row.values()) for row in bars.rows()] == expected(raw)

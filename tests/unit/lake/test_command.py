@@ -1,4 +1,4 @@
-"""The commands: what they print, to which stream, and with which exit code."""
+"""The commands: output, streams and exit codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _broker(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the lake's broker answer."""
+    """Describe the lake's topic without a broker."""
 
     def ask(*_: object) -> TopicDescription:
         return built.broker
@@ -66,11 +66,11 @@ def rows_of(seen: dict[str, object]) -> list[dict[str, object]]:
     return rows
 
 
-def told(result: Result) -> dict[str, object]:
+def parsed(result: Result) -> dict[str, object]:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    found: dict[str, object] = json.loads(result.stdout)
-    return found
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
 
 
 COMMANDS = [
@@ -88,7 +88,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_each_command_ends_with_a_hint_at_the_next_one(
+def test_each_command_ends_with_a_hint(
     built: BuiltLake, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -103,12 +103,12 @@ def test_json_is_json_and_nothing_else(
     built: BuiltLake, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert told(run(built, *arguments, "--json"))
+    assert parsed(run(built, *arguments, "--json"))
 
 
-def test_only_what_opens_a_page_has_no_json() -> None:
+def test_only_commands_that_open_a_page_have_no_json() -> None:
     commands = [command.callback for command in app.registered_commands if command.callback]
-    without = {one.__name__ for one in commands if "as_json" not in inspect.signature(one).parameters}
+    without = {command.__name__ for command in commands if "as_json" not in inspect.signature(command).parameters}
     assert without == {"serve", "notebook"}
 
 
@@ -121,11 +121,11 @@ def test_without_a_lake_the_command_that_makes_one_is_named(tmp_path: Path, argu
 
 
 @pytest.mark.parametrize("arguments", [*COMMANDS, ["notebook"]], ids=" ".join)
-def test_a_lake_without_a_tick_says_what_fills_it(
+def test_a_lake_without_ticks_names_the_command_that_fills_it(
     tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finance_lake.cli.tail.ticks", lambda *_: iter(()))  # which waits for the first
-    monkeypatch.setattr(subprocess, "run", None)  # which would open the notebook
+    monkeypatch.setattr("finance_lake.cli.tail.ticks", lambda *_: iter(()))  # it would wait for the first tick
+    monkeypatch.setattr(subprocess, "run", None)  # it would open the notebook
     result = run(BuiltLake(tmp_path / "empty"), *arguments)
     assert result.exit_code == (2 if arguments[0] in {"bars", "export", "notebook"} else 0)
     assert "`make local` or `make up` fills it" in result.stderr
@@ -134,38 +134,38 @@ def test_a_lake_without_a_tick_says_what_fills_it(
 def test_tail_names_a_symbol_that_the_lake_does_not_have(built: BuiltLake) -> None:
     result = run(built, "tail", "AAPL", "MSFTT", "--count", "1")
     assert result.exit_code == 0
-    assert "The lake has no tick of MSFTT." in result.stderr
+    assert "The lake has no ticks of MSFTT." in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (["bars", "aapl"], "Did you mean AAPL?"),
-        (["bars", "IBM"], "The lake has no tick of IBM. It has AAPL, MSFT."),
-        (["bars", "AAPL", "MSFTT"], "The lake has no tick of MSFTT. It has AAPL, MSFT."),
-        (["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT"], "The lake has no tick of MSFTT."),
+        (["bars", "IBM"], "The lake has no ticks of IBM. It has AAPL, MSFT."),
+        (["bars", "AAPL", "MSFTT"], "The lake has no ticks of MSFTT. It has AAPL, MSFT."),
+        (["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT"], "The lake has no ticks of MSFTT."),
         (
             ["export", "/nowhere/x.csv", "--symbol", "AAPL", "--symbol", "MSFTT", "--bars", "1m"],
-            "The lake has no tick of MSFTT.",
+            "The lake has no ticks of MSFTT.",
         ),
-        (["bars", "--size", "7w"], "is no bar size"),
-        (["bars", "--start", "noon"], "is no time"),
+        (["bars", "--size", "7w"], "is not a bar size"),
+        (["bars", "--start", "noon"], "is not a time"),
         (["bars", "--as-of", "99"], "no version 99 yet"),
         (["sql", "SELEC 1"], "syntax error"),
-        (["sql", "DELETE FROM ticks"], "Only SELECT is taken"),
-        (["sql", "SELECT * FROM read_text('/etc/passwd')"], "The table function 'read_text' is not taken"),
+        (["sql", "DELETE FROM ticks"], "Only SELECT is allowed"),
+        (["sql", "SELECT * FROM read_text('/etc/passwd')"], "The table function 'read_text' is not allowed"),
         (["sql", "SELECT * FROM read_parquet('/etc/passwd')"], "disabled by configuration"),
         (["sql", "SELECT list_sum(range(1000000000))", "--seconds", "2"], "The query "),
-        (["tail", "x y"], "is no symbol"),
-        (["export", "x.xls"], "end it with .parquet, .csv or .arrow"),
+        (["tail", "x y"], "is not a symbol"),
+        (["export", "x.xls"], "use the ending .parquet, .csv or .arrow"),
         (["export", "/nowhere/x.csv"], "cannot be written"),
-        (["export", "/x.csv/", "--as-of", "never"], "is no time"),
+        (["export", "/x.csv/", "--as-of", "never"], "is not a time"),
     ],
 )
-def test_what_is_wrong_is_a_sentence_and_exit_code_2(built: BuiltLake, arguments: list[str], sentence: str) -> None:
+def test_bad_arguments_print_a_message_and_exit_with_2(built: BuiltLake, arguments: list[str], message: str) -> None:
     result = run(built, *arguments)
     assert result.exit_code == 2
-    assert sentence in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.output
 
 
@@ -175,18 +175,18 @@ def torn(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [torn, os.unlink], ids=["torn", "missing"])
 @pytest.mark.parametrize(("command", "table"), [("bars", TICKS), ("show", TICKS), ("quarantine", QUARANTINE)])
-def test_a_damaged_data_file_is_a_sentence_and_exit_code_1(
+def test_a_damaged_data_file_prints_a_message_and_exits_with_1(
     built: BuiltLake, command: str, table: str, damage: Callable[[Path], None]
 ) -> None:
     damage(built.files(table)[0])
     result = run(built, command)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "`make verify` says what is wrong" in result.stderr
+    assert "`make verify` shows what is wrong" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "show", "quarantine"])
-def test_a_damaged_log_of_the_quarantine_is_a_sentence_and_exit_code_1(built: BuiltLake, command: str) -> None:
+def test_a_damaged_quarantine_log_prints_a_message_and_exits_with_1(built: BuiltLake, command: str) -> None:
     torn(max((built.paths.quarantine / "_delta_log").glob("*.json")))
     result = run(built, command)
     assert result.exit_code == 1
@@ -194,7 +194,7 @@ def test_a_damaged_log_of_the_quarantine_is_a_sentence_and_exit_code_1(built: Bu
     assert "finance_quarantine cannot be read" in result.stderr
 
 
-def test_show_tells_what_arrived_last_and_how_much_there_is(built: BuiltLake) -> None:
+def test_show_prints_the_newest_rows_and_the_totals(built: BuiltLake) -> None:
     built.arrived += timedelta(minutes=1)
     built.store([tick("MSFT", 402, 80)], partition=1)
     result = run(built, "show")
@@ -208,12 +208,12 @@ def test_show_tells_what_arrived_last_and_how_much_there_is(built: BuiltLake) ->
         "1:2",
     ]
     assert result.stdout.splitlines()[-1].startswith("8 rows, 2 quarantined, version 4 at ")
-    seen = told(run(built, "show", "--json"))
+    seen = parsed(run(built, "show", "--json"))
     assert (seen["ticks"], seen["quarantined"], seen["version"]) == (8, 2, 4)
 
 
-def test_status_says_how_far_the_tables_are(built: BuiltLake) -> None:
-    seen = told(run(built, "status", "--json"))
+def test_status_has_the_lag_of_the_tables(built: BuiltLake) -> None:
+    seen = parsed(run(built, "status", "--json"))
     assert (seen["rows"], seen["quarantined"], seen["version"], seen["lag"]) == (7, 2, 3, 0)
     assert seen["verdict"] is None
     built.ends[0] += 5
@@ -232,30 +232,30 @@ def test_status_shows_the_last_proof(built: BuiltLake) -> None:
 
 
 def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(*_: object) -> TopicDescription:
+    def unreachable(*_: object) -> TopicDescription:
         raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
-    monkeypatch.setattr(status, "ask_soon", silent)
+    monkeypatch.setattr(status, "ask_soon", unreachable)
     result = run(built, "status")
     assert result.exit_code == 0
     assert "lag          unknown: no broker answers at 127.0.0.1:9092" in result.stdout
     assert "`make local`" in result.stderr
 
 
-def test_a_verdict_that_cannot_be_kept_is_still_given(built: BuiltLake) -> None:
+def test_a_verdict_that_cannot_be_saved_is_still_printed(built: BuiltLake) -> None:
     (built.paths.root / "run").write_text("a file where a folder should be")
     result = run(built, "verify", "--no-broker")
     assert (result.exit_code, result.stdout.splitlines()[-1][:8]) == (1, "complete")
-    assert f"The verdict cannot be kept: {built.paths.root / 'run'} is a file, and no folder." in result.stderr
+    assert f"The verdict cannot be saved: {built.paths.root / 'run'} is a file, and no folder." in result.stderr
 
 
 def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:
-    rows = rows_of(told(run(built, "bars", "AAPL", "--json", "--last", "1")))
+    rows = rows_of(parsed(run(built, "bars", "AAPL", "--json", "--last", "1")))
     assert (rows[0]["open"], rows[0]["ts"], len(rows)) == ("101.00000000", "2026-11-24T10:31:00Z", 1)
 
 
 def hour(built: BuiltLake, minutes: int = 60) -> None:
-    """Store a tick of IBM for each of so many minutes."""
+    """Store one tick of IBM per minute."""
     built.store([tick("IBM", 10, 60 * minute, size=1) for minute in range(minutes)])
 
 
@@ -263,32 +263,32 @@ def test_bars_that_are_cut_say_so(built: BuiltLake) -> None:
     hour(built)
     result = run(built, "bars")
     assert len(result.stdout.splitlines()) == 1 + 20 + 4
-    assert "There are 64 bars, these are the newest 20 of each symbol" in result.stderr
+    assert "Showing the newest 20 bars of each symbol, out of 64 bars" in result.stderr
     assert result.stdout.count("IBM") == 20
     assert "2026-11-24 11:29:00" in result.stdout
-    assert "There are" not in run(built, "bars", "AAPL").stderr
+    assert "Showing" not in run(built, "bars", "AAPL").stderr
 
 
 @pytest.mark.parametrize("arguments", [["--start", "2026-11-24"], ["--end", "2026-11-25"], ["--last", "60"]], ids=" ".join)
-def test_bars_of_a_range_are_all_there(built: BuiltLake, arguments: list[str]) -> None:
+def test_bars_of_a_range_are_complete(built: BuiltLake, arguments: list[str]) -> None:
     hour(built)
     result = run(built, "bars", *arguments)
     assert len(result.stdout.splitlines()) == 1 + 64
-    assert "There are" not in result.stderr
+    assert "Showing" not in result.stderr
 
 
-def test_bars_in_json_are_all_there_unless_somebody_cuts_them(built: BuiltLake) -> None:
+def test_bars_in_json_are_complete_without_last(built: BuiltLake) -> None:
     hour(built)
-    seen, cut = told(run(built, "bars", "IBM", "--json")), told(run(built, "bars", "IBM", "--json", "--last", "2"))
+    seen, cut = parsed(run(built, "bars", "IBM", "--json")), parsed(run(built, "bars", "IBM", "--json", "--last", "2"))
     assert (len(rows_of(seen)), seen["cut"]) == (60, False)
     assert (len(rows_of(cut)), cut["cut"]) == (2, True)
 
 
-def test_candles_that_do_not_fit_are_counted(built: BuiltLake) -> None:
+def test_candles_that_do_not_fit_are_reported(built: BuiltLake) -> None:
     hour(built, minutes=90)
     result = run(built, "bars", "IBM", "--chart", "--start", "2026-11-24")
     assert "IBM 1m, 66 bars" in result.stdout
-    assert "There are 90 bars, these are the newest 66" in result.stderr
+    assert "Showing the newest 66 bars of each symbol, out of 90 bars" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -309,40 +309,40 @@ def test_candles_are_drawn(built: BuiltLake) -> None:
     assert "102.00 ┤" in chart
 
 
-def test_sql_cuts_what_is_too_long_and_says_so(built: BuiltLake) -> None:
+def test_sql_cuts_long_results_and_says_so(built: BuiltLake) -> None:
     result = run(built, "sql", "FROM ticks", "--limit", "3")
-    assert "There are more rows than these 3" in result.stderr
+    assert "Showing the first 3 rows" in result.stderr
     assert len(result.stdout.splitlines()) == 4
-    assert told(run(built, "sql", "FROM ticks", "--limit", "3", "--json"))["cut"] is True
+    assert parsed(run(built, "sql", "FROM ticks", "--limit", "3", "--json"))["cut"] is True
 
 
 def test_sql_reads_a_query_from_standard_input(built: BuiltLake) -> None:
-    assert told(run(built, "sql", "--json", text="SELECT max(price) AS p FROM ticks"))["rows"] == [{"p": "401.00000000"}]
+    assert parsed(run(built, "sql", "--json", text="SELECT max(price) AS p FROM ticks"))["rows"] == [{"p": "401.00000000"}]
 
 
-def test_tail_begins_with_the_newest_and_goes_on(built: BuiltLake) -> None:
+def test_tail_begins_with_the_newest_ticks(built: BuiltLake) -> None:
     result = run(built, "tail", "AAPL", "--lines", "2", "--count", "2")
     assert [line.split()[1:3] for line in result.stdout.splitlines()] == [["AAPL", "98.00"], ["AAPL", "101.00"]]
 
 
 def test_tail_follows_the_lake_until_it_is_deleted(built: BuiltLake, lake: Lake) -> None:
-    told = ticks(lake, ["AAPL"], before=1)
-    assert next(told)["price"] == 101
+    followed = ticks(lake, ["AAPL"], before=1)
+    assert next(followed)["price"] == 101
     built.store([tick("MSFT", 402, 80), tick("AAPL", 103, 90)])
-    assert next(told)["price"] == 103
+    assert next(followed)["price"] == 103
     shutil.rmtree(built.paths.root)
-    with pytest.raises(NoLakeError, match="any more: `make local` or `make up`"):
-        next(told)
+    with pytest.raises(NoLakeError, match="was deleted: `make local` or `make up`"):
+        next(followed)
 
 
-def test_a_csv_has_nothing_that_a_spreadsheet_runs(built: BuiltLake, tmp_path: Path) -> None:
+def test_a_csv_export_contains_no_formulas(built: BuiltLake, tmp_path: Path) -> None:
     built.store([tick("AAPL", 1, 90, source="=cmd|' /C calc'!A0"), tick("AAPL", 1, 91, source="plain=1")])
     target = tmp_path / "ticks.csv"
     run(built, "export", str(target))
     assert {"'=cmd|' /C calc'!A0", "plain=1"} <= set(pl.read_csv(target)["source"])
 
 
-def test_what_files_of_the_lake_say_does_not_move_the_cursor(built: BuiltLake) -> None:
+def test_control_characters_in_the_log_are_escaped(built: BuiltLake) -> None:
     text = "".join(path.read_text() for path in [built.paths.ticks / "_delta_log" / f"{0:020d}.json"])
     (built.paths.ticks / "_delta_log" / f"{4:020d}.json").write_text(text.replace('"protocol"', '"\\u001b]0;owned\\u0007"'))
     result = run(built, "status")
@@ -351,9 +351,9 @@ def test_what_files_of_the_lake_say_does_not_move_the_cursor(built: BuiltLake) -
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
-def test_an_export_holds_the_ticks_and_every_digit(built: BuiltLake, tmp_path: Path, suffix: str) -> None:
+def test_an_export_has_the_ticks_with_every_digit(built: BuiltLake, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"ticks.{suffix}"
-    assert told(run(built, "export", str(target), "--symbol", "AAPL", "--json"))["rows"] == 5
+    assert parsed(run(built, "export", str(target), "--symbol", "AAPL", "--json"))["rows"] == 5
     if suffix == "csv":
         frame = pl.read_csv(target, schema_overrides={"price": pl.String})
     else:
@@ -367,7 +367,7 @@ def test_an_export_holds_the_ticks_and_every_digit(built: BuiltLake, tmp_path: P
     ]
 
 
-def test_an_export_replaces_a_file_only_when_told_to(built: BuiltLake, tmp_path: Path) -> None:
+def test_an_export_replaces_a_file_only_with_force(built: BuiltLake, tmp_path: Path) -> None:
     target = tmp_path / "bars.parquet"
     target.write_text("mine")
     refused = run(built, "export", str(target), "--bars", "1m")
@@ -385,12 +385,12 @@ def test_an_export_that_fails_leaves_nothing(built: BuiltLake, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_file_is_never_there_in_part(tmp_path: Path, *, force: bool) -> None:
+def test_an_export_never_leaves_a_partial_file(tmp_path: Path, *, force: bool) -> None:
     schema = pa.schema({"n": pa.int64()})
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([{"n": 1}], schema)
-        raise UnreadableError("the disk is gone")
+        raise UnreadableError("a file is missing")
 
     with pytest.raises(UnreadableError):
         write(tmp_path / "n.csv", schema, batches(), force=force)
@@ -404,12 +404,12 @@ HOSTILE = b'\x1b]0;owned\x07{"symbol": "\xe2\x80\xaeAAPL[bold red]"}\x9b31m'
     "arguments",
     [["quarantine"], ["sql", "FROM quarantine"], ["sql", "SELECT decode(value) AS v, chr(27) AS c FROM quarantine"]],
 )
-def test_nothing_in_a_record_reaches_the_terminal_as_it_was(built: BuiltLake, arguments: list[str]) -> None:
+def test_control_characters_in_records_are_escaped(built: BuiltLake, arguments: list[str]) -> None:
     built.store([HOSTILE, b"\x1b[2J", BAD])
     built.store([tick("AAPL", 1, 1, source="[bold red]x[/]")])
     for command in (arguments, ["sql", "SELECT source AS \"\x1b[31m\", '\u202e' || source AS v FROM ticks"]):
         output = run(built, *command).output
-        assert all(one == "\n" or one.isprintable() for one in output)
+        assert all(character == "\n" or character.isprintable() for character in output)
     assert "[bold red]x[/]" in output
 
 
@@ -426,7 +426,7 @@ def test_as_a_program(built: BuiltLake) -> None:
     assert program(built, "status").returncode == 0
 
 
-def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
+def test_help_and_verify_import_no_engine(built: BuiltLake) -> None:
     code = (
         "import sys, finance_lake, finance_lake.cli as command\n"
         "assert not {'duckdb', 'deltalake', 'pyarrow', 'polars', 'pydantic', 'confluent_kafka'} & set(sys.modules)\n"
@@ -440,7 +440,7 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
 
     verified = run_bare("verify", "--no-broker")
     assert verified.returncode == 0
-    assert verified.stderr == "Next: `financelake quarantine` shows what was malformed.\n"
+    assert verified.stderr == "Next: `financelake quarantine` shows the malformed records.\n"
     for command in ("quarantine", "show", "status"):
         assert run_bare(command).returncode == 0
     bars = run_bare("bars")
@@ -448,7 +448,7 @@ def test_help_and_verify_load_no_engine(built: BuiltLake) -> None:
     assert "needs duckdb" in bars.stderr
 
 
-def test_what_the_lake_answers_loads_no_pandas(built: BuiltLake) -> None:
+def test_queries_do_not_import_pandas(built: BuiltLake) -> None:
     code = (
         "import sys, finance_lake\n"
         "lake = finance_lake.open(sys.argv[1])\n"
@@ -458,7 +458,7 @@ def test_what_the_lake_answers_loads_no_pandas(built: BuiltLake) -> None:
     subprocess.run([sys.executable, "-c", code, str(built.paths.root)], check=True)
 
 
-def test_the_shell_answers_and_outlives_a_wrong_query(
+def test_the_shell_continues_after_a_wrong_query(
     built: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed = iter(["SELECT", "1 AS one;", "SELEC;", "", ".quit"])

@@ -1,4 +1,4 @@
-"""Whether the lake is well: by heartbeats, ledgers and commits, each as old as it is."""
+"""The state of the lake, from heartbeats, ledgers and commits and their ages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LONG = timedelta(minutes=10)
 
 
-def silent() -> TopicDescription:
+def no_broker() -> TopicDescription:
     raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
 
@@ -38,7 +38,7 @@ def beat(built: BuiltLake, role: str, seconds: float = 60) -> None:
 
 
 def ledger(built: BuiltLake, at: datetime, *, ended: bool = False, source: str = "sim-1") -> None:
-    """Let a producer have written at a moment of ticks that the broker acknowledged."""
+    """Write a producer's ledger of acknowledged ticks, as of a moment."""
     file = built.paths.ledgers / f"{source}.jsonl"
     file.parent.mkdir(exist_ok=True)
     file.write_text('{"source": "sim-1"}\n{"acknowledged": [[0, 9]]}\n' + ('{"ended": "now", "made": 10}\n' if ended else ""))
@@ -46,7 +46,7 @@ def ledger(built: BuiltLake, at: datetime, *, ended: bool = False, source: str =
 
 
 def age(built: BuiltLake, by: timedelta) -> datetime:
-    """Let the newest commit have happened a while ago; return when."""
+    """Make the newest commit older; return its new time."""
     entry = max((built.paths.ticks / "_delta_log").glob("*.json"))
     lines = [json.loads(line) for line in entry.read_text().splitlines()]
     then = datetime.now(UTC) - by
@@ -58,7 +58,7 @@ def age(built: BuiltLake, by: timedelta) -> datetime:
 
 
 class Case(NamedTuple):
-    """What files tell: whether the job beats, when a producer's ledger was written, counted from the commit, and by whom."""
+    """Whether the job has a heartbeat, when after the newest commit a producer wrote its ledger, and whether it has ended."""
 
     job: bool
     wrote: timedelta | None
@@ -69,9 +69,9 @@ class Case(NamedTuple):
 CASES = [
     Case(job=True, wrote=None, ended=False, behind=False),
     Case(job=True, wrote=-LONG, ended=False, behind=False),
-    Case(job=True, wrote=timedelta(seconds=1), ended=False, behind=False),  # it tells of what the commit has
+    Case(job=True, wrote=timedelta(seconds=1), ended=False, behind=False),  # of ticks that the commit has
     Case(job=True, wrote=LONG, ended=False, behind=True),
-    Case(job=True, wrote=LONG, ended=True, behind=False),  # a producer that stopped: the time is that of its last line
+    Case(job=True, wrote=LONG, ended=True, behind=False),  # a producer that stopped: its last line says so
     Case(job=False, wrote=None, ended=False, behind=True),
     Case(job=False, wrote=LONG, ended=False, behind=True),
 ]
@@ -79,16 +79,16 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("maintained", [False, True])
-def test_the_tables_fall_behind_while_they_should_move(built: BuiltLake, case: Case, *, maintained: bool) -> None:
+def test_the_lag_grows_while_ticks_wait(built: BuiltLake, case: Case, *, maintained: bool) -> None:
     committed = age(built, LONG)
-    if maintained:  # a commit that adds no tick is no progress
+    if maintained:  # a commit that adds no ticks is no progress
         entry = built.paths.ticks / "_delta_log" / f"{4:020d}.json"
         entry.write_text(json.dumps({"commitInfo": {"timestamp": round(time.time() * 1000), "operation": "OPTIMIZE"}}))
     if case.job:
         beat(built, "spark-job")
     if case.wrote is not None:
         ledger(built, committed + case.wrote, ended=case.ended)
-    seconds = look(built.paths, silent).lag_seconds
+    seconds = look(built.paths, no_broker).lag_seconds
     assert seconds == pytest.approx(LONG.total_seconds() if case.behind else 0, abs=5)
     status = Panels(built.paths, Engine()).status()
     assert (status["waiting"], status["rate"]) == (case.behind, 0.0)
@@ -96,29 +96,29 @@ def test_the_tables_fall_behind_while_they_should_move(built: BuiltLake, case: C
         assert status["lag"] >= 1000 * (LONG.total_seconds() - 1)
 
 
-def test_the_lag_is_that_of_the_topic_where_a_broker_answers(built: BuiltLake) -> None:
+def test_with_a_broker_the_lag_is_that_of_the_topic(built: BuiltLake) -> None:
     age(built, LONG)
     assert look(built.paths, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
     built.ends[0] += 1
     assert look(built.paths, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
-def test_a_lake_that_has_nothing_yet_falls_behind_with_the_first_acknowledged_tick(tmp_path: Path) -> None:
+def test_the_lag_of_an_empty_lake_begins_with_the_first_acknowledged_tick(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "data")
-    assert look(built.paths, silent).lag_seconds == 0
+    assert look(built.paths, no_broker).lag_seconds == 0
     age(built, LONG)
     ledger(built, datetime.now(UTC))
-    assert look(built.paths, silent).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert look(built.paths, no_broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 @pytest.mark.parametrize("content", ["", "soon", "nan", "-inf", "0", "1e", "\x00", "\xff"])
-def test_what_is_no_promise_is_none(built: BuiltLake, content: str) -> None:
+def test_an_invalid_heartbeat_means_down(built: BuiltLake, content: str) -> None:
     beat(built, "producer")
     heartbeat_file(built.paths.root, "producer").write_text(content, encoding="latin-1")
     assert roles(built.paths)["producer"] == DOWN
 
 
-def test_a_heartbeat_that_is_no_file_is_none(built: BuiltLake) -> None:
+def test_a_heartbeat_that_is_not_a_file_means_down(built: BuiltLake) -> None:
     heartbeat_file(built.paths.root, "producer").mkdir(parents=True)
     assert roles(built.paths) == {"producer": DOWN, "spark-job": DOWN}
 
@@ -127,7 +127,7 @@ def test_a_heartbeat_that_is_no_file_is_none(built: BuiltLake) -> None:
     ("holder", "state"),
     [("process 1 on {here}", DOWN), ("", DOWN), ("container 4f1c", UNKNOWN), ("process 1 on other", UNKNOWN)],
 )
-def test_a_lock_that_another_container_holds_is_not_taken_for_free(built: BuiltLake, holder: str, state: str) -> None:
+def test_a_lock_held_in_another_container_is_not_mistaken_for_free(built: BuiltLake, holder: str, state: str) -> None:
     lock = built.paths.root / "locks" / "zookeeper.lock"
     lock.parent.mkdir(exist_ok=True)
     lock.write_text(holder.replace("{here}", os.uname().nodename))
@@ -146,8 +146,8 @@ def run(built: BuiltLake, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-def test_what_is_demanded_has_an_exit_code(built: BuiltLake, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
-    monkeypatch.setattr(status, "ask_soon", lambda *_: silent())
+def test_failed_demands_have_exit_codes(built: BuiltLake, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
+    monkeypatch.setattr(status, "ask_soon", lambda *_: no_broker())
     age(built, LONG)
     assert run(built, *form) == 0
     assert run(built, *form, "--max-lag", "5") == 3
@@ -163,18 +163,18 @@ def test_what_is_demanded_has_an_exit_code(built: BuiltLake, monkeypatch: pytest
     assert run(built, *form, "--require", "spark-job") == 4
 
 
-def test_without_a_lake_what_is_demanded_does_not_hold(tmp_path: Path) -> None:
+def test_demands_fail_without_a_lake(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["status", "--data", str(tmp_path), "--max-lag", "5"])
     assert result.exit_code == 2
 
 
-def test_time_travel_tells_nothing_of_what_runs_now(built: BuiltLake) -> None:
+def test_an_earlier_status_has_no_services(built: BuiltLake) -> None:
     age(built, LONG)
     status = Panels(built.paths, Engine()).status("2")
     assert (status["services"], status["waiting"]) == (None, False)
 
 
-def test_a_page_without_a_lake_still_tells_what_runs(tmp_path: Path) -> None:
+def test_a_status_without_a_readable_lake_has_the_services(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "data")
     beat(built, "producer")
     built.store(numbered(1))

@@ -1,4 +1,4 @@
-"""Clients of the dashboard that ask nothing, read nothing or go away; over real sockets."""
+"""Clients of the dashboard that send nothing, read nothing or disconnect; over real sockets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATUS = b"GET /api/health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 
 
 class Serving(NamedTuple):
-    """A server that runs."""
+    """A running server and its port."""
 
     server: Server
     port: int
@@ -40,12 +40,12 @@ def serving(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     monkeypatch.setattr(connection, "MAX_IDLE_PER_CLIENT", 20)
     monkeypatch.setattr(panels, "SQL", panels.SQL_CSV)
     dashboard = Dashboard(built.paths)
-    running, taken = server(dashboard), bind("127.0.0.1", 0)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [taken]})
+    running, listener = server(dashboard), bind("127.0.0.1", 0)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    yield Serving(running, taken.getsockname()[1])
+    yield Serving(running, listener.getsockname()[1])
     dashboard.feed.close()
     running.should_exit = True
     thread.join(PATIENCE_SECONDS)
@@ -63,30 +63,30 @@ def connected(port: int, count: int = 1) -> Iterator[list[socket.socket]]:
     try:
         yield opened
     finally:
-        for one in opened:
-            one.close()
+        for client in opened:
+            client.close()
 
 
 def asked(port: int) -> bytes:
-    """Ask on a connection of its own; give the first line."""
-    with connected(port) as (one,):
-        one.sendall(STATUS)
-        return one.recv(100).partition(b"\r\n")[0]
+    """Send a request on a new connection; return the first line of the response."""
+    with connected(port) as (client,):
+        client.sendall(STATUS)
+        return client.recv(100).partition(b"\r\n")[0]
 
 
-def wait_for(one: socket.socket, text: bytes) -> None:
-    """Read until a text has come."""
+def wait_for(client: socket.socket, text: bytes) -> None:
+    """Read until a text arrives."""
     seen = b""
     while text not in seen:
-        piece = one.recv(10_000)
+        piece = client.recv(10_000)
         assert piece, seen
         seen += piece
 
 
-def is_closed(one: socket.socket) -> bool:
-    """Read until the end, whatever comes before it."""
+def is_closed(client: socket.socket) -> bool:
+    """Read until the connection ends."""
     try:
-        while one.recv(1 << 20):
+        while client.recv(1 << 20):
             pass
     except ConnectionResetError:
         pass
@@ -110,50 +110,50 @@ UNFINISHED = [
 
 
 @pytest.mark.parametrize("begun", UNFINISHED, ids=lambda begun: begun[-12:].decode())
-def test_who_does_not_ask_to_the_end_is_let_go(port: int, begun: bytes) -> None:
-    with connected(port) as (one,):
-        one.sendall(begun)
+def test_an_unfinished_request_is_closed(port: int, begun: bytes) -> None:
+    with connected(port) as (client,):
+        client.sendall(begun)
         began = time.monotonic()
-        assert is_closed(one)
+        assert is_closed(client)
         assert time.monotonic() - began < 5
 
 
-def test_who_asks_a_byte_at_a_time_is_let_go(port: int) -> None:
-    with connected(port) as (one,):
-        one.settimeout(0.1)
+def test_a_request_sent_byte_by_byte_is_closed(port: int) -> None:
+    with connected(port) as (client,):
+        client.settimeout(0.1)
         began = time.monotonic()
         for byte in STATUS:
-            one.sendall(bytes([byte]))
+            client.sendall(bytes([byte]))
             with suppress(TimeoutError):
-                if not one.recv(1):
+                if not client.recv(1):
                     break
         assert time.monotonic() - began < 0.1 * len(STATUS)
 
 
-def test_many_who_ask_nothing_keep_nobody_from_being_answered(port: int) -> None:
+def test_many_idle_connections_do_not_block_others(port: int) -> None:
     with connected(port, 450):
         for _ in range(5):
             assert asked(port) == b"HTTP/1.1 200 OK"
 
 
-def test_who_asks_again_and_again_and_who_watches_stay_connected(port: int) -> None:
-    with connected(port, 2) as (one, viewer):
+def test_active_clients_and_viewers_stay_connected(port: int) -> None:
+    with connected(port, 2) as (client, viewer):
         viewer.sendall(b"GET /api/events HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
         for _ in range(8):
-            one.sendall(STATUS)
+            client.sendall(STATUS)
             time.sleep(0.4)
-            assert one.recv(1000).startswith(b"HTTP/1.1 200 OK")
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
         viewer.settimeout(5)
         seen = b""
         while seen.count(b"event: status") < 2:
             seen += viewer.recv(10_000)
 
 
-def test_who_does_not_read_holds_a_slot_for_a_while_only(serving: Serving) -> None:
+def test_a_client_that_does_not_read_is_dropped_and_frees_its_slot(serving: Serving) -> None:
     with connected(serving.port, MAX_CONCURRENT_SQL) as slow:
-        for one in slow:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            one.sendall(sql(LARGE))
+        for client in slow:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(sql(LARGE))
         time.sleep(0.5)
         with connected(serving.port) as (patient,):
             patient.sendall(sql("SELECT 42 AS n"))
@@ -162,22 +162,22 @@ def test_who_does_not_read_holds_a_slot_for_a_while_only(serving: Serving) -> No
         assert len(serving.server.server_state.connections) == 0
 
 
-def test_a_large_answer_arrives_whole(port: int) -> None:
-    with connected(port) as (one,):
-        one.sendall(sql(LARGE).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
+def test_a_large_response_arrives_complete(port: int) -> None:
+    with connected(port) as (client,):
+        client.sendall(sql(LARGE).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
         answer = b""
-        while piece := one.recv(1 << 20):
+        while piece := client.recv(1 << 20):
             answer += piece
     head, _, body = answer.partition(b"\r\n\r\n")
     assert f"content-length: {len(body)}".encode() in head
     assert len(json.loads(body)["rows"]) == 20_000
 
 
-def test_an_answer_that_is_too_large_once_it_is_encoded_is_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_too_large_when_encoded_is_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panels, "MAX_ANSWER_BYTES", 1_000_000)
-    with connected(port) as (one,):
-        one.sendall(sql("SELECT repeat(chr(1), 200000) AS x"))  # six bytes each in JSON
-        wait_for(one, b"larger than")
+    with connected(port) as (client,):
+        client.sendall(sql("SELECT repeat(chr(1), 200000) AS x"))  # six bytes each in JSON
+        wait_for(client, b"larger than")
 
 
 GONE = [
@@ -193,13 +193,13 @@ GONE = [
 
 @pytest.mark.parametrize("pause", [0.0, 0.3])
 @pytest.mark.parametrize("begun", GONE, ids=lambda begun: begun[:20].decode() + begun[-20:].decode())
-def test_who_goes_away_leaves_no_traceback(
+def test_a_disconnect_leaves_no_traceback(
     port: int, begun: bytes, pause: float, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with connected(port) as (one,):
-        one.sendall(begun)
+    with connected(port) as (client,):
+        client.sendall(begun)
         time.sleep(pause)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")  # as a browser that ends
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")  # as a browser that ends
     assert asked(port) == b"HTTP/1.1 200 OK"
     time.sleep(0.5)
     assert "Traceback" not in capfd.readouterr().err + caplog.text

@@ -1,4 +1,4 @@
-"""The dashboard's server: its panels, what viewers are told, and what it refuses."""
+"""The dashboard's server: panels, refused requests, and the event stream."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ def test_the_status_counts_both_tables(client: TestClient) -> None:
     assert (status["version"], status["rows"], status["quarantined"], status["verdict"]) == (3, 7, 2, None)
 
 
-def test_the_status_as_of_an_earlier_version_is_that_of_then(client: TestClient) -> None:
+def test_the_status_can_be_read_as_of_an_earlier_version(client: TestClient) -> None:
     status = of(client, "/api/status?as_of=1")
     assert (status["version"], status["rows"], status["quarantined"]) == (1, 3, 1)
 
 
-def test_the_status_names_the_last_verdict_with_its_time(client: TestClient, built: BuiltLake) -> None:
+def test_the_status_has_the_last_verdict_with_its_time(client: TestClient, built: BuiltLake) -> None:
     verdict = {"verdict": "complete", "code": 0, "sentence": "complete: 0 lost", "at": "2026-11-24T12:00:00Z"}
     built.paths.verdict.parent.mkdir(exist_ok=True)
     built.paths.verdict.write_text(json.dumps({**verdict, "broker": True, "version": 3, "lost": 0, "doubled": 0}))
-    told = of(client, "/api/status")["verdict"]
-    assert (told["verdict"], told["lost"], told["doubled"], told["at"]) == ("complete", 0, 0, "2026-11-24T12:00:00Z")
+    sent = of(client, "/api/status")["verdict"]
+    assert (sent["verdict"], sent["lost"], sent["doubled"], sent["at"]) == ("complete", 0, 0, "2026-11-24T12:00:00Z")
 
 
-def test_bars_carry_prices_as_text_and_the_key_of_the_newest_tick(client: TestClient) -> None:
+def test_bars_have_prices_as_text_and_the_order_key_of_the_newest_tick(client: TestClient) -> None:
     answer = of(client, "/api/bars?symbol=AAPL&size=1m")
     first, second = answer["bars"]
     assert (first["open"], first["high"], first["low"], first["close"]) == ("100.00", "102.00", "98.00", "99.50")
@@ -80,7 +80,7 @@ def test_bars_carry_prices_as_text_and_the_key_of_the_newest_tick(client: TestCl
     assert answer["last"] == [(first["ts"] + 65) * 1_000_000, 0, 0, 4]
 
 
-def test_bars_as_of_an_earlier_version_lack_what_came_later(client: TestClient) -> None:
+def test_bars_as_of_an_earlier_version_lack_later_ticks(client: TestClient) -> None:
     (bar,) = of(client, "/api/bars?symbol=AAPL&size=1m&as_of=1")["bars"]
     assert (bar["low"], bar["ticks"]) == ("99.50", 3)
 
@@ -91,18 +91,18 @@ def test_the_watch_list_has_the_change_of_the_day(client: TestClient) -> None:
     assert msft["symbol"] == "MSFT"
 
 
-def test_the_history_comes_newest_first(client: TestClient) -> None:
-    assert [one["version"] for one in of(client, "/api/history?limit=2")["commits"]] == [3, 2]
+def test_history_is_sorted_newest_first(client: TestClient) -> None:
+    assert [commit["version"] for commit in of(client, "/api/history?limit=2")["commits"]] == [3, 2]
 
 
-def test_the_history_tells_how_far_back_the_log_reaches(client: TestClient, built: BuiltLake) -> None:
+def test_history_has_the_oldest_version_of_the_log(client: TestClient, built: BuiltLake) -> None:
     assert of(client, "/api/history?limit=1")["oldest"] == 0
     DeltaTable(str(built.paths.ticks)).create_checkpoint()
     (built.paths.ticks / "_delta_log" / f"{0:020d}.json").unlink()
     assert of(client, "/api/history?limit=2")["oldest"] == 1
 
 
-def test_the_quarantine_can_be_asked_for_one_reason(client: TestClient) -> None:
+def test_the_quarantine_can_be_filtered_by_reason(client: TestClient) -> None:
     answer = of(client, "/api/quarantine?reason=price_type")
     assert answer["counts"] == {"price_type": 2}
     assert len(answer["records"]) == 2
@@ -115,25 +115,25 @@ def test_the_quarantine_is_counted_without_reading_all_its_records(
     built.store([b"no JSON", BAD, BAD])
     read, quarantine = [], Lake.quarantine
 
-    def watched(*given: Any, **named: Any) -> Result:  # noqa: ANN401
-        read.append(quarantine(*given, **named))
+    def recorded(*args: Any, **kwargs: Any) -> Result:  # noqa: ANN401
+        read.append(quarantine(*args, **kwargs))
         return read[-1]
 
-    monkeypatch.setattr(Lake, "quarantine", watched)
+    monkeypatch.setattr(Lake, "quarantine", recorded)
     answer = of(client, "/api/quarantine?limit=1&reason=price_type")
     assert list(answer["counts"].items()) == [("price_type", 4), ("not_json", 1)]
     assert of(client, "/api/quarantine?limit=1&as_of=1")["counts"] == {"price_type": 1}
-    assert [len(found) for found in read] == [1, 1]
+    assert [len(result) for result in read] == [1, 1]
 
 
-def test_sql_answers_as_json(client: TestClient) -> None:
+def test_sql_returns_json(client: TestClient) -> None:
     query = "SELECT symbol, max(price) AS top, count(*), 9007199254740993 FROM ticks GROUP BY ALL ORDER BY ALL"
     answer = client.post("/api/sql", json={"query": query}).json()
     assert [column["name"] for column in answer["columns"]][:2] == ["symbol", "top"]
     assert answer["rows"] == [["AAPL", "102.00", 5, "9007199254740993"], ["MSFT", "401.00", 2, "9007199254740993"]]
 
 
-def test_sql_as_csv_holds_no_formula(client: TestClient, built: BuiltLake) -> None:
+def test_sql_as_csv_contains_no_formula(client: TestClient, built: BuiltLake) -> None:
     built.store([HOSTILE])
     query = "SELECT price, source FROM ticks WHERE source LIKE '=%'"
     answer = client.post("/api/sql", json={"query": query}, headers={"accept": "text/csv"})
@@ -146,7 +146,7 @@ def test_sql_as_csv_holds_no_formula(client: TestClient, built: BuiltLake) -> No
 def test_sql_is_read_only_and_cut_at_its_limit(client: TestClient) -> None:
     refused = client.post("/api/sql", json={"query": "DROP TABLE ticks"})
     assert refused.status_code == 400
-    assert "never written" in refused.json()["error"]
+    assert "read-only" in refused.json()["error"]
     answer = client.post("/api/sql", json={"query": "SELECT * FROM range(5000)"}).json()
     assert (len(answer["rows"]), answer["cut"]) == (1000, True)
 
@@ -163,13 +163,13 @@ def test_sql_is_read_only_and_cut_at_its_limit(client: TestClient) -> None:
         "/api/events?after=-1",
     ],
 )
-def test_a_bad_question_gets_a_sentence(client: TestClient, address: str) -> None:
+def test_a_bad_request_gets_an_error_message(client: TestClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
 
-def test_a_number_that_python_does_not_read_is_a_bad_question_too(client: TestClient) -> None:
+def test_a_number_too_long_for_python_is_a_bad_request(client: TestClient) -> None:
     digits = "9" * 5_000
     assert client.get("/api/events", headers={"last-event-id": digits}).status_code == 400
     assert client.post("/api/sql", json={"query": "SELECT 1", "as_of": digits}).status_code == 400
@@ -179,14 +179,14 @@ def test_a_number_that_python_does_not_read_is_a_bad_question_too(client: TestCl
     ("method", "address", "status"),
     [("GET", "/api/nothing", 404), ("GET", "/nothing.js", 404), ("GET", "/api/sql", 405), ("POST", "/api/status", 405)],
 )
-def test_an_address_that_there_is_not_gets_a_sentence(client: TestClient, method: str, address: str, status: int) -> None:
+def test_an_unknown_address_gets_an_error_message(client: TestClient, method: str, address: str, status: int) -> None:
     answer = client.request(method, address)
     assert answer.status_code == status
     assert address in answer.json()["error"]
     assert ("allow" in answer.headers) == (status == 405)
 
 
-def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_failure_gets_an_error_message(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lake, "quarantine", None)
     dashboard = Dashboard(built.paths)
     with TestClient(dashboard.app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
@@ -195,7 +195,7 @@ def test_a_failure_of_the_server_gets_a_sentence(built: BuiltLake, monkeypatch: 
     assert "has failed" in answer.json()["error"]
 
 
-def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
+def test_without_a_lake_the_page_is_served_and_the_status_says_so(tmp_path: Path) -> None:
     with TestClient(Dashboard(LakePaths(tmp_path / "none")).app, base_url="http://localhost") as client:
         assert client.get("/").status_code == 200
         assert client.get("/api/latest").status_code == 404
@@ -204,11 +204,11 @@ def test_without_a_lake_the_page_is_there_and_says_so(tmp_path: Path) -> None:
     assert "`make local`" in status["problem"]
 
 
-# ---- what it refuses -------------------------------------------------------------------------------------------------
+# ---- refused requests ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", ["/", "/main.js", "/api/status", "/api/bars", "/nothing"])
-def test_every_answer_carries_the_security_headers(client: TestClient, address: str) -> None:
+def test_every_response_has_the_security_headers(client: TestClient, address: str) -> None:
     headers = client.get(address).headers
     assert {name: headers[name] for name in HEADERS} == HEADERS
     assert "default-src 'self'" in headers["content-security-policy"]
@@ -220,7 +220,7 @@ def test_another_host_name_is_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/status", headers={"host": host}).status_code == 400
 
 
-def test_the_host_name_may_be_an_address_of_ipv6(built: BuiltLake) -> None:
+def test_the_host_name_may_be_an_ipv6_address(built: BuiltLake) -> None:
     dashboard = Dashboard(built.paths, [in_url("::1")])
     with TestClient(dashboard.app, base_url="http://[::1]:8050") as client:
         assert client.get("/api/status").status_code == 200
@@ -231,13 +231,13 @@ def test_a_page_of_another_site_is_refused(client: TestClient, site: str) -> Non
     assert client.get("/api/status", headers={"sec-fetch-site": site}).status_code == 403
 
 
-def test_a_query_has_to_come_as_json(client: TestClient) -> None:
+def test_a_query_must_be_sent_as_json(client: TestClient) -> None:
     form = client.post("/api/sql", content='{"query": "SELECT 1"}', headers={"content-type": "text/plain"})
     assert form.status_code == 415
     assert client.post("/api/sql", json={"text": "SELECT 1"}).status_code == 400
 
 
-def test_a_request_may_not_be_large(client: TestClient) -> None:
+def test_large_requests_are_refused(client: TestClient) -> None:
     assert client.post("/api/sql", json={"query": "x" * MAX_BODY_BYTES}).status_code == 413
     assert client.get("/api/bars?symbol=" + "A" * 5000).status_code == 414
 
@@ -246,14 +246,14 @@ def test_a_body_without_a_length_is_refused(client: TestClient) -> None:
     assert client.post("/api/sql", content=iter([b"{}"]), headers={"content-type": "application/json"}).status_code == 413
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(CannotServeError, match=f"Port {port} of 127.0.0.1 cannot be had"):
+        with pytest.raises(CannotServeError, match=f"Port {port} on 127.0.0.1 cannot be used"):
             bind("127.0.0.1", port)
 
 
-# ---- what viewers are told -------------------------------------------------------------------------------------------
+# ---- event stream ----------------------------------------------------------------------------------------------------
 
 
 class Viewer:
@@ -263,7 +263,7 @@ class Viewer:
         self._messages = messages
 
     async def next(self, name: str) -> tuple[str | None, Any]:
-        """Wait for the next event of that name: its id and its data; statuses in between are passed over."""
+        """Wait for the next event of that name, skipping statuses; return its id and data."""
         async with asyncio.timeout(5):
             async for text in self._messages:
                 fields = dict(line.split(": ", 1) for line in text.decode().strip().splitlines())
@@ -287,21 +287,21 @@ def play(story: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(story())
 
 
-def test_a_viewer_is_told_each_version_once_and_in_order(built: BuiltLake) -> None:
+def test_a_viewer_gets_each_version_once_and_in_order(built: BuiltLake) -> None:
     async def story() -> None:
         async with watching(built.paths) as feed:
             viewer = Viewer(feed.messages(None, None))
             assert (await viewer.next("reset"))[1]["version"] == 3
             for number in range(4, 9):
                 built.store(numbered(2, first=number))
-                number_told, commit = await viewer.next("commit")
-                assert number_told == str(number) == str(commit["version"])
+                event_id, commit = await viewer.next("commit")
+                assert event_id == str(number) == str(commit["version"])
                 assert commit["rows"] == 2
 
     play(story)
 
 
-def test_one_who_comes_back_goes_on_where_it_was_also_after_a_restart(built: BuiltLake) -> None:
+def test_a_reconnecting_viewer_resumes_after_its_version_even_after_a_restart(built: BuiltLake) -> None:
     for number in range(5):
         built.store(numbered(1, first=number))
 
@@ -315,7 +315,7 @@ def test_one_who_comes_back_goes_on_where_it_was_also_after_a_restart(built: Bui
     play(story)
 
 
-def test_a_commit_says_what_it_did_to_the_candles(built: BuiltLake) -> None:
+def test_a_commit_event_has_the_bars_of_its_ticks(built: BuiltLake) -> None:
     built.store([tick("AAPL", 103.25, 70, size=7), tick("AAPL", 102, 70.5, size=2), tick("IBM", 0.00000001, 71)])
 
     async def story() -> None:
@@ -330,7 +330,7 @@ def test_a_commit_says_what_it_did_to_the_candles(built: BuiltLake) -> None:
     play(story)
 
 
-def test_volumes_of_a_commit_are_sent_as_those_of_a_bar(built: BuiltLake) -> None:
+def test_volumes_of_a_commit_are_encoded_as_in_bars(built: BuiltLake) -> None:
     exact, too_large = 2**53 + 1, 2**62
     sizes = [exact, too_large, too_large]
     built.store([tick(symbol, 1, 70, size=size) for symbol, size in zip(("IBM", "ORCL", "ORCL"), sizes, strict=True)])
@@ -343,24 +343,24 @@ def test_volumes_of_a_commit_are_sent_as_those_of_a_bar(built: BuiltLake) -> Non
     play(story)
     with TestClient(Dashboard(built.paths).app, base_url="http://127.0.0.1") as client:
         bars = [of(client, f"/api/bars?symbol={symbol}")["bars"][0] for symbol in ("IBM", "ORCL")]
-        sizes_told = [one["size"] for one in of(client, "/api/latest")["symbols"] if one["symbol"] in {"IBM", "ORCL"}]
+        sent = [entry["size"] for entry in of(client, "/api/latest")["symbols"] if entry["symbol"] in {"IBM", "ORCL"}]
     assert [bar["volume"] for bar in bars] == [str(exact), None]
-    assert sizes_told == [str(exact), str(too_large)]
+    assert sent == [str(exact), str(too_large)]
 
 
-def test_one_who_is_too_far_behind_or_knows_another_lake_begins_anew(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_viewer_too_far_behind_or_of_another_lake_gets_a_reset(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "MAX_CATCH_UP_COMMITS", 2)
 
     async def story() -> None:
         async with watching(built.paths) as feed:
             for lake, after in ((feed.lake, 0), (feed.lake, 99), ("another", 3), (None, None)):
-                number, told = await Viewer(feed.messages(lake, after)).next("reset")
-                assert (number, told) == ("3", {"lake": feed.lake, "version": 3})
+                event_id, data = await Viewer(feed.messages(lake, after)).next("reset")
+                assert (event_id, data) == ("3", {"lake": feed.lake, "version": 3})
 
     play(story)
 
 
-def test_one_whose_versions_are_gone_from_the_log_begins_anew(built: BuiltLake) -> None:
+def test_a_viewer_whose_versions_were_removed_from_the_log_gets_a_reset(built: BuiltLake) -> None:
     for number in (1, 2):
         (built.paths.ticks / "_delta_log" / f"{number:020d}.json").unlink()
 
@@ -371,7 +371,7 @@ def test_one_whose_versions_are_gone_from_the_log_begins_anew(built: BuiltLake) 
     play(story)
 
 
-def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
+def test_a_new_lake_sends_a_reset(tmp_path: Path) -> None:
     async def story() -> None:
         async with watching(LakePaths(tmp_path / "data")) as feed:
             viewer = Viewer(feed.messages(None, None))
@@ -384,7 +384,7 @@ def test_a_lake_that_appears_is_told_of(tmp_path: Path) -> None:
     play(story)
 
 
-def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLake) -> None:
+def test_a_commit_that_removes_rows_makes_viewers_reload(built: BuiltLake) -> None:
     DeltaTable(str(built.paths.table(TICKS))).delete("symbol = 'MSFT'")
 
     async def story() -> None:
@@ -396,7 +396,7 @@ def test_a_commit_that_takes_rows_away_asks_viewers_to_look_anew(built: BuiltLak
     play(story)
 
 
-def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> None:
+def test_maintenance_changes_neither_candles_nor_figures(built: BuiltLake) -> None:
     Heartbeat(heartbeat_file(built.paths.root, "spark-job"), 60).beat()  # or the lag would grow
     with TestClient(Dashboard(built.paths).app, base_url="http://127.0.0.1") as client:
         before = of(client, "/api/status")
@@ -417,18 +417,18 @@ def test_maintenance_moves_no_candle_and_hides_no_figure(built: BuiltLake) -> No
 
 
 def sort(built: BuiltLake) -> None:
-    """Let the job's maintenance sort the date of the lake, as if it were closed."""
+    """Let the job's maintenance sort the lake's date as if it were closed."""
     Maintenance(built.paths, built.writer, nullcontext, structlog.get_logger(), lambda: date(2026, 12, 1)).all()
 
 
-def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+def test_each_commit_is_computed_once_for_all_viewers(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
 
-    def counted(paths: LakePaths, engine: Engine, version: int) -> object:
-        made.append(version)
+    def recorded(paths: LakePaths, engine: Engine, version: int) -> object:
+        computed.append(version)
         return change(paths, engine, version)
 
-    monkeypatch.setattr(feeding, "change", counted)
+    monkeypatch.setattr(feeding, "change", recorded)
 
     async def story() -> None:
         async with watching(built.paths) as feed:
@@ -436,10 +436,10 @@ def test_many_viewers_cost_one_look_and_forget_nothing(built: BuiltLake, monkeyp
             for number in range(5):
                 built.store(numbered(1, first=number))
             for version in range(4, 9):
-                told = await asyncio.gather(*(viewer.next("commit") for viewer in viewers))
-                assert {number for number, _ in told} == {str(version)}
+                events = await asyncio.gather(*(viewer.next("commit") for viewer in viewers))
+                assert {event_id for event_id, _ in events} == {str(version)}
             assert feed.viewers == 50
-        assert sorted(made) == [4, 5, 6, 7, 8]
+        assert sorted(computed) == [4, 5, 6, 7, 8]
 
     play(story)
 

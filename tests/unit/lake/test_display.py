@@ -1,4 +1,4 @@
-"""Rows on terminals of some widths."""
+"""Rows on terminals of various widths."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ n       5
 
 
 @pytest.mark.parametrize(("columns", "shown"), [(120, WIDE), (46, WIDE), (45, CLOSE), (43, CLOSE), (42, NARROW)])
-def test_rows_take_the_form_that_fits(
+def test_rows_are_printed_in_the_form_that_fits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, shown: str
 ) -> None:
     monkeypatch.setattr(display, "console", lambda: Console(width=columns))
@@ -50,7 +50,7 @@ def test_rows_take_the_form_that_fits(
 @pytest.mark.parametrize(
     ("microsecond", "shown"), [(0, "10:30:00"), (250_000, "10:30:00.250"), (1, "10:30:00.000001"), (1000, "10:30:00.001")]
 )
-def test_a_time_has_as_many_decimals_as_say_something(microsecond: int, shown: str) -> None:
+def test_a_time_has_only_the_decimals_it_needs(microsecond: int, shown: str) -> None:
     assert display.cell(datetime(2026, 11, 24, 10, 30, 0, microsecond, tzinfo=UTC)) == f"2026-11-24 {shown}"
 
 

@@ -1,4 +1,4 @@
-"""What doctor says of a machine, with tools and ports that the test makes."""
+"""The doctor command, on machines with tools and ports made by the test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DOCKER = "echo 26.1"
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make `java` and `docker` what the test says; none of them where it says nothing."""
+    """Return a function that puts scripts named `java` and `docker` on an otherwise empty PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -46,11 +46,11 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
 @pytest.fixture(autouse=True)
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Give a port that is free, as Kafka's; let the others be free too."""
-    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
-        for each in (one, two, three):
-            each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in (one, two, three)]
+    """Set free ports for all services; return Kafka's."""
+    with socket.socket() as kafka, socket.socket() as zookeeper, socket.socket() as spark:
+        for probe in (kafka, zookeeper, spark):
+            probe.bind(("127.0.0.1", 0))
+        ports = [probe.getsockname()[1] for probe in (kafka, zookeeper, spark)]
     for key, number in zip(("KAFKA_PORT", "ZOOKEEPER_PORT", "SPARK_UI_PORT"), ports, strict=True):
         monkeypatch.setenv(key, str(number))
     monkeypatch.delenv("KAFKA_BOOTSTRAP", raising=False)
@@ -74,37 +74,37 @@ def doctor(folder: Path, *flags: str) -> Result:
         ({}, 1, []),
     ],
 )
-def test_it_fails_only_if_neither_way_can_work(
+def test_doctor_fails_only_if_the_lake_can_run_in_neither_way(
     tools: Callable[..., None], tmp_path: Path, scripts: dict[str, str], code: int, ways: list[str]
 ) -> None:
     tools(**scripts)
     result = doctor(tmp_path / "data", "--json")
     assert result.exit_code == code
-    told = json.loads(result.stdout)
-    assert (told["possible"], told["runs"]) == (ways, False)
+    answer = json.loads(result.stdout)
+    assert (answer["possible"], answer["runs"]) == (ways, False)
 
 
-def test_what_is_missing_comes_with_its_cure(tools: Callable[..., None], tmp_path: Path) -> None:
+def test_what_is_missing_is_shown_with_its_fix(tools: Callable[..., None], tmp_path: Path) -> None:
     tools(docker='[ "$1" = compose ] && echo 2.26')
     result = doctor(tmp_path / "data")
     text = result.stdout
     assert "openjdk-17-jre-headless" in text
-    assert "no engine answers (make up cannot work)" in text
+    assert "no engine responds (make up cannot work)" in text
     assert "sudo systemctl start docker" in text
     assert "The lake cannot run here yet." in text
-    assert result.stderr == "Next: mend what is marked with !, then ask again.\n"
+    assert result.stderr == "Next: fix what is marked with !, then run `financelake doctor` again.\n"
 
 
-def test_a_port_of_somebody_else_is_taken(tools: Callable[..., None], tmp_path: Path, port: int) -> None:
+def test_a_port_of_another_program_is_in_use(tools: Callable[..., None], tmp_path: Path, port: int) -> None:
     tools(java=JAVA, docker=DOCKER)
     with socket.create_server(("127.0.0.1", port)):
         result = doctor(tmp_path / "data")
     assert result.exit_code == 1
-    assert f"{port} is taken by somebody else" in result.stdout
+    assert f"{port} is in use by another program" in result.stdout
     assert "set KAFKA_PORT in .env" in result.stdout
 
 
-def test_the_port_of_the_lakes_own_broker_is_not(
+def test_the_port_of_the_lakes_own_broker_is_fine(
     tools: Callable[..., None], tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
@@ -117,18 +117,18 @@ def test_the_port_of_the_lakes_own_broker_is_not(
         monkeypatch.setattr(checks, "describe_topic", lambda *_: answers["foreign"])
         foreign = doctor(built.paths.root)
     assert (own.exit_code, foreign.exit_code) == (0, 1)
-    assert f"{port} is this lake's own" in own.stdout
-    assert "the broker sends its clients to kafka.invalid:19092" in own.stdout
+    assert f"{port} is used by this lake" in own.stdout
+    assert "the broker advertises kafka.invalid:19092" in own.stdout
     assert "use the listener of this machine" in own.stdout
-    assert "The lake can run by `make local`." in own.stdout
+    assert "The lake can run with `make local`." in own.stdout
     assert own.stderr == "Next: `make local`.\n"
     Heartbeat(heartbeat_file(built.paths.root, "spark-job"), 60).beat()
     monkeypatch.setattr(checks, "describe_topic", lambda *_: answers["own"])
     with socket.create_server(("127.0.0.1", port)):
-        assert "The lake runs." in doctor(built.paths.root).stdout
+        assert "The lake is running." in doctor(built.paths.root).stdout
 
 
-def test_a_full_disk_and_too_little_memory_are_said(
+def test_a_full_disk_and_too_little_memory_are_reported(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
@@ -141,7 +141,7 @@ def test_a_full_disk_and_too_little_memory_are_said(
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_of_somebody_else_is_said_with_the_command(tools: Callable[..., None], tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_reported_with_the_command(tools: Callable[..., None], tmp_path: Path) -> None:
     tools(java=JAVA)
     folder = tmp_path / "data"
     folder.mkdir(mode=0o500)
@@ -149,8 +149,8 @@ def test_a_folder_of_somebody_else_is_said_with_the_command(tools: Callable[...,
 
 
 def found(folder: Path) -> dict[str, dict[str, object]]:
-    told = json.loads(doctor(folder, "--json").stdout)
-    return {check["name"]: check for check in told["checks"]}
+    answer = json.loads(doctor(folder, "--json").stdout)
+    return {check["name"]: check for check in answer["checks"]}
 
 
 @pytest.mark.parametrize(
@@ -162,17 +162,17 @@ def found(folder: Path) -> dict[str, dict[str, object]]:
         ("KAFKA_OPTS", "-Dx"),
     ],
 )
-def test_what_the_caller_has_set_and_the_lake_does_not_get_is_named(
+def test_variables_that_are_not_passed_on_are_named(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     tools(java=JAVA)
-    assert found(tmp_path / "data")["environment"]["found"] == "is plain"
+    assert found(tmp_path / "data")["environment"]["found"] == "no conflicting variables"
     monkeypatch.setenv(variable, value)
     check = found(tmp_path / "data")["environment"]
-    assert (check["fine"], check["found"]) == (True, f"{variable}: set here, and not passed on to the lake")
+    assert (check["fine"], check["found"]) == (True, f"{variable}: set here, but not passed on to the lake")
 
 
-def test_a_stale_java_home_is_said_and_is_no_reason_not_to_run(
+def test_a_stale_java_home_is_reported_and_does_not_fail(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
@@ -180,7 +180,7 @@ def test_a_stale_java_home_is_said_and_is_no_reason_not_to_run(
     monkeypatch.setenv("SPARK_HOME", "/opt/spark-3.2")
     result = doctor(tmp_path / "data")
     assert "JAVA_HOME=/opt/java-that-was-removed has no Java 17" in result.stdout
-    assert "SPARK_HOME: set here, and not passed on" in result.stdout
+    assert "SPARK_HOME: set here, but not passed on" in result.stdout
     assert "unset JAVA_HOME" in result.stdout
     assert result.exit_code == 0
 
@@ -194,7 +194,7 @@ def test_a_java_home_that_works_is_enough(tools: Callable[..., None], tmp_path: 
     assert found(tmp_path / "data")["Java"]["found"] == "version 17"
 
 
-def test_a_volume_without_execution_is_said_with_its_cure(tools: Callable[..., None], tmp_path: Path) -> None:
+def test_a_noexec_volume_is_reported_with_its_fix(tools: Callable[..., None], tmp_path: Path) -> None:
     tools(java=JAVA)
     folder = tmp_path / "data"
     folder.mkdir()
@@ -211,7 +211,7 @@ def test_a_volume_without_execution_is_said_with_its_cure(tools: Callable[..., N
     assert result.exit_code == 1
 
 
-def test_a_project_where_a_class_path_cannot_lead_is_said(
+def test_a_project_path_with_a_colon_is_reported(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
@@ -221,7 +221,7 @@ def test_a_project_where_a_class_path_cannot_lead_is_said(
     assert "colon" in str(check["mend"])
 
 
-def test_a_terminal_that_is_not_utf_8_is_said(
+def test_a_terminal_that_is_not_utf_8_is_reported(
     tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(java=JAVA)
@@ -231,5 +231,5 @@ def test_a_terminal_that_is_not_utf_8_is_said(
 
     monkeypatch.setattr(sys, "__stdout__", Latin())
     check = found(tmp_path / "data")["encoding"]
-    assert check["found"] == "this terminal's is ISO-8859-1"
+    assert check["found"] == "this terminal uses ISO-8859-1"
     assert "export LANG=C.UTF-8" in str(check["mend"])

@@ -1,4 +1,4 @@
-"""What the lake answers, on a small one whose ticks are known."""
+"""The Lake class, on a small lake whose ticks are known."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 def prices(result: Result) -> list[Decimal]:
-    found: list[Decimal] = result.arrow.column("price").to_pylist()
-    return found
+    column: list[Decimal] = result.arrow.column("price").to_pylist()
+    return column
 
 
-def test_ticks_come_in_the_order_in_which_they_happened(lake: Lake) -> None:
+def test_ticks_are_sorted_by_event_time(lake: Lake) -> None:
     assert prices(lake.ticks("AAPL")) == [100, 102, 98, Decimal("99.5"), 101]
     assert len(lake.ticks()) == 7
     assert len(lake.ticks("AAPL", "MSFT")) == 7
@@ -52,7 +52,7 @@ def test_the_schema_is_exact(lake: Lake) -> None:
     assert schema == lake.ticks("IBM").arrow.schema
 
 
-def test_an_empty_lake_answers_with_the_same_columns(lake: Lake, tmp_path: Path) -> None:
+def test_an_empty_lake_returns_the_same_columns(lake: Lake, tmp_path: Path) -> None:
     empty = Lake(BuiltLake(tmp_path / "empty").paths.root)
     assert empty.ticks().arrow.schema == lake.ticks().arrow.schema
     assert empty.bars().arrow.schema == lake.bars().arrow.schema
@@ -73,7 +73,7 @@ def test_bars_without_volume_have_no_vwap(lake: Lake) -> None:
     assert [(bar["volume"], bar["vwap"]) for bar in lake.bars("1m", "MSFT").rows()] == [(1, 400), (0, None)]
 
 
-def test_bars_are_whole_and_are_chosen_by_when_they_begin(lake: Lake) -> None:
+def test_bars_are_whole_and_selected_by_their_begin(lake: Lake) -> None:
     assert [bar["ticks"] for bar in lake.bars("1h", "AAPL", start="2026-11-24T10:00", end="2026-11-24T10:31").rows()] == [5]
     assert len(lake.bars("1h", "AAPL", start="2026-11-24T10:01")) == 0
     assert [bar["ticks"] for bar in lake.bars("1m", "AAPL", end="2026-11-24T10:31").rows()] == [4]
@@ -87,7 +87,7 @@ def test_bars_follow_the_table(lake: Lake, built: BuiltLake) -> None:
     assert lake.bars("1h", "AAPL", as_of=1).rows()[0]["close"] == Decimal("99.5")
 
 
-def test_ticks_of_one_moment_are_told_apart_by_their_place_in_the_topic(tmp_path: Path) -> None:
+def test_ticks_of_the_same_moment_are_ordered_by_partition_and_offset(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path)
     built.store([tick("AAPL", price, 0, size=1) for price in (3, 1, 2)])
     lake = Lake(built.paths.root)
@@ -98,7 +98,7 @@ def test_ticks_of_one_moment_are_told_apart_by_their_place_in_the_topic(tmp_path
     assert lake.asof("AAPL", "AAPL").arrow.column("price_right").to_pylist() == [2, 2, 2]
 
 
-def test_absurd_sizes_spoil_nothing_but_their_own_bar(tmp_path: Path) -> None:
+def test_absurd_sizes_affect_only_their_own_bar(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path)
     built.store([tick("AAPL", 9_999_999_999, second, size=2**63 - 1) for second in range(40)])
     built.store([tick("AAPL", 7, 60, size=10**12)])
@@ -118,14 +118,14 @@ def test_the_latest_tick_of_some_symbols(lake: Lake) -> None:
     assert len(lake.latest("IBM")) == 0
 
 
-def test_two_symbols_are_joined_as_of_each_tick(lake: Lake) -> None:
+def test_an_asof_join_of_two_symbols(lake: Lake) -> None:
     joined = lake.asof("AAPL", "MSFT")
     assert joined.arrow.column("price_right").to_pylist() == [None, 400, 400, 400, 400]
     aged = lake.asof("AAPL", "MSFT", tolerance="20s").arrow.column("price_right").to_pylist()
     assert aged == [None, 400, 400, None, None]
 
 
-def test_a_join_by_symbol_and_one_across(lake: Lake) -> None:
+def test_an_asof_join_by_symbol_and_one_across_symbols(lake: Lake) -> None:
     bars = lake.bars("1m")
     joined = lake.asof(lake.ticks(), bars)
     assert joined.columns[-8:] == ["ts", "open", "high", "low", "close", "volume", "vwap", "ticks"]
@@ -134,12 +134,12 @@ def test_a_join_by_symbol_and_one_across(lake: Lake) -> None:
     assert across.arrow.column("symbol_right").to_pylist() == ["AAPL", "AAPL"]
 
 
-def test_a_join_without_a_time_or_a_column_is_refused(lake: Lake) -> None:
-    with pytest.raises(fl.RequestError, match="no column of both"):
+def test_an_asof_join_without_a_time_or_column_is_refused(lake: Lake) -> None:
+    with pytest.raises(fl.RequestError, match="must be a column of both"):
         lake.asof(lake.ticks(), lake.ticks(), by="exchange")
     with pytest.raises(fl.RequestError, match="without ts_event or ts"):
         lake.asof(lake.ticks(), lake.sql("SELECT symbol FROM latest"))
-    with pytest.raises(fl.RequestError, match="two columns of the name 'symbol'"):
+    with pytest.raises(fl.RequestError, match="two columns named 'symbol'"):
         lake.asof("AAPL", "MSFT", suffix="")
 
 
@@ -156,20 +156,20 @@ def test_time_travel_by_version_and_by_time(lake: Lake) -> None:
     ("as_of", "what"),
     [
         (99, "no version 99 yet"),
-        (-1, "no version"),
-        (True, "no version"),
-        ("noon", "is no time"),
+        (-1, "not a version"),
+        (True, "not a version"),
+        ("noon", "is not a time"),
         ("1999-01-01", "begins with"),
         ("0001-01-01T00:00+01:00", "not within the years 1 to 9999"),
-        ("9" * 5000, "is no time"),
+        ("9" * 5000, "is not a time"),
     ],
 )
-def test_an_as_of_that_means_nothing_is_refused(lake: Lake, as_of: int | str, what: str) -> None:
+def test_an_invalid_as_of_is_refused(lake: Lake, as_of: int | str, what: str) -> None:
     with pytest.raises(fl.RequestError, match=what):
         lake.ticks(as_of=as_of)
 
 
-def test_the_quarantine_is_as_old_as_the_ticks(lake: Lake) -> None:
+def test_the_quarantine_is_read_as_of_the_ticks_version(lake: Lake) -> None:
     assert [row["kafka_offset"] for row in lake.quarantine().rows()] == [5, 2]
     assert len(lake.quarantine(as_of=0)) == 0
     assert len(lake.quarantine(as_of=1)) == len(lake.quarantine(as_of=2)) == 1
@@ -177,31 +177,31 @@ def test_the_quarantine_is_as_old_as_the_ticks(lake: Lake) -> None:
     assert len(lake.quarantine("o'clock")) == 0
 
 
-def test_history_tells_what_each_version_added(lake: Lake) -> None:
+def test_history_has_what_each_version_added(lake: Lake) -> None:
     rows = lake.history().rows()
     assert [(row["version"], row["rows"], row["total"]) for row in rows] == [(3, 2, 7), (2, 2, 5), (1, 3, 3), (0, 0, 0)]
     assert len(lake.history(limit=2)) == 2
     assert lake.history(as_of=1).rows()[0]["version"] == 1
 
 
-def test_history_knows_the_total_after_maintenance_too(lake: Lake, built: BuiltLake) -> None:
+def test_history_has_the_total_after_maintenance(lake: Lake, built: BuiltLake) -> None:
     DeltaTable(str(built.paths.ticks)).optimize.compact()
     (row,) = lake.history(limit=1).rows()
     assert (row["version"], row["rows"], row["total"]) == (4, 0, 7)
 
 
 @pytest.mark.parametrize("ask", ["quarantine", "history"])
-def test_fewer_rows_than_none_are_refused(lake: Lake, ask: str) -> None:
-    with pytest.raises(fl.RequestError, match="limit=-1 is no number of rows"):
+def test_a_negative_limit_is_refused(lake: Lake, ask: str) -> None:
+    with pytest.raises(fl.RequestError, match="limit=-1 is not a number of rows"):
         getattr(lake, ask)(limit=-1)
 
 
-def test_coverage_counts_ticks_silences_and_missing_numbers(lake: Lake) -> None:
-    found = {(row["symbol"], row["ts"]): row for row in lake.coverage().rows()}
-    minute = found["AAPL", BEGIN]
+def test_coverage_has_ticks_silence_and_missing_numbers(lake: Lake) -> None:
+    minutes = {(row["symbol"], row["ts"]): row for row in lake.coverage().rows()}
+    minute = minutes["AAPL", BEGIN]
     assert (minute["ticks"], minute["silence"], minute["missing"]) == (4, timedelta(seconds=20), 3)
-    assert found["MSFT", BEGIN]["silence"] is None
-    assert found["MSFT", BEGIN + timedelta(minutes=1)]["silence"] == timedelta(minutes=1)
+    assert minutes["MSFT", BEGIN]["silence"] is None
+    assert minutes["MSFT", BEGIN + timedelta(minutes=1)]["silence"] == timedelta(minutes=1)
     assert lake.coverage("AAPL", start="2026-11-24T10:31").rows()[0]["silence"] == timedelta(seconds=25)
     assert [row["missing"] for row in lake.coverage("AAPL").rows()] == [3, 0]  # the numbers before the last minute are MSFT's
 
@@ -210,14 +210,14 @@ def test_coverage_counts_ticks_silences_and_missing_numbers(lake: Lake) -> None:
     ("numbers", "missing"),
     [([5, 6, 7], 0), ([0, 1, 3], 1), ([0, 1, 1, 3], 1), ([7], 0), ([0, 2**63 - 1], 2**63 - 2)],
 )
-def test_coverage_finds_a_hole_whatever_a_source_numbers(tmp_path: Path, numbers: list[int], missing: int) -> None:
+def test_coverage_finds_gaps_in_any_numbering(tmp_path: Path, numbers: list[int], missing: int) -> None:
     built = BuiltLake(tmp_path)
     built.store([tick("AAPL", 1, place, seq=number, source="odd") for place, number in enumerate(numbers)])
     built.store([tick("AAPL", 1, place, seq=place, source="even") for place in range(5)])
     assert sum(row["missing"] for row in fl.open(tmp_path).coverage("AAPL").rows()) == missing
 
 
-def test_what_was_added_since_a_version(lake: Lake, built: BuiltLake) -> None:
+def test_since_returns_the_ticks_added_after_a_version(lake: Lake, built: BuiltLake) -> None:
     assert prices(lake.since(2)) == [98, 101]
     assert prices(lake.since(0, "MSFT")) == [400, 401]
     assert len(lake.since(3)) == 0
@@ -228,7 +228,7 @@ def test_what_was_added_since_a_version(lake: Lake, built: BuiltLake) -> None:
         lake.since(0)
 
 
-def test_what_was_added_by_files_that_are_gone_is_not_known(lake: Lake, built: BuiltLake) -> None:
+def test_since_refuses_a_version_whose_files_were_removed(lake: Lake, built: BuiltLake) -> None:
     DeltaTable(str(built.paths.ticks)).optimize.compact()
     DeltaTable(str(built.paths.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
     assert len(lake.since(3)) == 0
@@ -236,30 +236,30 @@ def test_what_was_added_by_files_that_are_gone_is_not_known(lake: Lake, built: B
         lake.since(1)
 
 
-def test_a_version_before_the_log_begins_is_no_damage(lake: Lake, built: BuiltLake) -> None:
+def test_a_version_before_the_log_begins_is_a_request_error(lake: Lake, built: BuiltLake) -> None:
     begin_log_with(built, TICKS, 3)
-    with pytest.raises(fl.RequestError, match="Version 2 is no longer known: the log begins with version 3"):
+    with pytest.raises(fl.RequestError, match="Version 2 is no longer available: the log begins with version 3"):
         lake.ticks(as_of=2)
     assert len(lake.ticks(as_of=3)) == 7
 
 
-def test_a_quarantine_whose_log_begins_later_is_said(lake: Lake, built: BuiltLake) -> None:
+def test_a_quarantine_whose_log_begins_later_is_a_request_error(lake: Lake, built: BuiltLake) -> None:
     begin_log_with(built, QUARANTINE, 2)
     assert len(lake.quarantine(as_of=3)) == 2
-    with pytest.raises(fl.RequestError, match="no longer known"):
+    with pytest.raises(fl.RequestError, match="no longer available"):
         lake.quarantine(as_of=2)
     assert len(lake.ticks(as_of=2)) == 5
 
 
 def begin_log_with(built: BuiltLake, name: str, version: int) -> None:
-    """Clean a table's log up, as after its retention."""
+    """Clean up a table's log, as happens after its retention."""
     folder = built.paths.table(name)
     DeltaTable(str(folder)).create_checkpoint()
     for earlier in range(version):
         (folder / "_delta_log" / f"{earlier:020d}.json").unlink()
 
 
-def test_a_batch_that_only_the_quarantine_has_yet_is_not_seen(lake: Lake, built: BuiltLake) -> None:
+def test_a_batch_committed_only_to_the_quarantine_is_not_visible(lake: Lake, built: BuiltLake) -> None:
     start = built.plan(2)
     files = built.write([BAD, tick("AAPL", 1, 80)], 0, start)
     built.commit(QUARANTINE, files)
@@ -268,7 +268,7 @@ def test_a_batch_that_only_the_quarantine_has_yet_is_not_seen(lake: Lake, built:
     assert len(lake.quarantine()) == 3
 
 
-def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltLake) -> None:
+def test_since_does_not_return_compacted_ticks_again(lake: Lake, built: BuiltLake) -> None:
     before = lake.bars("1m").arrow
     DeltaTable(str(built.paths.ticks)).optimize.compact()
     assert lake.version == 4
@@ -277,7 +277,7 @@ def test_what_a_compaction_rewrites_is_not_added_again(lake: Lake, built: BuiltL
     assert (lake.count(), lake.bars("1m").arrow) == (7, before)
 
 
-def test_a_version_whose_files_are_gone_says_so(lake: Lake, built: BuiltLake) -> None:
+def test_a_version_whose_files_were_removed_is_refused(lake: Lake, built: BuiltLake) -> None:
     DeltaTable(str(built.paths.ticks)).optimize.compact()
     assert len(lake.ticks(as_of=2)) == 5
     DeltaTable(str(built.paths.ticks)).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
@@ -286,7 +286,7 @@ def test_a_version_whose_files_are_gone_says_so(lake: Lake, built: BuiltLake) ->
     assert len(lake.ticks()) == 7
 
 
-def test_results_go_on_to_other_libraries(lake: Lake) -> None:
+def test_results_convert_to_other_libraries(lake: Lake) -> None:
     result = lake.ticks("AAPL")
     assert result.pl().schema["price"] == pl.Decimal(18, 8)
     assert pl.DataFrame(result).equals(result.pl())
@@ -297,21 +297,21 @@ def test_results_go_on_to_other_libraries(lake: Lake) -> None:
     assert repr(result).startswith("Result(5 rows as of version 3: symbol, price")
 
 
-def test_batches_give_the_same_rows(lake: Lake) -> None:
+def test_batches_have_the_same_rows(lake: Lake) -> None:
     count, schema, batches = lake.batches("AAPL")
     assert count == 5
     assert pa.Table.from_batches(batches, schema) == lake.ticks("AAPL").arrow
 
 
 @pytest.mark.parametrize("name", ["aapl", "", "A" * 25, "A'; DROP", "..", "\x1b[31m"])
-def test_what_is_no_symbol_is_refused(lake: Lake, name: str) -> None:
-    with pytest.raises(fl.RequestError, match="is no symbol"):
+def test_an_invalid_symbol_is_refused(lake: Lake, name: str) -> None:
+    with pytest.raises(fl.RequestError, match="is not a symbol"):
         lake.ticks(name)
 
 
 @pytest.mark.parametrize("size", ["", "m", "0m", "1w", "2d", "1.5h", "-1m", "1 m", "1441m"])
-def test_what_is_no_bar_size_is_refused(lake: Lake, size: str) -> None:
-    with pytest.raises(fl.RequestError, match="is no bar size"):
+def test_an_invalid_bar_size_is_refused(lake: Lake, size: str) -> None:
+    with pytest.raises(fl.RequestError, match="is not a bar size"):
         lake.bars(size)
 
 
@@ -320,18 +320,18 @@ def test_times_in_the_wrong_order_are_refused(lake: Lake) -> None:
         lake.ticks(start="2026-11-25", end="2026-11-24")
 
 
-def test_symbols_may_come_as_a_list(lake: Lake) -> None:
+def test_symbols_may_be_a_list(lake: Lake) -> None:
     assert lake.ticks(["AAPL", "MSFT"]).arrow == lake.ticks("AAPL", "MSFT").arrow == lake.ticks().arrow
-    with pytest.raises(fl.RequestError, match="5 is no symbol"):
+    with pytest.raises(fl.RequestError, match="5 is not a symbol"):
         lake.ticks("AAPL", 5)  # type: ignore[arg-type]
 
 
-def test_no_lake_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_a_missing_lake_is_reported_with_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(fl.NoLakeError, match="`make local` or `make up`"):
         fl.open(tmp_path)
 
 
-def test_the_environment_says_where_the_lake_is(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_folder_of_the_lake(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(built.paths.root))
     assert fl.open().count() == 7
 
@@ -346,9 +346,9 @@ def test_threads_may_share_a_lake(lake: Lake) -> None:
     assert counted == [7] * 8
 
 
-def test_a_missing_data_file_is_said(lake: Lake, built: BuiltLake) -> None:
+def test_a_missing_data_file_is_reported(lake: Lake, built: BuiltLake) -> None:
     built.files(TICKS)[0].unlink()
-    with pytest.raises(fl.UnreadableError, match="`make verify` says"):
+    with pytest.raises(fl.UnreadableError, match="`make verify` shows"):
         lake.ticks()
 
 
@@ -359,7 +359,7 @@ def test_a_log_that_names_a_file_outside_of_the_table_is_refused(lake: Lake, bui
         lake.ticks()
 
 
-def test_a_folder_with_a_name_that_is_a_pattern_is_a_folder(tmp_path: Path) -> None:
+def test_a_folder_name_is_not_a_pattern(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "[a]* 'b'?")
     built.store([tick("AAPL", 1, 0)])
     lake = Lake(built.paths.root)
@@ -367,7 +367,7 @@ def test_a_folder_with_a_name_that_is_a_pattern_is_a_folder(tmp_path: Path) -> N
     assert lake.sql("SELECT count(*) AS n FROM ticks").rows() == [{"n": 1}]
 
 
-def test_only_files_that_can_hold_a_selection_are_read(lake: Lake, built: BuiltLake) -> None:
+def test_only_files_that_may_contain_the_selection_are_read(lake: Lake, built: BuiltLake) -> None:
     first = next(path for path in built.files(TICKS) if pl.read_parquet(path, columns=["symbol"])["symbol"][0] == "MSFT")
     first.unlink()
     assert len(lake.ticks("AAPL")) == 5
@@ -380,7 +380,7 @@ def test_since_reads_no_file_outside_of_the_table(lake: Lake, built: BuiltLake) 
         lake.since(2)
 
 
-def test_what_is_needed_to_write_programs_has_public_names(built: BuiltLake) -> None:
+def test_the_public_api_is_exported(built: BuiltLake) -> None:
     with fl.Lake(built.paths.root) as lake:
         result = lake.sql("SELECT 1 AS one", limits=fl.Limits(seconds=5))
     assert isinstance(result, fl.Result)

@@ -1,4 +1,4 @@
-"""Lakes that earlier versions wrote (tests/fixtures): each command reads them, and the job goes on with them."""
+"""Lakes written by earlier versions (tests/fixtures): each command reads them, and the job continues them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMMANDS = [
 
 @pytest.fixture(params=FIXTURES, ids=lambda fixture: fixture.name)
 def paths(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakePaths:
-    """Unpack a lake; the broker that it came from is gone."""
+    """Unpack a lake; its broker does not exist."""
     with tarfile.open(request.param) as archive:
         archive.extractall(tmp_path / "data", filter="data")
     monkeypatch.setenv("KAFKA_BOOTSTRAP", "127.0.0.1:1")
@@ -59,16 +59,16 @@ def start(paths: LakePaths) -> Writer:
     return Writer(paths, open_lake(paths, identity.topic, broker))
 
 
-def test_each_command_reads_it(paths: LakePaths) -> None:
+def test_each_command_reads_an_older_lake(paths: LakePaths) -> None:
     read(paths)
 
 
-def test_the_job_goes_on_with_it(paths: LakePaths) -> None:
+def test_the_job_continues_an_older_lake(paths: LakePaths) -> None:
     assert start(paths).half_committed()
     read(paths)
 
 
-def test_it_gets_columns_that_a_later_version_writes(paths: LakePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_lake_gets_columns_of_a_later_version(paths: LakePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
     start(paths)
     read(paths)

@@ -1,4 +1,4 @@
-"""The newest ticks, found from the newest file backward, against SQL over the whole table."""
+"""The search for the newest ticks, compared with all ticks of the table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finance_contract.tick import Tick, encode
 from finance_lake.query import latest
 from tests.support.lakes import BuiltLake
 
-# Times of a few milliseconds apart and less, so that files overlap and ticks of one moment stand in several.
+# Times at most a few milliseconds apart, so that files overlap and ticks of one moment are in several files.
 TICKS = st.builds(
     Tick,
     symbol=st.sampled_from(["AAPL", "IBM", "MSFT"]),
@@ -25,13 +25,13 @@ TICKS = st.builds(
 
 @given(batches=st.lists(st.lists(TICKS, min_size=1, max_size=4), min_size=1, max_size=6), most_named=st.sampled_from([1, 1000]))
 @settings(max_examples=25, deadline=None)
-def test_the_search_finds_what_a_look_at_all_ticks_finds(batches: list[list[Tick]], most_named: int) -> None:
+def test_the_search_finds_the_newest_of_all_ticks(batches: list[list[Tick]], most_named: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         built = BuiltLake(Path(folder), partitions=2)
         for number, batch in enumerate(batches):
             built.store([encode(tick) for tick in batch], partition=number % 2)
         lake = finance_lake.open(folder)
-        everything = lake.ticks().pl()  # in the order in which they happened
+        everything = lake.ticks().pl()  # in order of event time
         with patch.multiple(latest, FIRST_FILES=1, MORE=1, MAX_NAMED_SYMBOLS=most_named):
             found = lake.latest().pl()
         assert found.equals(everything.group_by("symbol", maintain_order=True).last().select(found.columns).sort("symbol"))

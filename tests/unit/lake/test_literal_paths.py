@@ -1,4 +1,4 @@
-"""Where a lake lies changes nothing that is read of it: with every nasty name, each answer is that of a plain one."""
+"""Lakes in folders with unusual names: every answer is the same as in a plain folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.support.lakes import BuiltLake
 
-# Several at once, for what takes longer to ask.
+# Several unusual names at once, for slower tests.
 WORST = "date=2026-11-25/symbol=X/ a,b *[c]?\"q' é中#%{x}$HOME&;/s3:/-x"
 COMMITTED = re.compile(r'"ts":"[^"]+"')
 COMMANDS = [
@@ -51,15 +51,15 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _place(folder: Path, name: str) -> Path:
-    """Give a folder of that name, beside others that a pattern would find."""
+    """Return a folder of that name, beside others that a pattern would match."""
     for decoy in ("a", "b", "axb", "c"):
         (folder / decoy).mkdir(parents=True)
     return folder / name / "data"
 
 
 def _answers(lake: fl.Lake) -> list[Any]:
-    """Ask everything."""
-    asked = [
+    """Call every method."""
+    results = [
         lake.ticks(),
         lake.bars("1m"),
         lake.latest(),
@@ -68,11 +68,11 @@ def _answers(lake: fl.Lake) -> list[Any]:
         lake.ticks(as_of=1),
         lake.quarantine(),
     ]
-    return [*(one.arrow.to_pylist() for one in asked), lake.symbols(), lake.count()]
+    return [*(result.arrow.to_pylist() for result in results), lake.symbols(), lake.count()]
 
 
 @pytest.mark.parametrize("name", NASTY.values(), ids=NASTY)
-def test_programs_get_the_same_answers_wherever_the_lake_lies(built: BuiltLake, tmp_path: Path, name: str) -> None:
+def test_the_lake_class_gives_the_same_answers_in_every_folder(built: BuiltLake, tmp_path: Path, name: str) -> None:
     odd = story(_place(tmp_path / "odd", name))
     with fl.open(built.paths.root) as plain, fl.open(odd.paths.root) as lake:
         assert _answers(lake) == _answers(plain)
@@ -90,16 +90,16 @@ def _run(built: BuiltLake, *arguments: str) -> Any:  # noqa: ANN401 (typer's Res
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_each_command_says_the_same_wherever_the_lake_lies(built: BuiltLake, tmp_path: Path, arguments: list[str]) -> None:
+def test_each_command_prints_the_same_in_every_folder(built: BuiltLake, tmp_path: Path, arguments: list[str]) -> None:
     odd = story(_place(tmp_path / "odd", WORST))
-    said, expected = (_run(lake, *arguments).stdout.replace(str(lake.paths.root), "") for lake in (odd, built))
+    output, expected = (_run(lake, *arguments).stdout.replace(str(lake.paths.root), "") for lake in (odd, built))
     if "history" in arguments:
-        said, expected = (COMMITTED.sub("", text) for text in (said, expected))
-    assert said == expected
+        output, expected = (COMMITTED.sub("", text) for text in (output, expected))
+    assert output == expected
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "arrow"])
-def test_an_export_from_and_to_such_a_place_has_every_row(tmp_path: Path, ending: str) -> None:
+def test_an_export_from_and_to_such_a_folder_has_every_row(tmp_path: Path, ending: str) -> None:
     odd = story(_place(tmp_path, WORST))
     target = odd.paths.root / f"*[x]?{'n' * 150}.{ending}"
     _run(odd, "export", str(target))
@@ -112,7 +112,7 @@ def test_an_export_from_and_to_such_a_place_has_every_row(tmp_path: Path, ending
     assert rows.num_rows == 7
 
 
-def test_a_file_that_cannot_be_read_is_named_by_its_true_path(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_by_its_real_path(tmp_path: Path) -> None:
     odd = story(_place(tmp_path, "a*b"))
     file = odd.files(TICKS)[0]
     file.write_bytes(b"PAR1 and nothing else")
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_read_is_named_by_its_true_path(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", REFUSED, ids=ascii)
-def test_a_folder_that_deltalake_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+def test_a_folder_whose_name_deltalake_would_misread_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(fl.RequestError, match=r"The lake's folder .* has .*: choose another folder, or rename it"):
         fl.open(tmp_path / name)
     for command in ("show", "bars", "history", "quarantine", "verify", "status", "doctor"):
@@ -138,7 +138,7 @@ def test_a_folder_that_deltalake_cannot_be_told_is_refused_in_a_sentence(tmp_pat
 @pytest.mark.parametrize(
     "path", ["*.parquet", "date=2026-11-24/part-?.parquet", "symbol=X/date=2026-11-24/p.parquet", "[a].parquet", "a\\b.parquet"]
 )
-def test_a_data_file_whose_name_an_engine_reads_something_into_is_not_read(built: BuiltLake, path: str) -> None:
+def test_a_data_file_whose_name_an_engine_would_misread_is_not_read(built: BuiltLake, path: str) -> None:
     entry = max((built.paths.ticks / "_delta_log").glob("*.json"))
     entry.write_text(re.sub(r'"path":"[^"]+"', lambda _: f'"path":{json.dumps(path)}', entry.read_text()))
     with fl.open(built.paths.root) as lake, pytest.raises(fl.UnreadableError, match="which is no name of a data file"):

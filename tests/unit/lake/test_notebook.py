@@ -1,4 +1,4 @@
-"""The notebook is a tutorial that runs: each cell, on the lake of tests/support/market.py."""
+"""The tutorial notebook: each cell runs, on the lake of tests/support/market.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def notebook() -> ModuleType:
 
 
 def run(data: Path) -> dict[str, Any]:
-    """Run every cell; give what they have defined."""
+    """Run every cell; return the variables that they define."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATA_DIR", str(data))
         _, defined = notebook().app.run()
@@ -54,35 +54,35 @@ def names(morning: Path) -> dict[str, Any]:
     return run(morning / "data")
 
 
-def test_every_cell_runs_and_shows_the_lake_as_it_is(names: dict[str, Any]) -> None:
+def test_every_cell_runs_and_shows_the_lake(names: dict[str, Any]) -> None:
     assert names["version"] == names["lake"].version
     assert names["latest"]["symbol"].to_list() == ["AAPL", "IBM", "MSFT"]
     assert names["busiest"]["ticks"].sum() == names["lake"].count()
     assert names["bars"]["ticks"].sum() == dict(names["busiest"].select("symbol", "ticks").rows())["AAPL"]
     assert names["chart"].count("<rect") == len(names["bars"])
     assert isinstance(names["spread"]["spread"][0], Decimal)
-    assert names["counted"] < names["lake"].count()
+    assert names["rows"] < names["lake"].count()
     assert names["report"].code is Code.COMPLETE
 
 
-def test_what_a_record_holds_is_shown_escaped(names: dict[str, Any]) -> None:
+def test_record_contents_are_shown_escaped(names: dict[str, Any]) -> None:
     shown = names["malformed"].text
     assert "\\x1b[2J" in shown
     assert "\x1b" not in shown
 
 
-def test_a_record_that_says_that_it_is_html_is_text(names: dict[str, Any]) -> None:
+def test_a_record_that_looks_like_html_is_shown_as_text(names: dict[str, Any]) -> None:
     assert "<script" not in names["mo"].plain_text("text/html:<script src=http://127.0.0.1/a.js></script>").text
     assert type(names["malformed"]) is type(names["mo"].plain_text(""))
 
 
-def test_a_lake_of_another_topic_is_judged_by_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lake_of_another_topic_is_verified_by_its_own_topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lakes, "TOPIC", "trades")
     market(tmp_path / "data")
     assert run(tmp_path / "data")["report"].code is Code.COMPLETE
 
 
-def test_it_is_a_program_too(morning: Path) -> None:
+def test_the_notebook_runs_as_a_script(morning: Path) -> None:
     ended = subprocess.run([sys.executable, NOTEBOOK], cwd=morning, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
 
@@ -93,9 +93,9 @@ def answers(port: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_server_ends_with_the_command_and_gives_its_port_back(morning: Path, number: signal.Signals) -> None:
+def test_the_server_ends_with_the_command_and_frees_its_port(morning: Path, number: signal.Signals) -> None:
     if number == signal.SIGKILL and sys.platform != "linux":
-        pytest.skip("only Linux tells a child of its parent's death")
+        pytest.skip("only Linux signals a child when its parent dies")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -120,5 +120,5 @@ def test_the_server_ends_with_the_command_and_gives_its_port_back(morning: Path,
 def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""SQL that users write: what it may see, and that it can neither leave the lake nor take the machine."""
+"""Users' SQL: what it can read, and that it can neither reach outside of the lake nor exhaust the machine."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ KERNELS = ("a kernel with Landlock", "a kernel without")
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder that the lake of this module lies in. No query may change it: so one process answers most of them."""
+    """Return the folder of this module's lake. No query can change it, so most tests share one process."""
     return tmp_path_factory.mktemp("outside")
 
 
 @pytest.fixture(scope="module")
 def built(outside: Path) -> BuiltLake:
-    """Make the lake, with files beside it that no query may see."""
+    """Make the lake, with files beside it that no query may read."""
     made = story(outside / "data")
     Lake(made.paths.root).ticks().pl().write_parquet(outside / "secret.parquet")
     (outside / "secret.json").write_text('{"a": 1}')
@@ -55,30 +55,30 @@ def built(outside: Path) -> BuiltLake:
 
 @pytest.fixture(scope="module")
 def lakes(built: BuiltLake) -> Iterator[dict[str, Lake]]:
-    """Open it twice: what is kept of processes stays with a Lake."""
+    """Open the lake once per kind of kernel, since processes are reused within a Lake."""
     opened = {name: Lake(built.paths.root) for name in KERNELS}
     yield opened
-    for one in opened.values():
-        one.close()
+    for lake in opened.values():
+        lake.close()
 
 
 @pytest.fixture(params=KERNELS)
 def lake(lakes: dict[str, Lake], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Give the lake; everything is tried on a kernel without Landlock too, as that of macOS is."""
+    """Return the lake, on a kernel with Landlock and on one without, such as that of macOS."""
     if request.param != KERNELS[0]:
         leave_out(monkeypatch, LANDLOCK)
     return lakes[request.param]
 
 
 def leave_out(patch: pytest.MonkeyPatch, *protections: str) -> None:
-    """Start the processes that answer SQL without some of their protections."""
+    """Start SQL processes without some of their protections."""
     patch.setattr("finance_lake.query.sql.SANDBOX", PATCHED)
-    given = asking.environment()
-    given |= {WITHOUT: ",".join(protections), "PYTHONPATH": f"{ROOT}:{given['PYTHONPATH']}"}
-    patch.setattr("finance_lake.query.sql.environment", lambda: given)
+    environment = asking.environment()
+    environment |= {WITHOUT: ",".join(protections), "PYTHONPATH": f"{ROOT}:{environment['PYTHONPATH']}"}
+    patch.setattr("finance_lake.query.sql.environment", lambda: environment)
 
 
-def test_the_views_hold_what_the_calls_return(lake: Lake) -> None:
+def test_the_views_equal_the_methods(lake: Lake) -> None:
     assert lake.sql("FROM bars_1m").arrow.equals(lake.bars("1m").arrow)
     assert lake.sql("FROM latest").arrow.equals(lake.latest().arrow)
     assert len(lake.sql("FROM ticks")) == 7
@@ -89,7 +89,7 @@ def test_prices_stay_decimals(lake: Lake) -> None:
     assert lake.sql("SELECT max(price) AS price FROM ticks").rows() == [{"price": Decimal("401.00000000")}]
 
 
-def test_columns_of_one_name_are_told_apart(lake: Lake) -> None:
+def test_duplicate_column_names_are_made_unique(lake: Lake) -> None:
     assert lake.sql("SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a").rows() == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
     joined = lake.sql("SELECT t.price, l.price FROM ticks t JOIN latest l USING (symbol) WHERE t.seq = 0")
     assert joined.columns == joined.pl().columns == ["price", "price_1"]
@@ -172,7 +172,7 @@ def test_what_is_not_one_select_is_refused(lake: Lake, built: BuiltLake, outside
 
 
 @pytest.mark.parametrize("query", FORBIDDEN, ids=lambda query: query[:60].encode("unicode_escape").decode())
-def test_nothing_outside_of_the_lake_is_seen(lake: Lake, built: BuiltLake, outside: Path, query: str) -> None:
+def test_nothing_outside_of_the_lake_can_be_read(lake: Lake, built: BuiltLake, outside: Path, query: str) -> None:
     before = contents(outside)
     with pytest.raises(fl.QueryError) as refusal:
         lake.sql(filled(query, built, outside))
@@ -195,7 +195,7 @@ GREEDY = [
 
 
 @pytest.mark.parametrize("query", GREEDY)
-def test_a_query_may_take_so_much_and_no_more(lake: Lake, query: str) -> None:
+def test_time_and_memory_of_a_query_are_limited(lake: Lake, query: str) -> None:
     started = time.monotonic()
     with pytest.raises(fl.QueryError, match=r"longer than 1 s|more than the 256 MB"):
         lake.sql(query, limits=Limits(seconds=1, megabytes=256))
@@ -226,7 +226,7 @@ ALONE = {STATEMENT: (FILES, LANDLOCK), FILES: (STATEMENT, LANDLOCK), LANDLOCK: (
 
 @pytest.mark.parametrize("query", WRITING, ids=lambda query: query[:40])
 @pytest.mark.parametrize("protection", [*ALONE, "all"])
-def test_each_protection_alone_leaves_every_file_as_it_was(
+def test_each_protection_alone_keeps_every_file_unchanged(
     built: BuiltLake, outside: Path, query: str, protection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if protection == LANDLOCK and not has_landlock():
@@ -242,7 +242,7 @@ def test_each_protection_alone_leaves_every_file_as_it_was(
 
 
 def test_without_any_protection_a_file_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attack works: what stops it above is what is tested."""
+    """Check that the attack works without protections, so the tests above test the protections."""
     victim = story(tmp_path / "data")
     file = victim.files(TICKS)[0]
     leave_out(monkeypatch, *ALONE)
@@ -252,7 +252,7 @@ def test_without_any_protection_a_file_is_emptied(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("mode", ["wb", "r+b", "ab", "xb", "w", "rb+", "r"])
-def test_a_data_file_opens_for_reading_alone(tmp_path: Path, mode: str) -> None:
+def test_a_data_file_opens_for_reading_only(tmp_path: Path, mode: str) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"whole")
     files = LakeFiles({TICKS: str(tmp_path)}, ["lake://ticks/file"])
@@ -262,7 +262,7 @@ def test_a_data_file_opens_for_reading_alone(tmp_path: Path, mode: str) -> None:
         assert (opened.read(), opened.writable()) == (b"whole", False)
 
 
-def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/etc/passwd")
     (tmp_path / "folder").mkdir()
@@ -273,21 +273,21 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["date=2020-01-01", "symbol=IBM", "a,b", "*", "[x]", "with space", "lake://x"])
-def test_the_name_of_a_folder_is_no_part_of_the_data(tmp_path: Path, folder: str) -> None:
+def test_folder_names_do_not_become_columns(tmp_path: Path, folder: str) -> None:
     made = story(tmp_path / folder / "data")
     with fl.Lake(made.paths.root) as lake:
-        found = lake.sql("SELECT DISTINCT date, symbol FROM ticks ORDER BY ALL").rows()
-    assert [(str(row["date"]), row["symbol"]) for row in found] == [("2026-11-24", "AAPL"), ("2026-11-24", "MSFT")]
+        rows = lake.sql("SELECT DISTINCT date, symbol FROM ticks ORDER BY ALL").rows()
+    assert [(str(row["date"]), row["symbol"]) for row in rows] == [("2026-11-24", "AAPL"), ("2026-11-24", "MSFT")]
 
 
 def has_landlock() -> bool:
-    """Whether this kernel takes the right to write from a process: asked in another one."""
+    """Return whether this kernel has Landlock; tried in another process."""
     code = "from finance_lake.query.landlock import renounce_writing as renounce; raise SystemExit(not renounce())"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("change", ["open('file', 'w')", "os.truncate('file', 0)", "os.unlink('file')", "open('new', 'w')"])
-def test_the_kernel_keeps_what_it_promises(tmp_path: Path, change: str) -> None:
+def test_landlock_denies_every_change(tmp_path: Path, change: str) -> None:
     if not has_landlock():
         pytest.skip("this kernel has no Landlock")
     (tmp_path / "file").write_text("whole")
@@ -312,12 +312,12 @@ def test_modules_in_the_current_folder_are_not_run(built: BuiltLake, tmp_path: P
         ("SELECT repeat('x', 3000000)", Limits(result_megabytes=1)),
     ],
 )
-def test_a_result_may_be_so_large_and_no_larger(lake: Lake, query: str, limits: Limits) -> None:
+def test_the_size_of_a_result_is_limited(lake: Lake, query: str, limits: Limits) -> None:
     with pytest.raises(fl.QueryError, match="The result is larger than"):
         lake.sql(query, limits=limits)
 
 
-def test_a_long_error_is_cut_where_it_arises(lake: Lake) -> None:
+def test_a_long_error_is_cut(lake: Lake) -> None:
     started = time.monotonic()
     with pytest.raises(fl.QueryError) as refusal:
         lake.sql("SELECT error(repeat(chr(1), 5000000))")
@@ -326,13 +326,13 @@ def test_a_long_error_is_cut_where_it_arises(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("value", ["DATE '-4000-01-01'", "'infinity'::TIMESTAMP", "TIMESTAMPTZ '-4000-01-01 00:00:00+00'"])
-def test_a_value_that_python_does_not_have_is_said(lake: Lake, value: str) -> None:
+def test_a_value_that_python_cannot_hold_is_reported(lake: Lake, value: str) -> None:
     result = lake.sql(f"SELECT {value} AS value")
     with pytest.raises(fl.RequestError, match="cast the column"):
         result.rows()
 
 
-def test_too_many_rows_are_said_or_cut(lake: Lake) -> None:
+def test_too_many_rows_raise_or_are_cut(lake: Lake) -> None:
     few = Limits(rows=3)
     with pytest.raises(fl.QueryError, match="more than 3 rows"):
         lake.sql("FROM ticks", limits=few)
@@ -341,14 +341,14 @@ def test_too_many_rows_are_said_or_cut(lake: Lake) -> None:
     assert not lake.sql("FROM ticks LIMIT 3", limits=few).cut
 
 
-def test_variables_of_the_caller_are_no_tables(lake: Lake) -> None:
+def test_variables_of_the_caller_cannot_be_queried(lake: Lake) -> None:
     secret = lake.ticks().arrow
     with pytest.raises(fl.QueryError, match="secret does not exist"):
         lake.sql("SELECT * FROM secret")
     assert secret.num_rows
 
 
-def test_a_query_sees_no_more_after_another_failed(lake: Lake) -> None:
+def test_a_query_works_after_a_failed_one(lake: Lake) -> None:
     with pytest.raises(fl.QueryError):
         lake.sql("SELECT * FROM nothing")
     assert lake.sql("SELECT count(*) AS n FROM ticks").rows() == [{"n": 7}]
@@ -374,13 +374,13 @@ def test_a_process_that_reached_its_memory_limit_is_replaced(built: BuiltLake) -
             assert lake.sql("SELECT sum(i) AS n FROM range(1000000) t(i)", limits=small).rows() == [{"n": 499999500000}]
 
 
-def test_a_process_that_lacks_memory_for_what_it_had_before_does_not_refuse(
+def test_a_reused_process_that_runs_out_of_memory_is_retried_in_a_new_one(
     built: BuiltLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1")
-        asked, said = asking._asked, iter([(SandboxAnswer(MEMORY), None)])  # noqa: SLF001
-        monkeypatch.setattr(asking, "_asked", lambda *given: next(said, None) or asked(*given))
+        asked, failures = asking._asked, iter([(SandboxAnswer(MEMORY), None)])  # noqa: SLF001
+        monkeypatch.setattr(asking, "_asked", lambda *args: next(failures, None) or asked(*args))
         assert lake.sql("SELECT 42 AS n").rows() == [{"n": 42}]
 
 
@@ -389,19 +389,19 @@ def test_ctrl_c_of_the_terminal_does_not_reach_the_process(lake: Lake) -> None:
     assert os.getpgrp() not in {os.getpgid(process) for process in sandboxes()}
 
 
-def test_what_an_earlier_query_has_left_does_not_decide_over_the_next(built: BuiltLake) -> None:
+def test_memory_held_by_an_earlier_query_does_not_fail_the_next(built: BuiltLake) -> None:
     small, sandbox = Limits(seconds=10, megabytes=256), sandboxes()
     with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1", limits=small)
         (process,) = sandboxes() - sandbox
         used = psutil.Process(process).memory_info().vms
-        resource.prlimit(process, resource.RLIMIT_AS, (used + 1024 * 1024,) * 2)  # as if it held all that it may
+        resource.prlimit(process, resource.RLIMIT_AS, (used + 1024 * 1024,) * 2)  # as if it used all of its memory
         assert len(lake.sql("FROM range(100000)", limits=small)) == 100_000
         assert process not in sandboxes()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_a_process_that_was_ended_while_it_was_idle_is_replaced(built: BuiltLake, sent: signal.Signals) -> None:
+def test_an_idle_process_that_was_killed_is_replaced(built: BuiltLake, sent: signal.Signals) -> None:
     before = sandboxes()
     with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1")
@@ -412,19 +412,19 @@ def test_a_process_that_was_ended_while_it_was_idle_is_replaced(built: BuiltLake
 
 
 def sandboxes() -> set[int]:
-    """Give the processes that answer SQL, of whatever lake."""
+    """Return the SQL processes of all lakes."""
     children = psutil.Process().children()
     return {child.pid for child in children if {"finance_lake.query.sandbox", PATCHED} & set(child.cmdline())}
 
 
-def test_a_missing_data_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_data_file_is_reported(tmp_path: Path) -> None:
     broken = story(tmp_path / "data")
     broken.files(TICKS)[0].unlink()
     with pytest.raises(fl.UnreadableError, match=r"No such file or directory: .*make verify"):
         Lake(broken.paths.root).sql("FROM ticks")
 
 
-def test_a_damaged_data_file_is_said(tmp_path: Path) -> None:
+def test_a_damaged_data_file_is_reported(tmp_path: Path) -> None:
     broken = story(tmp_path / "data")
     file = broken.files(TICKS)[0]
     file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
@@ -432,14 +432,16 @@ def test_a_damaged_data_file_is_said(tmp_path: Path) -> None:
         Lake(broken.paths.root).sql("FROM ticks")
 
 
-def test_a_process_that_cannot_start_is_not_taken_for_a_greedy_one(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_is_not_reported_as_out_of_memory(
+    built: BuiltLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("finance_lake.query.sql.SANDBOX", "finance_lake.no_such_module")
-    with pytest.raises(fl.QueryError, match="cannot start, it ended with code 1"):
+    with pytest.raises(fl.QueryError, match="cannot start; it ended with exit code 1"):
         Lake(built.paths.root).sql("SELECT 1")
 
 
 def filled(query: str, built: BuiltLake, outside: Path) -> str:
-    """Put paths into a query."""
+    """Insert paths into a query."""
     return (
         query.replace("{outside}", str(outside))
         .replace("{folder}", str(built.paths.ticks))
@@ -448,11 +450,11 @@ def filled(query: str, built: BuiltLake, outside: Path) -> str:
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Tell which files there are, and how large."""
+    """Return the files in a folder and their sizes."""
     return {str(path): path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()}
 
 
-def test_the_process_gets_an_environment_of_ours(built: BuiltLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sql_process_gets_a_clean_environment(built: BuiltLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     for key, value in {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/none", "TZ": "Asia/Tokyo", "A_SECRET": "x"}.items():
         monkeypatch.setenv(key, value)
@@ -460,7 +462,7 @@ def test_the_process_gets_an_environment_of_ours(built: BuiltLake, tmp_path: Pat
     with fl.Lake(built.paths.root) as lake:
         lake.sql("SELECT 1")
         (process,) = sandboxes() - before
-        given = psutil.Process(process).environ()
+        environment = psutil.Process(process).environ()
     assert not (tmp_path / "ran").exists()
-    assert not given.keys() & {"PYTHONHOME", "A_SECRET"}
-    assert given["TZ"] == "UTC"
+    assert not environment.keys() & {"PYTHONHOME", "A_SECRET"}
+    assert environment["TZ"] == "UTC"

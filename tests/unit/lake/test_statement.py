@@ -1,4 +1,4 @@
-"""Which statements are taken, judged by their parse tree; nothing is run here."""
+"""Which statements are allowed, by their parse tree. No statement is run."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.mark.parametrize("query", READING, ids=lambda query: query[:60])
-def test_what_reads_is_taken(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+def test_statements_that_read_are_allowed(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     require_reading(connection, query)
 
 
 @pytest.mark.parametrize("query", WRITING, ids=lambda query: query[:60])
-def test_what_writes_or_runs_text_is_refused(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+def test_statements_that_write_or_run_text_are_refused(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     with pytest.raises(StatementError, match="SELECT"):
         require_reading(connection, query)
 
 
 def nested(queries: list[str]) -> st.SearchStrategy[str]:
-    """Put a query into places within others, up to three deep."""
+    """Nest a query in others, up to three levels deep."""
     places = st.lists(st.sampled_from(PLACES), min_size=1, max_size=3)
     return st.builds(put, st.sampled_from(queries), places)
 
@@ -101,22 +101,22 @@ def put(query: str, places: list[str]) -> str:
 
 @given(query=nested(WRITING))
 @settings(max_examples=200, deadline=None)
-def test_what_writes_is_refused_wherever_it_stands(query: str) -> None:
+def test_nested_statements_that_write_are_refused(query: str) -> None:
     with duckdb.connect(":memory:") as connection, pytest.raises((StatementError, duckdb.ParserException)):
         require_reading(connection, query)
 
 
 @given(query=nested(["SELECT 1 AS symbol", "FROM range(3)", "FROM ticks", "SELECT 'COPY'"]))
 @settings(max_examples=200, deadline=None)
-def test_what_reads_is_taken_wherever_it_stands(query: str) -> None:
+def test_nested_statements_that_read_are_allowed(query: str) -> None:
     with duckdb.connect(":memory:") as connection:
         require_reading(connection, query)
 
 
-def test_a_name_in_the_query_is_taken_for_no_node(connection: duckdb.DuckDBPyConnection) -> None:
+def test_names_in_a_query_are_not_mistaken_for_nodes(connection: duckdb.DuckDBPyConnection) -> None:
     require_reading(connection, "SELECT 'COPY_QUERY_NODE' AS \"type\", {'type': 'COPY_QUERY_NODE', 'cte_map': 1} AS x")
 
 
-def test_each_table_function_that_is_taken_is_one_of_this_duckdb(connection: duckdb.DuckDBPyConnection) -> None:
-    found = connection.sql("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE 'table%'").fetchall()
-    assert {name for (name,) in found} >= TABLE_FUNCTIONS
+def test_every_allowed_table_function_exists_in_duckdb(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.sql("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE 'table%'").fetchall()
+    assert {name for (name,) in rows} >= TABLE_FUNCTIONS

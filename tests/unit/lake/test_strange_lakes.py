@@ -1,4 +1,4 @@
-"""A lake from a stranger: whatever its log says or holds, each command ends soon, with a sentence, reading nothing else."""
+"""Untrusted lakes: whatever the log contains, each command ends soon, with an answer or a message, and reads no other files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEEP = 200_000
 
 
 class Strange(NamedTuple):
-    """What a stranger has done to a lake; `corrupt` is what verify says of it, None if the lake is whole all the same."""
+    """A manipulation of a lake. `corrupt` is part of verify's message; None if verify finds no damage."""
 
     do: Callable[[BuiltLake], object]
     corrupt: str | None
@@ -49,7 +49,7 @@ def _newest(lake: BuiltLake) -> Path:
 
 
 def _outside(lake: BuiltLake) -> Path:
-    """Give a data file outside of the lake, which is just as the log says of the newest one, with other symbols."""
+    """Make a data file outside of the lake, like one of its own but with another symbol."""
     elsewhere = BuiltLake(lake.paths.root.parent / "elsewhere", partitions=2)
     elsewhere.store([tick(SECRET, 100, 0)])
     target = lake.paths.root.parent / "outside.parquet"
@@ -67,7 +67,7 @@ def _edited(change: Callable[[str], str]) -> Callable[[BuiltLake], object]:
 
 
 def _pointing(path: str) -> Callable[[BuiltLake], object]:
-    """Let the newest entry name another data file, whose size is right."""
+    """Make the newest entry name another data file, with the right size."""
 
     def do(lake: BuiltLake) -> None:
         outside = _outside(lake)
@@ -126,7 +126,7 @@ def _linked_folder(name: str) -> Callable[[BuiltLake], object]:
 
 
 def _stats(pattern: str, value: str) -> Callable[[BuiltLake], object]:
-    """Replace a value of the statistics, which are JSON within JSON."""
+    """Replace a value in the statistics, which are JSON in a string."""
     return _edited(lambda text: re.sub(rf'({pattern}\\":)(\\"[^"]*\\"|-?\d+)', lambda found: found[1] + value, text))
 
 
@@ -143,7 +143,7 @@ def _with_line(line: str) -> Callable[[BuiltLake], object]:
 
 
 def _with_text(key: str, value: str) -> Callable[[BuiltLake], object]:
-    """Give a member of an object that is text, of JSON mostly, another one."""
+    """Replace the text of a member, which often is JSON itself."""
     return _edited(lambda text: re.sub(rf'"{key}":"(?:[^"\\]|\\.)*"', lambda _: f'"{key}":{json.dumps(value)}', text))
 
 
@@ -202,8 +202,8 @@ STRANGE = {
     "an endless time": Strange(_committed("1e400"), NO_ENTRY),
     "a time in words": Strange(_committed('"soon"'), NO_ENTRY),
     "many rows": Strange(_stats("numRecords", str(2**63 - 1)), "has 2 rows, the log says"),
-    "more rows than there are numbers": Strange(_stats("numRecords", "9" * 40), None),
-    "fewer rows than none": Strange(_stats("numRecords", "-5"), "has 2 rows, the log says -5"),
+    "a row count beyond 64 bits": Strange(_stats("numRecords", "9" * 40), None),
+    "a negative row count": Strange(_stats("numRecords", "-5"), "has 2 rows, the log says -5"),
     "an impossible size": Strange(_edited(lambda text: re.sub(r'"size":\d+', f'"size":{10**20}', text)), ""),
     "a size below zero": Strange(_edited(lambda text: re.sub(r'"size":\d+', '"size":-1', text)), "the log says -1"),
     "an event in the year 9999999": Strange(_stats("ts_event", r"\"9999999-01-01T00:00:00Z\""), None),
@@ -212,8 +212,8 @@ STRANGE = {
     "an offset far away": Strange(_stats("kafka_offset", str(2**63 - 1)), None),
     "a partition far away": Strange(_stats("kafka_partition", str(2**63 - 1)), None),
     "a day far away": Strange(_replaced('"date":"2026-11-24"', '"date":"+262142-01-01"'), ""),
-    "a day that is none": Strange(_replaced('"date":"2026-11-24"', '"date":"99999-99-99"'), ""),
-    "a digest that is none": Strange(_record("digest", r"\"zz\""), None),
+    "an invalid day": Strange(_replaced('"date":"2026-11-24"', '"date":"99999-99-99"'), ""),
+    "an invalid digest": Strange(_record("digest", r"\"zz\""), None),
     "a sequence far away": Strange(_record("sequence", "9" * 40), None),
     "offsets far away": Strange(_replaced("[4,7]", f"[4,{9**40}]"), None),
     "a position far away": Strange(_replaced(ZERO_AT, rf"\"position\":{{\"0\":{2**63 - 1}"), None),
@@ -235,7 +235,7 @@ COMMANDS = [
     ["quarantine"],
     ["export", "{target}", "--force"],
 ]
-# These start processes, and take as long as all others together.
+# These start processes, and take as long as all the others together.
 SLOW = [
     ["sql", "SELECT symbol, count(*), sum(price) FROM ticks GROUP BY ALL"],
     ["sql", "FROM quarantine"],
@@ -273,7 +273,7 @@ def _run(lake: BuiltLake, *arguments: str) -> Any:  # noqa: ANN401 (typer's Resu
     return result
 
 
-def test_verify_judges_it(strange: tuple[BuiltLake, Strange]) -> None:
+def test_verify_finds_the_damage(strange: tuple[BuiltLake, Strange]) -> None:
     lake, what = strange
     result = _run(lake, "verify", "--no-broker")
     if what.corrupt is not None:
@@ -281,12 +281,12 @@ def test_verify_judges_it(strange: tuple[BuiltLake, Strange]) -> None:
         assert what.corrupt in result.stdout
 
 
-def test_each_command_answers_or_refuses_in_a_sentence(strange: tuple[BuiltLake, Strange], tmp_path: Path) -> None:
+def test_each_command_answers_or_prints_an_error(strange: tuple[BuiltLake, Strange], tmp_path: Path) -> None:
     _answered(strange[0], COMMANDS, tmp_path)
 
 
 @pytest.mark.parametrize("strange", SOME, indirect=True)
-def test_sql_and_doctor_do_too(strange: tuple[BuiltLake, Strange], tmp_path: Path) -> None:
+def test_sql_and_doctor_answer_or_print_an_error(strange: tuple[BuiltLake, Strange], tmp_path: Path) -> None:
     _answered(strange[0], SLOW, tmp_path)
 
 
@@ -300,7 +300,7 @@ def _answered(lake: BuiltLake, commands: list[list[str]], tmp_path: Path) -> Non
         assert not target.exists() or SECRET not in target.read_text()
 
 
-def test_programs_get_an_answer_or_a_lake_error(strange: tuple[BuiltLake, Strange]) -> None:
+def test_the_lake_class_answers_or_raises_lake_error(strange: tuple[BuiltLake, Strange]) -> None:
     lake, _ = strange
     asked: list[Callable[[fl.Lake], Any]] = [
         lambda opened: opened.ticks(),
@@ -326,7 +326,7 @@ def test_programs_get_an_answer_or_a_lake_error(strange: tuple[BuiltLake, Strang
                 assert "\n" not in str(error)  # noqa: PT017 (any of them may answer)
 
 
-def test_the_dashboard_answers_or_says_why_not(strange: tuple[BuiltLake, Strange]) -> None:
+def test_the_dashboard_answers_or_raises_lake_error(strange: tuple[BuiltLake, Strange]) -> None:
     lake, _ = strange
     engine = Engine()
     panels = Panels(lake.paths, engine)
@@ -347,7 +347,7 @@ def test_the_dashboard_answers_or_says_why_not(strange: tuple[BuiltLake, Strange
                 continue
 
 
-def test_guard_and_recover_plan_or_refuse(strange: tuple[BuiltLake, Strange]) -> None:
+def test_recover_makes_a_plan_or_refuses(strange: tuple[BuiltLake, Strange]) -> None:
     lake, what = strange
     state = examine(lake.paths, lake.broker)
     try:

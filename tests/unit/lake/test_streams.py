@@ -1,4 +1,4 @@
-"""What the command writes to, and reads from, as people have it: terminals, pipes, full disks, other encodings."""
+"""The command's streams: terminals, pipes, full disks, other encodings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(folder: Path, arguments: list[str], out: int, **environment: str) -> sub
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0] + arguments[-1][:8])
-def test_an_encoding_that_lacks_characters_gets_them_escaped(folder: Path, arguments: list[str], encoding: str) -> None:
+def test_characters_that_the_encoding_lacks_are_escaped(folder: Path, arguments: list[str], encoding: str) -> None:
     ended = run(folder, arguments, subprocess.PIPE, PYTHONIOENCODING=encoding)
     assert "Traceback" not in ended.stderr
     assert ended.returncode == (2 if arguments[0].startswith("no-such") else 0)
@@ -63,14 +63,14 @@ def test_an_encoding_that_lacks_characters_gets_them_escaped(folder: Path, argum
 
 
 @given(text=st.text(st.characters(exclude_categories=[])))
-def test_what_an_encoding_lacks_is_escaped_as_json_has_it(text: str) -> None:
+def test_escapes_are_those_of_json(text: str) -> None:
     written = json.dumps(text, ensure_ascii=False).encode("ascii", ESCAPE)
     assert json.loads(written) == json.loads(json.dumps(text))
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", COMMANDS[:-1], ids=lambda arguments: arguments[0] + arguments[-1][:8])
-def test_a_full_disk_is_a_sentence_and_fails(folder: Path, arguments: list[str], unbuffered: str) -> None:
+def test_a_full_disk_is_reported_and_exits_with_1(folder: Path, arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         ended = run(folder, arguments, full.fileno(), PYTHONUNBUFFERED=unbuffered)
     assert "Standard output: No space left on device." in ended.stderr
@@ -80,7 +80,7 @@ def test_a_full_disk_is_a_sentence_and_fails(folder: Path, arguments: list[str],
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
-def test_a_pipe_that_nobody_reads_any_more_is_a_sentence_and_fails(folder: Path, form: list[str], unbuffered: str) -> None:
+def test_a_broken_pipe_is_reported_and_exits_with_1(folder: Path, form: list[str], unbuffered: str) -> None:
     command = [*COMMAND, "sql", "FROM range(100000)", "--limit", "100000", *form]
     environment = {**os.environ, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
@@ -92,7 +92,7 @@ def test_a_pipe_that_nobody_reads_any_more_is_a_sentence_and_fails(folder: Path,
         assert process.wait(PATIENCE_SECONDS) == 1
 
 
-def test_closed_streams_are_a_sentence_and_fail(folder: Path) -> None:
+def test_closed_streams_are_reported_and_fail(folder: Path) -> None:
     for redirection, code in ((">&-", 1), ("<&-", 2)):
         command = f"{sys.executable} -m finance_lake sql {redirection}"
         ended = subprocess.run(
@@ -104,7 +104,7 @@ def test_closed_streams_are_a_sentence_and_fail(folder: Path) -> None:
 
 
 class Terminal:
-    """The SQL shell on a terminal of its own, with somebody who types."""
+    """The SQL shell on a pseudo-terminal."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.process, self._terminal = pty.fork()
@@ -116,7 +116,7 @@ class Terminal:
         os.write(self._terminal, text.encode())
 
     def wait_for(self, text: str) -> str:
-        """Read until a text comes; give what came before it."""
+        """Read until a text arrives; return the output before it."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while text not in self.seen:
             assert time.monotonic() < give_up, self.seen
@@ -138,7 +138,7 @@ def terminal(folder: Path) -> Iterator[Terminal]:
     opened.close()
 
 
-def test_ctrl_c_at_the_prompt_clears_the_line_and_harms_no_query(terminal: Terminal) -> None:
+def test_ctrl_c_at_the_prompt_clears_the_line_and_later_queries_work(terminal: Terminal) -> None:
     terminal.type("SELECT 1 AS one;\n")
     terminal.wait_for("lake> ")
     for typed in ("selec", "SELECT 7,\n", ""):

@@ -1,4 +1,4 @@
-"""Text that a spreadsheet would run as a formula, in both of the ways in which it leaves the lake."""
+"""Text that a spreadsheet would run as a formula, in exports and in downloads."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def test_text_that_would_run_gets_an_apostrophe(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HARMLESS, ids=ascii)
-def test_other_text_stays_as_it_is(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert inert(text) == text
 
 
-SIGNS = [one for one in map(chr, range(0x2A00)) if unicodedata.normalize("NFKC", one)[:1] in tuple("=+-@")]
+SIGNS = [sign for sign in map(chr, range(0x2A00)) if unicodedata.normalize("NFKC", sign)[:1] in tuple("=+-@")]
 
 
 @pytest.mark.parametrize("sign", SIGNS, ids=ascii)
-def test_each_form_of_a_sign_counts(sign: str) -> None:
+def test_every_width_of_a_sign_counts(sign: str) -> None:
     assert inert(f"{sign}1") == f"'{sign}1"
 
 
 @given(texts=st.lists(TEXT, min_size=1, max_size=8))
 @settings(deadline=None)
-def test_an_export_and_a_download_say_the_same_and_nothing_is_lost(texts: list[str]) -> None:
+def test_an_export_and_a_download_have_the_same_fields(texts: list[str]) -> None:
     table = pa.table({"n": list(range(len(texts))), "text": texts})
     expected = [["n", "text"], *([str(number), inert(text)] for number, text in enumerate(texts))]
     downloaded = as_csv(table, 10**6).decode()
@@ -60,6 +60,6 @@ def test_an_export_and_a_download_say_the_same_and_nothing_is_lost(texts: list[s
 
 
 @given(text=TEXT, delimiter=st.sampled_from(";\t|"))
-def test_a_spreadsheet_that_splits_at_something_else_sees_the_same_text(text: str, delimiter: str) -> None:
+def test_other_delimiters_do_not_split_a_field(text: str, delimiter: str) -> None:
     lines = as_csv(pa.table({"text": [text]}), 10**6).decode()
     assert list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))[1:] == [[inert(text)]]

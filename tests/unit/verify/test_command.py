@@ -54,7 +54,7 @@ def test_a_lake_in_order_ends_with_0_and_a_sentence(lake: BuiltLake, asked: list
     result = run(lake)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].startswith("complete: 0 lost, 0 doubled, 16 rows and 3 quarantined")
-    assert result.stderr == "Next: `financelake quarantine` shows what was malformed.\n"
+    assert result.stderr == "Next: `financelake quarantine` shows the malformed records.\n"
     assert asked == [("127.0.0.1:9092", "finance")]
 
 
@@ -70,7 +70,7 @@ def test_a_finding_is_a_line_and_decides_the_exit_code(lake: BuiltLake, asked: l
     assert result.exit_code == 11
     assert result.stdout.splitlines()[0] == "gap: 1 offsets are in neither table (partition 0: 3)"
     assert result.stdout.splitlines()[-1].startswith("gap: 1 lost")
-    assert result.stderr == "Next: `make recover` shows how it would mend the tables, and asks first.\n"
+    assert result.stderr == "Next: `make recover` shows how it would repair the tables, and asks before it changes anything.\n"
     assert asked
 
 
@@ -97,7 +97,7 @@ def test_a_silent_broker_is_no_verdict(lake: BuiltLake, monkeypatch: pytest.Monk
     result = run(lake, "--json")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr == "no broker answers at 127.0.0.1:9092. Start it, or judge the files alone with --no-broker.\n"
+    assert result.stderr == "no broker answers at 127.0.0.1:9092. Start it, or check the files only with --no-broker.\n"
 
 
 def test_a_broker_without_the_topic_is_another(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_the_environment_says_where_the_lake_and_its_broker_are(lake: BuiltLake)
     told = subprocess.run(run_command, capture_output=True, text=True, env=environment)
     assert told.returncode == 14
     assert "KAFKA_TOPIC is other, the lake holds topic finance" in told.stdout
-    assert told.stderr == "Next: docs/RELIABILITY.md says what this can be, and what mends it.\n"
+    assert told.stderr == "Next: docs/RELIABILITY.md lists the possible causes and their fixes.\n"
 
 
 def test_a_bootstrap_comes_before_a_port(monkeypatch: pytest.MonkeyPatch) -> None:

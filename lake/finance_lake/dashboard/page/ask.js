@@ -1,11 +1,11 @@
-// Questions to the server. What is wrong comes as an Error with the server's own sentence.
-export async function ask(panel, words) {
-  return answered(await fetch(addressOf(panel, words)));
+// Requests to the server. Failures throw an Error with the server's message.
+export async function ask(panel, parameters) {
+  return answered(await fetch(addressOf(panel, parameters)));
 }
 
-/** The address of a panel; words that are null are left out. */
-export function addressOf(panel, words = {}) {
-  return `api/${panel}?${new URLSearchParams(Object.entries(words).filter(([, value]) => value !== null))}`;
+/** Return the address of a panel; parameters that are null are left out. */
+export function addressOf(panel, parameters = {}) {
+  return `api/${panel}?${new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null))}`;
 }
 
 export async function askSql(query, asOf) {

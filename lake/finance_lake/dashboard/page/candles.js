@@ -1,11 +1,11 @@
-// The candles of one symbol, and how a commit moves them. Pure: no page, no network.
+// The candles of one symbol, and how a commit changes them. Pure: no page, no network.
 import { larger, smaller, sum } from "./decimal.js";
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86400 };
 
 export const seconds = (size) => Number(size.slice(0, -1)) * SECONDS[size.at(-1)];
 
-/** Whether a tick with this order key comes after another: when it happened, then its place in the topic. */
+/** Return whether one order key is after another: by event time, then partition and offset. */
 export function isAfter(one, other) {
   for (let index = 0; index < one.length; index += 1) {
     if (one[index] !== other[index]) return one[index] > other[index];
@@ -13,13 +13,13 @@ export function isAfter(one, other) {
   return false;
 }
 
-/** A bar of a commit, as the server sends it. */
+/** Return a bar of a commit update as an object; the server sends arrays. */
 export function partial([symbol, second, first, last, open, high, low, close, volume, ticks]) {
   return { symbol, second, first, last, open, high, low, close, volume, ticks };
 }
 
 export class Candles {
-  /** @param answer of /api/bars: the bars as of a version, and the order key of the newest tick. */
+  /** @param answer response of /api/bars: the bars as of a version, and the order key of the newest tick */
   constructor(answer) {
     this.symbol = answer.symbol;
     this.step = seconds(answer.size);
@@ -29,10 +29,10 @@ export class Candles {
   }
 
   /**
-   * Take a commit in. Returns the bars that it moved, or null where they have to be asked for anew: a late tick changes
-   * a bar in a way that sums do not tell, and a rewritten table any of them.
+   * Apply a commit. Returns the changed bars, or null if the bars must be fetched again: a late tick can change an older
+   * bar or the newest bar's open, and a commit that removes rows can change any bar.
    */
-  take(commit) {
+  apply(commit) {
     if (commit.version <= this.version) return [];
     if (commit.version !== this.version + 1 || commit.reload) return null;
     this.version = commit.version;

@@ -1,6 +1,6 @@
-// The drawing of the candles.
+// Draws the candles.
 import { CandlestickSeries, ColorType, HistogramSeries, createChart } from "./vendor/lightweight-charts.js";
-import { say } from "./dom.js";
+import { setText } from "./dom.js";
 import { legend } from "./format.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -13,11 +13,11 @@ export class Chart {
   #step = 0;
   #hovered; // when the bar under the pointer begins
 
-  /** @param legend where the bar under the pointer is told, or else the newest */
+  /** @param legend element that shows the bar under the pointer, or else the newest */
   constructor(container, legend) {
     this.container = container;
     this.legend = legend;
-    // Its logo brings a style element of its own, which the page's policy forbids: the page shows the attribution itself.
+    // The library's logo adds a style element, which the page's policy forbids. The page's footer has the attribution.
     this.#chart = createChart(container, { autoSize: true, layout: { attributionLogo: false } });
     this.#candles = this.#chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: 2 });
     this.#volume = this.#chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
@@ -30,7 +30,7 @@ export class Chart {
     this.paint();
   }
 
-  /** Take the colours of the page. */
+  /** Apply the colours of the page. */
   paint() {
     const [up, down, grid] = [style("--up"), style("--down"), style("--grid")];
     this.colours = { up: style("--up-soft"), down: style("--down-soft") };
@@ -55,7 +55,7 @@ export class Chart {
     this.#candles.setData(candles.bars.map(candle));
     this.#volume.setData(candles.bars.map((bar) => this.#bar(bar)));
     this.#chart.timeScale().setVisibleLogicalRange({ from: candles.bars.length - 90, to: candles.bars.length + 4 });
-    this.#tell(candles);
+    this.#describe(candles);
   }
 
   move(candles, bars) {
@@ -63,7 +63,7 @@ export class Chart {
       this.#candles.update(candle(bar));
       this.#volume.update(this.#bar(bar));
     }
-    this.#tell(candles);
+    this.#describe(candles);
   }
 
   scroll(bars) {
@@ -76,8 +76,8 @@ export class Chart {
     return { time: ts, value: Number(volume), color: Number(close) < Number(open) ? this.colours.down : this.colours.up };
   }
 
-  // What is drawn, for those who cannot see it: tests, and readers of the label.
-  #tell(candles) {
+  // Describes the chart in attributes, for tests and screen readers.
+  #describe(candles) {
     const newest = candles.bars.at(-1);
     const { dataset } = this.container;
     dataset.symbol = candles.symbol;
@@ -95,11 +95,11 @@ export class Chart {
 
   #explain() {
     const bar = this.#shown.find(({ ts }) => ts === this.#hovered) ?? this.#shown.at(-1);
-    say(this.legend, bar ? legend(bar, this.#step) : "");
+    setText(this.legend, bar ? legend(bar, this.#step) : "");
   }
 }
 
-// The drawing itself may be a float: a pixel has no eighteen digits.
+// Floats are exact enough to draw.
 function candle({ ts, open, high, low, close }) {
   return { time: ts, open: Number(open), high: Number(high), low: Number(low), close: Number(close) };
 }

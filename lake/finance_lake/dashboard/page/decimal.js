@@ -1,8 +1,8 @@
-// Exact numbers: prices and large volumes come as text and stay exact; a float would not hold all of their digits.
+// Exact arithmetic. Prices and large volumes arrive as text, because a float cannot hold all of their digits.
 const DIGITS = 8;
 const LARGEST_VOLUME = 2n ** 63n - 1n;
 
-/** The text of a decimal in units of 10^-8. */
+/** Parse a decimal's text into units of 10^-8. */
 export function scaled(text) {
   const negative = text.startsWith("-");
   const [whole, fraction = ""] = text.replace("-", "").split(".");
@@ -10,7 +10,7 @@ export function scaled(text) {
   return negative ? -units : units;
 }
 
-/** Units of 10^-8 as text, without zeros that say nothing, two digits after the point at least. */
+/** Format units of 10^-8 without trailing zeros, but with at least two decimals. */
 export function text(units) {
   const digits = (units < 0n ? -units : units).toString().padStart(DIGITS + 1, "0");
   const fraction = digits.slice(-DIGITS).replace(/0+$/, "").padEnd(2, "0");
@@ -20,7 +20,7 @@ export function text(units) {
 export const larger = (one, other) => (scaled(one) >= scaled(other) ? one : other);
 export const smaller = (one, other) => (scaled(one) <= scaled(other) ? one : other);
 
-/** The sum of two volumes as the server sends it: text where a number is not exact, null beyond 64 bits. */
+/** Return the sum of two volumes as the server sends it: text if a number would not be exact, null beyond 64 bits. */
 export function sum(one, other) {
   if (one === null || other === null) return null;
   const both = BigInt(one) + BigInt(other);
@@ -28,7 +28,7 @@ export function sum(one, other) {
   return both > Number.MAX_SAFE_INTEGER ? both.toString() : Number(both);
 }
 
-/** The change from one price to another, and in percent with two decimals. */
+/** Return the change from one price to another, and the percentage with two decimals. */
 export function changed(from, to) {
   const [first, now] = [scaled(from), scaled(to)];
   return { change: text(now - first), percent: (Number((now - first) * 1000000n / first) / 10000).toFixed(2) };

@@ -1,4 +1,4 @@
-// The page's elements. Whatever came from a record enters as text, never as markup.
+// The page's elements. Data from records is inserted as text, never as markup.
 export const byId = (id) => document.getElementById(id);
 
 export function element(name, text = "", attributes = {}) {
@@ -8,11 +8,11 @@ export function element(name, text = "", attributes = {}) {
   return made;
 }
 
-export function say(where, text) {
+export function setText(where, text) {
   if (where.textContent !== text) where.textContent = text;
 }
 
-/** Fill a table: columns are {name, text(row), kind}; kind is number, or whole for what must not break. */
+/** Fill a table: columns are {name, text(row), kind}; kind is number, or whole for text that must not wrap. */
 export function fill(table, columns, rows) {
   const head = element("tr");
   head.append(...columns.map(({ name, kind }) => element("th", name, { scope: "col", ...(kind && { class: kind }) })));
@@ -33,18 +33,18 @@ export function choose(select, values, chosen) {
   if (values.includes(chosen)) select.value = chosen;
 }
 
-/** Run it when nothing has called for ms: for what somebody is still moving. */
+/** Run the action once ms have passed without a call: for input that is still changing. */
 export function debounce(action, ms) {
   let timer = 0;
-  const call = (...given) => {
+  const call = (...parameters) => {
     clearTimeout(timer);
-    timer = setTimeout(() => action(...given), ms);
+    timer = setTimeout(() => action(...parameters), ms);
   };
   call.cancel = () => clearTimeout(timer);
   return call;
 }
 
-/** Run it ms after the first call, and never twice at once: for what may call without end. */
+/** Run the action ms after the first call, and never twice at the same time: for frequent events. */
 export function throttle(action, ms) {
   let waiting = false;
   let running = null;
@@ -57,7 +57,7 @@ export function throttle(action, ms) {
   };
 }
 
-/** Give out turns; each tells whether it is still the newest, since answers need not come in the order of their questions. */
+/** Return a function that issues turns. A turn tells whether it is still the newest: responses may arrive out of order. */
 export function turns() {
   let newest = 0;
   return () => {

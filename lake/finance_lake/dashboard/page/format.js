@@ -1,4 +1,4 @@
-// Figures for people.
+// Human-readable figures.
 const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
@@ -17,7 +17,7 @@ export function duration(ms) {
   return `${(seconds / 86400).toFixed(0)} d`;
 }
 
-/** A bar in a line; when it begins is told as finely as the step from bar to bar needs. */
+/** Format a bar on one line, with its begin as precise as the step between bars needs. */
 export function legend({ ts, open, high, low, close, volume, ticks }, step) {
   const [from, to] = step === 86400 ? [0, 10] : [5, step < 60 ? 19 : 16];
   const prices = `O ${open}  H ${high}  L ${low}  C ${close}`;

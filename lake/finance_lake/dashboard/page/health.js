@@ -1,13 +1,13 @@
-// What the page says of itself beside its name: live is what is heard of now, from a job that runs and keeps up.
+// The state beside the page's title: live only while updates arrive and the job runs and keeps up.
 import { clock, count } from "./format.js";
 
 /** @returns [state, text]; the state is good, late, bad, then or none */
 export function health({ connection, quiet, status, asOf }) {
-  const since = status ? `, figures of ${clock(status.now)}` : "";
-  if (connection === "lost") return ["bad", `server lost, trying again${since}`];
+  const since = status ? `, as of ${clock(status.now)}` : "";
+  if (connection === "lost") return ["bad", `server unreachable, retrying${since}`];
   if (connection === "opening" || status === null) return ["none", "connecting"];
-  if (quiet) return ["late", `no news${since}`];
-  if (asOf !== null) return ["then", `then: version ${count(status.version)}`];
+  if (quiet) return ["late", `no updates${since}`];
+  if (asOf !== null) return ["then", `viewing version ${count(status.version)}`];
   if (status.unreadable) return ["bad", "lake unreadable"];
   if (status.version === null) return ["none", "no lake"];
   if (status.services === null) return ["none", "connecting"];

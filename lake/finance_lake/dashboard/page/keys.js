@@ -1,10 +1,10 @@
-// The keyboard: one key for each thing that the pointer does.
+// Keyboard shortcuts for what the pointer can do.
 import { byId } from "./dom.js";
 import { PAGES } from "./pages.js";
 
-/** @param act what keys do: symbol, size and scroll take a step, the others nothing */
+/** @param act actions by name: symbol, size and scroll accept a step, theme and now nothing */
 export function keys(act) {
-  const does = {
+  const actions = {
     j: () => act.symbol(1),
     k: () => act.symbol(-1),
     "]": () => act.size(1),
@@ -16,7 +16,7 @@ export function keys(act) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key !== "Escape" && event.target.closest("input[type=text], textarea, select")) return;
-    does[event.key]?.();
+    actions[event.key]?.();
   });
   byId("candles").addEventListener("keydown", (event) => {
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") act.scroll(event.key === "ArrowLeft" ? -5 : 5);

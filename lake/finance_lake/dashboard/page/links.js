@@ -1,11 +1,11 @@
-// The links to JSON lead to what is looked at.
+// Points the links to JSON at what the page shows.
 import { addressOf } from "./ask.js";
 import { chosenReason } from "./lists.js";
 
 export function showLinks({ symbol, size, asOf }) {
-  const words = { bars: { symbol, size }, quarantine: { reason: chosenReason() } };
+  const parameters = { bars: { symbol, size }, quarantine: { reason: chosenReason() } };
   for (const link of document.querySelectorAll("[data-panel]")) {
     const { panel } = link.dataset;
-    link.href = addressOf(panel, { ...words[panel], as_of: asOf });
+    link.href = addressOf(panel, { ...parameters[panel], as_of: asOf });
   }
 }

@@ -1,13 +1,13 @@
-// The page as a whole: what is looked at, and what the server says about it.
+// The page: what it shows, and how the server's events change it.
 import { ask } from "./ask.js";
 import { Candles } from "./candles.js";
 import { Chart } from "./chart.js";
-import { byId, choose, debounce, say, throttle, turns } from "./dom.js";
+import { byId, choose, debounce, setText, throttle, turns } from "./dom.js";
 import { health } from "./health.js";
 import { keys } from "./keys.js";
 import { showLinks } from "./links.js";
 import { commits, quarantine } from "./lists.js";
-import { notice, trying } from "./notice.js";
+import { attempt, notice } from "./notice.js";
 import { isEmpty, page, showEmpty, showPage } from "./pages.js";
 import { markSize, sizePicker, SIZES } from "./sizes.js";
 import { sqlPage } from "./sql.js";
@@ -20,8 +20,8 @@ import { Watch } from "./watch.js";
 const REMEMBERED = 200;
 
 const address = new URLSearchParams(location.search);
-const look = { symbol: address.get("symbol"), size: SIZES.includes(address.get("size")) ? address.get("size") : "1m", asOf: null };
-const recent = []; // commits as they came: what arrives while candles are asked for is added to them afterwards
+const view = { symbol: address.get("symbol"), size: SIZES.includes(address.get("size")) ? address.get("size") : "1m", asOf: null };
+const recent = []; // the newest commits: those that arrive while candles are fetched are applied afterwards
 const [candlesTurn, travelTurn, listTurn] = [turns(), turns(), turns()];
 let candles = null;
 
@@ -30,70 +30,70 @@ const chart = new Chart(byId("candles"), byId("legend"));
 const watch = new Watch(byId("watch"), pickSymbol);
 const travel = new Travel(go);
 const stream = new Stream({ commit, status, reset, link, quiet });
-const heard = { connection: "opening", quiet: false, status: null };
+const server = { connection: "opening", quiet: false, status: null };
 
-// ---- what the server says ---------------------------------------------------------------------------------------------
+// ---- server events ----------------------------------------------------------------------------------------------------
 
 function link(state) {
-  heard.connection = state;
+  server.connection = state;
   showHealth();
 }
 
-function quiet(is) {
-  heard.quiet = is;
+function quiet(isQuiet) {
+  server.quiet = isQuiet;
   showHealth();
 }
 
 function showHealth() {
-  const [state, text] = health({ ...heard, asOf: look.asOf });
-  Object.assign(byId("link").dataset, { link: heard.connection, health: state });
-  say(byId("link").querySelector("span"), text);
-  strip.fresh(look.asOf !== null || (heard.connection === "open" && !heard.quiet));
+  const [state, text] = health({ ...server, asOf: view.asOf });
+  Object.assign(byId("link").dataset, { link: server.connection, health: state });
+  setText(byId("link").querySelector("span"), text);
+  strip.fresh(view.asOf !== null || (server.connection === "open" && !server.quiet));
 }
 
-function status(said) {
-  showEmpty(said);
-  if (look.asOf === null) heard.status = said;
+function status(message) {
+  showEmpty(message);
+  if (view.asOf === null) server.status = message;
   showHealth();
-  if (!isEmpty() && candles === null && look.asOf === null && watch.symbols.length === 0) listAgain();
-  if (look.asOf === null) strip.status(said);
+  if (!isEmpty() && candles === null && view.asOf === null && watch.symbols.length === 0) listAgain();
+  if (view.asOf === null) strip.status(message);
 }
 
 function reset(version) {
   recent.length = 0;
   travel.reach(version ?? 0);
   bounds();
-  if (look.asOf !== null) go(null);
+  if (view.asOf !== null) go(null);
   else load();
 }
 
-function commit(said) {
-  if (look.asOf === null && heard.status && said.lag !== null) heard.status = { ...heard.status, waiting: false };
-  recent.push(said);
+function commit(message) {
+  if (view.asOf === null && server.status && message.lag !== null) server.status = { ...server.status, waiting: false };
+  recent.push(message);
   if (recent.length > REMEMBERED) recent.shift();
-  travel.reach(said.version);
-  document.body.dataset.version = said.version;
-  if (look.asOf !== null) return;
-  strip.commit(said);
-  if (!watch.take(said)) listAgain();
-  if (candles) move([said]);
+  travel.reach(message.version);
+  document.body.dataset.version = message.version;
+  if (view.asOf !== null) return;
+  strip.commit(message);
+  if (!watch.apply(message)) listAgain();
+  if (candles) move([message]);
   fillAgain();
 }
 
 function move(all) {
-  for (const said of all) {
-    const moved = candles.take(said);
+  for (const message of all) {
+    const moved = candles.apply(message);
     if (moved === null) return candlesAgain();
     chart.move(candles, moved);
   }
 }
 
-// ---- what is looked at ------------------------------------------------------------------------------------------------
+// ---- loading ----------------------------------------------------------------------------------------------------------
 
 const load = debounce(async () => {
-  const symbol = look.symbol;
+  const symbol = view.symbol;
   await Promise.all([listWatched(), showCandles()]);
-  if (look.symbol !== symbol) await showCandles();
+  if (view.symbol !== symbol) await showCandles();
 }, 0);
 const candlesAgain = throttle(showCandles, 250);
 const listAgain = throttle(async () => {
@@ -107,50 +107,50 @@ const bounds = throttle(async () => {
 const fillAgain = throttle(fillPage, 400);
 
 async function listWatched() {
-  const asOf = look.asOf;
-  const answer = await trying("symbols", () => ask("latest", { as_of: asOf }));
-  if (!answer || asOf !== look.asOf) return;
+  const asOf = view.asOf;
+  const answer = await attempt("symbols", () => ask("latest", { as_of: asOf }));
+  if (!answer || asOf !== view.asOf) return;
   const symbols = answer.symbols.map(({ symbol }) => symbol);
-  const known = symbols.includes(look.symbol) || (answer.cut && look.symbol !== null);
-  if (!known && (asOf === null || look.symbol === null)) look.symbol = symbols[0] ?? null;
-  choose(byId("symbol"), symbols, look.symbol);
-  watch.show(answer, look.symbol);
+  const known = symbols.includes(view.symbol) || (answer.cut && view.symbol !== null);
+  if (!known && (asOf === null || view.symbol === null)) view.symbol = symbols[0] ?? null;
+  choose(byId("symbol"), symbols, view.symbol);
+  watch.show(answer, view.symbol);
   if (asOf === null) {
-    // Commits that came while this was asked for.
-    for (const said of recent) if (!watch.take(said)) listAgain();
+    // Apply commits that arrived during the request.
+    for (const message of recent) if (!watch.apply(message)) listAgain();
   }
 }
 
 async function showCandles() {
-  if (look.symbol === null) return;
+  if (view.symbol === null) return;
   const isNewest = candlesTurn();
-  const { symbol, size, asOf } = look;
+  const { symbol, size, asOf } = view;
   candles = null;
-  const answer = await trying("chart", () => ask("bars", { symbol, size, as_of: asOf }));
+  const answer = await attempt("chart", () => ask("bars", { symbol, size, as_of: asOf }));
   if (!answer || !isNewest()) return;
   candles = new Candles(answer);
   chart.show(candles);
   history.replaceState(null, "", `?${new URLSearchParams({ symbol, size })}${location.hash}`);
-  showLinks(look);
+  showLinks(view);
   if (asOf === null) move(recent.filter(({ version }) => version > answer.version));
 }
 
 async function go(asOf) {
   const isNewest = travelTurn();
   if (asOf === null) return back();
-  const said = await trying("travel", () => ask("status", { as_of: asOf }));
+  const message = await attempt("travel", () => ask("status", { as_of: asOf }));
   if (!isNewest()) return;
-  if (said && said.version !== null) return lookBack(asOf, said);
-  if (said) notice("travel", said.problem);
+  if (message && message.version !== null) return lookBack(asOf, message);
+  if (message) notice("travel", message.problem);
   travel.stay();
 }
 
-function lookBack(asOf, said) {
-  look.asOf = asOf;
-  heard.status = said;
+function lookBack(asOf, message) {
+  view.asOf = asOf;
+  server.status = message;
   showHealth();
-  strip.status(said);
-  travel.then(said);
+  strip.status(message);
+  travel.then(message);
   load();
   turn();
 }
@@ -158,31 +158,31 @@ function lookBack(asOf, said) {
 async function back() {
   notice("travel", "");
   travel.now();
-  if (look.asOf === null) return;
-  look.asOf = null;
+  if (view.asOf === null) return;
+  view.asOf = null;
   load();
   turn();
-  const said = await trying("travel", () => ask("status"));
-  if (said) status(said);
+  const message = await attempt("travel", () => ask("status"));
+  if (message) status(message);
 }
 
 function pickSymbol(symbol) {
   if (!symbol) return;
-  look.symbol = symbol;
+  view.symbol = symbol;
   byId("symbol").value = symbol;
   watch.choose(symbol);
   showCandles();
 }
 
 function pickSize(size) {
-  look.size = size;
+  view.size = size;
   markSize(size);
   showCandles();
 }
 
-// ---- what is shown ----------------------------------------------------------------------------------------------------
+// ---- pages ------------------------------------------------------------------------------------------------------------
 
-/** Turn to the page that the address names. */
+/** Show the page that the address names. */
 function turn() {
   showPage();
   fillPage();
@@ -191,19 +191,19 @@ function turn() {
 async function fillPage() {
   const isNewest = listTurn();
   const fill = { quarantine, commits }[page()];
-  if (fill) await trying("list", () => fill(look.asOf, isNewest));
-  showLinks(look);
+  if (fill) await attempt("list", () => fill(view.asOf, isNewest));
+  showLinks(view);
 }
 
-// ---- what people do ---------------------------------------------------------------------------------------------------
+// ---- user input -------------------------------------------------------------------------------------------------------
 
 function step(values, value, by) {
   return values[Math.min(values.length - 1, Math.max(0, values.indexOf(value) + by))];
 }
 
 keys({
-  symbol: (by) => pickSymbol(step(watch.symbols, look.symbol, by)),
-  size: (by) => pickSize(step(SIZES, look.size, by)),
+  symbol: (by) => pickSymbol(step(watch.symbols, view.symbol, by)),
+  size: (by) => pickSize(step(SIZES, view.size, by)),
   scroll: (by) => chart.scroll(by),
   theme: theme(() => chart.paint()),
   now: () => go(null),
@@ -214,7 +214,7 @@ byId("reason").addEventListener("change", fillPage);
 addEventListener("hashchange", turn);
 
 sizePicker(pickSize);
-markSize(look.size);
-sqlPage(() => look.asOf);
+markSize(view.size);
+sqlPage(() => view.asOf);
 turn();
 stream.open(null, null);

@@ -1,5 +1,5 @@
-// What went wrong, in a line above the page. A part of the page takes back its own words only.
-import { byId, say } from "./dom.js";
+// Errors, in a line above the page. Each part of the page clears only its own error.
+import { byId, setText } from "./dom.js";
 import { isEmpty } from "./pages.js";
 
 const problems = new Map(); // by part of the page, the newest last
@@ -9,17 +9,17 @@ export function notice(part, text) {
   if (text) problems.set(part, text);
   const newest = [...problems.values()].at(-1) ?? "";
   byId("notice").hidden = !newest;
-  say(byId("notice"), newest);
+  setText(byId("notice"), newest);
 }
 
-/** Give what an action gives; null where it fails, and say why. */
-export async function trying(part, action) {
+/** Return the action's result, or null after showing why it failed. */
+export async function attempt(part, action) {
   try {
     const answer = await action();
     notice(part, "");
     return answer;
   } catch (error) {
-    // A server that is away is told of in its own place; a lake that is not there as well.
+    // An unreachable server and a missing lake are shown elsewhere on the page.
     if (!(error instanceof TypeError) && !isEmpty()) notice(part, error.message);
     return null;
   }

@@ -1,5 +1,5 @@
-// The pages, by their names in the address, and what stands in the chart's place where there is nothing to draw.
-import { byId, say } from "./dom.js";
+// The pages, by their names in the address, and the text shown instead of the chart when there is nothing to draw.
+import { byId, setText } from "./dom.js";
 
 export const PAGES = ["chart", "sql", "quarantine", "commits"];
 export const page = () => (PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "chart");
@@ -14,11 +14,11 @@ export function showPage() {
   }
 }
 
-/** Say whether there is a lake with ticks, and if not, why. */
+/** Show why there is nothing to draw, or the chart if the lake has ticks. */
 export function showEmpty({ version, rows, problem, unreadable = false }) {
   document.body.dataset.empty = version === null || rows === 0;
-  say(byId("none"), unreadable ? "The lake cannot be read" : "No ticks yet");
-  say(byId("why"), problem ?? "The lake is there, and nothing has reached it yet.");
+  setText(byId("none"), unreadable ? "The lake cannot be read" : "No ticks yet");
+  setText(byId("why"), problem ?? "The lake exists, but has no ticks yet.");
   byId("start").hidden = unreadable;
   showPage();
 }

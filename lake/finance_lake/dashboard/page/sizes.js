@@ -1,9 +1,9 @@
-// The picker of the bar size.
+// The bar size picker.
 import { byId, element } from "./dom.js";
 
 export const SIZES = ["1s", "10s", "1m", "5m", "15m", "1h", "1d"];
 
-/** @param pick called with the size that somebody chooses */
+/** @param pick called with the chosen size */
 export function sizePicker(pick) {
   byId("size").append(...SIZES.map((size) => {
     const label = element("label");

@@ -1,6 +1,6 @@
-// The SQL box: one SELECT, its result as a table or as a file.
+// The SQL page: one SELECT, with its result as a table or a CSV file.
 import { askSql, sqlCsv } from "./ask.js";
-import { byId, element, fill, say } from "./dom.js";
+import { byId, element, fill, setText } from "./dom.js";
 import { cell, count } from "./format.js";
 
 const NUMBER = /^(u?int|float|double|decimal)/;
@@ -12,20 +12,20 @@ const EXAMPLES = [
   ["Quarantine by reason", "SELECT reason, count(*) AS records, max(kafka_timestamp) AS newest\nFROM quarantine GROUP BY ALL ORDER BY records DESC"],
 ];
 
-/** @param asOf gives the version or time that is looked at, or null */
+/** @param asOf returns the version or time that the page shows, or null for now */
 export function sqlPage(asOf) {
-  const [query, told, examples] = [byId("query"), byId("told"), byId("examples")];
+  const [query, output, examples] = [byId("query"), byId("told"), byId("examples")];
   examples.replaceChildren(...EXAMPLES.map(([name, text]) => element("option", name, { value: text })));
   query.value = EXAMPLES[1][1];
   examples.addEventListener("change", () => {
     if (examples.value) query.value = examples.value;
   });
-  const run = () => asked(told, async () => {
+  const run = () => report(output, async () => {
     const began = performance.now();
     const answer = await askSql(query.value, asOf());
     show(answer);
-    const cut = answer.cut ? `the first ${count(answer.rows.length)} rows of more` : `${count(answer.rows.length)} rows`;
-    return `${cut} as of version ${count(answer.version)}, ${(performance.now() - began).toFixed(0)} ms`;
+    const rows = `${answer.cut ? "first " : ""}${count(answer.rows.length)} rows${answer.cut ? " (there are more)" : ""}`;
+    return `${rows} as of version ${count(answer.version)}, ${(performance.now() - began).toFixed(0)} ms`;
   });
   byId("ask").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -37,7 +37,7 @@ export function sqlPage(asOf) {
       run();
     }
   });
-  byId("csv").addEventListener("click", () => asked(told, async () => {
+  byId("csv").addEventListener("click", () => report(output, async () => {
     const link = element("a", "", { href: URL.createObjectURL(await sqlCsv(query.value, asOf())), download: "financelake.csv" });
     link.click();
     URL.revokeObjectURL(link.href);
@@ -51,13 +51,13 @@ function show({ columns, rows }) {
   )), rows);
 }
 
-async function asked(told, action) {
-  told.dataset.state = "";
-  say(told, "running …");
+async function report(output, action) {
+  output.dataset.state = "";
+  setText(output, "running …");
   try {
-    say(told, await action());
+    setText(output, await action());
   } catch (error) {
-    told.dataset.state = "bad";
-    say(told, error.message);
+    output.dataset.state = "bad";
+    setText(output, error.message);
   }
 }

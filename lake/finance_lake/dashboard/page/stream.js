@@ -1,4 +1,4 @@
-// The server's events. The place is the version seen last: whatever breaks, the next connection goes on from there.
+// The server's events. After a lost connection the next one resumes after the last version seen.
 const QUIET_MS = 5000; // a status comes every 2 s
 const SILENCE_MS = 8000;
 const AGAIN_MS = 1000;
@@ -8,12 +8,12 @@ export class Stream {
   #heard = 0;
   #again = 0;
 
-  /** @param on {commit, status, reset, link, quiet}: what is called with what arrives, with open or lost, and whether it is quiet */
+  /** @param on handlers: commit, status and reset get events, link gets "open" or "lost", quiet whether events are overdue */
   constructor(on) {
     this.on = on;
     this.lake = null;
     this.version = null;
-    // A line that is dead without saying so, as after a laptop's sleep: the server is never silent for so long.
+    // Detect a dead connection, such as after a laptop's sleep: the server sends a status every 2 s.
     setInterval(() => {
       if (!this.#source) return;
       const silence = Date.now() - this.#heard;
@@ -31,16 +31,16 @@ export class Stream {
   #connect() {
     clearTimeout(this.#again);
     this.#source?.close();
-    const place = new URLSearchParams();
-    if (this.lake !== null) place.set("lake", this.lake);
-    if (this.version !== null) place.set("after", this.version);
-    const source = new EventSource(`api/events?${place}`);
+    const position = new URLSearchParams();
+    if (this.lake !== null) position.set("lake", this.lake);
+    if (this.version !== null) position.set("after", this.version);
+    const source = new EventSource(`api/events?${position}`);
     this.#source = source;
     this.#heard = Date.now();
-    const listen = (name, use) => source.addEventListener(name, (event) => {
+    const listen = (name, handle) => source.addEventListener(name, (event) => {
       if (source !== this.#source) return;
       this.#heard = Date.now();
-      use(JSON.parse(event.data));
+      handle(JSON.parse(event.data));
     });
     source.onopen = () => this.on.link("open");
     source.onerror = () => source === this.#source && this.#lose();

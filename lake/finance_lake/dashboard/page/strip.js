@@ -1,6 +1,6 @@
-// The strip: how the lake is at this moment, or was. What is true of a moment grows old with it.
+// The status strip: the state of the lake now, or at an earlier version. Ages and lag grow between updates.
 import { count, duration } from "./format.js";
-import { say } from "./dom.js";
+import { setText } from "./dom.js";
 
 const LATE_MS = 15000;
 const OLD_PROOF_MS = 3600000;
@@ -24,23 +24,23 @@ export class Strip {
     this.#services(status.services);
     if (status.version === null) return this.#clear();
     this.#committed = status.committed;
-    this.#say("version", count(status.version));
-    this.#say("rows", count(status.rows));
-    this.#say("rate", status.rate === null ? "–" : count(Math.round(status.rate)));
-    this.#say("quarantined", count(status.quarantined));
+    this.#setText("version", count(status.version));
+    this.#setText("rows", count(status.rows));
+    this.#setText("rate", status.rate === null ? "–" : count(Math.round(status.rate)));
+    this.#setText("quarantined", count(status.quarantined));
     this.#age();
   }
 
   commit(commit) {
-    this.#say("version", count(commit.version));
-    this.#say("rows", count(commit.total));
+    this.#setText("version", count(commit.version));
+    this.#setText("rows", count(commit.total));
     if (commit.lag === null || this.#status === null) return;
     this.#committed = commit.committed;
     this.#status = { ...this.#status, lag: commit.lag, waiting: false };
     this.#age();
   }
 
-  /** Whether the figures are of now: a page without news must not look like one. */
+  /** Mark the figures as current or stale. */
   fresh(fresh) {
     this.#list.dataset.stale = !fresh;
   }
@@ -50,36 +50,36 @@ export class Strip {
     if (status === null || this.#committed === null) return;
     const now = Date.now() + this.#skew;
     const age = now - this.#committed;
-    this.#say("age", `${duration(age)} ago`, age > LATE_MS ? "late" : "");
+    this.#setText("age", `${duration(age)} ago`, age > LATE_MS ? "late" : "");
     const down = status.services?.["spark-job"] === "down";
-    this.#say("lag", duration(status.waiting ? status.lag + now - status.now : status.lag), status.waiting ? (down ? "bad" : "late") : "");
+    this.#setText("lag", duration(status.waiting ? status.lag + now - status.now : status.lag), status.waiting ? (down ? "bad" : "late") : "");
     this.#verdict(status.verdict, now);
   }
 
   #services(services) {
-    if (services === null) return this.#say("services", "–");
+    if (services === null) return this.#setText("services", "–");
     const down = Object.keys(services).filter((name) => services[name] !== "up");
-    this.#say("services", down.length ? `${down.join(", ")} down` : "up", down.length ? "bad" : "good");
+    this.#setText("services", down.length ? `${down.join(", ")} down` : "up", down.length ? "bad" : "good");
   }
 
   #verdict(verdict, now) {
-    if (!verdict) return this.#say("verdict", "none yet: make verify");
+    if (!verdict) return this.#setText("verdict", "none yet: make verify");
     const age = now - Date.parse(verdict.at);
     const of = `${verdict.version === null ? "" : `version ${count(verdict.version)}, `}${duration(age)} ago`;
     const figures = `${count(verdict.lost)} lost, ${count(verdict.doubled)} doubled`;
     const good = age < OLD_PROOF_MS ? "good" : "";
-    this.#say("verdict", `${verdict.code ? `${verdict.verdict}: ` : ""}${figures} · ${of}${verdict.broker ? "" : ", files alone"}`,
+    this.#setText("verdict", `${verdict.code ? `${verdict.verdict}: ` : ""}${figures} · ${of}${verdict.broker ? "" : ", files only"}`,
       verdict.code === 0 ? good : verdict.code === 10 ? "late" : "bad");
     this.#fields.verdict.title = `${verdict.sentence}, at ${verdict.at}`;
   }
 
   #clear() {
     this.#committed = null;
-    for (const name of Object.keys(this.#fields)) if (name !== "services") this.#say(name, "–");
+    for (const name of Object.keys(this.#fields)) if (name !== "services") this.#setText(name, "–");
   }
 
-  #say(name, text, state = "") {
-    say(this.#fields[name], text);
+  #setText(name, text, state = "") {
+    setText(this.#fields[name], text);
     this.#fields[name].dataset.state = state;
   }
 }

@@ -1,7 +1,7 @@
-// Dark or light: as the system has it, until somebody chooses.
+// Dark or light: the system's setting, until the user chooses.
 import { byId } from "./dom.js";
 
-/** @param paint called when the colours are others; returns the switch between them */
+/** @param paint called when the colours change; returns a function that switches them */
 export function theme(paint) {
   const { dataset } = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");

@@ -1,5 +1,5 @@
-// Time travel: the table as of an earlier version, or of a time.
-import { byId, debounce, say } from "./dom.js";
+// Time travel: the table as of an earlier version or a time.
+import { byId, debounce, setText } from "./dom.js";
 import { count, stamp } from "./format.js";
 
 const NOW = { version: null, text: "now" };
@@ -12,7 +12,7 @@ export class Travel {
     this.slider = byId("slider");
     this.moment = byId("moment");
     this.slider.addEventListener("input", () => {
-      say(byId("when"), `version ${count(Number(this.slider.value))}`);
+      setText(byId("when"), `version ${count(Number(this.slider.value))}`);
       this.#soon(this.slider.value);
     });
     byId("travel").addEventListener("submit", (event) => {
@@ -24,7 +24,7 @@ export class Travel {
 
   #soon = debounce((version) => this.go(Number(version) === Number(this.slider.max) ? null : version), 120);
 
-  /** The newest version that there is, and the oldest. */
+  /** Set the range of versions. */
   reach(newest, oldest) {
     if (oldest !== undefined) this.slider.min = oldest;
     this.slider.max = newest;
@@ -41,7 +41,7 @@ export class Travel {
     this.#show({ version, text: `version ${count(version)}, committed ${stamp(committed)} UTC` });
   }
 
-  /** Stay where one was: what was asked for cannot be shown. */
+  /** Restore the controls: the requested version cannot be shown. */
   stay() {
     this.#show(this.shown);
   }
@@ -49,7 +49,7 @@ export class Travel {
   #show(shown) {
     this.shown = shown;
     this.slider.value = shown.version ?? this.slider.max;
-    say(byId("when"), shown.text);
+    setText(byId("when"), shown.text);
     byId("live").disabled = shown === NOW;
     document.documentElement.dataset.then = shown === NOW ? "" : "then";
   }
