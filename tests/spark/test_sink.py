@@ -130,7 +130,7 @@ def test_a_batch_that_does_not_begin_where_the_table_ends_is_refused(lake: Lake)
     lake.plan([GOOD, BAD])
     lake.new_sink()(ANY, 0)
 
-    with pytest.raises(MisplacedBatchError, match="from offset 0 on, the table is at 2"):
+    with pytest.raises(MisplacedBatchError, match="from offset 0, the table is at 2"):
         lake.new_sink()(ANY, 0)
 
     assert lake.offsets() == [0, 1]

@@ -164,7 +164,7 @@ def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, m
 
     monkeypatch.setattr(compaction, "write_data_file", write_other_prices)
     with pytest.raises(
-        CompactionMismatchError, match="does not hold the rows that it was made of; the table is back at version"
+        CompactionMismatchError, match="does not hold the rows that were written to it; the table is back at version"
     ):
         maintained(lake).all()
     assert rows(lake) == before
