@@ -131,7 +131,7 @@ def test_a_broker_killed_in_mid_run_loses_and_doubles_nothing_acknowledged(own_s
     run.wait_for("Running:")
 
     broker.role_process("kafka").send_signal(signal.SIGKILL)
-    run.wait_for("broker away")
+    run.wait_for("broker unavailable")
     broker.wait_for("kafka .*is started again")
     run.wait_for("broker back")
     assert run.stop() == 0
@@ -141,7 +141,7 @@ def test_a_broker_killed_in_mid_run_loses_and_doubles_nothing_acknowledged(own_s
     assert max(numbers.values()) == 1
     assert _numbers(account.acknowledged) == set(numbers) == set(range(figures["made"]))
     assert figures["unsent"] == 0
-    assert run.count("broker away") == run.count("broker back") == 1
+    assert run.count("broker unavailable") == run.count("broker back") == 1
     assert run.count(r"producer +\|") < 30
     assert "Traceback" not in run.text()
     assert broker.stop() == 0
@@ -149,7 +149,7 @@ def test_a_broker_killed_in_mid_run_loses_and_doubles_nothing_acknowledged(own_s
 
 def test_it_waits_for_a_broker_and_a_topic_and_says_so_in_a_line_each(own_stack: Stack) -> None:
     run = own_stack.run("producer", MAX_TICKS=100, TICKS_PER_SECOND=0)
-    run.wait_for("broker away")
+    run.wait_for("broker unavailable")
     broker = own_stack.run("zookeeper kafka")
     broker.wait_for("Running:")
     run.wait_for("no such topic")
@@ -160,14 +160,14 @@ def test_it_waits_for_a_broker_and_a_topic_and_says_so_in_a_line_each(own_stack:
     assert _ended(run) == 0
 
     assert said <= 5, run.text()  # settings, away, back, no topic, and what the client itself may murmur; a flap is not told
-    assert run.count("broker away") == run.count("no such topic") == 1
+    assert run.count("broker unavailable") == run.count("no such topic") == 1
     assert set(_arrived(own_stack)[0]) == set(range(100))
     assert topic.stop() == broker.stop() == 0
 
 
 def test_asked_to_stop_before_there_is_a_broker_it_ends_with_0(own_stack: Stack) -> None:
     run = own_stack.run("producer")
-    run.wait_for("broker away")
+    run.wait_for("broker unavailable")
     run.role_process("producer").terminate()
     run.wait_for("stopped before a broker answered")
     wait_until(lambda: not _is_running(run), 10, "the producer ends")

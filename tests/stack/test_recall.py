@@ -128,7 +128,7 @@ def test_a_topic_deleted_and_made_again_takes_all_that_the_client_gave_back(stac
 
     admin = AdminClient({"bootstrap.servers": stack.bootstrap})
     admin.delete_topics([stack.topic])[stack.topic].result()
-    producer.wait_for("topic away, waiting for it")
+    producer.wait_for("topic unavailable, waiting for it")
     stack.make_topic()
     producer.wait_for("topic back")
     _wait_for_more(stack, 5000)
@@ -137,7 +137,7 @@ def test_a_topic_deleted_and_made_again_takes_all_that_the_client_gave_back(stac
     # What the deleted topic had is gone by intent; its partitions go one after the other.
     numbers = _numbers(stack)
     _assert_each_once_in_order(numbers, max(min(partition) for partition in numbers.values()), _made(stack))
-    assert producer.told("topic away, waiting for it") == producer.told("topic back") == 1
+    assert producer.told("topic unavailable, waiting for it") == producer.told("topic back") == 1
 
 
 def test_a_broker_killed_and_for_a_while_without_its_topic_loses_and_doubles_nothing(own_stack: Stack, usurper: Stack) -> None:
@@ -148,7 +148,7 @@ def test_a_broker_killed_and_for_a_while_without_its_topic_loses_and_doubles_not
 
     broker.kill_everything()  # some ticks are stored, and their answers are not sent
     impostor = usurper.run("zookeeper kafka")
-    producer.wait_for("topic away, waiting for it")
+    producer.wait_for("topic unavailable, waiting for it")
     impostor.wait_for("Running:")
     assert impostor.stop() == 0
     broker = own_stack.run("zookeeper kafka")

@@ -72,7 +72,7 @@ def test_an_import_of_which_nothing_can_be_published_fails_and_says_why_last(own
     text = run.text()
     assert "reason=price_decimals" in text
     assert "rows=200" in text
-    assert "frame.csv has no row that can be a tick: nothing was published." in text
+    assert "frame.csv has no row that is a valid tick: nothing was published." in text
     assert "producer ended with code 2" in text.splitlines()[-1]
     assert "complete: 0 lost" not in text
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finance_producer.columns import COLUMNS, Column, UnreadableFileError, Wanted, choose
+from finance_producer.columns import COLUMNS, Column, ColumnMapping, UnreadableFileError, choose
 from finance_producer.config import Settings
 from finance_producer.rows import open_rows
 
@@ -16,13 +16,13 @@ FILE = Path("f.csv")
 
 
 def _choose(names: str, **mapped: str) -> tuple[dict[str, int], tuple[str, ...]]:
-    places, unused = choose(FILE, [Column(name) for name in names.split(",")], Wanted(mapped))
+    places, unused = choose(FILE, [Column(name) for name in names.split(",")], ColumnMapping(mapped))
     return places, unused
 
 
 def _refusal(names: str, ignored: str = "", **mapped: str) -> str:
     with pytest.raises(UnreadableFileError) as refused:
-        choose(FILE, [Column(name) for name in names.split(",")], Wanted(mapped, frozenset(ignored.split(","))))
+        choose(FILE, [Column(name) for name in names.split(",")], ColumnMapping(mapped, frozenset(ignored.split(","))))
     return str(refused.value)
 
 
@@ -52,11 +52,11 @@ def test_our_columns_are_found_wherever_they_stand_and_all_others_are_unused() -
 def test_a_size_or_a_time_under_another_name_stops_with_both_ways_out(name: str, ours: str) -> None:
     said = _refusal(f"symbol,price,{name}")
     assert said == (
-        f"f.csv has no column {ours}, but one that may be it, {name!r}. REPLAY_MAP={ours}={name} says which is which."
-        f" REPLAY_IGNORE_COLUMNS={name} leaves it out. It has: 'symbol', 'price', {name!r}."
+        f"f.csv has no column {ours}, but one that may be it, {name!r}. Use REPLAY_MAP={ours}={name}."
+        f" Or leave it out with REPLAY_IGNORE_COLUMNS={name}. It has: 'symbol', 'price', {name!r}."
     )
     assert _choose(f"symbol,price,{name}", **{ours: name})[0][ours] == 2
-    columns = choose(FILE, [Column(one) for one in ("symbol", "price", name)], Wanted({}, frozenset([name])))
+    columns = choose(FILE, [Column(one) for one in ("symbol", "price", name)], ColumnMapping({}, frozenset([name])))
     assert columns.unused == (name,)
 
 
@@ -70,19 +70,19 @@ def test_a_column_of_another_kind_is_unused_and_named(name: str) -> None:
 )
 def test_a_column_of_dates_is_a_time_whatever_it_is_called(example: str) -> None:
     with pytest.raises(UnreadableFileError, match="no column ts_event, but one that may be it, 'zeit'"):
-        choose(FILE, [Column("symbol", "A"), Column("price", "1"), Column("zeit", example)], Wanted())
+        choose(FILE, [Column("symbol", "A"), Column("price", "1"), Column("zeit", example)], ColumnMapping())
 
 
 def test_a_symbol_or_a_price_under_another_name_is_said_with_the_way_to_map_it() -> None:
-    assert "no column symbol or price; it has: 'Ticker', 'Close', 'x'. REPLAY_MAP=symbol=Ticker,price=Close says" in _refusal(
+    assert "no column symbol or price; it has: 'Ticker', 'Close', 'x'. Use REPLAY_MAP=symbol=Ticker,price=Close." in _refusal(
         "Ticker,Close,x"
     )
-    assert "REPLAY_MAP=price=Price says" in _refusal("symbol,Price")
+    assert "Use REPLAY_MAP=price=Price." in _refusal("symbol,Price")
     assert _refusal("a,b").endswith("it has: 'a', 'b'.")
 
 
 def test_a_map_that_does_not_fit_the_file_is_refused() -> None:
-    assert "no column as REPLAY_MAP=size=volume says; it has: 'symbol', 'price'" in _refusal("symbol,price", size="volume")
+    assert "no such column: REPLAY_MAP=size=volume; it has: 'symbol', 'price'" in _refusal("symbol,price", size="volume")
     assert "has the column x twice" in _refusal("symbol,x,x", price="x")
     assert _choose("ticker,symbol,price", symbol="ticker") == ({"symbol": 0, "price": 2}, ("symbol",))  # the map rules
 
@@ -98,9 +98,9 @@ def test_columns_are_found_in_each_format_and_those_of_times_by_their_type(tmp_p
     with pa.ipc.new_file(str(tmp_path / "f.arrow"), table.schema) as file:
         file.write_table(table)
     for name in ("f.parquet", "f.arrow"):
-        with pytest.raises(UnreadableFileError, match=r"may be it, 'zeit'\. REPLAY_MAP=ts_event=zeit"):
+        with pytest.raises(UnreadableFileError, match=r"may be it, 'zeit'\. Use REPLAY_MAP=ts_event=zeit"):
             open_rows(tmp_path / name)
-        columns, rows = open_rows(tmp_path / name, Wanted({"ts_event": "zeit"}))
+        columns, rows = open_rows(tmp_path / name, ColumnMapping({"ts_event": "zeit"}))
         assert columns.unused == ("venue",)
         assert [(row.symbol, row.price, row.ts_event) for row in rows] == [("A", "1", "0")]
 
@@ -109,8 +109,8 @@ def test_columns_are_found_in_each_format_and_those_of_times_by_their_type(tmp_p
     ("text", "said"),
     [
         ("ts_event", "'ts_event' is not ours=theirs"),
-        ("time=timestamp", "'time' is none of symbol, price, size, ts_event"),
-        ("price=a,price=b", "'price' stands there twice"),
+        ("time=timestamp", "'time' is not one of symbol, price, size, ts_event"),
+        ("price=a,price=b", "'price' is listed twice"),
         ("price=a,size=a", "the column 'a' cannot be two of ours"),
         ("price=", "'price=' is not ours=theirs"),
     ],

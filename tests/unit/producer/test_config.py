@@ -42,7 +42,7 @@ def test_every_wrong_key_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch, cap
     lines = capsys.readouterr().err.splitlines()
     assert sorted(line.split("=")[0] for line in lines) == sorted(wrong)
     (symbols,) = [line for line in lines if line.startswith("SYMBOLS=")]
-    for said in ("'aapl' is not a symbol", "'' is not a symbol", "'MSFT' stands there twice"):
+    for said in ("'aapl' is not a symbol", "'' is not a symbol", "'MSFT' is listed twice"):
         assert said in symbols
 
 

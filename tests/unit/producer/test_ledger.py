@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from finance_contract.tick import SOURCE
 from finance_producer.delivery import Deliveries
-from finance_producer.encoder import Wire
+from finance_producer.encoder import TradeEncoder
 from finance_producer.market import Trades
 from finance_storage.ledger import LedgerWriter, ledger_file, merged, new_source, read
 
@@ -80,7 +80,7 @@ def test_a_block_tells_acknowledged_from_failed_whatever_the_order_of_answers(
 
 def test_the_number_of_a_failed_tick_is_read_from_its_own_bytes() -> None:
     one = np.array([1])
-    (value,) = Wire(["AAPL"], "test").values(Trades(one - 1, one, one), one * 1_790_000_000_000_000_000, 77)
+    (value,) = TradeEncoder(["AAPL"], "test").values(Trades(one - 1, one, one), one * 1_790_000_000_000_000_000, 77)
     answer = Answer(value)
     block = Deliveries().open(77, 1)
     block.delivered(TIMED_OUT, answer)  # type: ignore[arg-type]

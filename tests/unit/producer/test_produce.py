@@ -117,14 +117,14 @@ def test_an_import_of_which_nothing_is_published_fails_in_a_sentence(
     trial: Trial, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trial.run(text) == 2
-    assert capsys.readouterr().err.endswith("prices.csv has no row that can be a tick: nothing was published.\n")
+    assert capsys.readouterr().err.endswith("prices.csv has no row that is a valid tick: nothing was published.\n")
     assert trial.client.arrived == []
     assert len(trial.log.said("rows left out")) == (1 if text.count("\n") > 1 else 0)
 
 
 def test_columns_that_are_not_read_and_times_that_are_made_up_are_said(trial: Trial) -> None:
     assert trial.run("symbol,price,venue,side\nA,1,X,b\n") == 0
-    assert trial.log.said("columns that are not read") == [{"count": 2, "columns": "'venue', 'side'"}]
+    assert trial.log.said("unused columns") == [{"count": 2, "columns": "'venue', 'side'"}]
     assert trial.log.said("no column ts_event: the lake dates these ticks by when they arrive")
     assert trial.log.after("stopped") == [("ticks without a ts_event: the lake dates them by when they arrived", {"ticks": 1})]
 
@@ -134,9 +134,7 @@ def test_a_time_under_another_name_is_mapped_or_refused_and_nothing_is_published
 ) -> None:
     text = "symbol,price,timestamp\nA,1,2024-01-05\n"
     assert trial.run(text) == 2
-    assert (
-        "REPLAY_MAP=ts_event=timestamp says which is which. REPLAY_IGNORE_COLUMNS=timestamp leaves" in capsys.readouterr().err
-    )
+    assert "Use REPLAY_MAP=ts_event=timestamp. Or leave it out with REPLAY_IGNORE_COLUMNS=timestamp." in capsys.readouterr().err
     assert trial.client.arrived == []
     assert trial.run(text, REPLAY_MAP="ts_event=timestamp") == 0
     assert [decode(value).ts_event for value in trial.client.arrived] == [1_704_412_800_000_000_000]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from finance_contract import Reason, Tick, decode
 from finance_contract.tick import EVENT_TIMES_NS
-from finance_producer.columns import UnreadableFileError, Wanted
+from finance_producer.columns import ColumnMapping, UnreadableFileError
 from finance_producer.replay import AHEAD, Replay, nanoseconds
 from finance_producer.rows import Row, open_rows
 from tests.support.nasty_paths import NASTY
@@ -30,7 +30,7 @@ NOON = 1_704_456_000_000_000_000  # 2024-01-05T12:00Z
 def _replayed(file: Path, ignored: str = "", **mapped: str) -> tuple[list[Tick], list[tuple[int, str]]]:
     """Give the ticks that a file becomes, and lines and reasons of the rows that are left out."""
     rejects: list[tuple[int, str]] = []
-    wanted = Wanted(mapped, frozenset(ignored.split(",")))
+    wanted = ColumnMapping(mapped, frozenset(ignored.split(",")))
     replay = Replay(open_rows(file, wanted).rows, "test", lambda line, reason: rejects.append((line, reason)))
     ticks: list[Tick] = []
     while not replay.ended:
@@ -145,7 +145,7 @@ def test_a_long_file_is_read_little_by_little() -> None:
         ("symbol,size\nAAPL,1\n", "no column price; it has: 'symbol', 'size'."),
         ("Symbol;Price\nAAPL;1\n", "no column symbol or price"),
         ("symbol,price,price\nAAPL,1,2\n", "the column price twice"),
-        ('"symbol\x1b"x,price\n', "its first line is no CSV"),
+        ('"symbol\x1b"x,price\n', "its first line is not CSV"),
         ("\x1b[31m,x\n", r"it has: '\x1b[31m'"),
     ],
 )
@@ -279,7 +279,7 @@ def test_a_price_in_binary_floating_point_is_refused_in_a_sentence(tmp_path: Pat
 def test_other_unusable_parquet_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match="no column price"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"])))
-    with pytest.raises(UnreadableFileError, match="price as bool, which is no type for it"):
+    with pytest.raises(UnreadableFileError, match="price as bool, which is not supported for it"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([True])))
     torn = tmp_path / "torn.parquet"
     torn.write_bytes(b"PAR1 and nothing else")

@@ -19,7 +19,7 @@ from finance_producer.feed import Simulated
 from finance_producer.malformed_injector import MalformedInjector
 from finance_producer.pace import FixedRate, Unthrottled
 from finance_producer.publisher import Publisher, client_config
-from finance_producer.redelivery import Recall
+from finance_producer.redelivery import Redelivery
 from finance_producer.run import Run
 from finance_producer.tail import numbers
 from finance_producer.watch import ProgressWatch
@@ -133,11 +133,11 @@ class Trial:
         self.run = Run(
             feed=Simulated(["AAPL", "MSFT"], 7, "test", lambda: 1_790_000_000_000_000_000),
             pace=pace or Unthrottled(),
-            spoiler=MalformedInjector(rate, 7),
+            injector=MalformedInjector(rate, 7),
             publisher=self.publisher,
             ledger=LedgerWriter(self.file, {"source": "test"}),
             link=self.link,
-            recall=Recall(self._successor, self._arrived, self.link, 5, lambda: self.stopped, self._tick),
+            redelivery=Redelivery(self._successor, self._arrived, self.link, 5, lambda: self.stopped, self._tick),
             watch=ProgressWatch(self.publisher, self.link, Heartbeat(self.heartbeat, 10), self.log),  # type: ignore[arg-type]
             stopping=lambda: self.stopped,
             monotonic=self._tick,
@@ -286,7 +286,7 @@ def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_
     assert read(trial.file).acknowledged == [(0, 3999)]
     assert read(trial.file).failed == []
     assert trial.publisher.deliveries.figures()["acknowledged"] == trial.publisher.deliveries.figures()["made"] == 4000
-    assert trial.log.lines == ["topic away, waiting for it", "topic back"]
+    assert trial.log.lines == ["topic unavailable, waiting for it", "topic back"]
 
 
 def test_a_topic_that_goes_again_before_it_has_taken_all_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_st
     assert trial.run.finish(1) == made - 1234 > 0
     assert read(trial.file).acknowledged == [(0, 1233)]
     assert read(trial.file).failed == [(1234, made - 1)]
-    assert trial.log.lines == ["topic away, waiting for it"]
+    assert trial.log.lines == ["topic unavailable, waiting for it"]
 
 
 def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
     for _ in range(50):
         link.on_answer()
     link.check()
-    assert log.lines == ["broker away, waiting for it", "broker back"]
+    assert log.lines == ["broker unavailable, waiting for it", "broker back"]
 
 
 def test_a_link_lost_for_less_than_half_a_second_is_not_told() -> None:
@@ -404,7 +404,7 @@ def test_a_link_lost_for_less_than_half_a_second_is_not_told() -> None:
     link.on_error(DOWN)
     now[0] += 0.6
     link.check()
-    assert log.lines == ["broker away, waiting for it"]
+    assert log.lines == ["broker unavailable, waiting for it"]
 
 
 def _line_of(facility: str) -> logging.LogRecord:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finance_contract import Tick, decode, encode
 from finance_contract.tick import SOURCE, SYMBOL
-from finance_producer.encoder import Wire
+from finance_producer.encoder import TradeEncoder
 from finance_producer.feed import SECOND_NS, Simulated, spread
 from finance_producer.market import Trades
 
@@ -30,7 +30,7 @@ trades = st.tuples(st.integers(0, len(SYMBOLS) - 1), st.integers(1, 10**12 - 1),
 @given(st.lists(trades, min_size=1, max_size=20), st.from_regex(SOURCE, fullmatch=True), st.integers(0, 2**62))
 def test_values_are_byte_for_byte_what_encode_gives(rows: list[tuple[int, int, int, int]], source: str, first: int) -> None:
     symbol, cents, size, stamps = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
-    values = Wire(SYMBOLS, source).values(Trades(symbol, cents, size), stamps, first)
+    values = TradeEncoder(SYMBOLS, source).values(Trades(symbol, cents, size), stamps, first)
     assert values == [
         encode(Tick(SYMBOLS[number], Decimal(price).scaleb(-2), shares, stamp, seq, source))
         for seq, (number, price, shares, stamp) in enumerate(rows, first)
@@ -40,7 +40,7 @@ def test_values_are_byte_for_byte_what_encode_gives(rows: list[tuple[int, int, i
 @given(st.from_regex(SYMBOL, fullmatch=True))
 def test_values_of_every_symbol_are_ticks(symbol: str) -> None:
     one = np.array([1])
-    (value,) = Wire([symbol], "a%d").values(Trades(one - 1, one * 17450, one), one * START, 5)
+    (value,) = TradeEncoder([symbol], "a%d").values(Trades(one - 1, one * 17450, one), one * START, 5)
     assert decode(value) == Tick(symbol, Decimal("174.50"), 1, START, 5, "a%d")
 
 
