@@ -63,7 +63,7 @@ def _parquet(file: Path, symbols: pa.Array, **options: object) -> Path:
 
 
 @LINUX
-def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_takes_no_more_than_its_bound(tmp_path: Path) -> None:
+def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_stays_within_the_memory_limit(tmp_path: Path) -> None:
     repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array([VALUE]))
     files = {
         "read as it is stored": _parquet(tmp_path / "1", repeated),
@@ -82,7 +82,7 @@ def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_takes_no_more_than_its_
 
 
 @LINUX
-def test_arrow_is_bounded_likewise(tmp_path: Path) -> None:
+def test_arrow_stays_within_the_memory_limit(tmp_path: Path) -> None:
     table = pa.table({"symbol": [VALUE] * 300, "price": ["1"] * 300})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_file(str(tmp_path / "big.arrow"), table.schema, options=options) as file:
@@ -92,7 +92,7 @@ def test_arrow_is_bounded_likewise(tmp_path: Path) -> None:
     assert seen.reader_mb < SPARE_MB + MAX_MEGABYTES
 
 
-def test_a_type_nested_thousands_deep_is_a_sentence(tmp_path: Path) -> None:
+def test_a_deeply_nested_type_is_reported(tmp_path: Path) -> None:
     deep = pa.int8()
     for _ in range(3000):
         deep = pa.struct([("a", deep)])
@@ -101,7 +101,7 @@ def test_a_type_nested_thousands_deep_is_a_sentence(tmp_path: Path) -> None:
         open_rows(tmp_path / "deep.parquet")
 
 
-def test_a_reader_that_crashes_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crashed_reader_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _parquet(tmp_path / "f.parquet", pa.array(["A"]))
     monkeypatch.setattr("finance_producer.columnar.READER", "finance_producer.there_is_none")
     with pytest.raises(UnreadableFileError, match=r"f\.parquet cannot be read: its reader ended with code 1, which happens if"):
@@ -116,7 +116,7 @@ def test_ten_thousand_columns_are_refused(tmp_path: Path) -> None:
 
 @LINUX
 @pytest.mark.parametrize("header", ["", "symbol,price\nAAPL,1\n"], ids=["the header", "a row"])
-def test_a_line_of_csv_without_end_is_left_out_within_the_memory_of_a_short_one(tmp_path: Path, header: str) -> None:
+def test_an_endless_csv_line_is_left_out_without_more_memory(tmp_path: Path, header: str) -> None:
     file = tmp_path / "line.csv"
     with file.open("wb") as stream:
         stream.write(header.encode())
@@ -132,7 +132,7 @@ def test_a_line_of_csv_without_end_is_left_out_within_the_memory_of_a_short_one(
         assert "its first line is not CSV, lines 1 to 1: a row of more than 1,048,576 characters" in (seen.said or "")
 
 
-def test_a_row_that_goes_on_over_lines_is_bounded_too_and_the_next_one_is_read(tmp_path: Path) -> None:
+def test_an_endless_quoted_row_is_bounded_and_the_next_row_is_read(tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     endless = 'A,"' + 'x\n","' * (MAX_RECORD_CHARS // 5)
     file.write_text(f"symbol,price\nAAPL,1\n{endless}\nMSFT,2\n")
@@ -141,7 +141,7 @@ def test_a_row_that_goes_on_over_lines_is_bounded_too_and_the_next_one_is_read(t
     assert any("a row of more than" in (row.fault or "") for row in rows)
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(UnreadableFileError, match=r"pipe\.csv is not a regular file"):
         open_rows(tmp_path / "pipe.csv")

@@ -26,7 +26,7 @@ def _refusal(names: str, ignored: str = "", **mapped: str) -> str:
     return str(refused.value)
 
 
-def test_our_columns_are_found_wherever_they_stand_and_all_others_are_unused() -> None:
+def test_our_columns_are_found_in_any_order_and_all_others_are_unused() -> None:
     assert _choose("venue,price,ts_event,symbol,side") == ({"symbol": 3, "price": 1, "ts_event": 2}, ("venue", "side"))
     every = ",".join(COLUMNS)
     assert _choose(f"{every},timestamp,volume,ticker")[1] == ("timestamp", "volume", "ticker")  # ours are all there
@@ -49,7 +49,7 @@ def test_our_columns_are_found_wherever_they_stand_and_all_others_are_unused() -
         ),
     ],
 )
-def test_a_size_or_a_time_under_another_name_stops_with_both_ways_out(name: str, ours: str) -> None:
+def test_a_size_or_time_with_another_name_is_refused_with_both_remedies(name: str, ours: str) -> None:
     said = _refusal(f"symbol,price,{name}")
     assert said == (
         f"f.csv has no column {ours}, but one that may be it, {name!r}. Use REPLAY_MAP={ours}={name}."
@@ -61,19 +61,19 @@ def test_a_size_or_a_time_under_another_name_stops_with_both_ways_out(name: str,
 
 
 @pytest.mark.parametrize("name", ["venue", "side", "exchange", "condition", "trade_id", "lifecycle", "bid", "note"])
-def test_a_column_of_another_kind_is_unused_and_named(name: str) -> None:
+def test_an_unrelated_column_is_unused(name: str) -> None:
     assert _choose(f"symbol,price,{name}")[1] == (name,)
 
 
 @pytest.mark.parametrize(
     "example", ["2024-01-05", "2024-01-05T12:00:00Z", "2024-01-05 12:00", "1/5/2024", "05.01.2024 10:00", "2024/01/05"]
 )
-def test_a_column_of_dates_is_a_time_whatever_it_is_called(example: str) -> None:
+def test_a_column_of_dates_may_be_the_time_whatever_its_name(example: str) -> None:
     with pytest.raises(UnreadableFileError, match="no column ts_event, but one that may be it, 'zeit'"):
         choose(FILE, [Column("symbol", "A"), Column("price", "1"), Column("zeit", example)], ColumnMapping())
 
 
-def test_a_symbol_or_a_price_under_another_name_is_said_with_the_way_to_map_it() -> None:
+def test_a_symbol_or_price_with_another_name_is_refused_with_its_mapping() -> None:
     assert "no column symbol or price; it has: 'Ticker', 'Close', 'x'. Use REPLAY_MAP=symbol=Ticker,price=Close." in _refusal(
         "Ticker,Close,x"
     )
@@ -81,18 +81,18 @@ def test_a_symbol_or_a_price_under_another_name_is_said_with_the_way_to_map_it()
     assert _refusal("a,b").endswith("it has: 'a', 'b'.")
 
 
-def test_a_map_that_does_not_fit_the_file_is_refused() -> None:
+def test_a_mapping_that_does_not_fit_the_file_is_refused() -> None:
     assert "no such column: REPLAY_MAP=size=volume; it has: 'symbol', 'price'" in _refusal("symbol,price", size="volume")
     assert "has the column x twice" in _refusal("symbol,x,x", price="x")
     assert _choose("ticker,symbol,price", symbol="ticker") == ({"symbol": 0, "price": 2}, ("symbol",))  # the map rules
 
 
-def test_a_name_that_a_terminal_would_obey_is_shown_harmlessly_and_thousands_are_cut() -> None:
+def test_control_characters_are_escaped_and_long_lists_are_cut() -> None:
     assert "\x1b" not in _refusal("symbol,price,\x1b[31mtime")
     assert len(_refusal(",".join(f"c{number}" for number in range(5000)))) < 1000
 
 
-def test_columns_are_found_in_each_format_and_those_of_times_by_their_type(tmp_path: Path) -> None:
+def test_columns_are_found_in_parquet_and_arrow_and_times_by_type(tmp_path: Path) -> None:
     table = pa.table({"venue": ["X"], "symbol": ["A"], "zeit": pa.array([0], pa.timestamp("us")), "price": ["1"]})
     pq.write_table(table, tmp_path / "f.parquet")
     with pa.ipc.new_file(str(tmp_path / "f.arrow"), table.schema) as file:
@@ -115,13 +115,13 @@ def test_columns_are_found_in_each_format_and_those_of_times_by_their_type(tmp_p
         ("price=", "'price=' is not ours=theirs"),
     ],
 )
-def test_a_wrong_map_is_named_with_the_settings(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
+def test_an_invalid_mapping_is_reported_with_the_settings(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
     monkeypatch.setenv("REPLAY_MAP", text)
     with pytest.raises(ValueError, match=said):
         Settings()
 
 
-def test_a_map_and_ignored_columns_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mapping_and_ignored_columns_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPLAY_MAP", "symbol=Ticker, ts_event=trade=time")
     monkeypatch.setenv("REPLAY_IGNORE_COLUMNS", "volume, venue time,")
     settings = Settings()

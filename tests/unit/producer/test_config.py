@@ -21,7 +21,9 @@ def test_defaults_are_a_market_of_eight_symbols_or_more_with_apple_at_a_hundred_
     assert settings.ticks_per_second == 100
 
 
-def test_every_wrong_key_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_invalid_settings_are_reported_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     wrong = {
         "TICKS_PER_SECOND": "-1",
         "SYMBOLS": "AAPL,aapl,MSFT,MSFT,",
@@ -46,7 +48,7 @@ def test_every_wrong_key_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch, cap
         assert said in symbols
 
 
-def test_a_replay_needs_a_file_which_is_said_along_with_all_else(
+def test_a_missing_replay_file_is_reported_with_the_other_errors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TICK_SOURCE", "replay")
@@ -60,12 +62,12 @@ def test_a_replay_needs_a_file_which_is_said_along_with_all_else(
 
 
 @pytest.mark.parametrize(("name", "said"), [("a\nb", r"the control character '\\n'"), ("\udcff", "bytes in it that are not")])
-def test_a_file_whose_name_no_log_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+def test_a_file_name_with_control_characters_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
     monkeypatch.setenv("REPLAY_FILE", name)
     with pytest.raises(ValueError, match=f"the name has {said}.*: rename the file"):
         Settings()
 
 
-def test_symbols_may_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_symbols_may_be_separated_by_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMBOLS", "AAPL, BRK.B ,ES=F")
     assert Settings().symbols == ("AAPL", "BRK.B", "ES=F")

@@ -74,7 +74,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return Trial(tmp_path, monkeypatch)
 
 
-def test_a_whole_import_is_all_published_and_says_no_more(trial: Trial) -> None:
+def test_a_good_file_is_published_without_warnings(trial: Trial) -> None:
     assert trial.run("symbol,price,size,ts_event\nA,1,1,2024-01-05\nB,2,1,2024-01-05\n") == 0
     assert trial.prices == ["1", "2"]
     assert trial.log.said("stopped") == [{"made": 2, "acknowledged": 2, "unsent": 0, "malformed": 0}]
@@ -82,7 +82,7 @@ def test_a_whole_import_is_all_published_and_says_no_more(trial: Trial) -> None:
     assert not [line for line in trial.log.lines if line[0] != "info"]
 
 
-def test_every_row_that_is_left_out_is_counted_by_its_reason_at_the_end(trial: Trial) -> None:
+def test_rows_left_out_are_counted_by_reason_at_the_end(trial: Trial) -> None:
     bad = [
         "A,1,x,,",
         "A,0.123456789,1,2024-01-05",
@@ -113,23 +113,21 @@ def test_every_row_that_is_left_out_is_counted_by_its_reason_at_the_end(trial: T
     ],
     ids=["twelve digits", "epoch milliseconds", "US dates", "a trailing comma", "no row"],
 )
-def test_an_import_of_which_nothing_is_published_fails_in_a_sentence(
-    trial: Trial, text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_a_valid_tick_fails_with_a_message(trial: Trial, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert trial.run(text) == 2
     assert capsys.readouterr().err.endswith("prices.csv has no row that is a valid tick: nothing was published.\n")
     assert trial.client.arrived == []
     assert len(trial.log.said("rows left out")) == (1 if text.count("\n") > 1 else 0)
 
 
-def test_columns_that_are_not_read_and_times_that_are_made_up_are_said(trial: Trial) -> None:
+def test_unused_columns_and_missing_times_are_logged(trial: Trial) -> None:
     assert trial.run("symbol,price,venue,side\nA,1,X,b\n") == 0
     assert trial.log.said("unused columns") == [{"count": 2, "columns": "'venue', 'side'"}]
     assert trial.log.said("no column ts_event: the lake dates these ticks by when they arrive")
     assert trial.log.after("stopped") == [("ticks without a ts_event: the lake dates them by when they arrived", {"ticks": 1})]
 
 
-def test_a_time_under_another_name_is_mapped_or_refused_and_nothing_is_published_meanwhile(
+def test_a_time_with_another_name_is_refused_until_it_is_mapped_or_ignored(
     trial: Trial, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "symbol,price,timestamp\nA,1,2024-01-05\n"
@@ -143,12 +141,12 @@ def test_a_time_under_another_name_is_mapped_or_refused_and_nothing_is_published
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-def test_one_tick_that_was_not_acknowledged_fails_the_run(trial: Trial, lost: int) -> None:
+def test_one_unacknowledged_tick_fails_the_run(trial: Trial, lost: int) -> None:
     trial.client.fate = lambda value: TIMED_OUT if decode(value).seq is not None and decode(value).seq < lost else None  # type: ignore[operator]
     assert trial.run("symbol,price\nA,1\nA,2\nA,3\n") == 1
     assert trial.log.said("stopped")[0]["unsent"] == lost
 
 
-def test_a_file_of_which_a_part_was_published_says_so(trial: Trial) -> None:
+def test_a_partly_published_file_is_reported(trial: Trial) -> None:
     assert trial.run("symbol,price,ts_event\n" + "A,1,2024-01-05\n" * 5000, MAX_TICKS="10") == 0
     assert trial.log.after("stopped") == [("stopped before the end of the file: the rest is not published", {"ticks": 10})]

@@ -73,7 +73,7 @@ def _as_stored(ticks: Sequence[Tick]) -> pa.Table:
 @pytest.mark.parametrize("ending", FORMATS)
 @settings(max_examples=15, deadline=None)
 @given(ticks=st.lists(TICKS, min_size=1, max_size=50))
-def test_whatever_ticks_a_table_holds_come_back(ending: str, ticks: list[Tick]) -> None:
+def test_any_ticks_of_a_table_survive_export_and_replay(ending: str, ticks: list[Tick]) -> None:
     table = _as_stored(ticks)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"ticks.{ending}")
@@ -82,7 +82,7 @@ def test_whatever_ticks_a_table_holds_come_back(ending: str, ticks: list[Tick]) 
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_an_export_by_the_command_comes_back_in_its_order(tmp_path: Path, ending: str) -> None:
+def test_an_export_by_the_command_is_replayed_in_order(tmp_path: Path, ending: str) -> None:
     moments = [1_790_000_000_000_000_000 + number for number in (0, 1, 999, 1000, 123_456_789)]
     ticks = [Tick("AAPL", Decimal("174.50000001"), 10 * place, moment) for place, moment in enumerate(moments)]
     built = BuiltLake(tmp_path / "data")
@@ -108,7 +108,7 @@ def test_an_export_by_the_command_comes_back_in_its_order(tmp_path: Path, ending
         ("A,1,2024-01-05T00:00:00.000000002Z,5", "ts_event ends with 2 nanoseconds, ts_event_nanos says 5"),
     ],
 )
-def test_nanoseconds_that_do_not_fit_are_a_reason_to_leave_a_row_out(tmp_path: Path, row: str, said: str) -> None:
+def test_a_row_with_inconsistent_nanoseconds_is_left_out(tmp_path: Path, row: str, said: str) -> None:
     file = tmp_path / "f.csv"
     file.write_text(f"symbol,price,ts_event,ts_event_nanos\n{row}\nA,1,2024-01-05T00:00:00.000000005Z,5\n")
     ticks, rejects = _replayed(file)

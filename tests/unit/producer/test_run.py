@@ -168,7 +168,7 @@ class Trial:
         return [decode(value).seq for value in self.client.arrived]
 
 
-def test_max_ticks_are_sent_in_order_acknowledged_and_written_down(tmp_path: Path) -> None:
+def test_max_ticks_are_sent_in_order_and_recorded_in_the_ledger(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client())
     trial.run.until_end(2345)
     assert trial.run.finish(1) == 0
@@ -180,7 +180,7 @@ def test_max_ticks_are_sent_in_order_acknowledged_and_written_down(tmp_path: Pat
     assert is_alive(trial.heartbeat)
 
 
-def test_a_full_queue_is_waited_for_and_the_same_tick_sent_again(tmp_path: Path) -> None:
+def test_a_tick_that_meets_a_full_queue_is_sent_again(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10, answers=3), rate=0.2)
     trial.run.until_end(500)
     assert trial.run.finish(1) == 0
@@ -191,7 +191,7 @@ def test_a_full_queue_is_waited_for_and_the_same_tick_sent_again(tmp_path: Path)
     assert read(trial.file).acknowledged == [(0, 499)]
 
 
-def test_asked_to_stop_at_a_full_queue_it_makes_no_more_and_counts_what_it_handed_over(tmp_path: Path) -> None:
+def test_a_stop_at_a_full_queue_counts_what_was_handed_over(tmp_path: Path) -> None:
     client = Client(room=10, answers=0)
     trial = Trial(tmp_path, client)
     serve = client.poll
@@ -210,7 +210,7 @@ def test_asked_to_stop_at_a_full_queue_it_makes_no_more_and_counts_what_it_hande
     assert account.failed == [(4, 9)]
 
 
-def test_what_the_broker_never_acknowledged_is_unsent_and_in_no_acknowledged_range(tmp_path: Path) -> None:
+def test_unacknowledged_ticks_are_unsent_and_in_no_acknowledged_range(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client())
     trial.client.fate = lambda value: TIMED_OUT if value is not None and (decode(value).seq or 0) % 10 == 3 else None
     trial.run.until_end(100)
@@ -221,7 +221,7 @@ def test_what_the_broker_never_acknowledged_is_unsent_and_in_no_acknowledged_ran
     assert acknowledged == [seq for seq in range(100) if seq % 10 != 3] == trial.seqs()
 
 
-def test_malformed_records_of_every_reason_take_no_number(tmp_path: Path) -> None:
+def test_malformed_records_have_every_reason_and_no_number(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(), rate=0.2)
     trial.run.until_end(400)
     assert trial.run.finish(1) == 0
@@ -237,14 +237,14 @@ def test_malformed_records_of_every_reason_take_no_number(tmp_path: Path) -> Non
     assert trial.publisher.deliveries.figures() == {"made": 400, "acknowledged": 400, "unsent": 0, "malformed": 100}
 
 
-def test_a_fatal_error_that_is_reported_ends_the_run(tmp_path: Path) -> None:
+def test_a_reported_fatal_error_ends_the_run(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(answers=0))
     trial.link.on_error(BEYOND_REPAIR)
     with pytest.raises(FatalError, match="fenced"):
         trial.run.until_end(0)
 
 
-def test_a_client_that_refuses_for_good_ends_the_run_and_the_balance_stays_true(tmp_path: Path) -> None:
+def test_a_client_that_refuses_for_good_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10))
     trial.client.fate = lambda _: setattr(trial.client, "refusal", BEYOND_REPAIR)
     with pytest.raises(KafkaException):
@@ -273,7 +273,7 @@ def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> 
     client.fate = fate
 
 
-def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_twice(tmp_path: Path) -> None:
+def test_returned_ticks_are_sent_again_in_order_and_once(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _told_of_no_topic(trial, 1234, of_these_arrive=7)
     trial.successors = [Client(room=500, answers=100)]
@@ -289,7 +289,7 @@ def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_
     assert trial.log.lines == ["topic unavailable, waiting for it", "topic back"]
 
 
-def test_a_topic_that_goes_again_before_it_has_taken_all_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_a_topic_that_disappears_repeatedly_loses_and_doubles_nothing(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _told_of_no_topic(trial, 1234, of_these_arrive=7)
     refusing, failing, good = Client(room=500), Client(room=500, answers=50), Client(room=500)
@@ -305,7 +305,7 @@ def test_a_topic_that_goes_again_before_it_has_taken_all_loses_and_doubles_nothi
     assert read(trial.file).acknowledged == [(0, 3999)]
 
 
-def test_what_no_client_answered_when_the_topic_went_is_taken_back_too(tmp_path: Path) -> None:
+def test_unanswered_ticks_are_sent_again_when_the_topic_disappears(tmp_path: Path) -> None:
     client = Client(room=500, answers=0)
     trial = Trial(tmp_path, client)
     trial.successors = [Client()]
@@ -322,7 +322,7 @@ def test_what_no_client_answered_when_the_topic_went_is_taken_back_too(tmp_path:
     assert trial.seqs() == list(range(1000))
 
 
-def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_stays_true(tmp_path: Path) -> None:
+def test_a_topic_that_stays_missing_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _told_of_no_topic(trial, 1234)
 
@@ -336,7 +336,7 @@ def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_st
     assert trial.log.lines == ["topic unavailable, waiting for it"]
 
 
-def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(tmp_path: Path) -> None:
+def test_a_stop_while_the_topic_is_missing_reports_unsent_ticks(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _told_of_no_topic(trial, 100)
     trial.link.topic.begin = lambda reason: setattr(trial, "stopped", True)  # type: ignore[method-assign]  # noqa: ARG005
@@ -348,7 +348,7 @@ def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(t
     assert read(trial.file).failed == [(100, made - 1)]
 
 
-def test_malformed_records_that_a_client_gives_back_are_unsent_as_they_have_no_number(tmp_path: Path) -> None:
+def test_returned_malformed_records_stay_unsent(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     trial.successors = [Client(room=500)]
     wait = lambda: True  # noqa: E731
@@ -359,13 +359,13 @@ def test_malformed_records_that_a_client_gives_back_are_unsent_as_they_have_no_n
     assert trial.seqs() == list(range(100))
 
 
-def test_the_end_of_the_topic_tells_the_ticks_of_a_run_from_all_else() -> None:
+def test_only_ticks_of_the_run_are_found_at_the_end_of_the_topic() -> None:
     ticks = Simulated(["AAPL"], 7, "mine", lambda: 1_790_000_000_000_000_000).take(3).values
     others = Simulated(["AAPL"], 7, "theirs", lambda: 1_790_000_000_000_000_000).take(9).values
     assert list(numbers(iter([*others, ticks[2], None, b"{", b'{"symbol":"A","price":1}', ticks[0]]), "mine")) == [2, 0]
 
 
-def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tmp_path: Path) -> None:
+def test_the_heartbeat_beats_at_a_slow_pace_but_not_without_answers(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(answers=0), pace=FixedRate(100, 0))
     look = trial.run.watch.look
     trial.run.publisher.publish(trial.run.feed.take(1), lambda: True)
@@ -381,7 +381,7 @@ def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tm
     assert is_alive(trial.heartbeat)
 
 
-def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
+def test_an_outage_and_its_end_are_logged_in_one_line_each() -> None:
     log, clock = Diary(), count(0, 0.1)
     link = Link(log, lambda: next(clock))  # type: ignore[arg-type]
     for _ in range(50):
@@ -392,7 +392,7 @@ def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
     assert log.lines == ["broker unavailable, waiting for it", "broker back"]
 
 
-def test_a_link_lost_for_less_than_half_a_second_is_not_told() -> None:
+def test_an_outage_of_less_than_half_a_second_is_not_logged() -> None:
     log, now = Diary(), [0.0]
     link = Link(log, lambda: now[0])  # type: ignore[arg-type]
     for _ in range(3):
@@ -411,7 +411,7 @@ def _line_of(facility: str) -> logging.LogRecord:
     return logging.LogRecord("", logging.WARNING, "", 0, "%s [%s] %s", (facility, "name", "text"), None)
 
 
-def test_the_clients_own_log_says_what_is_not_told_elsewhere_and_rarely() -> None:
+def test_the_clients_own_log_is_filtered_and_rate_limited() -> None:
     log = Diary()
     murmur = RateLimitedLogHandler(log, lambda: 0.0)  # type: ignore[arg-type]
     for facility in ("FAIL", "ERROR", "GETPID"):
@@ -422,7 +422,7 @@ def test_the_clients_own_log_says_what_is_not_told_elsewhere_and_rarely() -> Non
     assert log.lines == ["Kafka client"]
 
 
-def test_the_client_is_idempotent_waits_for_all_compresses_and_is_bounded() -> None:
+def test_the_client_is_idempotent_acknowledged_by_all_compressed_and_bounded() -> None:
     config = client_config("broker:9092", 1.5)
     assert config["enable.idempotence"] is True
     assert (config["acks"], config["compression.type"], config["delivery.timeout.ms"]) == ("all", "zstd", 1500)
@@ -430,7 +430,7 @@ def test_the_client_is_idempotent_waits_for_all_compresses_and_is_bounded() -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_noted(number: signal.Signals) -> None:
+def test_signals_are_recorded(number: signal.Signals) -> None:
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
         stopping = on_signals()
