@@ -1,4 +1,4 @@
-"""A file's columns: what is left out is named, and what may be a time, a size or a symbol is never passed over in silence."""
+"""A file's columns: unused ones are named, and a column that may be a time, a size or a symbol is never ignored silently."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def _choose(names: str, **mapped: str) -> tuple[dict[str, int], tuple[str, ...]]
 
 
 def _refusal(names: str, ignored: str = "", **mapped: str) -> str:
-    with pytest.raises(UnreadableFileError) as refused:
+    with pytest.raises(UnreadableFileError) as error:
         choose(FILE, [Column(name) for name in names.split(",")], ColumnMapping(mapped, frozenset(ignored.split(","))))
-    return str(refused.value)
+    return str(error.value)
 
 
 def test_our_columns_are_found_in_any_order_and_all_others_are_unused() -> None:
     assert _choose("venue,price,ts_event,symbol,side") == ({"symbol": 3, "price": 1, "ts_event": 2}, ("venue", "side"))
     every = ",".join(COLUMNS)
-    assert _choose(f"{every},timestamp,volume,ticker")[1] == ("timestamp", "volume", "ticker")  # ours are all there
+    assert _choose(f"{every},timestamp,volume,ticker")[1] == ("timestamp", "volume", "ticker")  # ours all exist
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_our_columns_are_found_in_any_order_and_all_others_are_unused() -> None:
     ],
 )
 def test_a_size_or_time_with_another_name_is_refused_with_both_remedies(name: str, ours: str) -> None:
-    said = _refusal(f"symbol,price,{name}")
-    assert said == (
+    message = _refusal(f"symbol,price,{name}")
+    assert message == (
         f"f.csv has no column {ours}, but one that may be it, {name!r}. Use REPLAY_MAP={ours}={name}."
         f" Or leave it out with REPLAY_IGNORE_COLUMNS={name}. It has: 'symbol', 'price', {name!r}."
     )
     assert _choose(f"symbol,price,{name}", **{ours: name})[0][ours] == 2
-    columns = choose(FILE, [Column(one) for one in ("symbol", "price", name)], ColumnMapping({}, frozenset([name])))
+    columns = choose(FILE, [Column(column) for column in ("symbol", "price", name)], ColumnMapping({}, frozenset([name])))
     assert columns.unused == (name,)
 
 
@@ -84,7 +84,7 @@ def test_a_symbol_or_price_with_another_name_is_refused_with_its_mapping() -> No
 def test_a_mapping_that_does_not_fit_the_file_is_refused() -> None:
     assert "no such column: REPLAY_MAP=size=volume; it has: 'symbol', 'price'" in _refusal("symbol,price", size="volume")
     assert "has the column x twice" in _refusal("symbol,x,x", price="x")
-    assert _choose("ticker,symbol,price", symbol="ticker") == ({"symbol": 0, "price": 2}, ("symbol",))  # the map rules
+    assert _choose("ticker,symbol,price", symbol="ticker") == ({"symbol": 0, "price": 2}, ("symbol",))  # the mapping wins
 
 
 def test_control_characters_are_escaped_and_long_lists_are_cut() -> None:
@@ -106,7 +106,7 @@ def test_columns_are_found_in_parquet_and_arrow_and_times_by_type(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("ts_event", "'ts_event' is not ours=theirs"),
         ("time=timestamp", "'time' is not one of symbol, price, size, ts_event"),
@@ -115,9 +115,9 @@ def test_columns_are_found_in_parquet_and_arrow_and_times_by_type(tmp_path: Path
         ("price=", "'price=' is not ours=theirs"),
     ],
 )
-def test_an_invalid_mapping_is_reported_with_the_settings(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
+def test_an_invalid_mapping_is_reported_with_the_settings(monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
     monkeypatch.setenv("REPLAY_MAP", text)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Settings()
 
 

@@ -1,4 +1,4 @@
-"""The ledger, and the answers that go into it."""
+"""The ledger, and the broker's answers that it records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
 
 
 class Answer:
-    """As much of a confluent_kafka.Message as a delivery callback looks at."""
+    """The part of a confluent_kafka.Message that a delivery callback reads."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -54,10 +54,10 @@ def test_merged_ranges_have_the_same_numbers_in_the_fewest_ranges(numbers: set[i
 
 
 @given(st.integers(0, 1000), st.lists(st.booleans(), min_size=1, max_size=40), st.randoms())
-def test_a_block_counts_answers_in_any_order(first: int, fates: list[bool], random: Random) -> None:
+def test_a_block_counts_answers_in_any_order(first: int, outcomes: list[bool], random: Random) -> None:
     deliveries = Deliveries()
-    block = deliveries.open(first, len(fates))
-    answers = [(first + place, good) for place, good in enumerate(fates)]
+    block = deliveries.open(first, len(outcomes))
+    answers = [(first + place, good) for place, good in enumerate(outcomes)]
     random.shuffle(answers)
     for seq, good in answers:
         assert not deliveries.settled()
@@ -65,23 +65,22 @@ def test_a_block_counts_answers_in_any_order(first: int, fates: list[bool], rand
 
     assert deliveries.settled() == [block]
     assert deliveries.settled() == []
-    assert _numbers(block.acknowledged_ranges()) == [first + place for place, good in enumerate(fates) if good]
-    assert sorted(_numbers(block.failed_ranges())) == [first + place for place, good in enumerate(fates) if not good]
-    assert all(one <= last for one, last in block.acknowledged_ranges())
+    assert _numbers(block.acknowledged_ranges()) == [first + place for place, good in enumerate(outcomes) if good]
+    assert sorted(_numbers(block.failed_ranges())) == [first + place for place, good in enumerate(outcomes) if not good]
+    assert all(low <= high for low, high in block.acknowledged_ranges())
     assert deliveries.figures() == {
-        "made": len(fates),
-        "acknowledged": sum(fates),
-        "unsent": len(fates) - sum(fates),
+        "made": len(outcomes),
+        "acknowledged": sum(outcomes),
+        "unsent": len(outcomes) - sum(outcomes),
         "malformed": 0,
     }
 
 
 def test_the_number_of_a_failed_tick_is_read_from_its_value() -> None:
-    one = np.array([1])
-    (value,) = TradeEncoder(["AAPL"], "test").values(Trades(one - 1, one, one), one * 1_790_000_000_000_000_000, 77)
-    answer = Answer(value)
+    ones = np.array([1])
+    (value,) = TradeEncoder(["AAPL"], "test").values(Trades(ones - 1, ones, ones), ones * 1_790_000_000_000_000_000, 77)
     block = Deliveries().open(77, 1)
-    block.delivered(TIMED_OUT, answer)  # type: ignore[arg-type]
+    block.delivered(TIMED_OUT, Answer(value))  # type: ignore[arg-type]
     assert block.failed == [77]
 
 

@@ -1,4 +1,4 @@
-"""The pace, on a clock of the test's own."""
+"""The pace, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ START = 1000.0
 
 
 def _run(pace: Pace, seconds: float, lag: float = 0.0) -> list[tuple[float, int]]:
-    """Ask as the run does, each round `lag` late; give when how many ticks were due."""
+    """Poll the pace as a run does, each round `lag` seconds late; return the times and numbers of ticks due."""
     now, rounds = START, []
     while now < START + seconds:
         if due := pace.due(now):
             rounds.append((now, due))
         rest = pace.rest(now)
-        assert 0 <= rest <= MAX_SLEEP_SECONDS  # a signal is noticed soon
+        assert 0 <= rest <= MAX_SLEEP_SECONDS  # so that a signal is noticed soon
         now += max(rest, 0.001) + lag
     return rounds
 
@@ -33,7 +33,7 @@ def test_a_fixed_rate_does_not_drift(rate: float, lag: float) -> None:
     for now, due in _run(FixedRate(rate, START), seconds, lag):
         made += due
         assert made <= (now - START) * rate + 1 + 1e-6  # never early
-    # The first comes at once, and what the last round brings is at most a block or a rest late.
+    # The first tick is due immediately; the last round is late by at most a block or a rest.
     assert made == pytest.approx(seconds * rate + 1, abs=1 + rate * 0.13 + (MAX_BLOCK_TICKS if rate > 10_000 else 0))
 
 
@@ -62,7 +62,7 @@ def test_unthrottled_never_rests() -> None:
 
 
 class File:
-    """A replay that has read its ticks."""
+    """A replay whose ticks are all read already."""
 
     def __init__(self, *stamps: int | None) -> None:
         self.waiting = deque(Ready(b"A", b"", stamp) for stamp in stamps)

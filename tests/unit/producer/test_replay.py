@@ -1,4 +1,4 @@
-"""Replay of a user's file: every digit kept, bad rows named, unusable files refused in a sentence."""
+"""Replay of a user's file: every digit is kept, bad rows are reported, unusable files are refused with a message."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NOON = 1_704_456_000_000_000_000  # 2024-01-05T12:00Z
 
 
 def _replayed(file: Path, ignored: str = "", **mapped: str) -> tuple[list[Tick], list[tuple[int, str]]]:
-    """Give the ticks that a file becomes, and lines and reasons of the rows that are left out."""
+    """Return the ticks of a file, and the lines and reasons of the rows left out."""
     rejects: list[tuple[int, str]] = []
-    wanted = ColumnMapping(mapped, frozenset(ignored.split(",")))
-    replay = Replay(open_rows(file, wanted).rows, "test", lambda line, reason: rejects.append((line, reason)))
+    mapping = ColumnMapping(mapped, frozenset(ignored.split(",")))
+    replay = Replay(open_rows(file, mapping).rows, "test", lambda line, reason: rejects.append((line, reason)))
     ticks: list[Tick] = []
     while not replay.ended:
         block = replay.take(7)
@@ -121,7 +121,7 @@ def test_invalid_utf_8_rejects_only_its_row(tmp_path: Path) -> None:
 
 
 def test_an_unclosed_quote_is_reported_where_it_opens(tmp_path: Path) -> None:
-    lost = "".join("MSFT,3\n" for _ in range(30_000))  # longer than the csv module takes for a cell
+    lost = "".join("MSFT,3\n" for _ in range(30_000))  # longer than the csv module's limit for a cell
     ticks, rejects = _replayed(_csv(tmp_path, f'symbol,price\nAAPL,1\nAAPL,"2\n{lost}AAPL,4\n'))
     assert ticks[0].price == 1
     assert ticks[-1].price == 4
@@ -130,16 +130,16 @@ def test_an_unclosed_quote_is_reported_where_it_opens(tmp_path: Path) -> None:
 
 
 def test_a_long_file_is_streamed() -> None:
-    drawn = count()
-    endless = (Row(next(drawn), "AAPL", "1") for _ in repeat(None))
+    lines = count()
+    endless = (Row(next(lines), "AAPL", "1") for _ in repeat(None))
     replay = Replay(endless, "test", lambda *_: None)
     assert len(replay.take(AHEAD * 5).values) == AHEAD
     assert not replay.ended
-    assert next(drawn) <= 2 * AHEAD
+    assert next(lines) <= 2 * AHEAD
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "no column symbol or price; it has: none"),
         ("symbol,size\nAAPL,1\n", "no column price; it has: 'symbol', 'size'."),
@@ -149,11 +149,11 @@ def test_a_long_file_is_streamed() -> None:
         ("\x1b[31m,x\n", r"it has: '\x1b[31m'"),
     ],
 )
-def test_an_unusable_csv_file_is_refused_with_a_message(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UnreadableFileError) as refused:
+def test_an_unusable_csv_file_is_refused_with_a_message(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UnreadableFileError) as error:
         _replayed(_csv(tmp_path, text))
-    assert said in str(refused.value)
-    assert "\x1b" not in str(refused.value)
+    assert message in str(error.value)
+    assert "\x1b" not in str(error.value)
 
 
 def test_a_missing_file_is_refused_with_a_message(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_columnar_file_with_an_unusual_name_is_opened(
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     table = pa.table({"symbol": ["AAPL"], "price": ["1"]})
-    file = Path(name, f"{name}.{ending}")  # relative, as a user gives it
+    file = Path(name, f"{name}.{ending}")  # relative, as a user may pass it
     with file.open("wb") as stream:
         if ending == "parquet":
             pq.write_table(table, stream)
@@ -222,7 +222,7 @@ def test_times_in_every_notation_keep_their_nanoseconds(text: str, expected: int
     ["", "today", "2024-1-5", "2024-13-01", "2024-01-05T25:00", "2024-01-05T12", "2024-01-05T12:00:00.1234567890", "1e18"],
 )
 def test_other_text_is_not_a_time(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (whatever it says: the row is named by the caller)
+    with pytest.raises(ValueError):  # noqa: PT011 (the message does not matter: the caller reports the row)
         nanoseconds(text)
 
 

@@ -1,4 +1,4 @@
-"""A run against a client of the test's own: what is sent, sent again, counted and written down."""
+"""A run against a fake client: what is sent, sent again, counted and recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from finance_producer.pace import Pace
 
-BEYOND_REPAIR = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
+FATAL = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
 NO_TOPIC = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
 NO_TOPIC_HERE = KafkaError(KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
 TAKEN_DOWN = KafkaError(KafkaError._DESTROY)  # noqa: SLF001
@@ -41,7 +41,7 @@ DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 
 
 class Record:
-    """As much of a confluent_kafka.Message as a delivery callback looks at."""
+    """The part of a confluent_kafka.Message that a delivery callback reads."""
 
     def __init__(self, value: bytes | None, key: bytes | None = None) -> None:
         self._value = value
@@ -55,7 +55,7 @@ class Record:
 
 
 class Client:
-    """A queue of `room` records, of which each poll answers `answers`; `fate` says how."""
+    """A client with a queue of `room` records; each poll answers `answers` of them with the result of `fate`."""
 
     def __init__(self, room: int = 10**6, answers: int = 10**6) -> None:
         self.room = room
@@ -102,29 +102,29 @@ class Client:
         callback(error, Record(value))
 
     def __len__(self) -> int:
-        """Count what waits."""
+        """Return the length of the queue."""
         return len(self.queue)
 
 
-class Diary:
-    """A log that remembers what was said."""
+class RecordingLog:
+    """A log that stores its events."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def _say(self, event: str, **_: object) -> None:
+    def _record(self, event: str, **_: object) -> None:
         self.lines.append(event)
 
-    info = warning = error = _say
+    info = warning = error = _record
 
 
 class Trial:
-    """A run over a client, in a folder."""
+    """A run with a fake client and a simulated clock, in a folder."""
 
     def __init__(self, folder: Path, client: Client, *, rate: float = 0, pace: Pace | None = None) -> None:
-        self.client, self.log, self.stopped = client, Diary(), False
+        self.client, self.log, self.stopped = client, RecordingLog(), False
         self.successors: list[Client] = []
-        self.silent = 0
+        self.unanswered = 0
         self.link = Link(self.log, self._tick)  # type: ignore[arg-type]
         self.publisher = Publisher(client, "finance")
         self.file = ledger_file(folder, "test")
@@ -147,10 +147,10 @@ class Trial:
         self.now += 0.01
         return self.now
 
-    def _successor(self, over: Callable[[], bool]) -> Client | None:
-        """Give the next client, if there is one."""
+    def _successor(self, is_over: Callable[[], bool]) -> Client | None:
+        """Return the next client, or None after `is_over` if there is none."""
         if not self.successors:
-            while not over():
+            while not is_over():
                 pass
             return None
         self.client.arrived.extend(self.successors[0].arrived)
@@ -159,12 +159,12 @@ class Trial:
         return self.client
 
     def _arrived(self) -> set[int] | None:
-        """Read what is in the topic, if the broker tells: the first `silent` times it does not."""
-        self.silent -= 1
-        return None if self.silent >= 0 else {number for number in self.seqs() if number is not None}
+        """Return the numbers in the topic; None for the first `unanswered` calls."""
+        self.unanswered -= 1
+        return None if self.unanswered >= 0 else {number for number in self.seqs() if number is not None}
 
     def seqs(self) -> list[int | None]:
-        """Numbers of the ticks that arrived, in their order."""
+        """Return the numbers of the ticks that arrived, in order."""
         return [decode(value).seq for value in self.client.arrived]
 
 
@@ -202,7 +202,7 @@ def test_a_stop_at_a_full_queue_counts_what_was_handed_over(tmp_path: Path) -> N
 
     client.poll = stop  # type: ignore[method-assign]
     trial.run.until_end(0)
-    client.answers = 4  # the broker takes four within the grace
+    client.answers = 4  # the broker acknowledges four before the flush times out
     assert trial.run.finish(1) == 6
     assert trial.publisher.deliveries.figures() == {"made": 10, "acknowledged": 4, "unsent": 6, "malformed": 0}
     account = read(trial.file)
@@ -239,14 +239,14 @@ def test_malformed_records_have_every_reason_and_no_number(tmp_path: Path) -> No
 
 def test_a_reported_fatal_error_ends_the_run(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(answers=0))
-    trial.link.on_error(BEYOND_REPAIR)
+    trial.link.on_error(FATAL)
     with pytest.raises(FatalError, match="fenced"):
         trial.run.until_end(0)
 
 
 def test_a_client_that_refuses_for_good_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10))
-    trial.client.fate = lambda _: setattr(trial.client, "refusal", BEYOND_REPAIR)
+    trial.client.fate = lambda _: setattr(trial.client, "refusal", FATAL)
     with pytest.raises(KafkaException):
         trial.run.until_end(0)
     assert trial.run.finish(1) == 0
@@ -254,11 +254,11 @@ def test_a_client_that_refuses_for_good_ends_the_run_with_correct_totals(tmp_pat
     assert read(trial.file).acknowledged == [(0, 9)]
 
 
-# ---- the topic away ----------------------------------------------------------------------------------------------------
+# ---- a missing topic ---------------------------------------------------------------------------------------------------
 
 
-def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> None:
-    """Have the client take so many ticks, then believe that there is no topic; some of those that it fails are in the topic."""
+def _lose_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> None:
+    """Let the client fail all ticks from number `after` for want of a topic; `of_these_arrive` of them are stored anyway."""
     client = trial.client
 
     def fate(value: bytes | None) -> KafkaError | None:
@@ -275,9 +275,9 @@ def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> 
 
 def test_returned_ticks_are_sent_again_in_order_and_once(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 1234, of_these_arrive=7)
+    _lose_topic(trial, 1234, of_these_arrive=7)
     trial.successors = [Client(room=500, answers=100)]
-    trial.silent = 3
+    trial.unanswered = 3
 
     trial.run.until_end(4000)
 
@@ -291,7 +291,7 @@ def test_returned_ticks_are_sent_again_in_order_and_once(tmp_path: Path) -> None
 
 def test_a_topic_that_disappears_repeatedly_loses_and_doubles_nothing(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 1234, of_these_arrive=7)
+    _lose_topic(trial, 1234, of_these_arrive=7)
     refusing, failing, good = Client(room=500), Client(room=500, answers=50), Client(room=500)
     refusing.refusal = NO_TOPIC_HERE
     failing.fate = lambda value: NO_TOPIC if value is not None and (decode(value).seq or 0) >= 1300 else None
@@ -324,7 +324,7 @@ def test_unanswered_ticks_are_sent_again_when_the_topic_disappears(tmp_path: Pat
 
 def test_a_topic_that_stays_missing_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 1234)
+    _lose_topic(trial, 1234)
 
     with pytest.raises(FatalError, match="no broker has had the topic for 5 s"):
         trial.run.until_end(4000)
@@ -338,7 +338,7 @@ def test_a_topic_that_stays_missing_ends_the_run_with_correct_totals(tmp_path: P
 
 def test_a_stop_while_the_topic_is_missing_reports_unsent_ticks(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 100)
+    _lose_topic(trial, 100)
     trial.link.topic.begin = lambda reason: setattr(trial, "stopped", True)  # type: ignore[method-assign]  # noqa: ARG005
 
     trial.run.until_end(0)
@@ -376,13 +376,13 @@ def test_the_heartbeat_beats_at_a_slow_pace_but_not_without_answers(tmp_path: Pa
     look()
     assert is_alive(trial.heartbeat)
     trial.heartbeat.unlink()
-    trial.run.watch._heartbeat._next = 0  # noqa: SLF001 (it writes once a second)
-    look()  # nothing is waiting, so nothing is missing
+    trial.run.watch._heartbeat._next = 0  # noqa: SLF001 (it writes at most once a second)
+    look()  # nothing is outstanding, so it beats
     assert is_alive(trial.heartbeat)
 
 
 def test_an_outage_and_its_end_are_logged_in_one_line_each() -> None:
-    log, clock = Diary(), count(0, 0.1)
+    log, clock = RecordingLog(), count(0, 0.1)
     link = Link(log, lambda: next(clock))  # type: ignore[arg-type]
     for _ in range(50):
         link.on_error(DOWN)
@@ -393,7 +393,7 @@ def test_an_outage_and_its_end_are_logged_in_one_line_each() -> None:
 
 
 def test_an_outage_of_less_than_half_a_second_is_not_logged() -> None:
-    log, now = Diary(), [0.0]
+    log, now = RecordingLog(), [0.0]
     link = Link(log, lambda: now[0])  # type: ignore[arg-type]
     for _ in range(3):
         link.on_error(DOWN)
@@ -412,13 +412,13 @@ def _line_of(facility: str) -> logging.LogRecord:
 
 
 def test_the_clients_own_log_is_filtered_and_rate_limited() -> None:
-    log = Diary()
-    murmur = RateLimitedLogHandler(log, lambda: 0.0)  # type: ignore[arg-type]
+    log = RecordingLog()
+    handler = RateLimitedLogHandler(log, lambda: 0.0)  # type: ignore[arg-type]
     for facility in ("FAIL", "ERROR", "GETPID"):
-        murmur.emit(_line_of(facility))
+        handler.emit(_line_of(facility))
     assert log.lines == []
     for _ in range(5):
-        murmur.emit(_line_of("MAXPOLL"))
+        handler.emit(_line_of("MAXPOLL"))
     assert log.lines == ["Kafka client"]
 
 
@@ -431,12 +431,12 @@ def test_the_client_is_idempotent_acknowledged_by_all_compressed_and_bounded() -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_recorded(number: signal.Signals) -> None:
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    before = {handled: signal.getsignal(handled) for handled in (signal.SIGTERM, signal.SIGINT)}
     try:
         stopping = on_signals()
         assert not stopping()
         os.kill(os.getpid(), number)
         assert stopping()
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for handled, handler in before.items():
+            signal.signal(handled, handler)

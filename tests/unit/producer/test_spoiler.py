@@ -1,4 +1,4 @@
-"""Records that are malformed on purpose."""
+"""Records that are malformed on purpose: their reasons, order and share."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_the_same_seed_gives_the_same_order_and_another_seed_another() -> None:
 
 @given(st.sampled_from([0.001, 0.01, 0.2, 0.5, 0.9]), st.lists(st.integers(0, 400), max_size=20))
 def test_the_share_of_malformed_records_is_the_rate(rate: float, blocks: list[int]) -> None:
-    spoiler, ticks, spoilt = MalformedInjector(rate, 1), 0, 0
+    injector, ticks, made = MalformedInjector(rate, 1), 0, 0
     for block in blocks:
         ticks += block
-        spoilt += len(spoiler.due(ticks))
-        assert abs(spoilt - rate * (spoilt + ticks)) <= 1
+        made += len(injector.due(ticks))
+        assert abs(made - rate * (made + ticks)) <= 1

@@ -1,4 +1,4 @@
-"""Simulated ticks as bytes: what the contract's own `encode` gives, and the same for the same seed, source and clock."""
+"""Simulated ticks as bytes: those of the contract's `encode`, and the same for the same seed, source and clock."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_values_are_byte_for_byte_those_of_encode(rows: list[tuple[int, int, int
 
 @given(st.from_regex(SYMBOL, fullmatch=True))
 def test_values_of_every_symbol_are_ticks(symbol: str) -> None:
-    one = np.array([1])
-    (value,) = TradeEncoder([symbol], "a%d").values(Trades(one - 1, one * 17450, one), one * START, 5)
+    ones = np.array([1])
+    (value,) = TradeEncoder([symbol], "a%d").values(Trades(ones - 1, ones * 17450, ones), ones * START, 5)
     assert decode(value) == Tick(symbol, Decimal("174.50"), 1, START, 5, "a%d")
 
 
@@ -52,8 +52,8 @@ def _clock() -> Callable[[], int]:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**64), st.lists(st.integers(1, 300), min_size=1, max_size=5))
 def test_the_same_seed_source_and_clock_give_the_same_bytes(seed: int, sizes: list[int]) -> None:
-    one, other = (Simulated(SYMBOLS, seed, "test", _clock()) for _ in range(2))
-    assert [one.take(size) for size in sizes] == [other.take(size) for size in sizes]
+    first, second = (Simulated(SYMBOLS, seed, "test", _clock()) for _ in range(2))
+    assert [first.take(size) for size in sizes] == [second.take(size) for size in sizes]
 
 
 def test_block_sizes_change_only_the_times() -> None:
