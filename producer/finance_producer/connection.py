@@ -23,7 +23,7 @@ BLINK_SECONDS = 0.5
 ASK_SECONDS = 0.5
 REST_SECONDS = 0.2
 
-# Facilities of librdkafka's log that `Link` reports itself, and one that a broker causes which has just started.
+# Facilities of librdkafka's log to drop: `Link` reports FAIL and ERROR itself, and a starting broker causes GETPID.
 _SUPPRESSED = {"FAIL", "ERROR", "GETPID"}
 
 
