@@ -1,4 +1,4 @@
-"""The aims of the measured figures, and how a table shows what was reached."""
+"""The aims of the benchmark figures, and table cells that show whether they are met."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_MAINTAINED_BYTES = 9
 
 @dataclass(frozen=True)
 class ReaderAims:
-    """What the job is to reach with a reader; ratios are to the peers, times are in milliseconds."""
+    """Aims for the job with a reader; ratios are relative to the peers, times are in milliseconds."""
 
     min_rate_to_loop: float
     max_cpu_to_loop: float
@@ -40,7 +40,7 @@ AIMS = {
 
 
 class Cell(NamedTuple):
-    """A figure as text, its aim, and whether it is met; None where there is no aim."""
+    """A figure as text, its aim, and whether it is met; None if there is no aim."""
 
     measured: str = "not measured"
     aim: str = ""
@@ -48,28 +48,28 @@ class Cell(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """The result in words; empty without an aim."""
         return "" if self.met is None else "reached" if self.met else "NOT reached"
 
 
 def at_least(value: float, aim: float, unit: str = "", measured: str = "") -> Cell:
-    """A figure that is to be as large as its aim."""
+    """Return the cell of a figure that must not be below its aim."""
     return Cell(measured or f"{value:,}{unit}", f">= {aim:,}{unit}", value >= aim)
 
 
 def at_most(value: float, aim: float, unit: str = "", measured: str = "") -> Cell:
-    """A figure that is to be no larger than its aim."""
+    """Return the cell of a figure that must not be above its aim."""
     return Cell(measured or f"{value:,}{unit}", f"<= {aim:,}{unit}", value <= aim)
 
 
 def of_reader(figures: Mapping[str, Any], reader: str) -> dict[str, Cell]:
-    """Lay out the figures of the job with a reader, by name."""
+    """Return the figures of the job with a reader as cells by name."""
     aims, growth = AIMS[reader], figures["growth"][reader]
     sustained = max((each["rate"] for each in figures["sustained"][reader] if each["sustained"]), default=0)
     return {
         **_drain(figures["drain"], reader, aims),
         "sustained, all on these cores": at_least(sustained, aims.min_sustained, " /s"),
-        **dict(_latency(one, aims) for one in figures["latency"][reader]),
+        **dict(_latency(measured, aims) for measured in figures["latency"][reader]),
         "batch at 100 /s, warm": at_most(figures["batch"][reader]["median_ms"], aims.max_batch_ms, " ms"),
         f"batch at commit {growth['marks'][-1]['commit']:,} / 100": at_most(growth["ratio"], MAX_GROWTH),
     }
@@ -100,19 +100,20 @@ def _ratio(
     return judge(ratio["median"], aim, measured=text) if judge else Cell(text)
 
 
-def _latency(one: Mapping[str, Any], aims: ReaderAims) -> tuple[str, Cell]:
-    text = f"p50 {one['p50_ms']}, p99 {one['p99_ms']} ms"
-    if one["trigger_seconds"]:
-        return f"latency at {one['rate']:,} /s, defaults", at_most(one["p50_ms"], MAX_DEFAULT_P50_MS, " ms", text)
-    name = f"latency at {one['rate']:,} /s, trigger 0"
-    if one["rate"] != LATENCY_RATE:
+def _latency(measured: Mapping[str, Any], aims: ReaderAims) -> tuple[str, Cell]:
+    p50, p99, rate = measured["p50_ms"], measured["p99_ms"], measured["rate"]
+    text = f"p50 {p50}, p99 {p99} ms"
+    if measured["trigger_seconds"]:
+        return f"latency at {rate:,} /s, defaults", at_most(p50, MAX_DEFAULT_P50_MS, " ms", text)
+    name = f"latency at {rate:,} /s, trigger 0"
+    if rate != LATENCY_RATE:
         return name, Cell(text)
-    met = one["p50_ms"] <= aims.max_p50_ms and one["p99_ms"] <= aims.max_p99_ms
+    met = p50 <= aims.max_p50_ms and p99 <= aims.max_p99_ms
     return name, Cell(text, f"<= {aims.max_p50_ms}, {aims.max_p99_ms} ms", met)
 
 
 def of_lake(figures: Mapping[str, Any]) -> dict[str, Cell]:
-    """Lay out the figures that do not depend on the reader, and those of the peers."""
+    """Return the figures that do not depend on the reader, and those of the peers, as cells by name."""
     start, producer = figures["start"], figures["drain"]["producer"]
     peers = {name: drained for name, drained in figures["drain"]["contenders"].items() if name not in AIMS}
     before, after = figures["layout"]["before"], figures["layout"]["after"]

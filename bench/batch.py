@@ -1,4 +1,4 @@
-"""Batch: what a warm micro-batch takes at the default rate, 100 ticks/s, with the defaults; `python -m bench.batch`."""
+"""Measure a warm micro-batch at the default rate, 100 ticks/s, with default settings: `python -m bench.batch`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FIRST, LAST = 30, 90
 
 
 def batches() -> dict[str, dict[str, Any]]:
-    """Measure with each reader."""
+    """Measure batches with each reader."""
     return {reader: batch(reader) for reader in READERS}
 
 
 def batch(reader: str) -> dict[str, Any]:
-    """Let the job warm up, then take the batches."""
+    """Let the job warm up, then measure batches `FIRST` to `LAST`."""
     with running_broker() as stack:
         job = start_job(stack, READER=reader)
         stack.run("producer", TICKS_PER_SECOND=TICKS_PER_SECOND)

@@ -1,4 +1,4 @@
-"""What benchmarks run on: a broker with a topic that the producer fills, and the job beside it, on a scratch folder."""
+"""The rig of the benchmarks: a broker with a topic that the producer fills, and the job, in a scratch folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.stack import Run, Stack, free_port, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The job's ways to read the topic (its setting READER); each is measured unless BENCH_READERS names fewer.
+# The job's readers (its setting READER); all are measured unless BENCH_READERS names fewer.
 READERS = tuple(os.environ.get("BENCH_READERS", "spark,direct").split(","))
 MAX_PUBLISH_SECONDS = 600
 BATCH = re.compile(r"batch id=(\d+) .* ms=(\d+) ")
@@ -30,13 +30,13 @@ class Job(NamedTuple):
     lake: LakePaths
 
     def batch_ms(self, first: int, last: int) -> list[int]:
-        """Return the milliseconds of the batches with these numbers, both included."""
+        """Return the durations of batches `first` to `last`, inclusive, in milliseconds."""
         return [int(ms) for number, ms in BATCH.findall(self.run.text()) if first <= int(number) <= last]
 
 
 @contextmanager
 def running_broker() -> Iterator[Stack]:
-    """Run ZooKeeper, Kafka and an empty topic on a scratch folder and free ports."""
+    """Run ZooKeeper, Kafka and an empty topic in a scratch folder on free ports."""
     with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder:
         stack = Stack(Path(folder), free_port(), free_port(), "finance")
         try:
@@ -49,7 +49,7 @@ def running_broker() -> Iterator[Stack]:
 
 
 def publish(stack: Stack, ticks: int) -> dict[str, float]:
-    """Have the producer publish that many ticks as fast as it can; return its rate and the CPU time of a tick."""
+    """Publish `ticks` ticks with the producer as fast as possible; return its rate and its CPU time per tick."""
     before = sum(stack.end_offsets().values())
     producer = stack.run("producer", TICKS_PER_SECOND=0, MAX_TICKS=ticks)
     producer.wait_for("connected")
@@ -65,7 +65,7 @@ def publish(stack: Stack, ticks: int) -> dict[str, float]:
 
 
 def start_job(stack: Stack, **settings: str | float) -> Job:
-    """Start the job as it is shipped, but for these settings, on a lake of its own beside the broker's folder."""
+    """Start the job with its defaults except for these settings, on a new lake beside the broker's folder."""
     folder = stack.folder / f"lake-{len(stack.runs)}"
     folder.mkdir()
     return Job(stack.run("spark-job", DATA_DIR=str(folder), **settings), LakePaths(folder))

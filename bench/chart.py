@@ -1,4 +1,4 @@
-"""The chart of a full run: rate, CPU, latency and growth; the job with each reader, the peers, the physical limit."""
+"""Draw the chart of a full run: rate, CPU, latency and growth of the job with each reader, the peers and the physical limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 mpl.rcParams["svg.hashsalt"] = "financelake"
-# Consume, parse and write, each at the pace of the quickest library for it (docs/PERFORMANCE.md).
+# Consume, parse and write, each at the speed of the fastest library for it (docs/PERFORMANCE.md).
 LIMIT_US = 0.55
 READERS = {"spark": "#1b6ca8", "direct": "#2a9d8f"}
 PEER, LIMIT = "#c8742a", "#777777"
@@ -21,7 +21,7 @@ NAMES = {"loop": "hand-written\nloop", "idiomatic": "idiomatic\nSpark"}
 
 
 def draw(figures: dict[str, Any], target: Path) -> None:
-    """Draw all four into one SVG."""
+    """Draw all four plots into one SVG."""
     figure = Figure(figsize=(11, 7), paths="constrained")
     rate, cpu, latency, growth = figure.subplots(2, 2).flat
     _bars(rate, "ticks a second, drain", figures["drain"], "rate")
@@ -35,18 +35,18 @@ def draw(figures: dict[str, Any], target: Path) -> None:
 
 def _bars(axes: Axes, title: str, drain: dict[str, Any], name: str) -> None:
     contenders = drain["contenders"]
-    labels = [f"READER=\n{one}" if one in READERS else NAMES.get(one, one) for one in contenders]
-    colours = [READERS.get(one, PEER) for one in contenders]
-    axes.bar_label(axes.bar(labels, [one[name] for one in contenders.values()], color=colours), fmt="{:,g}")
+    labels = [f"READER=\n{contender}" if contender in READERS else NAMES.get(contender, contender) for contender in contenders]
+    colours = [READERS.get(contender, PEER) for contender in contenders]
+    axes.bar_label(axes.bar(labels, [figures[name] for figures in contenders.values()], color=colours), fmt="{:,g}")
     axes.set_title(title)
 
 
 def _latency(axes: Axes, latencies: dict[str, list[dict[str, Any]]]) -> None:
     for reader, measured in latencies.items():
-        names = [f"{one['rate']:,}/s\ntrigger {one['trigger_seconds']:g} s" for one in measured]
+        names = [f"{run['rate']:,}/s\ntrigger {run['trigger_seconds']:g} s" for run in measured]
         for name, style in (("p50_ms", "o"), ("p95_ms", "s"), ("p99_ms", "^")):
             label = f"{reader}, {name.removesuffix('_ms')}"
-            axes.plot(names, [one[name] for one in measured], style, color=READERS[reader], label=label)
+            axes.plot(names, [run[name] for run in measured], style, color=READERS[reader], label=label)
     axes.set_title("milliseconds from produced to in the table")
     axes.set_ylim(bottom=0)
     axes.legend(ncols=len(latencies))
@@ -54,8 +54,8 @@ def _latency(axes: Axes, latencies: dict[str, list[dict[str, Any]]]) -> None:
 
 def _growth(axes: Axes, growth: dict[str, dict[str, Any]]) -> None:
     for reader, grown in growth.items():
-        marks = [one["commit"] for one in grown["marks"]]
-        axes.plot(marks, [one["batch_ms"] for one in grown["marks"]], "o-", color=READERS[reader], label=f"READER={reader}")
+        commits = [mark["commit"] for mark in grown["marks"]]
+        axes.plot(commits, [mark["batch_ms"] for mark in grown["marks"]], "o-", color=READERS[reader], label=f"READER={reader}")
     axes.set_title("milliseconds a batch, by commit")
     axes.set_ylim(bottom=0)
     axes.legend()

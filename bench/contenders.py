@@ -1,4 +1,4 @@
-"""The contenders of the drain: the job with each of its readers, and the peers in bench/peers, each started alike."""
+"""The contenders of the drain: the job with each reader, and the peers in bench/peers, all started the same way."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MAX_END_SECONDS = 120
 
 @dataclass(frozen=True)
 class Started:
-    """A contender that runs.
+    """A running contender.
 
     Attributes:
         table: the Delta table that it fills
-        log: what it prints
-        top: gives the process at the top of its tree, once that is there
+        log: the file with its output
+        top: returns the root of its process tree, once it exists
         has_failed: whether it has ended with an error
-        finish: waits for its end, or stops it if it would go on; returns its exit code
+        finish: waits until it ends, or stops it if it would not end; returns its exit code
 
     """
 
@@ -45,7 +45,7 @@ class Started:
 
 
 def job(reader: str, stack: Stack) -> Started:
-    """Start the job with its defaults and a reader; it goes on until it is stopped."""
+    """Start the job with its defaults and a reader; it runs until it is stopped."""
     run, lake = start_job(stack, READER=reader)
     return Started(lake.ticks, run.log, lambda: run.role_process("spark-job"), lambda: run.process.poll() is not None, run.stop)
 
@@ -77,16 +77,16 @@ CONTENDERS: dict[str, Callable[[Stack], Started]] = {
 
 
 class CommittedRows:
-    """Counts the rows that a table has taken in, by its log, whoever writes it; each entry is read once."""
+    """Counts the rows added to a table by any writer, from its log; each entry is read once."""
 
     def __init__(self, table: Path) -> None:
-        """Begin with the table's first version."""
+        """Begin at the table's first version."""
         self._log = table / "_delta_log"
         self._version = 0
         self._rows = 0
 
     def count(self) -> int:
-        """Read the entries that have come since the last call; rewriting rows (`dataChange` false) adds none."""
+        """Read the entries since the last call and return the total; rewritten rows (`dataChange` false) do not count."""
         while (entry := self._log / f"{self._version:020d}.json").exists():
             self._rows += sum(map(_added_rows, entry.read_bytes().splitlines()))
             self._version += 1

@@ -1,7 +1,7 @@
-"""Measure the dashboard: `python -m bench.dashboard [SECONDS]` (60). Needs Chromium; prints a line a figure and writes JSON.
+"""Measure the dashboard: `python -m bench.dashboard [SECONDS]` (60). Needs Chromium; prints a line per figure and writes JSON.
 
-A lake gets one commit a second, as from a job. Measured are the time from a commit to the changed candle in the browser, the
-first load, the server's memory with 10 viewers, and whether 50 viewers miss a version in SECONDS.
+A lake gets one commit a second, as from the job. The benchmark measures the time from a commit to the changed candle in the
+browser, the first load, the server's memory with 10 viewers, and whether 50 viewers miss a version within SECONDS.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SETTLE_SECONDS = 2
 LOADS = 5
 WATCHERS_OF_MEMORY = 10
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
-# What is noted in the page, at the moment when the candles say that they have a version.
+# Run in the page: note the time when the candles first show each version.
 NOTE = """() => {
   window.seen = {};
   const node = document.getElementById("candles");
@@ -46,8 +46,8 @@ NOTE = """() => {
 
 
 def records(number: int) -> list[bytes]:
-    """Make the ticks of a second, of all symbols."""
-    chance, now = random.Random(number), datetime.now(UTC)  # noqa: S311 (a market, no secret)
+    """Make the ticks of one second, of all symbols."""
+    chance, now = random.Random(number), datetime.now(UTC)  # noqa: S311 (not for cryptography)
     names = sorted(SYMBOLS)
     made = []
     for place in range(TICKS_A_COMMIT):
@@ -58,22 +58,22 @@ def records(number: int) -> list[bytes]:
 
 
 class Job:
-    """Commits once a second, in a thread, and remembers when each version was there."""
+    """Commits once a second, in a thread, and records the time of each version."""
 
     def __init__(self, lake: LiveLake) -> None:
-        """Commit nothing yet."""
+        """Prepare the thread; entering the context starts it."""
         self.committed: dict[int, float] = {}
         self._lake = lake
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start committing."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop committing."""
         self._stop.set()
         self._thread.join()
 
@@ -82,12 +82,12 @@ class Job:
             began = time.monotonic()
             version = self._lake.add(records(self._lake.batch))
             entry = self._lake.paths.ticks / "_delta_log" / f"{version:020d}.json"
-            self.committed[version] = entry.stat().st_mtime * 1000  # `add` returns later than others can see it
+            self.committed[version] = entry.stat().st_mtime * 1000  # others see the version before `add` returns
             self._stop.wait(max(0.0, 1 - (time.monotonic() - began)))
 
 
 def first_load(browser: Browser, address: str) -> dict[str, Any]:
-    """Open the page as a new visitor does, with nothing cached; bytes are those of the answers, events left out."""
+    """Open the page with an empty cache; the size is that of all responses except the event stream."""
     page = browser.new_context().new_page()
     sizes: list[int] = []
     others: list[str] = []
@@ -107,7 +107,7 @@ def first_load(browser: Browser, address: str) -> dict[str, Any]:
 
 
 def to_candle(browser: Browser, address: str, job: Job) -> dict[str, Any]:
-    """Wait for commits in a page and compare the clocks, which are of one machine."""
+    """Watch a page for new versions and return the delays after their commits; both clocks are this machine's."""
     page = browser.new_page()
     page.goto(address)
     page.wait_for_selector('#candles:not([data-bars="0"])')
@@ -125,36 +125,39 @@ def to_candle(browser: Browser, address: str, job: Job) -> dict[str, Any]:
 
 
 async def watch(address: str, viewers: int, seconds: float) -> list[list[int]]:
-    """Connect so many viewers for so long; give the versions that each was told."""
+    """Connect `viewers` viewers for some seconds; return the versions that each of them received."""
 
     async def viewer() -> list[int]:
-        told: list[int] = []
-        async with httpx2.AsyncClient(timeout=None) as client, client.stream("GET", f"{address}/api/events") as answer:
-            answer.raise_for_status()
+        versions: list[int] = []
+        async with httpx2.AsyncClient(timeout=None) as client, client.stream("GET", f"{address}/api/events") as response:
+            response.raise_for_status()
             try:
                 async with asyncio.timeout(seconds):
-                    async for line in answer.aiter_lines():
-                        told += [int(line[4:])] if line.startswith("id: ") else []
+                    async for line in response.aiter_lines():
+                        versions += [int(line[4:])] if line.startswith("id: ") else []
             except TimeoutError:
-                return told
-        raise AssertionError("a stream has ended")
+                return versions
+        raise AssertionError("an event stream has ended")
 
     return await asyncio.gather(*(viewer() for _ in range(viewers)))
 
 
 def watched(address: str, viewers: int, seconds: float) -> list[list[int]]:
-    """Do so in a thread: Playwright has a loop of its own in this one."""
+    """Run `watch` in another thread, because Playwright runs its own event loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(watch(address, viewers, seconds))).result()
 
 
-def missed(told: list[list[int]]) -> int:
-    """Count the versions that viewers were not told, or twice."""
-    return sum(len(set(range(one[0], one[-1] + 1)) ^ set(one)) + len(one) - len(set(one)) for one in told)
+def missed(received: list[list[int]]) -> int:
+    """Count the versions that viewers missed or received twice."""
+    return sum(
+        len(set(range(versions[0], versions[-1] + 1)) ^ set(versions)) + len(versions) - len(set(versions))
+        for versions in received
+    )
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, then print and write the figures."""
     seconds = float(next(iter(sys.argv[1:]), "60"))
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="financelake-bench-") as scratch:
@@ -163,22 +166,22 @@ def main() -> None:
             lake.add(records(number))
         with serving(lake.paths.root) as (address, process), sync_playwright() as playwright, chromium(playwright) as browser:
             server = psutil.Process(process.pid)
-            time.sleep(SETTLE_SECONDS)  # a person takes longer to get there
-            loads = sorted((first_load(browser, address) for _ in range(LOADS)), key=lambda one: one["seconds"])
+            time.sleep(SETTLE_SECONDS)  # a visitor would not open the page sooner
+            loads = sorted((first_load(browser, address) for _ in range(LOADS)), key=lambda load: load["seconds"])
             figures["first_load"] = {**loads[LOADS // 2], "slowest": loads[-1]["seconds"]}
             with Job(lake) as job:
                 figures["commit_to_candle"] = to_candle(browser, address, job)
                 watched(address, WATCHERS_OF_MEMORY, 10)
                 figures["resident_mb_10_viewers"] = round(server.memory_info().rss / 2**20)
                 before = server.cpu_times()
-                told = watched(address, VIEWERS, seconds)
+                received = watched(address, VIEWERS, seconds)
                 after = server.cpu_times()
             busy = after.user + after.system - before.user - before.system
             figures["viewers"] = {
                 "viewers": VIEWERS,
                 "seconds": seconds,
-                "versions": min(map(len, told)),
-                "missed": missed(told),
+                "versions": min(map(len, received)),
+                "missed": missed(received),
                 "cpu_percent": round(100 * busy / seconds),
                 "resident_mb": round(server.memory_info().rss / 2**20),
             }

@@ -1,11 +1,11 @@
-"""Drain: the job, with each of its readers, and its peers empty the same topic in turn; `python -m bench.drain` prints ratios.
+"""Compare the job, with each reader, and its peers draining the same topic: `python -m bench.drain` prints medians and ratios.
 
-A round is one drain by each contender; the order rotates from round to round. Rates and CPU are taken between the first and the
-last commit of each, so that none is charged for its start; the time from the start of the process to the last commit stands
-beside them. No figure of a round is shown before all its tables hold the same. Ratios are taken within a round.
+A round is one drain by each contender; the order rotates from round to round. Rate and CPU are measured between the first and
+the last commit, so that start-up does not count. The time from the start of the process to the last commit is reported too. The
+figures of a round are shown only if all its tables hold the same rows. Ratios are computed within a round.
 
 BENCH_TICKS, BENCH_ROUNDS and BENCH_CONTENDERS=spark,direct,loop,idiomatic,kafkarrow change what is run. The job and the
-idiomatic pipeline take MAX_OFFSETS_PER_TRIGGER a commit, which must be less than half of a small topic.
+idiomatic pipeline commit MAX_OFFSETS_PER_TRIGGER records at a time, which must be less than half of a small topic.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAMES = tuple(os.environ.get("BENCH_CONTENDERS", ",".join((*READERS, *PEERS))).s
 BASELINES = ("loop", "idiomatic")
 SPARE_ROUNDS = 5
 MIN_ROUNDS = min(3, ROUNDS)
-# A short run, which asserts loose ratios only, takes the machine as it is.
+# A short run checks only loose ratios and accepts any drift.
 MAX_DRIFT = float("inf") if SHORT else 0.15
 POLL_SECONDS = 0.05
 MAX_SECONDS = 1800
@@ -50,10 +50,10 @@ class Drain:
 
     Attributes:
         rate: ticks a second, from the first commit to the last
-        cpu_us: CPU microseconds a tick of the whole process tree, in the same time
+        cpu_us: CPU microseconds a tick of the whole process tree, in the same interval
         seconds: from the start of the process to the last commit
-        peak_mb: most proportional resident memory (PSS) that was seen after the first commit
-        bytes_a_tick: of data files
+        peak_mb: highest proportional resident memory (PSS) seen after the first commit
+        bytes_a_tick: bytes of data files per tick
 
     """
 
@@ -65,7 +65,7 @@ class Drain:
 
 
 def drain(name: str, stack: Stack) -> tuple[Drain, Path]:
-    """Have a contender drain the topic; return the figures and the table."""
+    """Drain the topic with a contender; return the figures and the table."""
     print(f"{name} drains", flush=True)
     began = time.monotonic()
     started = CONTENDERS[name](stack)
@@ -76,10 +76,10 @@ def drain(name: str, stack: Stack) -> tuple[Drain, Path]:
 
 
 def follow(started: Started, began: float) -> Drain:
-    """Follow a drain to its last row."""
+    """Measure a drain until the last row is committed."""
     rows = CommittedRows(started.table)
     first = wait_for_more(started, rows, 0, began)
-    assert first < TICKS, f"{TICKS} ticks are a single commit: too few to measure between the first and the last"
+    assert first < TICKS, f"all {TICKS} ticks are in the first commit, so there is nothing to measure: raise BENCH_TICKS"
     meter, first_commit, done = Meter(started.top()), time.monotonic(), first
     while done < TICKS:
         done = wait_for_more(started, rows, done, began, meter)
@@ -94,7 +94,7 @@ def follow(started: Started, began: float) -> Drain:
 
 
 def wait_for_more(started: Started, rows: CommittedRows, seen: int, began: float, meter: Meter | None = None) -> int:
-    """Wait until the table has more rows than were seen, reading the meter meanwhile; return how many it has."""
+    """Wait until the table has more than `seen` rows, reading the meter meanwhile; return the number of rows."""
     while (done := rows.count()) == seen:
         assert not started.has_failed(), started.log.read_text()[-4000:]
         assert time.monotonic() - began < MAX_SECONDS, f"{seen} rows of {TICKS}:\n{started.log.read_text()[-4000:]}"
@@ -107,12 +107,12 @@ def wait_for_more(started: Started, rows: CommittedRows, seen: int, began: float
 
 
 def data_bytes(table: Path) -> int:
-    """Size of all data files that were written."""
+    """Return the size of all data files that were written."""
     return sum(file.stat().st_size for file in table.rglob("*.parquet") if "_delta_log" not in file.parts)
 
 
 def content(table: Path) -> list[tuple[Any, ...]]:
-    """What a table holds, by partition: rows, distinct offsets, the first and the last of them, the sum of prices."""
+    """Return partition, rows, distinct offsets, first offset, last offset and sum of prices, for each partition of a table."""
     query = """select kafka_partition, count(*), count(distinct kafka_offset), min(kafka_offset), max(kafka_offset), sum(price)
                from read_parquet(?) group by 1 order by 1"""
     return duckdb.execute(query, [DeltaTable(str(table)).file_uris()]).fetchall()
@@ -121,15 +121,15 @@ def content(table: Path) -> list[tuple[Any, ...]]:
 def assert_equal(tables: dict[str, Path], ends: dict[int, int]) -> None:
     """Assert that each table has each offset of the topic once, and that all hold the same prices."""
     contents = {name: content(table) for name, table in tables.items()}
-    whole = [(partition, end, end, 0, end - 1) for partition, end in sorted(ends.items()) if end]
-    for name, found in contents.items():
-        assert [row[:-1] for row in found] == whole, f"{name} is not the topic {whole}: {found}"
+    expected = [(partition, end, end, 0, end - 1) for partition, end in sorted(ends.items()) if end]
+    for name, rows in contents.items():
+        assert [row[:-1] for row in rows] == expected, f"{name} does not hold the topic {expected}: {rows}"
     first = contents[next(iter(contents))]
-    assert all(found == first for found in contents.values()), f"the tables differ: {contents}"
+    assert all(rows == first for rows in contents.values()), f"the tables differ: {contents}"
 
 
 def drain_all(stack: Stack, number: int) -> dict[str, Any] | None:
-    """One round: drain the topic with each contender; None where the machine changed its pace meanwhile."""
+    """Run one round with all contenders; return None if the machine's speed has changed meanwhile."""
     turn = number % len(NAMES)
     calibrations, drains, tables = [calibrate()], {}, {}
     for name in NAMES[turn:] + NAMES[:turn]:
@@ -139,20 +139,20 @@ def drain_all(stack: Stack, number: int) -> dict[str, Any] | None:
     for name in NAMES:
         print(f"round {number}: {name:10} {as_line(asdict(drains[name]))}", flush=True)
     if drift(calibrations) > MAX_DRIFT:
-        print(f"round {number} is dropped: the machine's pace changed by {drift(calibrations):.0%}")
+        print(f"round {number} is dropped: the machine's speed changed by {drift(calibrations):.0%}")
         return None
     return {"drains": {name: asdict(drains[name]) for name in NAMES}, "calibrations": calibrations}
 
 
 def ratios(rounds: list[dict[str, Any]], name: str, baseline: str) -> dict[str, dict[str, float]]:
-    """Rate and CPU of a contender, as ratios to a baseline within each round."""
+    """Return rate and CPU of a contender as ratios to a baseline within each round."""
     drains = [each["drains"] for each in rounds]
     figures = {"rate": "rate", "cpu": "cpu_us"}
     return {ratio: spread([each[name][of] / each[baseline][of] for each in drains]) for ratio, of in figures.items()}
 
 
 def compare() -> dict[str, Any]:
-    """Fill a topic, drain it in rounds; return medians, and medians of paired ratios with their extremes."""
+    """Fill a topic and drain it in rounds; return medians, and medians of paired ratios with their extremes."""
     with running_broker() as stack:
         producer = publish(stack, TICKS)
         tries = (drain_all(stack, number) for number in range(ROUNDS + SPARE_ROUNDS))
@@ -172,11 +172,11 @@ def compare() -> dict[str, Any]:
 
 def main() -> None:
     """Print medians and ratios."""
-    found = compare()
-    print(f"producer   {as_line(found['producer'])}")
-    for name, figures in found["contenders"].items():
+    results = compare()
+    print(f"producer   {as_line(results['producer'])}")
+    for name, figures in results["contenders"].items():
         print(f"{name:10} {as_line(figures)}")
-        for baseline, compared in found["ratios"][name].items():
+        for baseline, compared in results["ratios"][name].items():
             print(f"{name:10} / {baseline}: {as_line(compared)}")
 
 

@@ -1,4 +1,4 @@
-"""Figures: how they are summed up and printed."""
+"""Summarize and print figures."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def as_line(figures: Mapping[str, Any]) -> str:
-    """Lay figures out on one line."""
+    """Return figures as one line of text."""
     return json.dumps(figures).replace('"', "")
 
 
 def medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Take the median of each figure."""
-    return {name: statistics.median(each[name] for each in measured) for name in measured[0]}
+    """Return the median of each figure."""
+    return {name: statistics.median(figures[name] for figures in measured) for name in measured[0]}
 
 
 def spread(ratios: Sequence[float]) -> dict[str, float]:
-    """Median and extremes of paired ratios."""
+    """Return median and extremes of paired ratios."""
     return {name: round(of(ratios), 3) for name, of in (("median", statistics.median), ("min", min), ("max", max))}

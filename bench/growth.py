@@ -1,7 +1,7 @@
-"""Growth: what a batch and an opening of the table cost after many commits; `python -m bench.growth [COMMITS]` (5000).
+"""Measure how batches and opening the table slow down with many commits: `python -m bench.growth [COMMITS]` (5000).
 
-The job runs batch after batch of whatever has come meanwhile, maintenance and all; medians of the hundred batches before
-each mark, with each reader.
+The job runs batches back to back, including maintenance. The figures are medians of the hundred batches before each mark, for
+each reader.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MARKS = (100, 1000, 5000)
 
 
 def open_ms(table: Path) -> float:
-    """Milliseconds to open the table with deltalake and list its files, the median of five."""
+    """Return the median time of five to open the table with deltalake and list its files, in milliseconds."""
     times = []
     for _ in range(5):
         started = time.perf_counter()
@@ -37,28 +37,28 @@ def open_ms(table: Path) -> float:
 
 
 def grow(stack: Stack, reader: str, commits: int) -> list[dict[str, Any]]:
-    """Let the table grow; look at each mark."""
+    """Let the table grow and measure at each mark."""
     job = start_job(stack, READER=reader, TRIGGER_SECONDS=0)
     table = job.lake.ticks
     stack.run("producer", TICKS_PER_SECOND=RATE)
-    found = []
+    marks = []
     for mark in sorted({mark for mark in (*MARKS, commits) if mark <= commits}):
         job.run.wait_for(f"batch id={mark} ", 3600)
         batches = job.batch_ms(mark - WINDOW + 1, mark)
         files = len(DeltaTable(str(table)).file_uris())
-        found.append({"commit": mark, "batch_ms": statistics.median(batches), "open_ms": open_ms(table), "files": files})
-        print(f"growth, {reader}: {as_line(found[-1])}", flush=True)
-    return found
+        marks.append({"commit": mark, "batch_ms": statistics.median(batches), "open_ms": open_ms(table), "files": files})
+        print(f"growth, {reader}: {as_line(marks[-1])}", flush=True)
+    return marks
 
 
 def growth(commits: int) -> dict[str, dict[str, Any]]:
-    """Grow a lake with each reader; the ratio is that of the last mark to the first."""
-    found = {}
+    """Grow a lake with each reader; `ratio` compares the last mark with the first."""
+    by_reader = {}
     for reader in READERS:
         with running_broker() as stack:
             marks = grow(stack, reader, commits)
-        found[reader] = {"marks": marks, "ratio": round(marks[-1]["batch_ms"] / marks[0]["batch_ms"], 2)}
-    return found
+        by_reader[reader] = {"marks": marks, "ratio": round(marks[-1]["batch_ms"] / marks[0]["batch_ms"], 2)}
+    return by_reader
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long the start-up guard looks at a lake of many commits: `python -m bench.guard [COMMITS]`."""
+"""Measure the start-up guard on a lake with many commits: `python -m bench.guard [COMMITS]` (1000)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake
 
 
 def main() -> None:
-    """Build a lake, look at it three times, print the milliseconds of each."""
+    """Build a lake, run the guard three times and print the milliseconds of each run."""
     commits = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory() as folder:
         lake = BuiltLake(Path(folder))

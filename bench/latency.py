@@ -1,7 +1,7 @@
-"""Latency, from the moment a tick is published until it is in the table, with each reader: `python -m bench.latency`.
+"""Measure latency from publishing a tick until it is in the table, with each reader: `python -m bench.latency`.
 
-A tick's `ts_event` is the moment when the producer made it; it is in the table when the entry of the table's log is written.
-Every tick of the time that is measured counts, not a sample.
+A tick's `ts_event` is the time when the producer made it. It is in the table when the log entry of its commit is written. The
+figures include every tick of the measured interval, not a sample.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SECONDS = 30.0
 
 
 def entries(table: Path, since: float) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Give when each data file came into the table, after a moment, and what the log says of it."""
+    """Yield the commit time and the log's `add` action of each data file committed after `since`."""
     for entry in sorted((table / "_delta_log").glob("*.json")):
         committed = entry.stat().st_mtime
         if committed < since:
@@ -43,44 +43,44 @@ def entries(table: Path, since: float) -> Iterator[tuple[float, dict[str, Any]]]
 
 
 def delays(table: Path, since: float) -> np.ndarray:
-    """Milliseconds that each tick took."""
-    found = [
+    """Return the delay of each tick in milliseconds."""
+    by_file = [
         committed * 1000 - pq.ParquetFile(table / added["path"]).read(["ts_event"])[0].cast("int64").to_numpy() / 1000
         for committed, added in entries(table, since)
     ]
-    return np.concatenate(found)
+    return np.concatenate(by_file)
 
 
 def measure(stack: Stack, reader: str, rate: int, trigger_seconds: float) -> dict[str, Any]:
-    """Publish at a rate, let the job warm up, measure."""
+    """Publish at a rate, let the job warm up, then measure."""
     job = start_job(stack, READER=reader, TRIGGER_SECONDS=trigger_seconds)
     table = job.lake.ticks
     producer = stack.run("producer", TICKS_PER_SECOND=rate)
     job.run.wait_for(f"batch id={WARM_BATCHES} ", 300)
     since = time.time()
-    moment = datetime.now(UTC)
-    wait_until(lambda: (datetime.now(UTC) - moment).total_seconds() > SECONDS, 2 * SECONDS, "the time that is measured")
+    started = datetime.now(UTC)
+    wait_until(lambda: (datetime.now(UTC) - started).total_seconds() > SECONDS, 2 * SECONDS, "the measured interval")
     producer.stop()
     wait_until(lambda: committed_offsets(table) == stack.end_offsets(), 60, "the table has all")
     job.run.stop()
-    p50, p95, p99, most = (round(float(one)) for one in np.percentile(delays(table, since), [50, 95, 99, 100]))
+    p50, p95, p99, most = (round(float(delay)) for delay in np.percentile(delays(table, since), [50, 95, 99, 100]))
     figures = {"rate": rate, "trigger_seconds": trigger_seconds, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": most}
     print(f"latency, {reader}: {as_line(figures)}", flush=True)
     return figures
 
 
 def latencies() -> dict[str, list[dict[str, Any]]]:
-    """Measure with each reader."""
+    """Measure latency with each reader."""
     return {reader: latencies_of(reader) for reader in READERS}
 
 
 def latencies_of(reader: str) -> list[dict[str, Any]]:
     """Measure each rate with the low-latency setting, and the middle one with the defaults."""
-    found = []
+    figures = []
     for rate, trigger in [*((rate, 0) for rate in RATES), (RATES[len(RATES) // 2], 1)]:
         with running_broker() as stack:
-            found.append(measure(stack, reader, rate, trigger))
-    return found
+            figures.append(measure(stack, reader, rate, trigger))
+    return figures
 
 
 if __name__ == "__main__":

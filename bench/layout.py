@@ -1,8 +1,8 @@
-"""Table layout: what a query and a tick cost before and after maintenance; `python -m bench.layout [MILLIONS]` (10).
+"""Measure query time and bytes per tick before and after maintenance: `python -m bench.layout [MILLIONS]` (10).
 
-Before is the table as the stream leaves it, a file or two a batch; after is that of a closed date, sorted by symbol and time.
-The query, one symbol's 1-minute bars, is DuckDB's over the table's list of files, warm; the median of all symbols is shown,
-and the slowest, which is the most traded one.
+Before is the table as the stream writes it, with a file or two per batch. After is a closed date, sorted by symbol and time.
+The query computes one symbol's 1-minute bars with DuckDB over the table's list of files, warm. The figures are the median of
+all symbols and the slowest one, which is the most traded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TICKS = 10_000_000
 RECORDS_A_BATCH = 50_000
 ROUNDS = 15
-# Minutes by division: `time_bucket` asks DuckDB's calendar for every row, which takes half of the time.
+# Minutes by division: `time_bucket` does calendar arithmetic for every row, which takes half of the time.
 BARS = """
     select epoch_us(ts_event) // 60_000_000 as minute,
            arg_min(price, ts_event) as open, max(price) as high, min(price) as low, arg_max(price, ts_event) as close,
@@ -43,7 +43,7 @@ BARS = """
 
 
 def look(table: Path, ticks: int) -> dict[str, Any]:
-    """Ask for the bars, some times; weigh the files."""
+    """Measure the bars of each symbol and the size of the files."""
     live = DeltaTable(str(table))
     files = live.file_uris()
     size = sum(pa.table(live.get_add_actions()).column("size_bytes").to_pylist())
@@ -69,7 +69,7 @@ def _query_ms(connection: duckdb.DuckDBPyConnection, files: list[str], symbol: s
 
 
 def before_and_after(ticks: int = TICKS) -> dict[str, Any]:
-    """Fill a lake batch by batch, look, close its date, look again."""
+    """Fill a lake batch by batch and measure it, then run maintenance as if its date were closed and measure it again."""
     with running_broker() as stack:
         publish(stack, ticks)
         run, layout = start_job(stack, TRIGGER_SECONDS=0, MAX_OFFSETS_PER_TRIGGER=RECORDS_A_BATCH)

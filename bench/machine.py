@@ -1,4 +1,4 @@
-"""What processes take of the machine, and the machine's own pace, which is not the same all day."""
+"""Measure the CPU and memory of processes, and the speed of the machine itself, which varies over a day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALIBRATION_ROUNDS = 5
 
 
 def cpu_seconds(top: psutil.Process) -> float:
-    """User and system time of a process and all its descendants, those included that have ended and were waited for."""
+    """Return user and system time of a process and its descendants, including children that have ended and were reaped."""
     try:
         tree = [top, *top.children(recursive=True)]
         return sum(sum(process.cpu_times()[:4]) for process in tree)
@@ -26,7 +26,7 @@ def cpu_seconds(top: psutil.Process) -> float:
 
 
 def memory_mb(top: psutil.Process) -> float:
-    """Proportional resident memory (PSS) of a process and all its descendants, in MB."""
+    """Return the proportional resident memory (PSS) of a process and all its descendants, in MB."""
     try:
         return round(sum(process.memory_full_info().pss for process in [top, *top.children(recursive=True)]) / 1e6, 1)
     except psutil.NoSuchProcess:
@@ -34,29 +34,29 @@ def memory_mb(top: psutil.Process) -> float:
 
 
 class Meter:
-    """CPU time and peak memory of a process tree, for whoever calls `look` while it runs."""
+    """Measures CPU time and peak memory of a process tree; call `look` repeatedly while it runs."""
 
     def __init__(self, top: psutil.Process) -> None:
-        """Begin to count."""
+        """Start measuring."""
         self.peak_mb = 0.0
         self._top = top
         self._begin = self._cpu = cpu_seconds(top)
-        self._weighed = 0.0
+        self._memory_read_at = 0.0
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU since the beginning, as of the last look."""
+        """CPU seconds from the start to the last `look`."""
         return self._cpu - self._begin
 
     def look(self) -> None:
-        """Read the CPU time, and once a second the memory, which takes longer; a tree that falls apart changes nothing."""
+        """Read the CPU time and, at most once a second, the memory, which takes longer. A process that ends changes nothing."""
         self._cpu = max(self._cpu, cpu_seconds(self._top))
-        if time.monotonic() - self._weighed > 1:
-            self.peak_mb, self._weighed = max(self.peak_mb, memory_mb(self._top)), time.monotonic()
+        if time.monotonic() - self._memory_read_at > 1:
+            self.peak_mb, self._memory_read_at = max(self.peak_mb, memory_mb(self._top)), time.monotonic()
 
 
 def calibrate() -> dict[str, float]:
-    """Time two fixed loops, copying memory and decoding JSON, in milliseconds."""
+    """Return the milliseconds of two fixed loops, copying memory and decoding JSON."""
     decode, block = msgspec.json.Decoder().decode, np.ones(8_000_000, np.int64)
     target = block.copy()
 
@@ -81,10 +81,10 @@ def _best_ms(loop: Callable[[], None]) -> float:
 
 
 def drift(calibrations: Sequence[dict[str, float]]) -> float:
-    """By what share decoding was slower in the slowest calibration than in the quickest.
+    """Return by what share decoding was slower in the slowest calibration than in the fastest.
 
-    Copying is recorded, not judged: its pace changes by half within a minute on a machine whose memory others use too, while
-    all that is measured here keeps its own.
+    Copying is recorded but ignored: on a machine with other users its speed changes by half within a minute, while the measured
+    rates do not change.
     """
     times = [calibration["decode_ms"] for calibration in calibrations]
     return max(times) / min(times) - 1

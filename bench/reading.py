@@ -1,8 +1,8 @@
-"""Measure how the lake is read: `python -m bench.reading [MILLIONS]` (10). Builds a lake without a JVM, asks, prints a table.
+"""Measure reads of the lake: `python -m bench.reading [MILLIONS]` (10). Builds a lake without a JVM and prints a table.
 
-The ticks are those of ten symbols over eight hours, in files of half a million as a drain leaves them, then five minutes of
-small commits as the running job makes them. `status` asks a real broker, if the jars are there (`make local` fetches them).
-Cold is the first question of a process to files that the machine has in its cache; warm is the median of later ones.
+The lake has ticks of ten symbols over eight hours, in files of half a million as a drain writes them, then five minutes of
+small commits as from the running job. `status` asks a real broker if the jars exist (`make local` fetches them). Cold is the
+first query of a process, with the files in the machine's cache; warm is the median of later ones.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MILLISECOND_US = 1000
 
 
 class Figure(NamedTuple):
-    """What was measured, in milliseconds, and what it may be at most."""
+    """A measurement in milliseconds, and its upper limit."""
 
     name: str
     cold: float
@@ -52,27 +52,27 @@ class Figure(NamedTuple):
     most: float | None = None
 
     def __str__(self) -> str:
-        """One line of the table."""
+        """Return one line of the table."""
         target = f"at most {self.most:g}" if self.most else ""
         return f"{self.name:44} {self.cold:9.1f} {self.warm:9.1f}   {target}"
 
 
 def build(root: Path, millions: int) -> BuiltLake:
-    """Make the lake: a drain, then the job at its usual pace."""
+    """Build the lake: large files as from a drain, then small commits as from the running job."""
     lake = BuiltLake(root, partitions=verify.PARTITIONS)
     total = millions * verify.BATCH
     pace_us = HOURS * 3600 * 1_000_000 // total
     for batch in range(millions):
         store(lake, _timed(verify.rows_of(batch), batch * verify.BATCH, pace_us), FILE)
-    some = verify.rows_of(millions).slice(0, SMALL_COMMITS * TICKS_A_COMMIT)
-    some = _timed(some, total, 1_000_000 // TICKS_A_COMMIT, HOURS * 3600 * 1_000_000)
+    rows = verify.rows_of(millions).slice(0, SMALL_COMMITS * TICKS_A_COMMIT)
+    rows = _timed(rows, total, 1_000_000 // TICKS_A_COMMIT, HOURS * 3600 * 1_000_000)
     for commit in range(SMALL_COMMITS):
-        store(lake, some.slice(commit * TICKS_A_COMMIT, TICKS_A_COMMIT), FILE)
+        store(lake, rows.slice(commit * TICKS_A_COMMIT, TICKS_A_COMMIT), FILE)
     return lake
 
 
 def store(lake: BuiltLake, rows: pa.Table, most: int) -> None:
-    """Commit rows, as a batch of the job."""
+    """Commit rows as a batch of the job does."""
     lake.plan_all(dict.fromkeys(lake.ends, rows.num_rows // verify.PARTITIONS))
     date = {"date": f"{ARRIVED:%Y-%m-%d}"}
     files: list[WrittenFile] = [
@@ -82,7 +82,7 @@ def store(lake: BuiltLake, rows: pa.Table, most: int) -> None:
 
 
 def _timed(rows: pa.Table, first: int, pace_us: int, begin_us: int | None = None) -> pa.Table:
-    """Let the ticks happen one after the other, `pace_us` apart."""
+    """Set the times of the ticks, `pace_us` apart."""
     begin = first * pace_us if begin_us is None else begin_us
     moments = int(ARRIVED.timestamp()) * 1_000_000 + begin + np.arange(rows.num_rows) * pace_us
     column = pa.array(moments).cast(UTC_MICROSECONDS)
@@ -92,7 +92,7 @@ def _timed(rows: pa.Table, first: int, pace_us: int, begin_us: int | None = None
 
 
 def timed(name: str, ask: Callable[[], object], most: float | None = None, rounds: int = ROUNDS) -> Figure:
-    """Ask once, then some more times."""
+    """Time the first call of `ask` and the median of `rounds` more."""
     cold, *warm = (_milliseconds(ask) for _ in range(rounds + 1))
     return Figure(name, cold, statistics.median(warm), most)
 
@@ -104,14 +104,14 @@ def _milliseconds(ask: Callable[[], object]) -> float:
 
 
 def command(*arguments: str, port: int = 9) -> Callable[[], object]:
-    """Give a run of the command, whose exit code does not matter here."""
+    """Return a function that runs `financelake` with these arguments and ignores its exit code."""
     words = [sys.executable, "-m", "finance_lake", *arguments]
     environment = os.environ | {"KAFKA_PORT": str(port), "KAFKA_BOOTSTRAP": ""}
     return lambda: subprocess.run(words, check=False, capture_output=True, env=environment)
 
 
 def followed(lake: Lake, built: BuiltLake) -> Figure:
-    """What a chart pays for a bar that has changed: a commit, then the bars of one symbol."""
+    """Measure the bars of one symbol right after a commit, as a live chart queries them."""
     rows = _timed(verify.rows_of(99).slice(0, TICKS_A_COMMIT), 0, 10_000, (HOURS * 3600 + SMALL_COMMITS) * 1_000_000)
 
     def ask() -> float:
@@ -124,7 +124,7 @@ def followed(lake: Lake, built: BuiltLake) -> Figure:
 
 @contextmanager
 def broker() -> Iterator[int]:
-    """Run a broker if that is possible; give its port, or one that nobody listens on."""
+    """Run a broker if its jars exist; yield its port, or one without a listener."""
     if not JARS.exists():
         print("(no jars: `status` is measured without a broker)")
         yield 9
@@ -134,7 +134,7 @@ def broker() -> Iterator[int]:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Build the lake, then measure and print the figures."""
     millions = int(next(iter(sys.argv[1:]), "10"))
     with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder, broker() as port:
         built = build(Path(folder), millions)

@@ -1,8 +1,7 @@
-"""Measure the lake as it is shipped: `make bench`. Prints tables with verdicts; writes bench/results/<date>.json and .svg.
+"""Measure the lake with its default settings: `make bench`. Prints tables; writes bench/results/<date>.json and .svg.
 
-Real ZooKeeper, Kafka, producer and job, as `make local` runs them, on scratch folders. Nothing else should run meanwhile.
-`SHORT=1` takes a few minutes, writes nothing, and fails where tables differ or the job, with either reader, is far
-slower than the loop.
+It runs ZooKeeper, Kafka, producer and job as `make local` does, in scratch folders. Run nothing else meanwhile. `SHORT=1` takes
+a few minutes and writes nothing. It fails if tables differ or if the job, with either reader, is far slower than the loop.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ TABLE_WIDTH = 160
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on and with."""
+    """Return the machine and the versions that the figures were measured with."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
@@ -49,7 +48,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print two tables: the job with each reader, and what does not depend on one."""
+    """Print two tables: the figures of the job with each reader, and those that do not depend on the reader."""
     by_reader = {reader: of_reader(figures, reader) for reader in READERS}
     readers = Table("the job", *(title for reader in READERS for title in (f"READER={reader}", "aim", "")), box=None)
     for name in by_reader[READERS[0]]:
@@ -62,17 +61,17 @@ def show(figures: dict[str, Any]) -> None:
 
 
 def short() -> int:
-    """Two rounds of small drains; 1 if the job is far slower than the loop."""
-    found = drain.compare()
-    rates = {reader: found["ratios"][reader]["loop"]["rate"]["median"] for reader in READERS}
+    """Run two rounds of small drains; return 1 if the job is far slower than the loop."""
+    results = drain.compare()
+    rates = {reader: results["ratios"][reader]["loop"]["rate"]["median"] for reader in READERS}
     for reader, ratio in rates.items():
-        rate = found["contenders"][reader]["rate"]
+        rate = results["contenders"][reader]["rate"]
         print(f"READER={reader}: {rate:,.0f} ticks/s, {ratio} times the loop; the tables are equal")
     return 0 if min(rates.values()) >= LOOSE_RATIO else 1
 
 
 def main() -> int:
-    """Run all, print, write."""
+    """Run all benchmarks, then print and write the figures."""
     if os.environ.get("SHORT"):
         return short()
     figures = {

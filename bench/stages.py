@@ -1,4 +1,4 @@
-"""Stages: where a tick's CPU goes in a worker, stage by stage, on a real topic: `python -m bench.stages`."""
+"""Measure the CPU time of a tick in a worker, stage by stage, on a real topic: `python -m bench.stages`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TICKS_READ = 1_000_000
 
 
 def stages(stack: Stack, folder: str) -> dict[str, float]:
-    """CPU microseconds a tick, librdkafka's own threads included."""
+    """Return CPU microseconds per tick of each stage, including librdkafka's threads."""
     spent: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], Result]) -> Result:
@@ -45,8 +45,8 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
     reader = KafkaRangeReader(stack.bootstrap, stack.topic)
     gc.disable()
     messages = timed("consume from Kafka", lambda: list(reader.read(ranges)))
-    batches = timed("lay out in Arrow", lambda: [as_batch(found) for found in messages if found.messages])
-    timed("parse and judge", lambda: [decode_batch_fast(batch.column("value")) for batch in batches])
+    batches = timed("convert to Arrow", lambda: [as_batch(block) for block in messages if block.messages])
+    timed("parse and check", lambda: [decode_batch_fast(batch.column("value")) for batch in batches])
     ticks = timed("decode to rows (with parsing)", lambda: [decode_records(batch, ingested_at).ticks for batch in batches])
     rows = pa.concat_tables(ticks)
     timed("digest", lambda: digest.digest_of(rows))
@@ -54,13 +54,13 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
     timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, folder, {}))
     gc.enable()
     task = Task({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
-    timed("all of it, as the worker does it", lambda: list(task.files(kafka_reader(stack.bootstrap, stack.topic)(ranges))))
+    timed("the whole task of a worker", lambda: list(task.files(kafka_reader(stack.bootstrap, stack.topic)(ranges))))
     reader.close()
     return spent
 
 
 def main() -> None:
-    """Measure twice, print the second time."""
+    """Measure twice and print the second result."""
     with running_broker() as stack, tempfile.TemporaryDirectory() as folder:
         publish(stack, TICKS_READ)
         stages(stack, folder)

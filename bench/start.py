@@ -1,6 +1,6 @@
-"""Start: from `make local` to the first row, and what the roles need of memory after a minute; `python -m bench.start`.
+"""Measure the time from `make local` to the first row, and the memory of the roles after a minute: `python -m bench.start`.
 
-The reader is that of the environment (READER), or the job's default.
+The environment variable READER selects the job's reader.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROLES = ("zookeeper", "kafka", "producer", "spark-job")
 
 
 def start() -> dict[str, Any]:
-    """Run all roles on a scratch folder."""
+    """Run all roles in a scratch folder and measure."""
     with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder:
         stack = Stack(Path(folder), free_port(), free_port(), "finance")
         began = time.monotonic()

@@ -1,6 +1,7 @@
-"""Sustained rate: producer, broker and job, with each reader, on the same cores for two minutes; `python -m bench.sustained`.
+"""Measure the sustained rate of producer, broker and job on the same cores, with each reader: `python -m bench.sustained`.
 
-A rate is sustained if what is published and not yet stored, in seconds of publishing, stays below a bound in the second half.
+Each rate runs for two minutes. It is sustained if the ticks published but not yet stored, in seconds of publishing, stay below
+a limit in the second half, and if the producer keeps the rate.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PUBLISHED = re.compile(r"publishing per_second=([0-9.]+)")
 
 
 def sustain(stack: Stack, reader: str, rate: int) -> dict[str, Any]:
-    """Publish at a rate beside the job; tell how far behind the job was in the second half."""
+    """Publish at a rate while the job runs; return how far behind the job was in the second half."""
     run = start_job(stack, READER=reader).run
     run.wait_for("connected")
     producer = stack.run("producer", TICKS_PER_SECOND=rate)
@@ -36,7 +37,7 @@ def sustain(stack: Stack, reader: str, rate: int) -> dict[str, Any]:
     end = time.monotonic() + SECONDS / 2
     wait_until(lambda: time.monotonic() > end, SECONDS, "the second half")
     batches = LINE.findall(run.text())[seen:]
-    published = [float(one) for one in PUBLISHED.findall(producer.text())][-int(SECONDS / 20) :]
+    published = [float(per_second) for per_second in PUBLISHED.findall(producer.text())][-int(SECONDS / 20) :]
     behind = max(int(lag) for _, lag in batches) / rate
     producer.stop()
     run.stop()
@@ -51,19 +52,19 @@ def sustain(stack: Stack, reader: str, rate: int) -> dict[str, Any]:
 
 
 def highest() -> dict[str, list[dict[str, Any]]]:
-    """Measure with each reader."""
+    """Measure the sustained rates with each reader."""
     return {reader: highest_of(reader) for reader in READERS}
 
 
 def highest_of(reader: str) -> list[dict[str, Any]]:
-    """Try the rates, up to the first that is too much."""
-    found: list[dict[str, Any]] = []
+    """Try the rates in order until one is not sustained."""
+    figures: list[dict[str, Any]] = []
     for rate in RATES:
         with running_broker() as stack:
-            found.append(sustain(stack, reader, rate))
-        if not found[-1]["sustained"]:
+            figures.append(sustain(stack, reader, rate))
+        if not figures[-1]["sustained"]:
             break
-    return found
+    return figures
 
 
 if __name__ == "__main__":

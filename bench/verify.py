@@ -1,6 +1,6 @@
-"""Measure `financelake verify`: `python -m bench.verify [MILLIONS]` (10). Builds a lake, judges it, prints one line.
+"""Measure `financelake verify`: `python -m bench.verify [MILLIONS]` (10). Builds a lake, verifies it and prints one line.
 
-The lake has four partitions and batches of a million rows, written as the job writes them but made by columns; a ledger too.
+The lake has four partitions, batches of a million rows made column by column and written as the job does, and a ledger.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SYMBOLS = pa.array(["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META", "TSLA", "IBM
 
 
 def rows_of(batch: int) -> pa.Table:
-    """Make a batch of ticks by columns."""
+    """Make a batch of ticks, column by column."""
     random = np.random.default_rng(batch)
     numbers = np.arange(batch * BATCH, (batch + 1) * BATCH)
     arrived = pa.array(int(ARRIVED.timestamp()) * 1_000_000 + numbers % 1_000_000).cast(UTC_MICROSECONDS)
@@ -59,7 +59,7 @@ def _prices(unscaled: np.ndarray) -> pa.Array:
 
 
 def build(root: Path, batches: int) -> BuiltLake:
-    """Make the lake."""
+    """Build a lake of some batches, with a ledger."""
     lake = BuiltLake(root, partitions=PARTITIONS)
     for batch in range(batches):
         lake.plan_all(dict.fromkeys(lake.ends, BATCH // PARTITIONS))
@@ -79,7 +79,7 @@ def _files(lake: BuiltLake, batch: int) -> list[WrittenFile]:
 
 
 def main() -> None:
-    """Print seconds and peak memory."""
+    """Build the lake, verify it and print seconds and peak memory."""
     millions = int(next(iter(sys.argv[1:]), "10"))
     with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder:
         build(Path(folder), millions * 1_000_000 // BATCH)

@@ -1,11 +1,11 @@
 """The idiomatic pipeline: `readStream.format("kafka")`, `from_json`, `writeStream.format("delta")`, tuned for this machine.
 
-Nothing but what Spark and Delta ship: no Python in the data's path, Delta's own transactions, Spark's checkpoint. Heap, cores,
-jars and batch size are those of the job (its settings). It keeps the rows of malformed records as nulls, and proves nothing.
+It uses only what Spark and Delta ship: no Python in the data path, Delta's own transactions, Spark's checkpoint. Heap, cores,
+jars and batch size are those of the job (its settings). It stores malformed records as rows of nulls and verifies nothing.
 
     python -m bench.peers.idiomatic BOOTSTRAP TOPIC FOLDER ENDS
 
-ENDS, the offsets at which the other peers stop, is not looked at: the trigger `availableNow` stops at the topic's end.
+ENDS, the offsets at which the other peers stop, is ignored: the trigger `availableNow` stops at the topic's end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FETCHING = {
 
 
 def session(settings: Settings) -> SparkSession:
-    """Start Spark with Delta, sized for one small machine: the defaults of shuffles and snapshots are for clusters."""
+    """Start Spark with Delta, sized for one small machine; the default shuffle and snapshot partitions are for clusters."""
     return (
         SparkSession.builder.master(f"local[{settings.spark_cores}]")
         .config("spark.driver.memory", settings.spark_heap)
@@ -67,7 +67,7 @@ def ticks(records: DataFrame) -> DataFrame:
 
 
 def main() -> None:
-    """Drain what the topic holds at the start, in batches of the job's size."""
+    """Drain the records that the topic has at the start, in batches of the job's size."""
     bootstrap, topic, folder, _ = sys.argv[1:]
     settings = Settings()
     records = (

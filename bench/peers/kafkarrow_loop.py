@@ -1,7 +1,7 @@
-"""The loop of someone who thinks in columns: kafkarrow hands out Arrow batches, pyarrow parses their JSON, deltalake appends.
+"""A columnar peer: kafkarrow returns Arrow batches, pyarrow parses their JSON, deltalake appends.
 
-Like the hand-written loop it commits every 50,000 ticks with a number of its own and opens the table anew every hundred
-commits. kafkarrow keeps no offsets: there is no place to go on from after a crash, and nothing is proven.
+Like the hand-written loop it commits every 50,000 ticks with its own transaction number and reopens the table every hundred
+commits. kafkarrow stores no offsets, so it cannot resume after a crash. It verifies nothing.
 
     python -m bench.peers.kafkarrow_loop BOOTSTRAP TOPIC FOLDER PARTITION:END[,PARTITION:END...]
 """
@@ -25,7 +25,7 @@ PARSING = pyarrow.json.ParseOptions(explicit_schema=TICK, unexpected_field_behav
 
 
 def take(consumer: ConsumerManager, ticks: int) -> pa.RecordBatch:
-    """Poll until there are so many records: a poll gives what has been fetched, often less."""
+    """Poll until there are `ticks` records; one poll returns what has been fetched, often fewer."""
     batches = [consumer.poll(1000)]
     while sum(map(len, batches)) < ticks:
         batches.append(consumer.poll(1000))
@@ -33,7 +33,7 @@ def take(consumer: ConsumerManager, ticks: int) -> pa.RecordBatch:
 
 
 def columns(batch: pa.RecordBatch) -> pa.Table:
-    """Parse all values of a batch at once into the table's columns."""
+    """Parse all values of a batch in one call into the table's columns."""
     lines = pc.binary_join(pa.ListArray.from_arrays([0, len(batch)], batch["value"]), b"\n")[0].as_buffer()
     reading = pyarrow.json.ReadOptions(use_threads=False, block_size=lines.size + 1)
     ticks = pyarrow.json.read_json(pa.BufferReader(lines), reading, PARSING)
@@ -55,7 +55,7 @@ def columns(batch: pa.RecordBatch) -> pa.Table:
 
 
 def main() -> None:
-    """Drain the topic up to the offsets given, which must be its ends: kafkarrow itself reads on."""
+    """Drain the topic up to the given offsets, which must be its ends because kafkarrow itself has no limit."""
     bootstrap, topic, folder, ends = sys.argv[1:]
     consumer = ConsumerManager(
         {"bootstrap.servers": bootstrap, "fetch.queue.backoff.ms": "5"}, [SourceTopic.from_earliest(topic)], TICKS_A_COMMIT

@@ -1,7 +1,7 @@
-"""The peer: what a good engineer would write instead of this project, in one loop with confluent-kafka, msgspec and deltalake.
+"""The hand-written loop: what a good engineer would write instead of this project, with confluent-kafka, msgspec and deltalake.
 
-It decodes with msgspec, keeps the batch's number as a transaction of the table, and opens the table anew every hundred commits,
-which keeps its cost from growing. It judges records less strictly than the contract does, and proves nothing.
+It decodes with msgspec, commits the batch's number as a Delta transaction, and reopens the table every hundred commits, so that
+its cost does not grow. It checks records less strictly than the contract does and verifies nothing.
 
     python -m bench.peers.loop BOOTSTRAP TOPIC FOLDER PARTITION:END[,PARTITION:END...]
 """
@@ -40,7 +40,7 @@ FIELDS = pa.schema(
 
 
 class Tick(msgspec.Struct, gc=False):
-    """A message as the topic has it."""
+    """A message value of the topic."""
 
     symbol: str
     price: Decimal
@@ -75,7 +75,7 @@ def columns(messages: Sequence[Message]) -> pa.Table:
 
 
 def main() -> None:
-    """Drain the topic up to the offsets given."""
+    """Drain the topic up to the given offsets."""
     bootstrap, topic, folder, ends = sys.argv[1:]
     left = sum(int(place.split(":")[1]) for place in ends.split(","))
     consumer = Consumer(

@@ -1,1 +1,1 @@
-"""The producer: a seeded market simulation, or a file of real prices, published tick by tick to the topic."""
+"""The producer: publishes a seeded market simulation, or a file of real prices, tick by tick to the topic."""

@@ -1,7 +1,7 @@
 """Run the producer: `python -m finance_producer`.
 
-Exit codes: 0 all that was made is acknowledged; 1 some of it is not, or client or disk have failed for good; 2 the settings or
-the file to replay cannot be used, or not a row of it; 78 a producer runs already.
+Exit codes: 0 every record is acknowledged; 1 some are not, or the client or the disk has failed for good; 2 the settings or the
+replay file cannot be used, or no row of the file is a tick; 78 a producer is already running.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Give the exit code, and say in a sentence what went wrong."""
+    """Run the producer and return the exit code; report a failure in one sentence."""
     settings = begin_role(Settings)
     with hold_or_exit(settings.data_dir, "producer"):
         log = configure_logging()
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def on_signals() -> Callable[[], bool]:
-    """Give a function that tells whether SIGTERM or SIGINT has come; a handler does no more than note it."""
+    """Return a function that returns whether SIGTERM or SIGINT has been received; the handlers only record the signal."""
     received: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: received.append(number))

@@ -1,7 +1,7 @@
-"""The rows of a Parquet or Arrow file as text, as another process reads them: see `columnar_reader`.
+"""Read the rows of a Parquet or Arrow file as text in a separate process: see `columnar_reader`.
 
-A file of a kilobyte can unpack to gigabytes, and one can be nested so deeply that its reader crashes. Either ends that process
-alone, and becomes a sentence here.
+A file of a kilobyte can unpack to gigabytes, and a deeply nested one can crash its reader. Either ends only that process and is
+reported here as an error message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 import finance_contract
 import finance_producer
 import finance_role
-from finance_producer.columns import Columns, UnreadableFileError, Wanted
+from finance_producer.columns import ColumnMapping, Columns, UnreadableFileError
 from finance_producer.rows import Row, Rows
 from finance_role.environment import composed, importing
 
@@ -29,7 +29,7 @@ READER = "finance_producer.columnar_reader"
 
 
 class ColumnarRequest(msgspec.Struct):
-    """What to read."""
+    """A request to read a file: its path, its format, and the settings for its columns."""
 
     file: str
     kind: str
@@ -38,7 +38,7 @@ class ColumnarRequest(msgspec.Struct):
 
 
 class ColumnarBlock(msgspec.Struct, omit_defaults=True):
-    """A line of what is read: what is wrong, or which columns there are, or rows (their cells, and a fault or None)."""
+    """A line of the response: an error, or the columns, or rows (each a list of cells, then a fault or None)."""
 
     error: str | None = None
     places: dict[str, int] | None = None
@@ -46,10 +46,10 @@ class ColumnarBlock(msgspec.Struct, omit_defaults=True):
     rows: list[list[str | None]] = []
 
 
-def open_columnar(file: Path, kind: str, wanted: Wanted) -> Rows:
+def open_columnar(file: Path, kind: str, mapping: ColumnMapping) -> Rows:
     """Open a file. Raises UnreadableFileError, also for a column of binary floating point."""
-    request = ColumnarRequest(str(file.absolute()), kind, dict(wanted.mapped), sorted(wanted.ignored))
-    # -P: what lies in the current folder is no module of ours.
+    request = ColumnarRequest(str(file.absolute()), kind, dict(mapping.mapped), sorted(mapping.ignored))
+    # -P: import nothing from the current folder.
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", READER, str(MAX_MEGABYTES)],
         env=composed(importing(finance_contract, finance_producer, finance_role), settings=False),
@@ -58,7 +58,7 @@ def open_columnar(file: Path, kind: str, wanted: Wanted) -> Rows:
         stderr=subprocess.DEVNULL,
     )
     assert process.stdin  # noqa: S101 (a pipe)
-    with suppress(BrokenPipeError), process.stdin as stdin:  # one that cannot even start says so by its end
+    with suppress(BrokenPipeError), process.stdin as stdin:  # if the process cannot start, its exit code is reported below
         stdin.write(msgspec.json.encode(request))
     answers = _answers(file, process)
     head = next(answers)
@@ -66,7 +66,7 @@ def open_columnar(file: Path, kind: str, wanted: Wanted) -> Rows:
 
 
 def _answers(file: Path, process: subprocess.Popen[bytes]) -> Iterator[ColumnarBlock]:
-    """Give the answers up to the last. Raises UnreadableFileError for an error, or where the process ends before the last."""
+    """Yield the answers up to the last. Raises UnreadableFileError for an error, or if the process ends too early."""
     assert process.stdout  # noqa: S101 (a pipe)
     try:
         for line in process.stdout:
@@ -78,8 +78,8 @@ def _answers(file: Path, process: subprocess.Popen[bytes]) -> Iterator[ColumnarB
                 return
         code = process.wait()
         raise UnreadableFileError(
-            f"{file} cannot be read: its reader ended with code {code}, as where a file needs more than {MAX_MEGABYTES} MB"
-            " to be read or is nested too deeply. Write it with smaller row groups, or as CSV."
+            f"{file} cannot be read: its reader ended with code {code}, which happens if a file needs more than"
+            f" {MAX_MEGABYTES} MB of memory or is nested too deeply. Write it with smaller row groups, or as CSV."
         )
     finally:
         process.kill()
@@ -90,5 +90,5 @@ def _answers(file: Path, process: subprocess.Popen[bytes]) -> Iterator[ColumnarB
 def _rows(answers: Iterator[ColumnarBlock]) -> Iterator[Row]:
     number = 0
     for answer in answers:
-        for number, cells in enumerate(answer.rows, number + 1):  # noqa: B020 (it goes on counting)
+        for number, cells in enumerate(answer.rows, number + 1):  # noqa: B020 (continues the count)
             yield Row(number, *(cell and (cell.strip() or None) for cell in cells))

@@ -1,7 +1,7 @@
-"""Read a Parquet or Arrow file for `columnar`, under the kernel's limits: `python -m finance_producer.columnar_reader MB`.
+"""Read a Parquet or Arrow file for `columnar`, with limited memory: `python -m finance_producer.columnar_reader MB`.
 
-What it says of a file is bounded: rows in small batches, and of a cell at most `MAX_CELL_CHARS`. Elsewhere than on Linux the
-kernel does not count memory, and the bound is on what is said alone.
+The output is bounded too: rows come in small batches, and cells of more than `MAX_CELL_CHARS` are reported as faults. On Linux
+the kernel limits the memory; on other systems only the output is bounded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finance_producer.columnar import ColumnarBlock, ColumnarRequest
-from finance_producer.columns import COLUMNS, Column, UnreadableFileError, Wanted, choose
+from finance_producer.columns import COLUMNS, Column, ColumnMapping, UnreadableFileError, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 MAX_COLUMNS = 10_000
-MAX_CELL_CHARS = 256  # what is longer is no symbol, number or time
+MAX_CELL_CHARS = 256  # no symbol, number or time is longer
 ROWS_PER_BATCH = 1000
 NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}
 
 
 def main() -> None:
-    """Read what the request on standard input names; write answers, a line each, the last one empty."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the producer's, which ends this process
+    """Read the file that the request on standard input names; write one answer per line, the last one empty."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the producer handles Ctrl-C and ends this process
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=ColumnarRequest)
     file, megabytes = Path(request.file), int(sys.argv[1])
-    pa.set_memory_pool(pa.system_memory_pool())  # gives back what it has freed
+    pa.set_memory_pool(pa.system_memory_pool())  # returns freed memory to the system
     pa.set_cpu_count(1)
     _confine(megabytes)
     try:
@@ -45,8 +45,8 @@ def main() -> None:
             _write(sys.stdout.buffer, answer)
     except UnreadableFileError as error:
         _write(sys.stdout.buffer, ColumnarBlock(error=str(error)))
-    except (MemoryError, RecursionError):  # of which ArrowMemoryError is one
-        why = f"it needs more than {megabytes} MB to be read. Write it with smaller row groups, or as CSV"
+    except (MemoryError, RecursionError):  # ArrowMemoryError is a MemoryError
+        why = f"it needs more than {megabytes} MB of memory. Write it with smaller row groups, or as CSV"
         _write(sys.stdout.buffer, ColumnarBlock(error=f"{file} cannot be read: {why}."))
     except (OSError, pa.ArrowException, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
@@ -70,9 +70,9 @@ def _read(file: Path, request: ColumnarRequest) -> Iterator[ColumnarBlock]:
     with file.open("rb") as stream:
         schema, batches = _parquet(stream) if request.kind == "Parquet" else _arrow(stream)
         if len(schema) > MAX_COLUMNS:
-            raise UnreadableFileError(f"{file} has {len(schema):,} columns; {MAX_COLUMNS:,} are taken.")
+            raise UnreadableFileError(f"{file} has {len(schema):,} columns; at most {MAX_COLUMNS:,} are supported.")
         present = [Column(field.name, _example(field.type)) for field in schema]
-        columns = choose(file, present, Wanted(request.mapped, frozenset(request.ignored)))
+        columns = choose(file, present, ColumnMapping(request.mapped, frozenset(request.ignored)))
         for ours, place in columns.places.items():
             _require_exact(file, ours, schema.field(place))
         yield ColumnarBlock(places=columns.places, unused=list(columns.unused))
@@ -114,14 +114,14 @@ def _require_exact(file: Path, ours: str, field: pa.Field) -> None:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if pa.types.is_floating(kind) and ours != "symbol":
         raise UnreadableFileError(
-            f"{file} holds {ours} as {kind}, binary floating point, which has no exact decimal value:"
+            f"{file} has {ours} as {kind}, binary floating point, which has no exact decimal value:"
             f" store it as {'a decimal' if ours == 'price' else 'an integer'} or as text."
         )
     fits = _is_text(kind) or (ours != "symbol" and pa.types.is_integer(kind))
     fits |= ours == "price" and pa.types.is_decimal(kind)
     fits |= ours == "ts_event" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind))
     if not fits:
-        raise UnreadableFileError(f"{file} holds {ours} as {str(kind)[:100]}, which is no type for it: store it as text.")
+        raise UnreadableFileError(f"{file} has {ours} as {str(kind)[:100]}, which is not supported for it: store it as text.")
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -129,9 +129,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _texts(batch: pa.RecordBatch, schema: pa.Schema, places: dict[str, int]) -> Iterator[ColumnarBlock]:
-    nothing: list[str | None] = [None] * batch.num_rows
+    empty: list[str | None] = [None] * batch.num_rows
     by_name = {ours: schema.field(place).name for ours, place in places.items()}
-    texts = [_text(batch.column(by_name[ours])) if ours in by_name else nothing for ours in COLUMNS]
+    texts = [_text(batch.column(by_name[ours])) if ours in by_name else empty for ours in COLUMNS]
     rows = [[*cells, _fault(cells)] for cells in zip(*texts, strict=True)]
     if rows:
         yield ColumnarBlock(rows=[[None] * len(COLUMNS) + [row[-1]] if row[-1] else row for row in rows])
@@ -143,9 +143,9 @@ def _fault(cells: tuple[str | None, ...]) -> str | None:
 
 
 def _text(column: pa.Array) -> list[str | None]:
-    """Give cells as text, exactly: integers and decimals by their digits, times as nanoseconds since 1970."""
+    """Return cells as exact text: integers and decimals by their digits, times as nanoseconds since 1970."""
     if pa.types.is_dictionary(column.type):
-        # By its indices: a long value may stand there once for many rows.
+        # Look values up by index instead of expanding the dictionary: one long value may be used by many rows.
         values = [None if text is None else text[: MAX_CELL_CHARS + 1] for text in _text(column.dictionary)]
         return [None if index is None else values[index] for index in column.indices.to_pylist()]
     if _is_text(column.type):

@@ -1,4 +1,4 @@
-"""Which columns of a user's file are symbol, price, size and time; nothing is left out, and nothing made up, without a word."""
+"""Find symbol, price, size and time among the columns of a user's file; report every guess and every unused column."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REQUIRED = ("symbol", "price")
-# `ts_event_nanos` is how `financelake export` writes what its microseconds leave over.
+# `financelake export` writes the nanoseconds beyond its microseconds as `ts_event_nanos`.
 COLUMNS = (*REQUIRED, "size", "ts_event", "ts_event_nanos")
 MAPPABLE = COLUMNS[:-1]
 MAX_NAMED = 20
 MAX_NAME_CHARS = 24
 
-# Names under which others have them, in lower case, `_` for all that is no letter or digit.
+# Names that other sources use for these columns, in lower case, with `_` for everything but letters and digits.
 LOOKS_LIKE = {
     "symbol": re.compile(r"symbols?|sym|ticker(_symbol)?|instrument(_id)?|security|isin|cusip|ric|stock|pair|name|.*_symbol"),
     "price": re.compile(r"prices?|px|close|last|p|adj(usted)?_?close|.*_(price|px)|price_.*"),
@@ -27,77 +27,79 @@ DATE_OR_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d\d?[/.]\d\d?[/.]
 
 
 class UnreadableFileError(Exception):
-    """The file cannot be replayed; says so in a sentence."""
+    """The file cannot be replayed. The message is a sentence for the user."""
 
 
 class Column(NamedTuple):
-    """A column of the file: its name, and a value of it as text if there is one."""
+    """A column of the file: its name, and an example value as text if there is one."""
 
     name: str
     example: str | None = None
 
 
-class Wanted(NamedTuple):
-    """What the settings say of columns: the file's name for each of ours that is called otherwise, and what may be left out."""
+class ColumnMapping(NamedTuple):
+    """The settings for columns: the file's names for ours where they differ, and columns of the file to ignore."""
 
     mapped: Mapping[str, str] = {}
     ignored: frozenset[str] = frozenset()
 
 
 class Columns(NamedTuple):
-    """Which column of the file is which of ours, and those that are none."""
+    """The position of each of our columns in the file, and the names of unused columns."""
 
     places: dict[str, int]
     unused: tuple[str, ...]
 
     @property
     def dated(self) -> bool:
-        """Whether ticks have a time of their own."""
+        """Whether ticks have an event time."""
         return "ts_event" in self.places
 
 
-def choose(file: Path, present: Sequence[Column], wanted: Wanted) -> Columns:
-    """Find our columns in the file's. Raises UnreadableFileError where one is missing, twice there, or under another name."""
+def choose(file: Path, present: Sequence[Column], mapping: ColumnMapping) -> Columns:
+    """Find our columns among the file's. Raises UnreadableFileError if one is missing, duplicate or has another name."""
     names = [column.name for column in present]
-    taken = {ours: wanted.mapped.get(ours, ours) for ours in COLUMNS}
-    if absent := [f"{ours}={theirs}" for ours, theirs in wanted.mapped.items() if theirs not in names]:
-        raise UnreadableFileError(f"{file} has no column as REPLAY_MAP={','.join(absent)} says; it has: {shown(names)}.")
-    if doubled := [theirs for theirs in taken.values() if names.count(theirs) > 1]:
+    sought = {ours: mapping.mapped.get(ours, ours) for ours in COLUMNS}
+    if absent := [f"{ours}={theirs}" for ours, theirs in mapping.mapped.items() if theirs not in names]:
+        raise UnreadableFileError(f"{file} has no such column: REPLAY_MAP={','.join(absent)}; it has: {shown(names)}.")
+    if doubled := [theirs for theirs in sought.values() if names.count(theirs) > 1]:
         raise UnreadableFileError(f"{file} has the column {printable(doubled[0])} twice.")
-    places = {ours: names.index(theirs) for ours, theirs in taken.items() if theirs in names}
+    places = {ours: names.index(theirs) for ours, theirs in sought.items() if theirs in names}
     unused = [column for place, column in enumerate(present) if place not in places.values()]
     if missing := [ours for ours in REQUIRED if ours not in places]:
         hint = _hint({ours: _named_like(ours, unused) for ours in missing})
         raise UnreadableFileError(f"{file} has no column {' or '.join(missing)}; it has: {shown(names)}.{hint}")
-    open_to = [column for column in unused if column.name not in wanted.ignored]
-    found = {ours: _named_like(ours, open_to) for ours in ("size", "ts_event") if ours not in places}
-    if "ts_event" in found:
-        found["ts_event"] = found["ts_event"] or [one.name for one in open_to if DATE_OR_TIME.fullmatch(one.example or "")]
-    if found := {ours: candidates for ours, candidates in found.items() if candidates}:
-        what = " and ".join(f"no column {ours}, but one that may be it, {shown(found[ours])}" for ours in found)
-        left = ",".join(name for candidates in found.values() for name in candidates)
+    others = [column for column in unused if column.name not in mapping.ignored]
+    similar = {ours: _named_like(ours, others) for ours in ("size", "ts_event") if ours not in places}
+    if "ts_event" in similar:
+        dates = [column.name for column in others if DATE_OR_TIME.fullmatch(column.example or "")]
+        similar["ts_event"] = similar["ts_event"] or dates
+    if similar := {ours: candidates for ours, candidates in similar.items() if candidates}:
+        what = " and ".join(f"no column {ours}, but one that may be it, {shown(similar[ours])}" for ours in similar)
+        ignored = printable(",".join(name for candidates in similar.values() for name in candidates))
         raise UnreadableFileError(
-            f"{file} has {what}.{_hint(found)} REPLAY_IGNORE_COLUMNS={printable(left)} leaves it out. It has: {shown(names)}."
+            f"{file} has {what}.{_hint(similar)} Or leave it out with REPLAY_IGNORE_COLUMNS={ignored}. It has: {shown(names)}."
         )
     return Columns(places, tuple(column.name for column in unused))
 
 
 def shown(names: Iterable[str]) -> str:
-    """Give names for a sentence: as many as one takes, harmless to a terminal."""
+    """Return names for a message, at most `MAX_NAMED` of them, shortened and escaped for the terminal."""
     listed = list(names)
-    some = ", ".join(ascii(name[:MAX_NAME_CHARS]) for name in listed[:MAX_NAMED])
-    return (some or "none") + (f" and {len(listed) - MAX_NAMED:,} more" if len(listed) > MAX_NAMED else "")
+    first = ", ".join(ascii(name[:MAX_NAME_CHARS]) for name in listed[:MAX_NAMED])
+    return (first or "none") + (f" and {len(listed) - MAX_NAMED:,} more" if len(listed) > MAX_NAMED else "")
 
 
 def printable(name: str) -> str:
-    """Give a name without its quotes, harmless to a terminal."""
+    """Return a name escaped for the terminal, without quotes."""
     return ascii(name)[1:-1]
 
 
 def _named_like(ours: str, columns: Iterable[Column]) -> list[str]:
-    return [one.name for one in columns if LOOKS_LIKE[ours].fullmatch(re.sub(r"[\W_]+", "_", one.name.lower()).strip("_"))]
+    pattern = LOOKS_LIKE[ours]
+    return [column.name for column in columns if pattern.fullmatch(re.sub(r"[\W_]+", "_", column.name.lower()).strip("_"))]
 
 
-def _hint(found: Mapping[str, Sequence[str]]) -> str:
-    pairs = [f"{ours}={printable(candidates[0][:MAX_NAME_CHARS])}" for ours, candidates in found.items() if candidates]
-    return f" REPLAY_MAP={','.join(pairs)} says which is which." if pairs else ""
+def _hint(similar: Mapping[str, Sequence[str]]) -> str:
+    pairs = [f"{ours}={printable(candidates[0][:MAX_NAME_CHARS])}" for ours, candidates in similar.items() if candidates]
+    return f" Use REPLAY_MAP={','.join(pairs)}." if pairs else ""

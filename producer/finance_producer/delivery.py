@@ -1,4 +1,4 @@
-"""What became of the ticks that were handed to the client: only the broker's answer to each counts."""
+"""Track the delivery of each tick that was handed to the client; only the broker's answer counts."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     from finance_storage.ledger import Range
 
-_TOPIC_AWAY = {
+_TOPIC_MISSING = {
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 (its public constants look like this)
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.UNKNOWN_TOPIC_ID,
 }
-_GIVEN_BACK = _TOPIC_AWAY | {
-    KafkaError._DESTROY,  # noqa: SLF001 (what was between two queues when its partition was taken down)
-    KafkaError._PURGE_QUEUE,  # noqa: SLF001 (a client is purged when it is left for another, or at the end)
+_RETURNED = _TOPIC_MISSING | {
+    KafkaError._DESTROY,  # noqa: SLF001 (records between two queues when their partition was removed)
+    KafkaError._PURGE_QUEUE,  # noqa: SLF001 (a client is purged when it is replaced, and at the end)
     KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
 }
 
 
-def is_topic_away(error: KafkaError) -> bool:
-    """Whether the client has failed a record because it was told that its topic, or its partition, does not exist."""
-    return error.code() in _TOPIC_AWAY
+def is_topic_missing(error: KafkaError) -> bool:
+    """Return whether the client failed a record because its topic or partition does not exist, according to the broker."""
+    return error.code() in _TOPIC_MISSING
 
 
 class UnconfirmedTick(NamedTuple):
-    """A tick that the client gave back: it may be in the topic, and if it is not, it can be handed over again."""
+    """A tick that the client returned: it may be in the topic, and if it is not, it can be sent again."""
 
     seq: int
     key: bytes | None
@@ -42,12 +42,12 @@ class UnconfirmedTick(NamedTuple):
 
 
 class Block:
-    """Consecutive ticks with one delivery callback between them, so that an answer costs no more than an addition."""
+    """Consecutive ticks that share one delivery callback, so that an acknowledgement costs only an addition."""
 
     __slots__ = ("_orphans", "acknowledged", "failed", "first", "size")
 
     def __init__(self, first: int, size: int, orphans: list[UnconfirmedTick]) -> None:
-        """Expect answers for `size` ticks from number `first` on; one that is given back, to `orphans`, has none yet."""
+        """Expect answers for `size` ticks numbered from `first`; ticks that the client returns go to `orphans`, unsettled."""
         self.first = first
         self.size = size
         self.acknowledged = 0
@@ -55,47 +55,47 @@ class Block:
         self._orphans = orphans
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
-        """Take the answer for one tick."""
+        """Record the answer for one tick."""
         if error is None:
             self.acknowledged += 1
-        elif error.code() in _GIVEN_BACK:
+        elif error.code() in _RETURNED:
             self._orphans.append(UnconfirmedTick(_seq(message), message.key(), message.value(), self))
         else:
             self.failed.append(_seq(message))
 
     @property
     def is_settled(self) -> bool:
-        """Whether there was an answer for every tick."""
+        """Whether every tick is acknowledged or failed."""
         return self.acknowledged + len(self.failed) == self.size
 
     def acknowledged_ranges(self) -> list[Range]:
-        """Give the acknowledged numbers of a settled block: all but the failed ones."""
-        fences = [self.first - 1, *sorted(self.failed), self.first + self.size]
-        return [(before + 1, after - 1) for before, after in pairwise(fences) if after - before > 1]
+        """Return the acknowledged numbers of a settled block: all but the failed ones."""
+        gaps = [self.first - 1, *sorted(self.failed), self.first + self.size]
+        return [(before + 1, after - 1) for before, after in pairwise(gaps) if after - before > 1]
 
     def failed_ranges(self) -> list[Range]:
-        """Give the failed numbers."""
+        """Return the failed numbers."""
         return [(seq, seq) for seq in self.failed]
 
 
 class MalformedDelivery:
-    """Answers for records that are malformed on purpose: they have no numbers, and are counted apart from ticks."""
+    """Delivery of the records that are malformed on purpose: they have no numbers and are counted apart from ticks."""
 
     def __init__(self) -> None:
-        """Begin at none."""
+        """Begin at zero."""
         self.made = 0
         self.acknowledged = 0
 
     def delivered(self, error: KafkaError | None, _message: Message) -> None:
-        """Take the answer for one record."""
+        """Record the answer for one record."""
         self.acknowledged += error is None
 
 
 class Deliveries:
-    """All ticks of a run."""
+    """The delivery of all records of a run."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without ticks."""
         self._open: list[Block] = []
         self._settled_acknowledged = 0
         self.made = 0
@@ -104,31 +104,31 @@ class Deliveries:
         self.orphans: list[UnconfirmedTick] = []
 
     def open(self, first: int, size: int) -> Block:
-        """Begin a block."""
+        """Start a block of ticks."""
         block = Block(first, size, self.orphans)
         self._open.append(block)
         self.made += size
         return block
 
     def truncate(self, block: Block, size: int) -> None:
-        """Shorten a block to the ticks that were really handed over."""
+        """Shorten a block to the ticks that were handed to the client."""
         self.made -= block.size - size
         block.size = size
 
-    def find(self, arrived: set[int]) -> None:
-        """Take those orphans as acknowledged whose numbers have arrived in the topic."""
+    def acknowledge_arrived(self, arrived: set[int]) -> None:
+        """Count orphans as acknowledged whose numbers are in the topic."""
         for orphan in self.orphans:
             orphan.block.acknowledged += orphan.seq in arrived
         self.orphans[:] = [orphan for orphan in self.orphans if orphan.seq not in arrived]
 
-    def give_up(self) -> None:
-        """Take all orphans as failed."""
+    def fail_orphans(self) -> None:
+        """Count all orphans as failed."""
         for orphan in self.orphans:
             orphan.block.failed.append(orphan.seq)
         self.orphans.clear()
 
     def settled(self) -> list[Block]:
-        """Give the blocks that have become settled since the last call."""
+        """Return the blocks that have become settled since the last call."""
         settled = [block for block in self._open if block.is_settled]
         if settled:
             self._open = [block for block in self._open if not block.is_settled]
@@ -138,16 +138,16 @@ class Deliveries:
 
     @property
     def acknowledged(self) -> int:
-        """How many ticks the broker has acknowledged."""
+        """The number of ticks that the broker has acknowledged."""
         return self._settled_acknowledged + sum(block.acknowledged for block in self._open)
 
     @property
     def unsent(self) -> int:
-        """How many records, malformed ones among them, the broker has not acknowledged."""
+        """The number of records, including malformed ones, that the broker has not acknowledged."""
         return self.made - self.acknowledged + self.malformed.made - self.malformed.acknowledged
 
     def figures(self) -> dict[str, int]:
-        """Give the balance: ticks made and acknowledged, records of either kind unsent, malformed records acknowledged."""
+        """Return the totals: ticks made and acknowledged, records of either kind unsent, malformed records acknowledged."""
         return {
             "made": self.made,
             "acknowledged": self.acknowledged,
@@ -159,5 +159,5 @@ class Deliveries:
 def _seq(message: Message) -> int:
     value = message.value()
     seq = decode(value if isinstance(value, bytes) else None).seq
-    assert seq is not None, "every tick of the producer has its number"  # noqa: S101
+    assert seq is not None, "every tick of the producer has a seq"  # noqa: S101
     return seq

@@ -1,7 +1,7 @@
-"""Trades as message values, a block at a time.
+"""Encode trades as message values, a block at a time.
 
-Byte for byte what the contract's `encode` gives, which a test holds it to: the pattern of a symbol's messages is made by
-`encode` itself, once, and only numbers are put into it. A price goes from cents to text as two integers.
+The bytes are those of the contract's `encode`, which a test checks: `encode` makes one pattern per symbol, and only numbers are
+filled in. A price is formatted from its cents as two integers.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _PLACES = {
 }
 
 
-class Wire:
-    """Writes the trades of one source."""
+class TradeEncoder:
+    """Encodes the trades of one source."""
 
     def __init__(self, symbols: Sequence[str], source: str) -> None:
-        """Make the patterns; a trade's symbol is an index into `symbols`."""
+        """Make a pattern for each symbol; a trade's symbol is an index into `symbols`."""
         self._patterns = [_pattern(symbol, source) for symbol in symbols]
 
     def values(self, trades: Trades, ts_event: Integers, first_seq: int) -> list[bytes]:
-        """Give the values of trades that happened at `ts_event`, nanoseconds since 1970, numbered from `first_seq` on."""
+        """Return the values of trades at the times `ts_event` (nanoseconds since 1970), numbered from `first_seq`."""
         dollars, cents = np.divmod(trades.cents, 100)
         fields = zip(dollars.tolist(), cents.tolist(), trades.size.tolist(), ts_event.tolist(), count(first_seq), strict=False)
         patterns = self._patterns

@@ -1,9 +1,9 @@
-"""What is known of a symbol before the market opens: price, volatility, how it moves with the market, how much it trades.
+"""The simulated instruments: opening price, volatility, correlation with the market, and share of trading.
 
 The volatilities and loadings of AAPL, GOOG, IBM and MSFT are those of their adjusted daily closes from 2004-08-20 to
-2013-03-01 in the PyPI package `bokeh-sampledata` (Quandl WIKI, public domain): standard deviation of daily log returns times
-the root of 252, and loadings on one common factor by principal axis factoring of their correlations; a test computes them
-again. The other figures are plausible values in round numbers.
+2013-03-01 in the PyPI package `bokeh-sampledata` (Quandl WIKI, public domain). Volatility is the standard deviation of daily
+log returns times the square root of 252. The loadings on one common factor come from principal axis factoring of their
+correlations. A test recomputes them. The other figures are plausible round numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zlib import crc32
 
 
 class Listing(NamedTuple):
-    """One symbol: price in cents, volatility a year, correlation with the market factor, share of trading (relative)."""
+    """One symbol: price in cents, annual volatility, correlation with the market factor, relative share of trading."""
 
     price: int
     volatility: float
@@ -37,7 +37,7 @@ _KNOWN = {
 
 
 def listing(symbol: str) -> Listing:
-    """Give the known listing of a symbol, or one that follows from its name, always the same."""
+    """Return the known listing of a symbol, or one derived from its name, always the same."""
     return _KNOWN.get(symbol) or _invented(crc32(symbol.encode()))
 
 

@@ -1,4 +1,4 @@
-"""Records that are malformed on purpose, for demonstrations and tests: every reason of the contract in turn."""
+"""Make records that are malformed on purpose, for demonstrations and tests, with every reason of the contract in turn."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 class MalformedInjector:
-    """Keeps malformed records at a share of all records."""
+    """Makes malformed records as a fixed share of all records."""
 
     def __init__(self, rate: float, seed: int) -> None:
-        """Make `rate` of all records malformed, 0 <= rate < 1."""
+        """Keep the share at `rate`, 0 <= rate < 1."""
         share = Fraction(str(rate))
         self._per_tick = share / (1 - share)
-        self._given = 0
+        self._made = 0
         self._values = _cycles(list(examples.malformed().values()), seed) if rate else iter(())
 
     def due(self, ticks: int) -> list[bytes | None]:
-        """Give the values, None being a tombstone, that are missing to the share after so many ticks in all."""
-        count = int(ticks * self._per_tick) - self._given
-        self._given += count
+        """Return the values (None is a tombstone) still needed to reach the share after `ticks` ticks in total."""
+        count = int(ticks * self._per_tick) - self._made
+        self._made += count
         return list(islice(self._values, count))
 
 
 def _cycles(values: list[bytes | None], seed: int) -> Iterator[bytes | None]:
-    """Give all values, again and again, in another order each time."""
+    """Yield all values repeatedly, in another order each time."""
     random = np.random.Generator(np.random.PCG64(seed))
     while True:
         for place in random.permutation(len(values)):

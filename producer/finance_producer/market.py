@@ -1,19 +1,19 @@
-"""A market worth looking at: seeded, endless, and the same for the same seed and symbols however it is cut into blocks.
+"""A realistic simulated market: seeded and endless. The same seed and symbols give the same trades for any block sizes.
 
-Time runs in trades, `TRADES_A_DAY` of them a day: at 100 a second the clock of the market is the clock on the wall.
+Time is counted in trades, `TRADES_A_DAY` of them a day: at 100 ticks a second the market runs in real time.
 
-- Log prices follow one common factor and a walk of their own for each symbol (volatilities and loadings: `listing`), with
-  Student t steps, and are drawn back to their start over `REVERSION_DAYS`, so that prices stay sane however long it runs.
+- Log prices follow one common factor plus a random walk for each symbol (volatilities and loadings: `listing`), with Student t
+  steps. They revert to their start over `REVERSION_DAYS`, so that prices stay plausible in long runs.
 - Volatility clusters: its logarithm is the sum of a fast and a slow autoregression (log-normal stochastic volatility,
   S. J. Taylor, Modelling Financial Time Series, 1986).
-- Trading comes in bursts: a trade may set off another one in its symbol shortly after, which is a Hawkes process in the
-  clock of trades, drawn by its clusters (A. G. Hawkes and D. Oakes, A cluster process representation, 1974). A symbol's own
-  walk moves when it trades: what trades much moves much.
-- A trade happens at the bid or at the ask (R. Roll, 1984), whole cents apart; its size is log-normal, often a round lot.
+- Trading comes in bursts: a trade may trigger another one in its symbol shortly after. This is a Hawkes process with trades as
+  its clock, drawn by its clusters (A. G. Hawkes and D. Oakes, A cluster process representation, 1974). A symbol's own walk
+  moves when it trades, so symbols that trade more move more.
+- A trade happens at the bid or at the ask (R. Roll, 1984), whole cents apart. Its size is log-normal, often a round lot.
 
-The model computes in floats. The price of a trade is an integer number of cents, and is only ever written as such.
+The model computes in floats. The price of a trade is a whole number of cents and is written from that integer.
 
-The same bytes need the same numpy version and processor family: logarithms may differ in their last bit elsewhere.
+The bytes are the same only with the same numpy version and processor family: elsewhere logarithms may differ in the last bit.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ TRADING_DAYS_A_YEAR = 252
 REVERSION_DAYS = 20
 
 CHUNK = 4096
-STEP = 64  # trades for which volatility stands still
+STEP = 64  # trades with the same volatility
 STUDENT_DEGREES = 4
 VOLATILITY_HALF_LIVES = np.array([3_000, 300_000])  # trades
 VOLATILITY_SPREADS = np.array([0.35, 0.40])  # standard deviations of log volatility
 
-OFFSPRING = 0.75  # trades that a trade sets off, on average
-OFFSPRING_DELAY = 40  # trades until then, on average
+OFFSPRING = 0.75  # trades that a trade triggers, on average
+OFFSPRING_DELAY = 40  # trades until such a trade, on average
 
 SPREAD = 1e-4  # of the price, and at least one cent
 ROUND_LOTS = 0.6
@@ -52,23 +52,23 @@ SIZE_SIGMA = 1.1
 
 
 class Trades(NamedTuple):
-    """Trades in their order: which symbol (an index), at how many cents, how many shares."""
+    """Trades in order: index of the symbol, price in cents, size in shares."""
 
     symbol: Integers
     cents: Integers
     size: Integers
 
     def first(self, count: int) -> Trades:
-        """Give the first `count` of them."""
+        """Return the first `count` trades."""
         return Trades(*(column[:count] for column in self))
 
     def after(self, count: int) -> Trades:
-        """Give all but the first `count`."""
+        """Return all trades but the first `count`."""
         return Trades(*(column[count:] for column in self))
 
 
 class Market:
-    """The market. `block(n)` gives its next n trades."""
+    """A simulated market; `block(n)` returns its next n trades."""
 
     def __init__(self, symbols: Sequence[str], seed: int) -> None:
         """Open the market; every symbol starts at its listed price."""
@@ -87,7 +87,7 @@ class Market:
         self._ready = Trades(*np.empty((3, 0), dtype=np.int64))
 
     def block(self, count: int) -> Trades:
-        """Give the next `count` trades. Blocks of any sizes, one after the other, are one and the same sequence."""
+        """Return the next `count` trades; the sequence does not depend on the sizes of the blocks."""
         if (missing := count - len(self._ready.symbol)) > 0:
             chunks = [self._ready, *(self._chunk() for _ in range(-(-missing // CHUNK)))]
             self._ready = Trades(*map(np.concatenate, zip(*chunks, strict=True)))
@@ -99,7 +99,7 @@ class Market:
         return Trades(symbol, self._cents(np.exp(self._log_prices(symbol))), self._sizes())
 
     def _who_trades(self) -> Integers:
-        """Draw each trade's cause: news, which picks a symbol by its share, or an earlier trade, whose symbol it takes."""
+        """Draw the symbol of each trade: by its share of trading, or that of the earlier trade that triggered it."""
         news = np.searchsorted(self._shares[:-1], self._random.random(CHUNK), side="right")
         delay = np.minimum(self._random.geometric(1 / OFFSPRING_DELAY, CHUNK), CHUNK)
         place = np.arange(CHUNK, 2 * CHUNK)
@@ -107,7 +107,7 @@ class Market:
         return np.concatenate([self._traded, news])[_roots(cause)[CHUNK:]]
 
     def _log_prices(self, symbol: Integers) -> Floats:
-        """Move the factor and each trade's symbol by one step; give the log price of that symbol after each trade."""
+        """Move the factor and the symbol of each trade by one step; return that symbol's log price after each trade."""
         decay = np.exp(-CHUNK / (REVERSION_DAYS * TRADES_A_DAY))
         shock = self._random.standard_t(STUDENT_DEGREES, (2, CHUNK)) / np.sqrt(STUDENT_DEGREES / (STUDENT_DEGREES - 2))
         shock *= np.repeat(self._volatility(), STEP)
@@ -118,7 +118,7 @@ class Market:
         return log_price
 
     def _volatility(self) -> Floats:
-        """Give the volatility of each step of a chunk; the mean of its square is 1."""
+        """Return the volatility of each step of a chunk; its mean square is 1."""
         memory = 0.5 ** (STEP / VOLATILITY_HALF_LIVES)
         surprise = self._random.standard_normal((CHUNK // STEP, 2)) * VOLATILITY_SPREADS * np.sqrt(1 - memory**2)
         path = np.empty_like(surprise)
@@ -141,18 +141,18 @@ class Market:
 
 
 def _roots(cause: Integers) -> Integers:
-    """Follow causes to the first one, which is its own; each pass doubles how far it sees."""
+    """Follow each cause to its root, which is its own cause; each pass doubles the distance covered."""
     while not np.array_equal(further := cause[cause], cause):
         cause = further
     return cause
 
 
 def _walks(symbol: Integers, steps: Floats, start: Floats) -> tuple[Floats, Floats]:
-    """Add up each symbol's own steps from its start; give where each trade stands, and where each symbol ends."""
+    """Sum each symbol's own steps from its start; return the value at each trade and the last value of each symbol."""
     order = np.argsort(symbol, kind="stable")
     walked = np.cumsum(steps[order])
     counts = np.bincount(symbol, minlength=len(start))
     bounds = np.concatenate([[0.0], walked])[np.concatenate([[0], np.cumsum(counts)])]
-    stands = np.empty_like(walked)
-    stands[order] = walked + np.repeat(start - bounds[:-1], counts)
-    return stands, start + np.diff(bounds)
+    values = np.empty_like(walked)
+    values[order] = walked + np.repeat(start - bounds[:-1], counts)
+    return values, start + np.diff(bounds)

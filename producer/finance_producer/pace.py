@@ -1,6 +1,6 @@
-"""How many ticks are due now, and how long to rest until more are: arithmetic on the readings of a monotonic clock.
+"""Compute how many ticks are due now and how long to sleep until more are, from readings of a monotonic clock.
 
-A schedule counts from its start, so that errors do not add up to a drift.
+A schedule counts from its start, so that rounding errors do not add up.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 MAX_BLOCK_TICKS = 1000
 MIN_SLEEP_SECONDS = 0.02  # a block of a few ticks costs little more than one tick
-MAX_SLEEP_SECONDS = 0.1  # a signal is noticed within it
+MAX_SLEEP_SECONDS = 0.1  # bounds the delay until a signal is noticed
 FORGIVEN_SECONDS = 1.0
 SECOND_NS = 1_000_000_000
 
 
 class Pace(Protocol):
-    """Says when ticks are due; `now` is the reading of a monotonic clock in seconds."""
+    """A schedule of ticks; `now` is the reading of a monotonic clock in seconds."""
 
     def due(self, now: float) -> int:
-        """Count the ticks to publish now, at most `MAX_BLOCK_TICKS`; from then on they are not due any more."""
+        """Return the number of ticks to publish now, at most `MAX_BLOCK_TICKS`, and count them as published."""
 
     def rest(self, now: float) -> float:
-        """Give the seconds to wait before asking again, at most `MAX_SLEEP_SECONDS`."""
+        """Return the seconds to wait before the next call of `due`, at most `MAX_SLEEP_SECONDS`."""
 
 
 class Unthrottled:
-    """As fast as it can."""
+    """As fast as possible."""
 
     def due(self, now: float) -> int:  # noqa: ARG002
-        """Count a whole block, always."""
+        """Return the size of a whole block."""
         return MAX_BLOCK_TICKS
 
     def rest(self, now: float) -> float:  # noqa: ARG002
-        """Do not wait."""
+        """Return 0: do not wait."""
         return 0.0
 
 
 class FixedRate:
-    """So many a second, the first at once.
+    """A fixed number of ticks a second, the first one immediately.
 
-    More than `FORGIVEN_SECONDS` behind (the broker was away, the computer asleep), the schedule is moved: a market does not
-    trade faster later because nobody listened before.
+    If it falls more than `FORGIVEN_SECONDS` behind (the broker was unreachable, the computer asleep), the schedule shifts: a
+    market does not trade faster to make up for missed time.
     """
 
     def __init__(self, per_second: float, start: float) -> None:
@@ -56,7 +56,7 @@ class FixedRate:
         self._counted = 0
 
     def due(self, now: float) -> int:
-        """Count those whose time has come."""
+        """Return the number of ticks that are due, and count them as published."""
         self._start += max(now - self._next() - FORGIVEN_SECONDS, 0)
         reached = int((now - self._start) * self._per_second) + 1
         count = min(max(reached - self._counted, 0), MAX_BLOCK_TICKS)
@@ -64,7 +64,7 @@ class FixedRate:
         return count
 
     def rest(self, now: float) -> float:
-        """Wait for the next one."""
+        """Return the seconds until the next tick."""
         return _rest(self._next() - now)
 
     def _next(self) -> float:
@@ -72,16 +72,16 @@ class FixedRate:
 
 
 class Ahead(Protocol):
-    """A feed that shows the ticks to come."""
+    """A feed whose next ticks can be inspected."""
 
     def ahead(self) -> Sequence[Ready]:
-        """Give the next ticks without taking them."""
+        """Return the next ticks without taking them."""
 
 
 class EventTimeReplay:
-    """As the `ts_event` of a replay's ticks tell, `speed` times as fast, the first at once.
+    """The intervals of the `ts_event` of a replay's ticks, `speed` times as fast; the first tick is due immediately.
 
-    A tick without a time, or earlier than one before it, is due at once.
+    A tick without a time, or earlier than one before it, is due immediately.
     """
 
     def __init__(self, replay: Ahead, speed: float, start: float) -> None:
@@ -92,11 +92,11 @@ class EventTimeReplay:
         self._first: int | None = None
 
     def due(self, now: float) -> int:
-        """Count those whose time has come; they are expected to be taken."""
+        """Return the number of ticks that are due; the caller must take them from the feed."""
         return sum(1 for _ in takewhile(lambda ready: self._when(ready) <= now, self._replay.ahead()))
 
     def rest(self, now: float) -> float:
-        """Wait for the next one."""
+        """Return the seconds until the next tick."""
         upcoming = self._replay.ahead()
         return _rest(self._when(upcoming[0]) - now) if upcoming else 0.0
 

@@ -1,12 +1,12 @@
-"""Ticks that the client gives back because it was told that their topic does not exist, and how they get there after all.
+"""Send ticks again that the client returned because its topic did not exist, according to a broker that had just started.
 
-A broker that has just started answers before the controller has told it of its topics, and librdkafka believes it: it fails
-all that is queued. No setting prevents that: `topic.metadata.propagation.max.ms` counts from when the client first knew the
-topic, an hour at most, and as long does it doubt a topic that is there again. So the client is left for a new one.
+Such a broker answers before the controller has sent it its topics. librdkafka believes it and fails all queued records. No
+setting prevents that: `topic.metadata.propagation.max.ms`, at most an hour, counts from when the client first saw the topic,
+and for as long the client would not trust a topic that exists again. So the client is replaced.
 
-Of those that were under way when the broker died, some may be in the topic, at the end of its log. There they are looked for
-when the broker is back: what a dead broker has not stored by then does not come any more. A broker that lives answers within
-`ANSWER_SECONDS` for what is under way to it.
+Some of the ticks in flight when the broker died may be in the topic, at the end of its log. They are looked up there once the
+broker is back: a record that a dead broker has not stored by then will not appear later. A running broker answers for records
+in flight within `ANSWER_SECONDS`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Recall:
-    """Gets a stranded publisher going again.
+class Redelivery:
+    """Replaces the client of a publisher and sends its orphans again.
 
-    `connect` gives a client of a broker that has the topic, None if it was told to stop before; `arrived` the numbers that are
-    in the topic, None if the broker does not tell.
+    `connect` returns a client of a broker that has the topic, or None if its argument returns true first. `arrived` returns the
+    numbers that are in the topic, or None if the broker does not answer completely.
     """
 
     connect: Callable[[Callable[[], bool]], Client | None]
@@ -42,9 +42,9 @@ class Recall:
     monotonic: Callable[[], float] = time.monotonic
 
     def redeliver(self, publisher: Publisher) -> None:
-        """Return when the topic has taken the orphans, or when asked to stop. Raises FatalError when patience is over."""
+        """Retry until all orphans are sent or `stopping` is true. Raises FatalError after `patience_seconds`."""
         deadline = self.monotonic() + self.patience_seconds
-        self.link.topic.begin("the broker knows of no such topic")
+        self.link.topic.begin("the broker reports no such topic")
         while publisher.needs_new_client and not self.stopping():
             self.link.check()
             if self.monotonic() >= deadline:
@@ -54,12 +54,12 @@ class Recall:
             self.link.topic.end()
 
     def _try(self, publisher: Publisher, deadline: float) -> None:
-        def over() -> bool:
+        def is_over() -> bool:
             return self.stopping() or self.monotonic() >= deadline
 
         publisher.withdraw(ANSWER_SECONDS)
-        client = self.connect(over)
-        while client is not None and not over():
+        client = self.connect(is_over)
+        while client is not None and not is_over():
             arrived = self.arrived()
             if arrived is not None:
                 publisher.resume(client, arrived)

@@ -1,4 +1,4 @@
-"""A user's rows as ticks: what the contract accepts is sent, digit for digit; any other row is named and left out."""
+"""Replay a user's rows as ticks: rows that the contract accepts are sent digit for digit, others are reported and left out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ISO = re.compile(
 
 
 class Ready(NamedTuple):
-    """A tick that waits for its time: message key and value, and its `ts_event` in nanoseconds."""
+    """A tick that waits to be published: message key and value, and its `ts_event` in nanoseconds."""
 
     key: bytes
     value: bytes
@@ -38,12 +38,12 @@ class Ready(NamedTuple):
 
 
 class Replay:
-    """The good rows in the order of the file, numbered without gaps."""
+    """A feed of the good rows in the order of the file, numbered without gaps."""
 
     def __init__(self, rows: Iterator[Row], source: str, reject: Callable[[int, str], None]) -> None:
-        """Read the first rows; `reject` is told the line and the reason of each bad one.
+        """Read the first rows; `reject` is called with line and reason of each bad row.
 
-        What `rows` raises comes from here, and from `ahead` and `take`.
+        Raises what `rows` raises, as do `ahead` and `take`.
         """
         self._rows = rows
         self._source = source
@@ -60,16 +60,16 @@ class Replay:
         return self._exhausted and not self._ahead
 
     def ahead(self) -> Sequence[Ready]:
-        """Give the next ticks, at most `AHEAD`, without taking them. Few or none, if not `ended`, means bad rows: ask again."""
-        wanted = AHEAD - len(self._ahead)
-        fresh = list(islice(self._rows, wanted))
-        self._exhausted = len(fresh) < wanted
-        for row in fresh:
+        """Return the next ticks, at most `AHEAD`, without taking them. After bad rows there may be none before `ended`."""
+        missing = AHEAD - len(self._ahead)
+        rows = list(islice(self._rows, missing))
+        self._exhausted = len(rows) < missing
+        for row in rows:
             self._add(row)
         return self._ahead
 
     def take(self, count: int) -> Ticks:
-        """Give the next `count` ticks, or as many as are ahead."""
+        """Take and return the next `count` ticks, or as many as are ahead."""
         available = len(self.ahead())
         taken = [self._ahead.popleft() for _ in range(min(count, available))]
         self.undated += sum(tick.ts_event is None for tick in taken)
@@ -84,14 +84,14 @@ class Replay:
 
 
 def ready(row: Row, seq: int, source: str) -> Ready:
-    """Make a row a tick. Raises Malformed with the contract's reason if it cannot be one."""
+    """Convert a row to a tick. Raises Malformed with the contract's reason if it is not a valid one."""
     if row.fault:
         raise Malformed(Reason.NOT_AN_OBJECT, row.fault)
     if row.symbol is None:
         raise Malformed(Reason.SYMBOL_MISSING, "empty")
     tick = Tick(row.symbol, _price(row.price), _size(row.size), _ts_event(row.ts_event, row.ts_event_nanos), seq, source)
     value = encode(tick)
-    # What the other side will make of it is the judgement.
+    # Check the tick with the decoder that the job uses.
     decode(value)
     return Ready(key(tick.symbol), value, tick.ts_event)
 
@@ -125,7 +125,7 @@ def _ts_event(text: str | None, nanos: str | None) -> int | None:
 
 
 def _with_nanos(moment: int, nanos: str) -> int:
-    """Add the nanoseconds that a time in microseconds leaves over, as the lake stores and exports them."""
+    """Add the nanoseconds beyond a time in microseconds, which the lake stores and exports separately."""
     if not _NANOS.fullmatch(nanos):
         raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} is not from 0 to 999")
     rest = moment % 1000
@@ -135,9 +135,9 @@ def _with_nanos(moment: int, nanos: str) -> int:
 
 
 def nanoseconds(text: str) -> int:
-    """Give the nanoseconds since 1970 in UTC that a text says, without losing a digit.
+    """Parse a time as nanoseconds since 1970 in UTC, without losing a digit.
 
-    An integer is nanoseconds; ISO 8601 text is a date (midnight) or a date and time, in UTC if it names no zone.
+    An integer is nanoseconds. ISO 8601 text is a date (midnight) or a date and time, in UTC if it names no zone.
 
     Raises ValueError for other text, for days and hours that do not exist, and for more than nine decimal places.
     """

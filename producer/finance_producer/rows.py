@@ -1,7 +1,7 @@
-"""The rows of a user's file of prices as text; streamed, so that a file of any length fits into memory.
+"""Stream the rows of a user's file of prices as text, so that a file of any length fits into memory.
 
-CSV, Parquet or Arrow, by how the file begins. Memory is bounded whatever it holds: a row of CSV has `MAX_RECORD_CHARS` at most,
-and Parquet and Arrow are read in a process of their own that may take `columnar.MAX_MEGABYTES`.
+The first bytes decide between CSV, Parquet and Arrow. Memory is bounded whatever the file contains: a CSV row has at most
+`MAX_RECORD_CHARS`, and a separate process with at most `columnar.MAX_MEGABYTES` reads Parquet and Arrow.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import stat
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_producer.columns import COLUMNS, Column, Columns, UnreadableFileError, Wanted, choose
+from finance_producer.columns import COLUMNS, Column, ColumnMapping, Columns, UnreadableFileError, choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import TextIO
 
-    # Where it begins, and its cells or what is wrong with it.
+    # The line where it begins, and its cells or a fault.
     Record = tuple[int, list[str] | str]
 
 COLUMNAR = {b"PAR1": "Parquet", b"ARROW1": "Arrow"}
@@ -28,9 +28,9 @@ SKIPPED_CHARS = 64 * 1024
 
 
 class Row(NamedTuple):
-    """A row: its line (CSV, the header being the first) or number (Parquet, Arrow), and its cells, None where they are empty.
+    """A row: its line (CSV, counting the header) or number (Parquet, Arrow), and its cells, None if empty.
 
-    `fault` says what is wrong with a row whose cells cannot be told apart.
+    `fault` says what is wrong with a row whose cells cannot be used.
     """
 
     line: int
@@ -43,38 +43,38 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a file holds: which of its columns are read, and its rows, which raise UnreadableFileError on the way."""
+    """An open file: the columns that are read, and an iterator of its rows, which may raise UnreadableFileError."""
 
     columns: Columns
     rows: Iterator[Row]
 
 
-def open_rows(file: Path, wanted: Wanted = Wanted()) -> Rows:  # noqa: B008 (it never changes)
-    """Open a file. Raises UnreadableFileError if it cannot be replayed, as far as that can be told from its beginning."""
+def open_rows(file: Path, mapping: ColumnMapping = ColumnMapping()) -> Rows:  # noqa: B008 (it is immutable)
+    """Open a file. Raises UnreadableFileError if its beginning shows that it cannot be replayed."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode) and not file.is_dir():  # a pipe would be waited for
-            raise UnreadableFileError(f"{file} is no regular file.")
+        if not stat.S_ISREG(file.stat().st_mode) and not file.is_dir():  # opening a pipe would block
+            raise UnreadableFileError(f"{file} is not a regular file.")
         with file.open("rb") as stream:
             magic = stream.read(MAGIC_BYTES)
     except OSError as error:
         raise UnreadableFileError(f"{file} cannot be read: {error.strerror}.") from None
     kind = next((kind for beginning, kind in COLUMNAR.items() if magic.startswith(beginning)), None)
     if kind is None:
-        return _csv(file, wanted)
-    from finance_producer.columnar import open_columnar  # noqa: PLC0415 (those who simulate need not pay for it)
+        return _csv(file, mapping)
+    from finance_producer.columnar import open_columnar  # noqa: PLC0415 (only replays of such files need it)
 
-    return open_columnar(file, kind, wanted)
+    return open_columnar(file, kind, mapping)
 
 
-def _csv(file: Path, wanted: Wanted) -> Rows:
-    """Open a CSV file with a header, UTF-8, cells separated by commas."""
-    # A byte that is not UTF-8 becomes U+FFFD, which is in no symbol and no number: its row is rejected, not the file.
+def _csv(file: Path, mapping: ColumnMapping) -> Rows:
+    """Open a UTF-8 CSV file with a header and cells separated by commas."""
+    # Invalid UTF-8 becomes U+FFFD, which no symbol or number contains: the row is rejected, not the file.
     stream = file.open(encoding="utf-8-sig", errors="replace", newline="")
     records = _Lines(stream).records()
     try:
         _, header = next(records, (0, []))
         first = list(islice(records, 1))
-        columns = choose(file, _csv_columns(file, header, first), wanted)
+        columns = choose(file, _csv_columns(file, header, first), mapping)
     except UnreadableFileError:
         stream.close()
         raise
@@ -83,7 +83,7 @@ def _csv(file: Path, wanted: Wanted) -> Rows:
 
 def _csv_columns(file: Path, header: list[str] | str, first: list[Record]) -> list[Column]:
     if isinstance(header, str):
-        raise UnreadableFileError(f"{file} cannot be read: its first line is no CSV, {header}.")
+        raise UnreadableFileError(f"{file} cannot be read: its first line is not CSV, {header}.")
     examples = next((cells for _, cells in first if not isinstance(cells, str)), [])
     return [
         Column(name.strip(), example.strip()) for name, example in zip_longest(header, examples[: len(header)], fillvalue="")
@@ -97,7 +97,7 @@ def _csv_rows(stream: TextIO, records: Iterable[Record], columns: Columns, width
 
 
 class _Lines:
-    """The lines of a stream, of which no record takes more than `MAX_RECORD_CHARS`."""
+    """The lines of a stream, with a limit of `MAX_RECORD_CHARS` for each record."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -105,7 +105,7 @@ class _Lines:
         self._left = MAX_RECORD_CHARS
 
     def __iter__(self) -> Iterator[str]:
-        """Give them to the csv module. Raises csv.Error where a record is too long; the next line then begins another."""
+        """Iterate over lines, for the csv module. Raises csv.Error if a record is too long; the next line begins a new one."""
         return self
 
     def __next__(self) -> str:
@@ -121,7 +121,7 @@ class _Lines:
         return line
 
     def records(self) -> Iterator[Record]:
-        """Give the records that are not empty: where each begins, and its cells or what is wrong with it."""
+        """Yield each record that is not empty: the line where it begins, and its cells or a fault."""
         reader = csv.reader(self, strict=True)
         while True:
             line, self._left = self._read + 1, MAX_RECORD_CHARS
@@ -140,5 +140,5 @@ def _row(line: int, cells: list[str] | str, places: dict[str, int], width: int) 
     if isinstance(cells, str):
         return Row(line, fault=cells)
     if len(cells) != width:
-        return Row(line, fault=f"{len(cells)} cells under {width} columns")
+        return Row(line, fault=f"{len(cells)} cells for {width} columns")
     return Row(line, *(cells[places[name]].strip() or None if name in places else None for name in COLUMNS))

@@ -1,4 +1,4 @@
-"""One run of the producer: ticks from the feed, when they are due, through the publisher, into the ledger."""
+"""One run of the producer: publish ticks from the feed when they are due, and record acknowledgements in the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from finance_producer.malformed_injector import MalformedInjector
     from finance_producer.pace import Pace
     from finance_producer.publisher import Publisher
-    from finance_producer.redelivery import Recall
+    from finance_producer.redelivery import Redelivery
     from finance_producer.watch import ProgressWatch
     from finance_storage.ledger import LedgerWriter
 
@@ -25,23 +25,23 @@ DRAIN_REST_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Run:
-    """The parts of a run. `stopping` tells whether it has been asked to stop."""
+    """The parts of a run. `stopping` returns whether it has been asked to stop."""
 
     feed: TickFeed
     pace: Pace
-    spoiler: MalformedInjector
+    injector: MalformedInjector
     publisher: Publisher
     ledger: LedgerWriter
     link: Link
-    recall: Recall
+    redelivery: Redelivery
     watch: ProgressWatch
     stopping: Callable[[], bool]
     monotonic: Callable[[], float] = time.monotonic
 
     def until_end(self, max_ticks: int) -> None:
-        """Publish until the feed ends, or so many ticks are made (0: no limit), and are answered; or until asked to stop.
+        """Publish until the feed ends or `max_ticks` are made (0: no limit) and answered, or until asked to stop.
 
-        Raises FatalError when the client cannot go on or the topic stays away, and what the feed and the ledger raise.
+        Raises FatalError if the client cannot go on or the topic stays missing, and what the feed and the ledger raise.
         """
         limit = max_ticks or sys.maxsize
         while not (self.stopping() or self.feed.ended or self.publisher.deliveries.made >= limit):
@@ -51,7 +51,7 @@ class Run:
             self._serve(DRAIN_REST_SECONDS)
 
     def finish(self, flush_seconds: float) -> int:
-        """Wait for outstanding answers at most so long, close the ledger, and give the number of records that stay unsent."""
+        """Wait up to `flush_seconds` for answers, close the ledger and return the number of records left unsent."""
         self.publisher.finish(flush_seconds)
         self._settle()
         self.ledger.close(**self.publisher.deliveries.figures())
@@ -60,7 +60,7 @@ class Run:
     def _publish(self, count: int) -> None:
         if count:
             self.publisher.publish(self.feed.take(count), self._wait)
-            self.publisher.publish_malformed(self.spoiler.due(self.publisher.deliveries.made), self._wait)
+            self.publisher.publish_malformed(self.injector.due(self.publisher.deliveries.made), self._wait)
 
     def _wait(self) -> bool:
         self._serve(FULL_QUEUE_REST_SECONDS)
@@ -69,7 +69,7 @@ class Run:
     def _serve(self, seconds: float) -> None:
         self.publisher.serve(seconds)
         if self.publisher.needs_new_client:
-            self.recall.redeliver(self.publisher)
+            self.redelivery.redeliver(self.publisher)
         self.link.check()
         self._settle()
         self.ledger.write()

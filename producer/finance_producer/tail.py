@@ -1,4 +1,4 @@
-"""The newest records of the topic: which ticks of a run are among them."""
+"""Find the ticks of a run among the newest records of the topic."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ASK_SECONDS = 5.0
 
 
 def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
-    """Give the numbers of a source that the ends of the partitions hold; None if the broker does not tell all of them.
+    """Return the numbers of a source at the ends of the partitions; None if the broker does not answer completely.
 
-    An end is as long as the queue of a client: more it cannot have sent without an answer.
+    It reads as many records per partition as a client's queue holds: a client cannot have sent more without an answer.
     """
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
-            "group.id": "finance-producer",  # needed, and not used: nothing is committed
+            "group.id": "finance-producer",  # required, but unused: no offsets are committed
             "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",  # should the topic's retention pass by meanwhile
+            "auto.offset.reset": "earliest",  # in case retention removes the start offset meanwhile
             "enable.partition.eof": True,
             "log_level": 0,
         }
@@ -39,7 +39,7 @@ def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
 
 
 def numbers(values: Iterator[bytes | None], source: str) -> Iterator[int]:
-    """Give the numbers of those that are ticks of the source."""
+    """Yield the numbers of values that are ticks of the source."""
     for value in values:
         try:
             tick = decode(value)
@@ -56,7 +56,7 @@ def _newest(consumer: Consumer, topic: str) -> Iterator[bytes | None]:
     while unread:
         message = consumer.poll(ASK_SECONDS)
         if message is None:
-            raise _silence()
+            raise _timeout()
         error = message.error()
         if error is None:
             yield message.value()
@@ -68,7 +68,7 @@ def _newest(consumer: Consumer, topic: str) -> Iterator[bytes | None]:
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
     described = consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
-    # No partitions would mean that nothing has arrived, and what has would be sent twice.
+    # An empty list would look as if nothing had arrived, and everything would be sent twice.
     if described.error or not described.partitions:
         raise KafkaException(described.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     return list(described.partitions)
@@ -77,10 +77,10 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
 def _start(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
     offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_SECONDS)
     if offsets is None:
-        raise _silence()
+        raise _timeout()
     first, end = offsets
     return TopicPartition(topic, partition, max(first, end - QUEUE_RECORDS))
 
 
-def _silence() -> KafkaException:
+def _timeout() -> KafkaException:
     return KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 (its public constants look like this)

@@ -1,4 +1,4 @@
-"""Watches answers come in: the heartbeat, the link, and a line of figures now and then."""
+"""Watch the broker's answers: beat the heartbeat, update the link, and log figures every `SUMMARY_SECONDS`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MISSED_INTERVALS = 3
 
 
 def patience_seconds(ticks_per_second: float) -> float:
-    """How long a producer of this rate may be silent and count as alive; 0 is as fast as it can."""
+    """Return for how long a producer of this rate may have no answer and still count as alive; 0 is as fast as possible."""
     interval = 1 / ticks_per_second if ticks_per_second else 0
     return max(MIN_PATIENCE_SECONDS, MISSED_INTERVALS * interval)
 
 
 class ProgressWatch:
-    """Looks at the figures after each service of the queue."""
+    """Checks progress each time the queue has been served."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ProgressWatch:
         log: FilteringBoundLogger,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with no answer seen."""
+        """Begin without answers."""
         self._publisher = publisher
         self._deliveries = publisher.deliveries
         self._link = link
@@ -44,28 +44,28 @@ class ProgressWatch:
         self._log = log
         self._monotonic = monotonic
         self._answers = 0
-        self._told_at = monotonic()
-        self._told_acknowledged = 0
+        self._logged_at = monotonic()
+        self._logged_acknowledged = 0
 
     def look(self) -> None:
-        """Beat if the broker has answered, or has answered to everything and waits as we do; tell the figures if it is time."""
+        """Beat if the broker has answered since the last look, or if nothing is outstanding; log figures if it is time."""
         answers = self._deliveries.acknowledged + self._deliveries.malformed.acknowledged
         if answers > self._answers:
             self._link.on_answer()
         if answers > self._answers or (answers and not self._publisher.waiting):
             self._heartbeat.beat()
         self._answers = answers
-        if self._monotonic() - self._told_at >= SUMMARY_SECONDS:
-            self._tell()
+        if self._monotonic() - self._logged_at >= SUMMARY_SECONDS:
+            self._log_figures()
 
-    def _tell(self) -> None:
+    def _log_figures(self) -> None:
         now, acknowledged = self._monotonic(), self._deliveries.acknowledged
-        per_second = (acknowledged - self._told_acknowledged) / (now - self._told_at)
-        self._told_at, self._told_acknowledged = now, acknowledged
+        per_second = (acknowledged - self._logged_acknowledged) / (now - self._logged_at)
+        self._logged_at, self._logged_acknowledged = now, acknowledged
         self._log.info("publishing", per_second=round(per_second, 1), **self.figures())
 
     def figures(self) -> dict[str, int]:
-        """Give what there is to tell: ticks acknowledged, failed and waiting, queue-full retries, malformed records if any."""
+        """Return the figures to log: ticks acknowledged, failed and waiting, queue-full retries, malformed records if any."""
         malformed = self._deliveries.malformed
         return {
             "acknowledged": self._deliveries.acknowledged,

@@ -1,6 +1,6 @@
 """Run the job: `python -m finance_job`.
 
-Exit codes: 0 stopped when told to, 1 failed, 2 wrong settings, 78 refused, 79 stopped because maintenance had to be undone.
+Exit codes: 0 stopped by a signal, 1 failed, 2 invalid settings, 78 refused to start or to go on, 79 maintenance was undone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ROLE = "spark-job"
 
 
 def main() -> int:
-    """Wire the parts together and run until SIGTERM or SIGINT."""
+    """Run the job until SIGTERM or SIGINT."""
     arm()
     settings = begin_role(Settings)
     log = configure_logging()
@@ -57,7 +57,7 @@ def main() -> int:
         with lock:
             _run(settings, paths, stopping, log)
     except CompactionMismatchError as error:
-        log.error("stopped", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
+        log.error("stopped", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return COMPACTION_MISMATCH
     except (
         StartupRefusedError,
@@ -67,10 +67,10 @@ def main() -> int:
         CorruptStateError,
         beneath.IrregularError,
     ) as error:
-        log.error("refused: starting again would not mend it", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
+        log.error("refused: a restart would not fix this", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return REFUSED
     except ConflictError as error:
-        log.error("stopped: starting again may succeed", reason=str(error))  # noqa: TRY400 - a sentence, not a crash
+        log.error("stopped: a restart may succeed", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return 1
     log.info("stopped")
     return 0
@@ -85,13 +85,13 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
     writer = Writer(paths, identity)
     log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=identity.topic_id, cluster=identity.cluster)
     if moved := put_old_state_aside(paths):
-        log.info("lake of an earlier version taken over: its tables are its state now", moved=[str(path) for path in moved])
+        log.info("lake of an earlier version taken over: its state is in its tables now", moved=[str(path) for path in moved])
     if records := redrive.complete(paths, writer):
-        log.info("a redrive that was interrupted is complete", records=records)
+        log.info("an interrupted redrive is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
-    kept = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
-    kept.look()
-    watch = TopicWatch(bootstrap, identity, kept.look)
+    settings_check = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
+    settings_check.look()
+    watch = TopicWatch(bootstrap, identity, settings_check.look)
     spark = start_session(settings)
     query = Query(spark, settings, paths, writer)
     try:

@@ -1,7 +1,7 @@
-"""Write an archive of the classes that the job loads, so that later starts map them instead of loading and verifying each.
+"""Write a class-data archive (AppCDS), so that later starts map the job's classes instead of loading and verifying each one.
 
-`python -m finance_job.archive FILE` (the Makefile's `build/spark.jsa`). The JVM uses the archive only with the very Java and
-jars that it was made with, and goes on without it otherwise; see docs/adr/0009.
+`python -m finance_job.archive FILE` (the Makefile's `build/spark.jsa`). The JVM uses the archive only with the same Java and
+jars that it was made with. With any other it starts without the archive. See docs/adr/0009.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IMPATIENT = {"kafka.default.api.timeout.ms": "1000", "kafka.request.timeout.ms":
 
 
 def train(spark: SparkSession, settings: Settings, paths: LakePaths) -> None:
-    """Load the classes of a micro-batch: Spark's Kafka source as far as it goes without a broker, and the readers' jobs."""
+    """Load the classes of a micro-batch: Spark's Kafka source, as far as it runs without a broker, and both readers' jobs."""
     task = Task({name: str(paths.table(name)) for name in (TICKS, QUARANTINE)}, 0)
     enough = threading.Event()
     directly = DirectReader(spark, no_records)
@@ -58,7 +58,7 @@ def train(spark: SparkSession, settings: Settings, paths: LakePaths) -> None:
 
 
 def no_records(ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: ARG001
-    """Read nothing, whatever the ranges."""
+    """Return no records."""
     return iter(())
 
 
@@ -92,7 +92,7 @@ def _ask_absent_broker(spark: SparkSession, settings: Settings, directly: Direct
 
 
 def main() -> int:
-    """Train a session that leaves its archive behind when it ends."""
+    """Run a training session; the JVM writes the archive when it exits."""
     archive = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), spark_ui_port=0, kafka_bootstrap=ABSENT, kafka_options=IMPATIENT)
@@ -105,7 +105,7 @@ def main() -> int:
         gateway.proc.wait(120)
     if not archive.exists():
         return 1
-    archive.chmod(0o644)  # the image's user is not the one that makes it
+    archive.chmod(0o644)  # the image runs as another user than the one who builds the archive
     return 0
 
 

@@ -1,9 +1,9 @@
-"""The offsets of a micro-batch, asked of Spark while it runs: Spark's checkpoint is not read.
+"""Read the offsets of the running micro-batch from Spark's query plan, not from its checkpoint.
 
-Spark hands `foreachBatch` a DataFrame that no longer knows its source. The query that runs on this thread does: the plan of its
-newest execution has a relation for the Kafka source with the offsets where the batch starts and ends. That is no public
-interface, so this is the only module that knows it, `tests/spark/test_batch_offsets.py` holds it to the Spark in use, and
-anything unexpected raises UnknownOffsetsError, before a record is read.
+Spark passes `foreachBatch` a DataFrame without its source. The query that runs on this thread has it: the plan of its latest
+execution has a relation for the Kafka source, with the start and end offsets of the batch. This is not a public interface, so
+only this module uses it and `tests/stack/test_readers.py` checks it against the installed Spark. Anything unexpected
+raises UnknownOffsetsError before a record is read.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ RELATION = "StreamingDataSourceV2ScanRelation"
 
 
 class UnknownOffsetsError(Exception):
-    """Spark does not tell the offsets of a batch in the way that this version of the job knows."""
+    """This version of Spark does not expose the offsets of a batch where the job looks for them."""
 
 
 def batch_ranges(session: SparkSession) -> Ranges:
-    """Return the offset range of each Kafka partition in the micro-batch that runs on this thread, inside `foreachBatch`.
+    """Return the offset range of each Kafka partition in the micro-batch on this thread. Call it inside `foreachBatch`.
 
-    `session` is the one that started the query: the batch's own session, a copy, does not know the query. A partition that
-    was added to the topic since the batch before starts at 0. Raises UnknownOffsetsError.
+    `session` must be the one that started the query: the batch's own session is a copy that does not know the query. A
+    partition that was added to the topic since the previous batch starts at 0. Raises UnknownOffsetsError.
     """
     try:
         start, end = _start_and_end(session)
     except (Py4JError, AttributeError, TypeError, ValueError) as error:
-        raise UnknownOffsetsError(f"this Spark does not tell the offsets of a micro-batch: {error!r}") from error
+        raise UnknownOffsetsError(f"this version of Spark does not expose the offsets of a micro-batch: {error!r}") from error
     return {partition: OffsetRange(start.get(partition, 0), offset) for partition, offset in end.items()}
 
 
@@ -52,16 +52,16 @@ def _running_query(session: SparkSession) -> Any:  # noqa: ANN401 (Spark's Strea
     for active in session.streams.active:
         if active.id == query:
             return active._jsq.streamingQuery()  # noqa: SLF001 (py4j's bridge is PySpark's own)
-    raise UnknownOffsetsError(f"no active query has the id of this thread, {query}")
+    raise UnknownOffsetsError(f"no active query has this thread's query id, {query}")
 
 
 def _source_relation(plan: Any) -> Any:  # noqa: ANN401 (Spark's LogicalPlan, by py4j)
     leaves = plan.collectLeaves()
-    relations = [leaves.apply(index) for index in range(leaves.size())]
-    found = [relation for relation in relations if relation.getClass().getSimpleName() == RELATION]
-    if len(found) != 1:
-        raise UnknownOffsetsError(f"the plan of the batch has {len(found)} nodes of class {RELATION} instead of one")
-    return found[0]
+    nodes = [leaves.apply(index) for index in range(leaves.size())]
+    relations = [node for node in nodes if node.getClass().getSimpleName() == RELATION]
+    if len(relations) != 1:
+        raise UnknownOffsetsError(f"the plan of the batch has {len(relations)} nodes of class {RELATION} instead of one")
+    return relations[0]
 
 
 def _offsets_of_topic(text: str) -> Offsets:

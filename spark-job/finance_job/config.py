@@ -10,12 +10,12 @@ from pydantic_settings import NoDecode
 
 from finance_role.settings import RoleSettings
 
-# Options of Spark's Kafka source that decide how it reads. Those that decide what it reads are the job's own.
+# Options of Spark's Kafka source that control how it reads. The job itself sets those that control what it reads.
 KAFKA_OPTION = r"^(kafka\..+|kafkaConsumer\..+|fetchOffset\..+|minPartitions|maxRecordsPerPartition)$"
 
 
 def _as_options(text: object) -> object:
-    """Read `name=value,name=value`; leave anything else for pydantic to refuse."""
+    """Parse `name=value,name=value`; return anything else as it is, for pydantic to reject."""
     if not isinstance(text, str):
         return text
     options = [option.strip().partition("=") for option in text.split(",")]
@@ -28,7 +28,7 @@ KafkaOptions = Annotated[
 
 
 class Settings(RoleSettings):
-    """Keys of `.env` that the job reads."""
+    """The keys of `.env` that the job reads."""
 
     kafka_bootstrap: str = "localhost:9092"
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")

@@ -1,7 +1,7 @@
-"""Decode: one Arrow batch of Kafka records in, its good and its malformed rows out. Pure; runs in the Python workers.
+"""Decode one Arrow batch of Kafka records into ticks and malformed rows. Pure; runs in the Python workers.
 
-Every record ends in exactly one of the two results, with its coordinates: the loop has one exit for each. Where all
-records of a batch are plainly good, `plain` decodes them at once, to the same result.
+Every record ends up in exactly one of the two results, with its coordinates. If all records of a batch are clearly good,
+`decode_fast` decodes them in one parse, with the same result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMES_US = range(TIMESTAMPS_MS[0] * 1000, (TIMESTAMPS_MS[-1] + 1) * 1000)
 
 
 class Decoded(NamedTuple):
-    """The rows of one Arrow batch, as the two tables want them; those of ticks with their `date`."""
+    """The rows of one Arrow batch in the columns of each table; ticks also have their `date`."""
 
     ticks: pa.Table
     quarantine: pa.Table
@@ -43,7 +43,7 @@ def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
         return Decoded(_tick_rows(records, plain, ingested_at), QUARANTINE_FIELDS.empty_table())
     if records.num_rows <= BLOCK:
         return _decode_one_by_one(records, ingested_at)
-    # One bad record costs its neighbours the quick way, but not the whole batch.
+    # A bad record sends only its block down the slow path, not the whole batch.
     blocks = [decode_records(records.slice(start, BLOCK), ingested_at) for start in range(0, records.num_rows, BLOCK)]
     return Decoded(*map(pa.concat_tables, zip(*blocks, strict=True)))
 
@@ -52,7 +52,7 @@ def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decod
     good: list[int] = []
     ticks: list[Tick] = []
     bad: list[int] = []
-    # Not the errors themselves: an error refers to this frame, and so to all its values, which refer to the error again.
+    # Not the errors themselves: an error refers to this frame and its values, which refer to the error (a reference cycle).
     faults: list[tuple[str, str]] = []
     lengths = records.column("value_length").to_pylist()
     times = records.column("odd_ms").to_pylist()
@@ -88,14 +88,14 @@ def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar)
         **_coordinates(records),
     }
     rows = _rows(columns, ingested_at, TICK_FIELDS)
-    # The day of arrival: that of the broker's timestamp. What a client says may be any day, so that a batch had thousands.
+    # The date of arrival, from the broker's timestamp. A client's timestamp may be any date, so one batch could have thousands.
     dates = pc.if_else(records.column("from_client"), ingested_at, arrived).cast(pa.date32())
     return rows.append_column("date", dates)
 
 
 def _quarantine_rows(records: pa.RecordBatch, faults: Sequence[tuple[str, str]], ingested_at: pa.Scalar) -> pa.Table:
     values = records.column("value")
-    # A value that was cut has these already, of the whole of it.
+    # A value that was cut comes with the length and hash of the whole value.
     columns = {
         **_coordinates(records),
         "key": records.column("key"),
@@ -123,9 +123,9 @@ def _coordinates(records: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def _judged_times(records: pa.RecordBatch) -> pa.RecordBatch:
-    """Make timestamps that are no time null, and give what they were, in milliseconds, as `odd_ms`.
+    """Set timestamps outside the contract's range to null and add their milliseconds as the column `odd_ms`.
 
-    Records that are none of Kafka's, as those that are redriven, may have no timestamp, and lack `from_client`.
+    Records that do not come from Kafka (a redrive reads them from the quarantine) may have no timestamp and lack `from_client`.
     """
     if "odd_ms" in records.schema.names:
         return records

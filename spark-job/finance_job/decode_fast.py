@@ -1,12 +1,12 @@
-"""The quick way to decode: all values of an Arrow batch in one JSON parse, if each of them is plainly a good tick.
+"""Decode all values of an Arrow batch in one JSON parse, if every one of them is clearly a good tick.
 
-It may only accept, and must then give what the contract's `decode` gives for each value: a differential test holds it to that.
-Whatever it is not sure of, it leaves to that decoder by giving nothing.
+It never rejects a value. It accepts a batch only if it returns what the contract's `decode` returns for each value, which a
+differential test checks. In any doubt it returns None and leaves the batch to that decoder.
 
-Why one parse of the values laid end to end cannot take one value's bytes for another's: each value begins with `{` and ends
-with `}`, and there are as many of either as values. So no value holds a second object, and no object spans two values. A value
-has two quotes a key and two a text; unknown and doubled keys, nulls and prices in quotes make more, and nothing makes fewer. So
-where the quotes of the batch are as many as its columns account for, each value has its own keys once, and no others.
+Why a single parse of the concatenated values cannot mix up their bytes: each value begins with `{` and ends with `}`, and the
+batch has exactly one of each per value. So no value contains a second object, and no object spans two values. A value has two
+quotes per key and two per string. Unknown and duplicate keys, nulls and quoted prices add quotes; nothing removes any. So if
+the number of quotes in the batch is what its columns account for, each value has its own keys once and no others.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _QUOTES = {"symbol": 4, "price": 2, "size": 2, "ts_event": 2, "seq": 2, "source"
 
 
 def decode_batch_fast(values: pa.Array) -> pa.Table | None:
-    """Decode message values (binary) into the contract's fields (`FIELDS`, `ts_event` in nanoseconds), row by row.
+    """Decode message values (binary) into the contract's fields (`FIELDS`, `ts_event` in nanoseconds), one row per value.
 
-    None if there is a value that is not plainly good, or none at all.
+    Return None if any value is not clearly good, or if there are no values.
     """
     if values.null_count or not len(values):
         return None
@@ -93,7 +93,7 @@ _PATTERNS = {"symbol": SYMBOL, "source": SOURCE}
 
 
 def _is_in_range(prices: pa.ChunkedArray) -> bool:
-    # Arrow's parser lets prices through that have more digits before the point than the column is declared to hold.
+    # Arrow's parser accepts prices with more digits before the point than the column's type allows.
     extremes = pc.min_max(prices).as_py()
     return bool(extremes["min"] > 0 and extremes["max"] < PRICE_LIMIT)
 

@@ -1,6 +1,6 @@
-"""The reader that goes past the JVM: Spark plans and schedules, the Python workers read their ranges with librdkafka.
+"""The reader that bypasses the JVM: Spark plans and schedules, and the Python workers read their ranges with librdkafka.
 
-The batch's DataFrame is never evaluated, so Spark counts no input rows; the job's `batch` line does.
+The batch's DataFrame is never evaluated, so Spark reports no input rows. The job's `batch` log line does.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class DirectReader:
-    """Reads with librdkafka in the Python workers."""
+    """A reader that uses librdkafka in the Python workers."""
 
     def __init__(self, spark: SparkSession, records: RangeReader) -> None:
-        """Read ranges by `records`, which goes to the workers."""
+        """Read ranges with `records`, which is pickled for the workers."""
         self._spark = spark
         self._records = records
 
     def ranges(self) -> Ranges:
-        """Give the offsets of the micro-batch that runs. Raises UnknownOffsetsError."""
+        """Return the offsets of the running micro-batch. Raises UnknownOffsetsError."""
         return batch_ranges(self._spark)
 
     def read(self, ranges: Ranges, _: DataFrame | None, task: Task) -> list[WrittenFile]:
-        """Run the task over the records of the ranges, in one job of Spark. Raises OffsetOutOfRangeError."""
+        """Run the task over the records of the ranges, in one Spark job. Raises OffsetOutOfRangeError."""
         spark, records = self._spark.sparkContext, self._records
         tasks = task_count(ranges, spark.defaultParallelism)
         if not tasks:
@@ -44,7 +44,7 @@ class DirectReader:
 
 
 def _outcome(records: RangeReader, ranges: Ranges, task: Task) -> Iterator[WrittenFile | OffsetOutOfRangeError]:
-    # An error that is raised in a worker reaches the driver as text; one that is returned keeps its type.
+    # An error raised in a worker reaches the driver as text; a returned one keeps its type.
     try:
         yield from task.files(records(ranges))
     except OffsetOutOfRangeError as error:

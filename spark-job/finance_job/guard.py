@@ -1,8 +1,8 @@
-"""The start-up guard: the job creates a lake, or goes on with one whose parts belong together, or refuses.
+"""The start-up guard: create a lake, continue one whose parts belong together, or refuse to start.
 
-It runs before any JVM starts and reads logs and small files only, so that a refusal is quick and changes nothing. What is
-compared, and why, is in finance_storage.accounting. The same is asked again whenever the query starts anew, and who broker
-and topic are every ten seconds while it runs.
+It runs before the JVM starts and reads only logs and small files, so a refusal is quick and changes nothing.
+finance_storage.accounting describes what is compared and why. The same checks run at each restart of the query, and every ten
+seconds while the query runs the guard checks that broker and topic are still the same.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ WATCH_SECONDS = 10.0
 
 
 class StartupRefusedError(Exception):
-    """The job must not run on this state; the message says what disagrees, what would come of it, and how to mend it."""
+    """The job must not run on this state. The message says what does not match, what would happen, and how to fix it."""
 
 
 def examine(paths: LakePaths, broker: TopicDescription) -> accounting.State:
-    """Read all that a start depends on. What cannot be read is in `damaged`."""
+    """Read everything that a start depends on. `damaged` names what cannot be read."""
     if damaged := (*damaged_log(paths.ticks), *damaged_log(paths.quarantine)):
         return accounting.State(None, None, None, broker, damaged)
     try:
@@ -89,16 +89,16 @@ def open_lake(paths: LakePaths, topic: str, broker: TopicDescription) -> Identit
 
 
 def check_lake(paths: LakePaths, topic: str, broker: TopicDescription) -> Identity | None:
-    """Return the identity of a lake that the job may write to; None if there is no lake. Raises StartupRefusedError."""
+    """Return the identity of the lake if the job may write to it, None if there is no lake. Raises StartupRefusedError."""
     state = examine(paths, broker)
     other = accounting.other_topic(state.identity, topic) if state.identity else ()
-    for found in (*other, *accounting.find_inconsistencies(state)):
-        raise StartupRefusedError(str(found))
+    for inconsistency in (*other, *accounting.find_inconsistencies(state)):
+        raise StartupRefusedError(str(inconsistency))
     return state.identity
 
 
 def put_old_state_aside(paths: LakePaths) -> list[Path]:
-    """Move away what lakes had before version 0.2 beside their tables, which now say it themselves; return what was moved."""
+    """Move aside the state files of lakes from before version 0.2, now kept in the tables. Return the new paths."""
     moved = []
     for old in (paths.before_tables, paths.root / "checkpoints", paths.root / "redrive.json"):
         if os.path.lexists(old):
@@ -109,7 +109,7 @@ def put_old_state_aside(paths: LakePaths) -> list[Path]:
 
 
 def wait_for_topic(bootstrap: str, topic: str, stopping: threading.Event, log: FilteringBoundLogger) -> TopicDescription | None:
-    """Return what the broker says of the topic, as soon as it does; None if told to stop before."""
+    """Wait until the broker describes the topic and return the description; None if `stopping` is set first."""
     logged = ""
     while not stopping.is_set():
         try:
@@ -123,10 +123,10 @@ def wait_for_topic(bootstrap: str, topic: str, stopping: threading.Event, log: F
 
 
 class TopicWatch:
-    """Looks at cluster and topic again while the job runs: a topic may be deleted and made again under it."""
+    """Checks cluster and topic while the job runs: a topic may be deleted and created again meanwhile."""
 
     def __init__(self, bootstrap: str, identity: Identity, also: Callable[[], None] = lambda: None) -> None:
-        """Begin to watch, and to call `also` each time; `close` ends it."""
+        """Start watching, and call `also` at each check; `close` stops it."""
         self.fault: str | None = None
         self._bootstrap = bootstrap
         self._identity = identity
@@ -145,7 +145,7 @@ class TopicWatch:
             try:
                 broker = describe_topic(self._bootstrap, self._identity.topic)
             except (BrokerUnavailableError, TopicNotFoundError):
-                continue  # the query finds out for itself, and tries again until there is something to compare
-            for found in accounting.topic_mismatches(self._identity, broker):
-                self.fault = str(found)
+                continue  # the query fails and retries by itself until there is something to compare
+            for mismatch in accounting.topic_mismatches(self._identity, broker):
+                self.fault = str(mismatch)
             self._also()

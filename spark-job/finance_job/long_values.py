@@ -1,7 +1,7 @@
-"""Values that are longer than the contract allows: cut where they are read, so that no step has to hold them whole.
+"""Cut values that are longer than the contract allows as they are read, so that no later step holds them whole.
 
-Such a record is quarantined in any case, with the first `MAX_VALUE_BYTES` bytes of its value, its length and its SHA-256. All
-that follows works on these three. `finance_job.source` has the same for Spark's columns.
+Such a record is always quarantined, with the first `MAX_VALUE_BYTES` bytes of its value, and the length and SHA-256 of the
+whole value. Later steps use only these three. `finance_job.source` does the same in Spark's columns.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from finance_contract import MAX_VALUE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Length in bytes and SHA-256 (hexadecimal) are those of the whole value, and stand only where it was cut.
+# Length in bytes and SHA-256 (hexadecimal) of the whole value; null unless the value was cut.
 CUT_FIELDS = pa.schema({"key": pa.binary(), "value": pa.binary(), "value_length": pa.int64(), "value_sha256": pa.string()})
 
 
 def cut_columns(keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> list[pa.Array]:
-    """Lay keys and values out in the columns of `CUT_FIELDS`, those that are too long cut."""
+    """Return keys and values as the columns of `CUT_FIELDS`, cut where they are too long."""
     long = {row: value for row, value in enumerate(values) if value is not None and len(value) > MAX_VALUE_BYTES}
     columns = [
         [_first_bytes(key) for key in keys],
@@ -37,7 +37,7 @@ def cut_columns(keys: Sequence[bytes | None], values: Sequence[bytes | None]) ->
 
 
 def with_cuts(records: pa.RecordBatch) -> pa.RecordBatch:
-    """Give records the columns of `CUT_FIELDS`, if they come with whole values, as from the quarantine."""
+    """Add the columns of `CUT_FIELDS` to records that lack them, such as those read from the quarantine."""
     if CUT_FIELDS.names[-1] in records.schema.names:
         return records
     cut = cut_columns(records.column("key").to_pylist(), records.column("value").to_pylist())

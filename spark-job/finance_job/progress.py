@@ -1,4 +1,4 @@
-"""Progress: one line a batch and a heartbeat, from what Spark and the sink say of it."""
+"""Log one line per batch and keep the heartbeat, from the reports of Spark and the sink."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ PATIENCE_SECONDS = 60.0
 
 
 class Progress(StreamingQueryListener):
-    """Listens to the query. An idle trigger is a sign of life too."""
+    """Listens to the query and logs its batches. An idle trigger counts as a heartbeat too."""
 
     def __init__(self, log: FilteringBoundLogger, heartbeat: Heartbeat) -> None:
-        """Tell the story to `log` and keep `heartbeat` beating."""
+        """Log batches to `log`, and beat `heartbeat` at each event."""
         self._log = log
         self._heartbeat = heartbeat
         self._summaries: dict[int, BatchSummary] = {}
 
     def stored(self, summary: BatchSummary) -> None:
-        """Take the sink's account of a batch; its line is written when Spark has closed the batch too."""
+        """Accept the sink's summary of a batch; its line is logged once Spark has finished the batch too."""
         self._summaries[summary.batch] = summary
         self._heartbeat.beat()
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802
-        """Nothing to tell yet."""
+        """Log nothing."""
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
-        """Write the line of a batch."""
+        """Log the line of a batch."""
         hit("after-commit-log")
         self._heartbeat.beat()
         progress = event.progress
@@ -58,11 +58,11 @@ class Progress(StreamingQueryListener):
         )
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, N802, ARG002
-        """No data is no fault."""
+        """Beat: a query without new data is healthy."""
         self._heartbeat.beat()
 
     def onQueryTerminated(self, event: Any) -> None:  # noqa: ANN401, N802
-        """The main thread reports how the query ended."""
+        """Log nothing: the main thread reports how the query ended."""
 
 
 def _compact(offsets: dict[str, dict[str, int]]) -> str:

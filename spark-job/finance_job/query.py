@@ -1,4 +1,4 @@
-"""The streaming query: `readStream` from Kafka, from where the tables end, into the sink."""
+"""The streaming query: `readStream` from Kafka into the sink, starting at the position of the tables."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Query:
-    """Starts the query, as often as it has to be started."""
+    """Starts the streaming query, and starts it again after a failure."""
 
     def __init__(self, spark: SparkSession, settings: Settings, paths: LakePaths, writer: Writer) -> None:
-        """Nothing runs yet."""
+        """Remove old scratch files; `start` starts the query."""
         self._spark = spark
         self._settings = settings
         self._paths = paths
@@ -34,14 +34,14 @@ class Query:
         self._scratch = Scratch(paths, writer.epoch)
 
     def start(self, sink: Sink, log: FilteringBoundLogger) -> StreamingQuery:
-        """Check that tables and broker belong together, finish a batch that only the quarantine has, and start.
+        """Check that tables and broker belong together, complete a batch that only the quarantine has, then start.
 
         Raises BrokerUnavailableError, TopicNotFoundError, StartupRefusedError, FencedError, ConflictError.
         """
         topic = self._settings.kafka_topic
         broker = describe_topic(self._settings.kafka_bootstrap, topic)
         if check_lake(self._paths, topic, broker) is None:
-            raise StartupRefusedError(f"the tables at {self._paths.root} were removed under the running job: start it again")
+            raise StartupRefusedError(f"the tables at {self._paths.root} were removed while the job ran: start it again")
         if half := sink.finish():
             log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
         hit("before-offsets")

@@ -1,4 +1,4 @@
-"""The query's life: start it, start it again when the broker comes back, stop it between two batches."""
+"""Supervise the query: start it, restart it after an outage, stop it between two batches."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ SETTLED_SECONDS = 60.0
 
 
 class UnrecoverableError(Exception):
-    """The query failed in a way that a restart does not mend; the message is a sentence for the operator."""
+    """The query failed in a way that a restart does not fix. The message is for the operator."""
 
 
 class QueryEndedError(Exception):
-    """The query has ended, and a new one may do better; the message is Spark's."""
+    """The query has ended and a new one may succeed. The message is Spark's."""
 
 
-# A broker or a topic that is away, a job of Spark that failed, a table that was changed: another attempt may succeed. What is
-# hopeless among them is found out by `_refuse_to_retry`.
-PASSING = (
+# The broker or the topic is unavailable, a Spark job failed, another writer changed a table: a retry may succeed.
+# `_refuse_to_retry` sorts out the failures for which it cannot.
+RETRIED = (
     BrokerUnavailableError,
     TopicNotFoundError,
     QueryEndedError,
@@ -59,8 +59,8 @@ def supervise(
 ) -> None:
     """Keep the query running until `stopping` is set, then stop it cleanly.
 
-    `between_polls` is called again and again meanwhile; what it raises stops the query. Raises UnrecoverableError,
-    FencedError, and what `start` raises but for what another attempt may mend.
+    `between_polls` is called repeatedly meanwhile; an exception from it stops the query. Raises UnrecoverableError,
+    FencedError, and exceptions of `start` that a retry does not fix.
     """
     pause = 1.0
     while not stopping.is_set():
@@ -69,7 +69,7 @@ def supervise(
             query = start()
             _watch(query, stopping, between_polls)
             _stop(query, sink)
-        except PASSING as error:
+        except RETRIED as error:
             failure = str(error)
         else:
             return
@@ -88,7 +88,7 @@ def _refuse_to_retry(failure: str, error: Exception | None) -> None:
 
 
 def _watch(query: StreamingQuery, stopping: threading.Event, between_polls: Callable[[], None]) -> None:
-    """Return when it is time to stop. Raises QueryEndedError when the query has ended, and what `between_polls` raises."""
+    """Return once `stopping` is set. Raises QueryEndedError if the query has ended, and what `between_polls` raises."""
     while query.isActive:
         if stopping.wait(POLL_SECONDS):
             return
@@ -105,7 +105,7 @@ def _watch(query: StreamingQuery, stopping: threading.Event, between_polls: Call
 
 
 def _stop(query: StreamingQuery, sink: Sink) -> None:
-    """Stop between two batches: no further one begins, and Spark closes the last one before it is told to end."""
+    """Stop between two batches: no new batch begins, and Spark finishes the last one before the query is stopped."""
     sink.stop_accepting()
     deadline = time.monotonic() + CLOSE_SECONDS
     while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
@@ -114,6 +114,6 @@ def _stop(query: StreamingQuery, sink: Sink) -> None:
 
 
 def _reason(failure: str) -> str:
-    """Name the innermost cause in one line; the text of a failed query is pages of Java."""
+    """Return the innermost cause in one line; the message of a failed query is pages of Java stack trace."""
     causes = CAUSE.findall(failure)
     return (causes[-1] if causes else failure.strip().split("\n", 1)[0])[:300]

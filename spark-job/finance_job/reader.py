@@ -1,7 +1,7 @@
-"""A reader gives a micro-batch its records: a range of Kafka offsets in, accounts of the data files that hold them out.
+"""Readers turn the Kafka offsets of a micro-batch into data files and return a description of each file.
 
-There are two, with one signature, and a test that holds their tables equal. `spark_reader` is the default: Spark's own Kafka
-source reads. `direct_reader` leaves planning and scheduling to Spark and reads with librdkafka in the Python workers.
+There are two with the same interface, and a test that their tables are equal. `spark_reader`, the default, reads with Spark's
+Kafka source. `direct_reader` leaves planning and scheduling to Spark and reads with librdkafka in the Python workers.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ __all__ = ["Ranges", "Reader", "reader_of"]
 
 
 class Reader(Protocol):
-    """Reads the records of a batch and has the Python workers write them to data files."""
+    """Reads the records of a batch; the Python workers write them to data files."""
 
     def ranges(self) -> Ranges:
-        """Give the offsets of the micro-batch that runs, by Kafka partition, also where there is nothing new.
+        """Return the offsets of the running micro-batch by Kafka partition, including partitions with nothing new.
 
-        Call it inside `foreachBatch`, on its thread. Raises UnknownOffsetsError if Spark does not tell.
+        Call it inside `foreachBatch`, on its thread. Raises UnknownOffsetsError if Spark does not expose them.
         """
 
     def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
-        """Run `task` over the records of `ranges`; return the data files that it wrote. They belong to no table yet.
+        """Run `task` over the records of `ranges` and return the data files that it wrote, which are not committed yet.
 
-        `batch` is the micro-batch with these ranges; None reads them outside of the stream. A batch is evaluated once.
+        `batch` is the micro-batch with these ranges, which is evaluated once; None reads them outside of the stream.
         Raises OffsetOutOfRangeError if Kafka no longer has a record, and what Spark raises for a failed job.
         """
 
 
 def reader_of(spark: SparkSession, settings: Settings) -> Reader:
-    """Make the reader that the settings name."""
+    """Return the reader that the settings name."""
     directly = DirectReader(spark, kafka_reader(settings.kafka_bootstrap, settings.kafka_topic))
     return directly if settings.reader == "direct" else SparkReader(spark, settings, directly)

@@ -1,6 +1,6 @@
 """Kafka records as the job decodes them: Arrow batches of `FIELDS`, and the ranges of offsets that they come from.
 
-Whoever reads cuts values and keys that are too long, and joins what it read into steps that are bounded in records and bytes.
+Each reader cuts keys and values that are too long, and joins records into steps that are bounded in records and bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from finance_kafka.range_reader import Messages
 
-# `from_client` says that a client has set the timestamp, not the broker.
+# `from_client`: the client set the timestamp, not the broker.
 FIELDS = pa.schema(
     [
         *CUT_FIELDS,
@@ -34,7 +34,7 @@ FIELDS = pa.schema(
         ("from_client", pa.bool_()),
     ]
 )
-# What is as far from 1970 as microseconds can count; a timestamp that is farther is taken for it.
+# The largest distance from 1970 that fits into microseconds; timestamps beyond it are clipped to it.
 MAX_TIMESTAMP_MS = (2**63 - 1) // 1000
 SMALL_BATCH = 100_000  # offsets
 MAX_STEP_RECORDS = 20_000
@@ -44,19 +44,19 @@ Ranges = dict[int, OffsetRange]
 
 
 class RangeReader(Protocol):
-    """Reads the records of ranges; goes to the workers, so it can be pickled."""
+    """Reads the records of ranges. It is sent to the workers, so it can be pickled."""
 
     def __call__(self, ranges: Ranges) -> Iterator[pa.RecordBatch]:
-        """Read ranges of offsets, by Kafka partition."""
+        """Yield the records of ranges of offsets by Kafka partition."""
 
 
 def kafka_reader(bootstrap: str, topic: str, *, skip_missing: bool = False) -> RangeReader:
-    """Give a reader of the topic with librdkafka, which raises what finance_kafka.range_reader.KafkaRangeReader raises."""
+    """Return a librdkafka reader of the topic; it raises what finance_kafka.range_reader.KafkaRangeReader raises."""
     return partial(_read, bootstrap, topic, skip_missing)
 
 
 def in_steps(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Join small batches, and cut large ones, to at most `MAX_STEP_RECORDS` records and about `MAX_STEP_BYTES` bytes."""
+    """Join small batches and split large ones, into steps of at most `MAX_STEP_RECORDS`, about `MAX_STEP_BYTES` bytes."""
     step: list[pa.RecordBatch] = []
     records = size = 0
     for batch in chain.from_iterable(map(_cut, batches)):
@@ -78,16 +78,16 @@ def _cut(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
     return (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
 
 
-def as_batch(found: Messages) -> pa.RecordBatch:
-    """Lay messages out in columns, long keys and values cut."""
-    messages = found.messages
+def as_batch(block: Messages) -> pa.RecordBatch:
+    """Convert messages to columns, with long keys and values cut."""
+    messages = block.messages
     stamps = [message.timestamp() for message in messages]
     milliseconds = np.array([stamp[1] for stamp in stamps], np.int64).clip(-MAX_TIMESTAMP_MS, MAX_TIMESTAMP_MS)
     return pa.RecordBatch.from_arrays(
         [
             *cut_columns([message.key() for message in messages], [message.value() for message in messages]),
-            pa.array(found.partitions.astype(np.int32)),
-            pa.array(found.offsets),
+            pa.array(block.partitions.astype(np.int32)),
+            pa.array(block.offsets),
             pa.array(milliseconds * 1000).cast(UTC_MICROSECONDS),
             pa.array([stamp[0] != TIMESTAMP_LOG_APPEND_TIME for stamp in stamps], pa.bool_()),
         ],
@@ -96,13 +96,13 @@ def as_batch(found: Messages) -> pa.RecordBatch:
 
 
 def task_count(ranges: Mapping[int, OffsetRange], cores: int) -> int:
-    """Say how many tasks read a batch: one at low rates, and so one file a table; else one a core, none for no offsets."""
+    """Return the number of tasks for a batch: one for a small batch (one file per table), else one per core; 0 if empty."""
     offsets = sum(span.count for span in ranges.values())
     return min(offsets, 1) if offsets < SMALL_BATCH else cores
 
 
 def split_ranges(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:
-    """Cut ranges into as many shares of about the same number of offsets; fewer if there are not enough."""
+    """Split ranges into `tasks` shares with about the same number of offsets; fewer if there are not enough offsets."""
     total = sum(span.count for span in ranges.values())
     size = max(1, -(-total // tasks))
     shares: list[Ranges] = []
@@ -121,17 +121,17 @@ def split_ranges(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:
 
 
 def _read(bootstrap: str, topic: str, skip_missing: bool, ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: FBT001
-    # Thousands of messages come at a time, none of them part of a cycle: to look at them all takes a fifth of the reading.
+    # Thousands of messages are alive at a time, none in a reference cycle. Scanning them takes a fifth of the reading time.
     gc.disable()
     try:
-        for found in _reader(bootstrap, topic, skip_missing).read(ranges):
-            if found.messages:
-                yield as_batch(found)
+        for block in _reader(bootstrap, topic, skip_missing).read(ranges):
+            if block.messages:
+                yield as_batch(block)
     finally:
         gc.enable()
 
 
 @cache
 def _reader(bootstrap: str, topic: str, skip_missing: bool) -> KafkaRangeReader:  # noqa: FBT001
-    # A worker lives for many batches, and so does its connection to the broker.
+    # A worker process serves many batches and keeps its connection to the broker.
     return KafkaRangeReader(bootstrap, topic, skip_missing=skip_missing)

@@ -1,6 +1,6 @@
-"""Spark's checkpoint as scratch: a fresh folder for each start of the query, removed when the next begins or the job ends.
+"""Spark's checkpoint as scratch data: a new folder for each start of the query, removed at the next start or when the job ends.
 
-What Spark writes there decides nothing (docs/adr/0014): the query begins where the tables end.
+The job does not depend on what Spark writes there (docs/adr/0014): the query starts at the position of the tables.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class Scratch:
-    """The folders of one driver, by its epoch."""
+    """The scratch folders of one driver, named by its epoch."""
 
     def __init__(self, paths: LakePaths, epoch: int) -> None:
-        """Remove what earlier drivers have left behind."""
+        """Remove the folders that earlier drivers have left behind."""
         beneath.remove(paths.root, paths.scratch)
         self._root = paths.root
         self._folder = paths.scratch / str(epoch)
         self._starts = 0
 
     def fresh(self) -> Path:
-        """Return a folder that does not exist yet, in one that does; the one before is removed. Raises IrregularError."""
+        """Remove the previous folder and return the path of a new one; only its parent exists yet. Raises IrregularError."""
         self.remove()
         self._starts += 1
         beneath.make_folder(self._root, self._folder)
         return self._folder / str(self._starts)
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Remove all scratch folders of this driver."""
         beneath.remove(self._root, self._folder)

@@ -1,4 +1,4 @@
-"""The Spark session, the only one that job, tests and benchmarks make."""
+"""Start the Spark session; the job, the tests and the benchmarks all use this one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from finance_job.config import Settings
 
 SCRATCH = "spark-job"
-# An archive that does not fit this Java or these jars is passed over, without a word.
+# The JVM ignores an archive that does not match this Java or these jars, without a warning.
 QUIET = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 LOG_CONFIGURATION = Path(__file__).with_name("log4j2.properties")
-# Numbers, times and file names are the same whatever the caller's language and clock.
+# Numbers, times and file names do not depend on the caller's locale and time zone.
 LOCALE = ("-Duser.language=en", "-Duser.country=US", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8")
-# The optimising compiler (C2) takes what it compiles from the same two cores. At four times the usual thresholds it leaves the
-# rarely used half alone: half the CPU of compiling, a twentieth of the job's.
+# The optimising compiler (C2) competes for the same two cores. At four times the default thresholds it skips the rarely used
+# half of the code, which saves half the CPU of compiling, a twentieth of the job's.
 PATIENT_COMPILER = (
     "-XX:Tier4InvocationThreshold=20000",
     "-XX:Tier4MinInvocationThreshold=10000",
@@ -39,13 +39,13 @@ PATIENT_COMPILER = (
 
 
 def java_options(folder: Path, *further: str) -> str:
-    """Return the JVM's options, in Spark's notation: each one quoted, since a path may hold spaces.
+    """Return the JVM's options in Spark's notation, each one quoted because a path may contain spaces.
 
-    `folder` is for its temporary files: native libraries, and what Spark spills.
+    `folder` is for temporary files: native libraries, and data that Spark spills.
     """
     options = (
-        # The JVM picks its collector by the size of the machine; a name keeps it the same everywhere. A micro-batch has no
-        # pauses to fear, and G1's barriers cost the path of the records a third more CPU.
+        # By default the JVM picks its collector by the size of the machine; this makes it the same everywhere. Pauses do not
+        # matter to a micro-batch, and with G1's barriers the path of the records takes a third more CPU.
         "-XX:+UseParallelGC",
         *PATIENT_COMPILER,
         "-XX:+ExitOnOutOfMemoryError",
@@ -62,16 +62,16 @@ def _quoted(option: str) -> str:
 
 
 def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, str]:
-    """Return Spark's settings for a small machine, each of them a decision; `further` are options of the JVM."""
+    """Return Spark's settings for a small machine; `further` are options of the JVM."""
     return {
         "spark.app.name": "financelake",
         "spark.driver.memory": settings.spark_heap,
         "spark.driver.extraJavaOptions": java_options(folder, *further),
         "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
-        # Driver and workers are one machine: nothing of theirs listens beyond the loopback interface.
+        # Driver and workers run on one machine, so they listen on the loopback interface only.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        # Any user of the machine can reach the driver's port. The JVM makes the secret itself: no command line ever has it.
+        # Any user of the machine can reach the driver's port. The JVM makes the secret itself, so no command line shows it.
         "spark.authenticate": "true",
         "spark.hadoop.fs.permissions.umask-mode": settings.data_umask,
         "spark.ui.enabled": str(settings.spark_ui_port > 0).lower(),
@@ -82,21 +82,21 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
         "spark.ui.retainedStages": "50",
         "spark.sql.ui.retainedExecutions": "20",
         "spark.sql.session.timeZone": "UTC",
-        # No table is stored there, but Spark makes the folder: not where the command happens to run.
+        # No table is stored there, but Spark creates the folder, by default in the current directory.
         "spark.sql.warehouse.dir": str(settings.data_dir.resolve() / "run" / "spark-warehouse"),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # The defaults of 200 shuffle partitions and 50 snapshot partitions are for clusters: a second a batch here.
+        # The defaults of 200 shuffle partitions and 50 snapshot partitions are for clusters; here they cost a second a batch.
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
-        # The plans of a micro-batch have no shuffle that could be adapted to; to look for one takes a tenth of a small batch.
+        # A micro-batch's plan has no shuffle to adapt to, and looking for one takes a tenth of the time of a small batch.
         "spark.sql.adaptive.enabled": "false",
         "spark.python.worker.reuse": "true",
-        # Records go to the Python workers in batches of so many rows, none of them longer than the contract's largest value
-        # and key: that bounds them in bytes. The limit in bytes is looked at after each row, for a sixth of the JVM's CPU.
+        # Batches for the Python workers are limited by rows. No row is longer than the contract's largest key and value, so
+        # that bounds the bytes too. Spark checks a limit in bytes after each row, which takes a sixth of the JVM's CPU.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
         "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
-        # Writes to the checkpoint by rename, as the default does, without forking a process for each file.
+        # Writes checkpoint files by rename, as the default does, but without forking a process for each file.
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
         ),
@@ -105,9 +105,9 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
 
 
 def start_session(settings: Settings, *options: str) -> SparkSession:
-    """Start the JVM and the session, with an environment of our own; the workers run the interpreter that runs this.
+    """Start the JVM and the session in a fixed environment; the workers use this Python interpreter.
 
-    Raises UnusableScratchError.
+    `options` are further options of the JVM. Raises UnusableScratchError.
     """
     if not options and settings.spark_archive.exists():
         options = (f"-XX:SharedArchiveFile={settings.spark_archive.resolve()}", *QUIET)
@@ -122,7 +122,7 @@ def start_session(settings: Settings, *options: str) -> SparkSession:
 def _scratch(data_dir: Path) -> Path:
     if "," not in str(data_dir.resolve()):
         return make_scratch(data_dir, SCRATCH)
-    # Spark reads a comma as the end of one folder and the beginning of another.
+    # Spark treats a comma as a separator between folders.
     folder = Path(tempfile.mkdtemp(prefix="financelake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     require_execution(folder)
@@ -133,7 +133,7 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     return {
         "TMPDIR": str(folder),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
-        # Spark's user interface listens on every interface unless it is told otherwise, and is told only in this way.
+        # By default Spark's user interface listens on every network interface; only this variable changes it.
         "SPARK_LOCAL_IP": settings.spark_bind,
         "PYSPARK_PYTHON": sys.executable,
         **importing(finance_contract, finance_job, finance_kafka, finance_role, finance_storage),

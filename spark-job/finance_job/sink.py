@@ -1,10 +1,10 @@
-"""The sink: one micro-batch into two tables, exactly once.
+"""The sink: store one micro-batch in two tables, exactly once.
 
-Why it is exactly once. The newest commit to ticks says from where the stream goes on, and carries the rows up to there in the
-same atomic commit. Each start of the query begins at that position, so Spark's own checkpoint decides nothing. The quarantine
-is committed first, and only if the batch has malformed records; ticks always, even without a row. So a crash leaves the
-quarantine at most one batch ahead. `finish` then reads that batch again before the stream starts, and leaves out the records
-that the quarantine has: they are known by their offsets, whatever the rules of today say about them.
+Why it is exactly once: each commit to ticks holds the position where the stream continues, together with the rows before it,
+in one atomic commit. Each start of the query begins at that position, so Spark's own checkpoint does not matter. The
+quarantine is committed first, and only if the batch has malformed records. Ticks are committed always, even without rows. So a
+crash leaves the quarantine at most one batch ahead. `finish` then reads that batch again before the stream starts and leaves
+out the records that the quarantine already has. It identifies them by offset, whatever the current rules say about them.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 class StoppingError(Exception):
-    """Raised into Spark for a batch that came after the job was told to stop: it must not count as done."""
+    """Raised into Spark for a batch that begins after the job has begun to stop: Spark must not mark it as done."""
 
 
 class MisplacedBatchError(Exception):
-    """Spark has planned a batch that does not begin where the table ends; the query has to start again from the table."""
+    """Spark has planned a batch that does not begin at the table's position; the query has to restart from there."""
 
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """What became of a batch; `version` is that of the table of ticks."""
+    """The result of a batch; `version` is that of the table of ticks."""
 
     batch: int
     records: int
@@ -52,10 +52,10 @@ class BatchSummary:
 
 
 class Sink:
-    """Takes each micro-batch of the query (`foreachBatch`)."""
+    """Stores each micro-batch of the query (`foreachBatch`)."""
 
     def __init__(self, paths: LakePaths, writer: Writer, reader: Reader, report: Callable[[BatchSummary], None]) -> None:
-        """Store what `reader` reads through `writer`; `report` is called after each batch."""
+        """Store through `writer` what `reader` reads; `report` is called after each batch."""
         self._paths = paths
         self._writer = writer
         self._reader = reader
@@ -65,7 +65,7 @@ class Sink:
         self.error: Exception | None = None
 
     def __call__(self, batch: DataFrame, number: int) -> None:
-        """Store one micro-batch. What it raises goes to Spark as text, so it is kept in `error` too."""
+        """Store one micro-batch. An exception reaches Spark only as text, so it is kept in `error` too."""
         with self._busy:
             if self._stopping:
                 raise StoppingError
@@ -74,7 +74,7 @@ class Sink:
                 self._report(self._store(number, self._reader.ranges(), batch, {}))
 
     def finish(self) -> BatchSummary | None:
-        """Store what is left of a batch that only the quarantine has; None if there is none."""
+        """Complete a batch that only the quarantine has; return None if there is none."""
         with self._busy:
             ranges = self._writer.half_committed()
             if not ranges:
@@ -85,19 +85,19 @@ class Sink:
                 return self._store(-1, ranges, None, known)
 
     def stop_accepting(self) -> None:
-        """Wait for the batch that is being stored, if any, and store no other."""
+        """Wait for the batch that is being stored, if any, and refuse further ones."""
         with self._busy:
             self._stopping = True
 
     @contextmanager
     def between_batches(self) -> Iterator[None]:
-        """Keep batches waiting while somebody else in this process changes the tables."""
+        """Hold up batches while another part of this process changes the tables."""
         with self._busy:
             yield
             self._writer.invalidate_cache()
 
     def restart(self) -> None:
-        """Discard what is known of the tables and of the last failure: a batch has failed, and the query starts again."""
+        """Discard cached table state and the last error, before the query restarts after a failed batch."""
         with self._busy:
             self._writer.invalidate_cache()
             self.error = None
@@ -135,16 +135,16 @@ class Sink:
 
     def _refuse_misplaced(self, ranges: Ranges) -> None:
         for partition, span in ranges.items():
-            if span.start != (stands := self._writer.start(partition)):
+            if span.start != (position := self._writer.start(partition)):
                 raise MisplacedBatchError(
-                    f"Spark has planned partition {partition} from offset {span.start} on, the table is at {stands}"
+                    f"Spark has planned partition {partition} from offset {span.start}, the table is at {position}"
                 )
 
 
 def _holes(files: Sequence[WrittenFile], ranges: Ranges, known: Mapping[int, Offsets64]) -> int:
-    """Count the offsets of the batch that Kafka had no record for, which transactional producers leave.
+    """Count the offsets of the batch without a record in Kafka, which transactional producers leave.
 
-    Raises RuntimeError for records that the batch has no offset for.
+    Raises RuntimeError if there are more records than offsets.
     """
     rows = rows_of(files)
     for partition, offsets in known.items():
@@ -152,5 +152,5 @@ def _holes(files: Sequence[WrittenFile], ranges: Ranges, known: Mapping[int, Off
     for partition, count in rows.items():
         offsets_planned = ranges[partition].count if partition in ranges else 0
         if count > offsets_planned:
-            raise RuntimeError(f"a batch brought {count} records of partition {partition} for {offsets_planned} offsets")
+            raise RuntimeError(f"a batch has {count} records of partition {partition} for {offsets_planned} offsets")
     return sum(span.count for span in ranges.values()) - sum(rows.values())

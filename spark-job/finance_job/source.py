@@ -1,4 +1,4 @@
-"""The source: the topic as an unbounded table of Kafka records, of which Spark plans the offsets of each batch."""
+"""The source: the topic as a streaming DataFrame of Kafka records. Spark plans the offsets of each batch."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LOG_APPEND_TIME = 1  # in the column timestampType
 
 
 def kafka_options(settings: Settings) -> dict[str, str]:
-    """Return the options of Spark's Kafka source that hold for streams and batch jobs; those of the user come last."""
+    """Return the options of Spark's Kafka source for streams and batch jobs; the user's options override them."""
     return {
         "kafka.bootstrap.servers": settings.kafka_bootstrap,
         "failOnDataLoss": "true",
-        # A partition's offsets are cut into ranges of at most this size, so that cores have about the same to do; a small
-        # batch is not cut at all.
+        # Spark splits a partition's offsets into ranges of at most this size, so that cores have about equal work; a small
+        # batch is not split.
         "maxRecordsPerPartition": str(settings.max_offsets_per_trigger // 20 or 1),
-        # A broker that is away is found out in seconds; the job then waits and tries again itself.
+        # Detect an unreachable broker within seconds; the job then waits and retries by itself.
         "kafka.default.api.timeout.ms": "15000",
         "kafka.request.timeout.ms": "10000",
         "kafkaConsumer.pollTimeoutMs": "30000",
-        # All that is asked for is there already; a request that waits for news would hold up the next one.
+        # All requested records exist already; a fetch that waits for new ones would delay the next fetch.
         "kafka.fetch.max.wait.ms": "10",
-        # Fewer and larger answers cost less; a fetch is bounded in bytes by the second.
+        # Fewer and larger responses cost less; the second option bounds a fetch in bytes.
         "kafka.max.poll.records": "20000",
         "kafka.max.partition.fetch.bytes": str(8 * 1024 * 1024),
         **settings.kafka_options,
@@ -40,23 +40,23 @@ def kafka_options(settings: Settings) -> dict[str, str]:
 
 
 def source_options(settings: Settings, position: Offsets) -> dict[str, str]:
-    """Return the options of a stream that begins at `position`, none of them left to a default that loses data."""
+    """Return the options of a stream that begins at `position`."""
     return {
         **kafka_options(settings),
         "subscribe": settings.kafka_topic,
-        # Each start has a new checkpoint, so this decides. Partitions that are added under way are read from their beginning.
+        # Each start has a new checkpoint, so this takes effect. Partitions added later are read from their beginning.
         "startingOffsets": json.dumps({settings.kafka_topic: {str(number): offset for number, offset in position.items()}}),
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
     }
 
 
 def read_topic(spark: SparkSession, settings: Settings, position: Offsets) -> DataFrame:
-    """Stream the topic as records (`finance_job.records.FIELDS`), each partition from its next offset in `position` on."""
+    """Stream the topic as records (`finance_job.records.FIELDS`), each partition from its offset in `position`."""
     return as_records(spark.readStream.format("kafka").options(**source_options(settings, position)).load())
 
 
 def as_records(rows: DataFrame) -> DataFrame:
-    """Take what the job needs of Kafka's rows (`finance_job.records.FIELDS`), long keys and values cut before they travel."""
+    """Select the job's columns (`finance_job.records.FIELDS`) from Kafka's rows, and cut long keys and values in the JVM."""
     length = f.octet_length("value")
     is_long = length > MAX_VALUE_BYTES
     return rows.select(

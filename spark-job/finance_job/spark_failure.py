@@ -1,4 +1,4 @@
-"""What a failed job of Spark means, by its error condition and classes: never by the words of a message."""
+"""Classify a failed Spark job by error condition and exception class, never by the text of a message."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 DATA_LOSS = "KAFKA_DATA_LOSS"
 OUT_OF_RANGE_CLASSES = {"OffsetOutOfRangeException", "NoOffsetForPartitionException"}
-# It counts on from milliseconds; nothing else that a batch does in the JVM is arithmetic on what records hold.
+# Spark converts milliseconds to microseconds. A batch does no other arithmetic on the contents of records in the JVM.
 OVERFLOW = "java.lang.ArithmeticException"
 MAX_CAUSES = 20
 
 
 class TimestampOverflowError(Exception):
-    """Spark's Kafka source has met a timestamp that microseconds cannot count to."""
+    """Spark's Kafka source has read a timestamp that does not fit into microseconds."""
 
 
 @contextmanager
 def raise_typed() -> Iterator[None]:
-    """Turn a failure of Spark's into what it means; let others through.
+    """Translate two failures of Spark into typed errors; let others through.
 
-    Lost records are an OffsetOutOfRangeError, a timestamp beyond what Spark can count to is a TimestampOverflowError.
+    Raises OffsetOutOfRangeError for lost records, TimestampOverflowError for a timestamp that Spark cannot represent.
     """
     try:
         yield

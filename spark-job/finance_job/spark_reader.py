@@ -1,10 +1,10 @@
-"""The reader that goes through Spark: its Kafka source reads, its Python workers decode and write the data files.
+"""The default reader: Spark's Kafka source reads, and its Python workers decode and write the data files.
 
-A timestamp that microseconds cannot count to (a client's, on a topic that lets clients set it) fails Spark's source, whatever
-columns are asked for. Such a batch is read by the workers.
+A timestamp that does not fit into microseconds (set by a client, on a topic that allows it) makes Spark's source fail, whatever
+columns are selected. The workers read such a batch directly.
 
-The records cross from the JVM to Python once, as Arrow, and never back: what returns is an account of each file. Spark counts
-the rows that its source reads, so its user interface and progress show true figures.
+The records cross from the JVM to Python once, as Arrow, and never back: the workers return only a description of each file.
+Spark counts the rows that its source reads, so its user interface and progress reports show true figures.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from finance_job.records import Ranges
     from finance_job.write import Task
 
-ACCOUNT = pa.schema({"file": pa.binary()})
+FILE_COLUMN = pa.schema({"file": pa.binary()})
 
 
 class SparkReader:
-    """Reads with Spark's Kafka source."""
+    """A reader that uses Spark's Kafka source."""
 
     def __init__(self, spark: SparkSession, settings: Settings, directly: DirectReader) -> None:
-        """Read batches that Spark's source cannot read `directly`."""
+        """Read with Spark, or with `directly` if Spark's source cannot read a batch."""
         self._spark = spark
         self._directly = directly
         self._settings = settings
 
     def ranges(self) -> Ranges:
-        """Give the offsets of the micro-batch that runs. Raises UnknownOffsetsError."""
+        """Return the offsets of the running micro-batch. Raises UnknownOffsetsError."""
         return batch_ranges(self._spark)
 
     def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
-        """Run the task over a batch's records, in one job of Spark. Raises OffsetOutOfRangeError."""
+        """Run the task over a batch's records, in one Spark job. Raises OffsetOutOfRangeError."""
         tasks = task_count(ranges, self._spark.sparkContext.defaultParallelism)
         if not tasks:
             return []
@@ -56,28 +56,28 @@ class SparkReader:
         self._spark.sparkContext.setLocalProperty("callSite.short", "read, decode, write data files")
         try:
             with raise_typed():
-                rows = records.coalesce(tasks).mapInArrow(_accounts(task), "file binary").collect()
+                rows = records.coalesce(tasks).mapInArrow(_describe_files(task), "file binary").collect()
         except TimestampOverflowError:
             return self._directly.read(ranges, batch, task)
         return [msgspec.msgpack.decode(row.file, type=WrittenFile) for row in rows]
 
     def _outside(self, ranges: Ranges) -> DataFrame:
-        """Read ranges as a batch job, beside the stream."""
-        wanted = {partition: span for partition, span in ranges.items() if span.count}
+        """Read ranges as a batch job, outside of the stream."""
+        spans = {partition: span for partition, span in ranges.items() if span.count}
         topic = self._settings.kafka_topic
         options = {
             **kafka_options(self._settings),
-            # With `assign` no other partition is asked for, so that all of them have offsets here, as Spark wants it.
-            "assign": json.dumps({topic: sorted(wanted)}),
-            "startingOffsets": json.dumps({topic: {str(number): span.start for number, span in wanted.items()}}),
-            "endingOffsets": json.dumps({topic: {str(number): span.end for number, span in wanted.items()}}),
+            # Spark wants offsets for every partition that it reads; `assign` limits it to these.
+            "assign": json.dumps({topic: sorted(spans)}),
+            "startingOffsets": json.dumps({topic: {str(number): span.start for number, span in spans.items()}}),
+            "endingOffsets": json.dumps({topic: {str(number): span.end for number, span in spans.items()}}),
         }
         return as_records(self._spark.read.format("kafka").options(**options).load())
 
 
-def _accounts(task: Task) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _describe_files(task: Task) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for file in task.files(in_steps(batches)):
-            yield pa.RecordBatch.from_arrays([pa.array([msgspec.msgpack.encode(file)], pa.binary())], schema=ACCOUNT)
+            yield pa.RecordBatch.from_arrays([pa.array([msgspec.msgpack.encode(file)], pa.binary())], schema=FILE_COLUMN)
 
     return write

@@ -1,4 +1,4 @@
-"""The two tables, and how they are created: by deltalake, in milliseconds; Spark's builder takes seconds."""
+"""The two tables and their creation, with deltalake in milliseconds; Spark's builder takes seconds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TABLES = (QUARANTINE, TICKS)  # in the order of commits
 
 
 def create_tables(paths: LakePaths, identity: Identity) -> None:
-    """Create the tables that are not there yet: each with the lake's identity and first position in its first commit.
+    """Create the tables that do not exist yet, each with the lake's identity and first position in its first commit.
 
-    Raises IrregularError where a link stands in the place of a table.
+    Raises IrregularError if the path of a table is a link.
     """
     for name in TABLES:
         beneath.require_unlinked(paths.root, paths.table(name))
@@ -36,7 +36,7 @@ def create_tables(paths: LakePaths, identity: Identity) -> None:
 
 
 def first_record(identity: Identity) -> CommitMetadata:
-    """Give the record of a table that holds nothing yet."""
+    """Return the commit metadata of a table without rows."""
     return CommitMetadata(
         contract=CONTRACT_VERSION,
         offsets={},
@@ -50,7 +50,7 @@ def first_record(identity: Identity) -> CommitMetadata:
 
 
 def schema(name: str) -> Schema:
-    """Give the schema of a table as this version of the job creates and writes it."""
+    """Return the schema with which this version of the job creates and writes a table."""
     return Schema.from_arrow(pa.schema([*schemas.FIELDS[name], *schemas.PARTITIONS[name]]))
 
 
@@ -66,11 +66,11 @@ def _create(folder: Path, name: str, identity: Identity) -> None:
 
 
 def _properties(name: str) -> dict[str, str]:
-    # Any Delta reader opens these tables: reader version 1, writer version 2, no feature that needs newer ones.
+    # Any Delta reader can open these tables: reader version 1, writer version 2, no features that need newer ones.
     return {
         "delta.enableDeletionVectors": "false",
         "delta.columnMapping.mode": "none",
         "delta.dataSkippingStatsColumns": ",".join(STATISTICS[name]),
-        # As long as VACUUM keeps files that are no longer live: versions that cannot be read need no entry.
+        # The same retention as VACUUM: once the files of a version are removed, its log entry is of no use.
         "delta.logRetentionDuration": "interval 7 days",
     }

@@ -1,6 +1,6 @@
-"""The topic's settings, looked at when the job starts and while it runs: somebody may change them under it.
+"""Check the topic's settings when the job starts and while it runs, because they may be changed at any time.
 
-topic-init makes the topic as finance_contract.topic has it, and refuses another one; later it looks no more.
+topic-init creates the topic with the settings of finance_contract.topic and refuses a topic with others, but only at start.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 class TopicSettings:
-    """What of the topic's settings is not as it is to be; said once, and again when it changes."""
+    """Logs which settings of the topic are not as required: once, and again after each change."""
 
     def __init__(self, ask: Callable[[], dict[str, str]], hours: int, log: FilteringBoundLogger) -> None:
-        """Ask for the settings with `ask`; `hours` is for how long the topic is to keep records."""
+        """Read the settings with `ask`; `hours` is how long the topic must keep records."""
         self._ask = ask
         self._hours = hours
         self._log = log
-        self._told: list[str] = []
+        self._reported: list[str] = []
 
     @classmethod
     def of(cls, bootstrap: str, topic: str, hours: int, log: FilteringBoundLogger) -> TopicSettings:
-        """Look at a topic of the broker at `bootstrap`."""
+        """Check the settings of `topic` at the broker."""
         return cls(lambda: topic_settings(bootstrap, topic), hours, log)
 
     def look(self) -> None:
-        """Look, and log one warning that names what has changed for the worse."""
+        """Read the settings and log a warning that names the differences, if they have changed."""
         try:
-            found = unkept(self._ask(), self._hours)
+            differences = unkept(self._ask(), self._hours)
         except BrokerUnavailableError:
-            return  # the stream finds out for itself; a broker that only refuses to tell is no fault
-        if found and found != self._told:
-            self._log.warning("the topic is not kept as topic-init makes it", differs="; ".join(found))
-        if self._told and not found:
-            self._log.info("the topic is kept as topic-init makes it again")
-        self._told = found
+            return  # an outage is the stream's to report; a broker that only refuses this request is no fault
+        if differences and differences != self._reported:
+            self._log.warning("the topic's settings are not those of topic-init", differs="; ".join(differences))
+        if self._reported and not differences:
+            self._log.info("the topic's settings are those of topic-init again")
+        self._reported = differences

@@ -1,7 +1,7 @@
-"""What goes into a table's log, and what its log says is live. `writer` alone commits.
+"""Read live files from a table's log, and build the actions of a commit. Only `writer` commits.
 
-delta-rs commits, in milliseconds and without a JVM (docs/adr/0013). An entry of the log appears whole or not at all, and only
-if nobody has written that version before: it is written beside the log and then linked to its name.
+delta-rs commits in milliseconds and without a JVM (docs/adr/0013). A log entry appears whole or not at all, and only if its
+version does not exist yet: it is written beside the log and then hard-linked to its name.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from finance_kafka.offsets import OffsetRange
     from finance_storage.data_file import WrittenFile
 
-# No checkpoint of the log and no clean-up of it in the time of a batch: they are maintenance's, between batches.
+# No log checkpoint and no clean-up during a batch: maintenance does both between batches.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
-TOLD = {"path", "size_bytes", "num_records"}
+COLUMNS = {"path", "size_bytes", "num_records"}
 
 
 class LiveFile(NamedTuple):
@@ -45,10 +45,10 @@ class Change(NamedTuple):
 
     Attributes:
         added, removed: data files
-        rows: rows that the table gains, by Kafka partition; negative for those that it loses
-        digest: of those rows, modulo 2^64; that of rows that leave is negative
-        offsets: what it covers of the topic, by Kafka partition; empty where rows only move
-        holes: how many of these offsets Kafka had no record for
+        rows: number of rows added, by Kafka partition; negative for rows removed
+        digest: of those rows, modulo 2^64; negative for rows removed
+        offsets: the range of the topic that it covers, by Kafka partition; empty if rows only move
+        holes: number of these offsets for which Kafka had no record
 
     """
 
@@ -61,38 +61,38 @@ class Change(NamedTuple):
 
     @classmethod
     def of(cls, files: Sequence[WrittenFile], offsets: Mapping[int, OffsetRange] | None = None, holes: int = 0) -> Change:
-        """Give the change that adds files."""
+        """Return the change that adds files."""
         return cls(files, (), rows_of(files), digest.add([file.digest for file in files]), offsets or {}, holes)
 
 
 def live_files(table: DeltaTable) -> list[LiveFile]:
-    """Return the table's data files. Raises LogError for what the log cannot mean."""
-    told = pa.table(table.get_add_actions(flatten=True))
-    wanted = [name for name in told.column_names if name in TOLD or name.startswith("partition.")]
+    """Return the table's data files. Raises LogError if the log has impossible values."""
+    adds = pa.table(table.get_add_actions(flatten=True))
+    columns = [name for name in adds.column_names if name in COLUMNS or name.startswith("partition.")]
     try:
-        rows = told.select(wanted).to_pylist()
+        rows = adds.select(columns).to_pylist()
     except (OverflowError, ValueError) as error:
-        raise LogError(f"the log of {table.table_uri} says of a data file what cannot be ({error})") from None
+        raise LogError(f"the log of {table.table_uri} has impossible values for a data file ({error})") from None
     return [LiveFile(row["path"], row["size_bytes"], _partition_values(row), row["num_records"]) for row in rows]
 
 
 def actions(
     added: Sequence[WrittenFile], removed: Sequence[LiveFile], *, data_change: bool = True
 ) -> list[AddAction | RemoveAction]:
-    """Give the log's actions that make files live, and end the life of others; `data_change` is false for equal rows."""
+    """Return the log actions that add and remove files; `data_change` is false if the rows stay the same."""
     adds = [_add(file, data_change=data_change) for file in added]
     return [*adds, *(_remove(file, data_change=data_change) for file in removed)]
 
 
 def write_log_checkpoint(folder: Path, version: int) -> None:
-    """Write a checkpoint of the log as of a version, and remove the entries before it that are past the table's retention."""
+    """Write a log checkpoint as of a version, and remove earlier entries that are past the table's retention."""
     table = DeltaTable(str(folder), version=version)
     table.create_checkpoint()
     table.cleanup_metadata()
 
 
 def last_log_checkpoint(folder: Path) -> int:
-    """Return the version of the log's newest checkpoint; 0 before the first."""
+    """Return the version of the newest log checkpoint; 0 if there is none."""
     try:
         pointer = (folder / "_delta_log" / "_last_checkpoint").read_bytes()
     except FileNotFoundError:

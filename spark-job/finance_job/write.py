@@ -1,4 +1,4 @@
-"""The task: what a Python worker does with the Kafka records of its share of a batch."""
+"""The task of a Python worker: decode its share of a batch's records and write them to data files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from finance_storage.offset_set import Offsets64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# In memory. Ticks take a twentieth of it on the disk; what is quarantined may be anything, and is held once more to be written.
+# Size in memory. On disk ticks take a twentieth of it. Quarantined values may be anything, and writing holds a second copy.
 MAX_FILE_BYTES = {TICKS: 64 * 1024 * 1024, QUARANTINE: 16 * 1024 * 1024}
 
 
 @dataclass(frozen=True)
 class Task:
-    """Decode records and write them to the tables' folders; sent to the workers.
+    """Decodes records and writes them to the tables' folders. It is sent to the workers.
 
     Attributes:
-        folders: folder of each table to write, by name; a table that is left out has its share already (a replayed batch)
+        folders: folder of each table to write, by name; rows of other tables are dropped
         planned_ms: when the batch was planned, milliseconds since the Unix epoch; the rows' `ingested_at`
-        known: offsets to leave out, sorted, by Kafka partition: the quarantine has their records already
+        known: offsets to leave out, sorted, by Kafka partition, because the quarantine already has their records
 
     """
 
@@ -41,7 +41,7 @@ class Task:
     known: Mapping[int, Offsets64] = field(default_factory=dict)
 
     def files(self, batches: Iterator[pa.RecordBatch]) -> Iterator[WrittenFile]:
-        """Consume Arrow batches of Kafka records; yield each file that is written."""
+        """Consume Arrow batches of Kafka records and yield each file as it is written."""
         ingested_at = pa.scalar(EPOCH + timedelta(milliseconds=self.planned_ms), UTC_MICROSECONDS)
         pending = _Pending(self.folders)
         for records in batches:
@@ -61,7 +61,7 @@ class Task:
 
 
 class _Pending:
-    """Rows that are decoded and not yet in a file."""
+    """Decoded rows that are not yet in a file."""
 
     def __init__(self, folders: dict[str, str]) -> None:
         self._folders = folders

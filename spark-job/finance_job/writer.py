@@ -1,10 +1,10 @@
-"""The writer: the one place that commits to a lake's tables, for the stream, repairs and maintenance alike.
+"""The writer: the only module that commits to a lake's tables, for the stream, repairs and maintenance.
 
-Why no row is written twice, whoever else writes. All commits to a table carry a Delta transaction under one application id, and
-delta-rs refuses a commit if another one with this id has landed since the table was read. So of two drivers that go on from the
-same position one is refused, however late it wakes. Each driver raises the lake's *epoch* when it starts, by a commit to each
-table. A driver that is refused looks at the newest epoch: if it is not its own, another driver has taken over, and FencedError
-ends it. It must not read the table again and go on.
+Why no row is written twice, even with two drivers: all commits to a table carry a Delta transaction with the same application
+id, and delta-rs refuses a commit if another one with this id has been made since the table was read. So if two drivers continue
+from the same position, one of them is refused, however late it wakes. Each driver raises the lake's *epoch* when it starts,
+with a commit to each table. A driver whose commit is refused reads the newest epoch. If it is not its own, another driver has
+taken over and FencedError ends this one. It must not read the table again and go on.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ MAX_ATTEMPTS = 20
 
 
 class FencedError(Exception):
-    """Another driver has taken the lake over; this one must end. The message is a sentence for the operator."""
+    """Another driver has taken over the lake and this one must end. The message is for the operator."""
 
 
 class ConflictError(Exception):
-    """Somebody else has changed the table in a way that this commit cannot follow; a new attempt may succeed."""
+    """Another writer has changed the table in conflict with this commit. A retry may succeed."""
 
 
 class _Opened(NamedTuple):
-    """A table as this driver knows it: nobody else commits to it, so it need not be read again."""
+    """A cached table and its newest commit metadata; valid because no other driver commits to the table."""
 
     table: DeltaTable
     record: CommitMetadata
@@ -64,32 +64,32 @@ class Writer:
     """Commits to the tables of one lake, as one driver."""
 
     def __init__(self, paths: LakePaths, identity: Identity) -> None:
-        """Take the lake over: raise the epoch of both tables. A table without an identity gets it in the same commit.
+        """Take over the lake by raising the epoch of both tables, then add missing columns to their schemas.
 
-        Then each table gets the columns that it lacks. Raises UnfitSchemaError before anything is written, FencedError if yet
-        another driver takes the lake over meanwhile, ConflictError if that goes on and on, IrregularError for a link anywhere
-        in a table: delta-rs would follow it.
+        A table without an identity gets it in the same commit. Raises UnfitSchemaError before anything is written, FencedError
+        if yet another driver takes over meanwhile, ConflictError if other commits keep getting in first, IrregularError for a
+        link anywhere in a table, because delta-rs would follow it.
         """
         for name in TABLES:
             beneath.require_unlinked(paths.root, paths.table(name))
         self._paths = paths
         self._identity = identity
         self._opened: dict[str, _Opened] = {}
-        found = {name: self._read(name) for name in TABLES}
-        for name, opened in found.items():
+        tables = {name: self._read(name) for name in TABLES}
+        for name, opened in tables.items():
             require_fit(differences(name, opened.table))
-        self.epoch = 1 + max(opened.record.epoch for opened in found.values())
+        self.epoch = 1 + max(opened.record.epoch for opened in tables.values())
         for name in TABLES:
             self._take_over(name)
         for name in TABLES:
             self.add_columns(name, differences(name, self.table(name)).missing)
 
     def table(self, name: str) -> DeltaTable:
-        """Return a table as of its newest commit."""
+        """Return a table at its newest commit."""
         return self._newest(name).table
 
     def record(self, name: str) -> CommitMetadata:
-        """Return the record of a table's newest commit."""
+        """Return the metadata of a table's newest commit."""
         return self._newest(name).record
 
     @property
@@ -98,21 +98,21 @@ class Writer:
         return self.record(TICKS).position
 
     def start(self, partition: int) -> int:
-        """Return the next offset of a partition, which may have been added to the topic since."""
+        """Return the next offset of a partition, including one added to the topic since the last commit."""
         return self.position.get(partition, self._identity.start(partition))
 
     def half_committed(self) -> dict[int, OffsetRange]:
-        """Give the offsets of the batch that only the quarantine has; empty if there is none."""
+        """Return the offsets of a batch that only the quarantine has; empty if there is none."""
         return ahead(self.position, self.record(QUARANTINE).position, self._identity)
 
     def half_redriven(self) -> OffsetSet:
-        """Give the offsets that a redrive under way has appended to ticks and not yet taken out of the quarantine."""
+        """Return the offsets that an unfinished redrive has appended to ticks and not yet removed from the quarantine."""
         return half_redriven(self.record(TICKS), self.record(QUARANTINE))
 
     def commit(self, name: str, change: Change, *, is_backfill: bool = False, redriven: OffsetSet | None = None) -> int:
-        """Commit a change and the position after its offsets, as one; return the table's new version.
+        """Commit a change together with the position after its offsets; return the table's new version.
 
-        A backfill leaves the position where it is. `redriven` are the offsets that a redrive moves with this commit. Raises
+        A backfill does not change the position. `redriven` are the offsets that a redrive moves with this commit. Raises
         FencedError, ConflictError.
         """
         before = self.record(name)
@@ -131,30 +131,30 @@ class Writer:
             return self._write(name, actions(change.added, change.removed), record)
 
     def restate(self, name: str, identity: Identity, position: Offsets, total: Total) -> None:
-        """Commit what a repaired table is now: its identity with known losses, its position, what it holds."""
+        """Commit the state of a repaired table: its identity with known losses, its position and its total."""
         self._identity = identity
         record = self._next(self.record(name), position=dict(position), total=total)
         with self._refusing_conflicts(name):
             self._set_identity(name, record)
 
     def add_columns(self, name: str, columns: Sequence[Field]) -> None:
-        """Add those of these columns that the table lacks, which may be null; files that are there are read as null.
+        """Add those of these nullable columns that the table lacks; they read as null in existing files.
 
-        Older versions of the table stay as they are. Raises FencedError, ConflictError.
+        Older versions of the table do not change. Raises FencedError, ConflictError.
         """
         opened = self._newest(name)
-        here = {field.name for field in opened.table.schema().fields}
-        if not (lacking := [column for column in columns if column.name not in here]):
+        existing = {field.name for field in opened.table.schema().fields}
+        if not (missing := [column for column in columns if column.name not in existing]):
             return
         record = self._next(opened.record)
         with self._refusing_conflicts(name):
             opened.table.alter.add_columns(
-                lacking, commit_properties=self._properties(name, record), post_commithook_properties=NO_HOOKS
+                missing, commit_properties=self._properties(name, record), post_commithook_properties=NO_HOOKS
             )
         self._newly_opened(name, opened.table, record)
 
     def compact(self, name: str, added: Sequence[WrittenFile], removed: Sequence[LiveFile], why: str) -> None:
-        """Commit other files with the same rows. It tells readers so, and carries no record: the newest one still holds."""
+        """Commit new files with the same rows, marked as such (`dataChange` false); earlier commit metadata stays valid."""
         opened = self._newest(name)
         properties = CommitProperties(
             custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.record)]
@@ -163,7 +163,7 @@ class Writer:
             _append(opened.table, name, actions(added, removed, data_change=False), properties)
 
     def invalidate_cache(self) -> None:
-        """Read the tables again before the next commit: somebody in this process has changed them, or a commit failed."""
+        """Discard the cached tables, because this process has changed them or a commit has failed."""
         self._opened.clear()
 
     def _take_over(self, name: str) -> None:
@@ -179,12 +179,12 @@ class Writer:
                 else:
                     self._set_identity(name, record)
             except CommitFailedError:
-                continue  # the driver before has committed once more
+                continue  # the previous driver has committed meanwhile
             return
-        raise ConflictError(f"somebody else commits to {self._paths.table(name)} again and again")
+        raise ConflictError(f"another writer keeps committing to {self._paths.table(name)}: stop it, then start the job again")
 
     def _next(self, before: CommitMetadata, **changes: object) -> CommitMetadata:
-        """Give the record after another one; what is not named stays, and no rows are added."""
+        """Return the metadata of the commit after `before`: unchanged and without new rows, except for `changes`."""
         unchanged = {"offsets": {}, "rows": {}, "digest": digest.to_text(0), "position": before.position}
         return CommitMetadata(
             **{"total": before.total, "redrives": before.redrives, **unchanged, **changes},  # type: ignore[arg-type]
@@ -236,23 +236,23 @@ class Writer:
     def _read(self, name: str) -> _Opened:
         table = open_table(self._paths.table(name))
         if table is None:
-            raise CorruptStateError(f"{self._paths.table(name)} is gone")
+            raise CorruptStateError(f"{self._paths.table(name)} does not exist: `make recover` repairs it")
         return _Opened(table, newest_metadata(table) or first_record(self._identity))
 
     @contextmanager
     def _refusing_conflicts(self, name: str) -> Iterator[None]:
-        """Tell a commit that another driver has fenced off from one that somebody else's change has refused."""
+        """Raise FencedError if another driver has taken over, ConflictError if another change got in the way."""
         try:
             yield
         except CommitFailedError as error:
             self._opened.clear()
             self._newest(name)
-            raise ConflictError(f"{self._paths.table(name)} was changed by somebody else meanwhile ({error})") from None
+            raise ConflictError(f"another writer has changed {self._paths.table(name)} meanwhile ({error})") from None
 
     def _fenced(self, epoch: int) -> str:
         return (
-            f"another driver has taken over the lake at {self._paths.root}: its epoch is {epoch}, that of this driver is "
-            f"{self.epoch}. This one wrote nothing after that, and must not go on"
+            f"another driver has taken over the lake at {self._paths.root}: its epoch is {epoch}, the epoch of this driver is "
+            f"{self.epoch}. This driver has written nothing since and must not go on"
         )
 
 

@@ -1,7 +1,7 @@
-"""`make chaos SEED=7 ROUNDS=30`: break a scratch lake at random under load, let it heal, prove that nothing is lost or doubled.
+"""`make chaos SEED=7 ROUNDS=30`: inject random faults into a scratch lake under load, let it heal, and run verify.
 
-Settings, all optional, from the environment: SEED (drawn and printed if absent), ROUNDS (30), RUN_SECONDS (no more rounds after
-so many seconds), CHAOS_IN (`local` or `containers`), KEEP=1 (keep the scratch lake; a failed one is kept anyway). The lake is
+Settings, all optional, from the environment: SEED (drawn and printed if absent), ROUNDS (30), RUN_SECONDS (start no more rounds
+after this time), CHAOS_IN (`local` or `containers`), KEEP=1 (keep the scratch lake; a failed one is kept anyway). The lake is
 in build/chaos/<seed>, never the user's. Exit code 0 if the verdict is 0 and no role has refused to start.
 """
 
@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 240
 
 
 class ChaosSettings(BaseSettings):
-    """What a run is asked to be."""
+    """The settings of a run."""
 
     seed: int = Field(default_factory=lambda: secrets.randbelow(10**6))
     rounds: int = Field(30, ge=1)
@@ -45,10 +45,10 @@ class ChaosSettings(BaseSettings):
 
 
 class Chaos:
-    """One run."""
+    """One chaos run."""
 
     def __init__(self, settings: ChaosSettings, folder: Path, disk: Path | None) -> None:
-        """Prepare the scratch lake; `disk` is the small volume that it is on, if the machine lets us make one."""
+        """Prepare the scratch lake; `disk` is the small volume that it is on, None if the machine cannot mount one."""
         self._settings = settings
         self._disk = disk
         self._stack = Stack(folder, free_port(), free_port(), "finance")
@@ -57,7 +57,7 @@ class Chaos:
         self.done: Counter[str] = Counter()
 
     def run(self) -> int:
-        """Break and heal; return the verdict's exit code."""
+        """Inject faults and heal; return the exit code of verify."""
         started = time.monotonic()
         self._rig.heal()
         self._wait_for_progress()
@@ -65,7 +65,7 @@ class Chaos:
             if time.monotonic() - started > self._settings.run_seconds:
                 break
             print(f"round {number}: {fault}", flush=True)
-            self._strike(fault)
+            self._inject(fault)
             if number % 5 == 0:
                 self._wait_for_progress()
         print("healing ...", flush=True)
@@ -75,7 +75,7 @@ class Chaos:
         return self._verify()
 
     def close(self, *, in_order: bool) -> None:
-        """Stop everything."""
+        """Stop the roles in order if `in_order`, then kill what is left."""
         try:
             if in_order:
                 self._rig.stop_all()
@@ -90,11 +90,11 @@ class Chaos:
         os.chown(self._paths.root, 1000, 1000)
         return ContainerRig(f"chaos-{self._settings.seed}", {"DATA_DIR": str(self._paths.root), **owner, **ports, **LOAD})
 
-    def _strike(self, fault: Fault) -> None:
+    def _inject(self, fault: Fault) -> None:
         if fault.kind == "fill the disk" and self._disk is None:
             self.done["fill the disk: skipped, no small volume here"] += 1
             return
-        time.sleep(fault.after_seconds)  # the schedule's, not a wait for anything
+        time.sleep(fault.after_seconds)  # part of the schedule, not a wait for an event
         self.done[f"{fault.kind} {' and '.join(fault.roles)}".strip()] += 1
         if fault.kind == "fill the disk":
             assert self._disk is not None
@@ -114,7 +114,7 @@ class Chaos:
             self._rig.heal()
             return sum(committed_offsets(self._paths.ticks).values()) > before
 
-        wait_until(progressed, PATIENCE_SECONDS, "the table moves on")
+        wait_until(progressed, PATIENCE_SECONDS, "the table grows")
 
     def _wait_until_stored(self) -> None:
         def stored() -> bool:
@@ -134,7 +134,7 @@ class Chaos:
 
 
 def main() -> int:
-    """Run, and tell."""
+    """Run, then print the faults and the verdict."""
     settings = ChaosSettings()
     folder = ROOT / "build" / "chaos" / str(settings.seed)
     shutil.rmtree(folder, ignore_errors=True)
@@ -142,24 +142,24 @@ def main() -> int:
     print(f"chaos: SEED={settings.seed} ROUNDS={settings.rounds} CHAOS_IN={settings.chaos_in}, in {folder}", flush=True)
     with small_disk(folder / "data") as disk:
         chaos = Chaos(settings, folder, disk)
-        code, trouble = 1, ""
+        code, failure = 1, ""
         try:
             code = chaos.run()
         except (RefusedError, AssertionError, RuntimeError) as error:
-            trouble = f"{type(error).__name__}: {error}"
+            failure = f"{type(error).__name__}: {error}"
         finally:
             chaos.close(in_order=code == 0)
-            _keep(folder, disk, wanted=settings.keep or code != 0)
+            _clean_up(folder, disk, keep=settings.keep or code != 0)
     for what, times in sorted(chaos.done.items()):
         print(f"{times:4} x {what}")
-    print(trouble or f"verify ended with {code}", f"SEED={settings.seed}", "proven" if code == 0 else "NOT proven", sep="; ")
+    print(failure or f"verify ended with {code}", f"SEED={settings.seed}", "proven" if code == 0 else "NOT proven", sep="; ")
     return 0 if code == 0 else 1
 
 
-def _keep(folder: Path, disk: Path | None, *, wanted: bool) -> None:
-    """Keep the scratch lake, also when the small volume that it is on goes; or leave nothing."""
+def _clean_up(folder: Path, disk: Path | None, *, keep: bool) -> None:
+    """Remove the scratch lake; with `keep`, copy it first, because the small volume is unmounted afterwards."""
     kept = folder.with_name(f"{folder.name}-kept")
-    if wanted:
+    if keep:
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(folder, kept)
         print(f"the lake is kept at {kept}")

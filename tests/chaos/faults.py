@@ -1,4 +1,4 @@
-"""Which faults, in which order: drawn from a seed, so that a run can be had again."""
+"""The schedule of faults, drawn from a seed so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 ROLES = ("spark-job", "producer", "kafka", "zookeeper")
-# The job has most to lose; ZooKeeper's absence does little while the broker runs.
+# The job is hit most often; an outage of ZooKeeper has little effect while the broker runs.
 WEIGHTS = {"spark-job": 5, "producer": 2, "kafka": 3, "zookeeper": 1}
 KINDS = {"kill": 6, "stop": 2, "pause": 2, "kill both": 1, "fill the disk": 1}
 
@@ -17,9 +17,9 @@ class Fault:
 
     Attributes:
         kind: one of KINDS
-        roles: whom it strikes; nobody for a full disk
-        after_seconds: from the round's begin
-        lasts_seconds: until what was struck is started, continued or given space again
+        roles: the roles it hits; none for a full disk
+        after_seconds: from the start of the round
+        lasts_seconds: until the roles are started or continued again, or the disk has space again
 
     """
 
@@ -29,14 +29,14 @@ class Fault:
     lasts_seconds: float
 
     def __str__(self) -> str:
-        """As the run's protocol has it."""
-        whom = " and ".join(self.roles)
-        return f"{self.kind} {whom} after {self.after_seconds:.1f} s, for {self.lasts_seconds:.1f} s".replace("  ", " ")
+        """Return the fault as a line of the run's output."""
+        roles = " and ".join(self.roles)
+        return f"{self.kind} {roles} after {self.after_seconds:.1f} s, for {self.lasts_seconds:.1f} s".replace("  ", " ")
 
 
 def schedule(seed: int, rounds: int) -> list[Fault]:
     """Draw the faults of a run."""
-    draw = random.Random(seed)  # noqa: S311 (no secret; a seed makes it repeatable)
+    draw = random.Random(seed)  # noqa: S311 (not for cryptography; the seed makes it repeatable)
     return [_fault(draw) for _ in range(rounds)]
 
 

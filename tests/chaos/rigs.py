@@ -1,4 +1,4 @@
-"""What chaos strikes: a scratch lake of local processes, or of containers."""
+"""The targets of chaos runs: a scratch lake of local processes or of containers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SERVICES = ("zookeeper", "kafka", "producer", "spark-job")
 
 
 class RefusedError(Exception):
-    """A role has refused to start on the state that the faults have left; the message is what it said."""
+    """A role has refused to start after the faults. The message is the end of its log."""
 
 
 class LocalRig:
-    """Each role under a supervisor of its own, so that the death of one leaves the others alone."""
+    """Each role under its own supervisor, so that the end of one does not stop the others."""
 
     def __init__(self, stack: Stack, settings: Mapping[str, str]) -> None:
-        """Take a stack whose roles all get these settings."""
+        """Run the roles of `stack` with these settings."""
         self._stack = stack
         self._settings = settings
         self._runs: dict[str, Run] = {}
 
     def heal(self) -> None:
-        """Start every role that does not run; raise RefusedError if one of them has refused."""
+        """Start every role that is not running. Raises RefusedError if a role has refused to start."""
         for role in SERVICES:
             run = self._runs.get(role)
             if run is None or run.process.poll() is not None:
@@ -42,32 +42,32 @@ class LocalRig:
                 self._runs[role] = self._stack.run("kafka topic-init" if role == "kafka" else role, **self._settings)
 
     def kill(self, role: str) -> None:
-        """SIGKILL to all of its processes at once, its supervisor too, which would start a broker again."""
+        """Send SIGKILL to all processes of a role, including its supervisor, which would restart a broker."""
         self._runs[role].kill_everything()
 
     def pause(self, role: str) -> None:
-        """SIGSTOP."""
+        """Send SIGSTOP."""
         self._signal(role, signal.SIGSTOP)
 
     def proceed(self, role: str) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._signal(role, signal.SIGCONT)
 
     def stop(self, role: str) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM and wait until the role ends."""
         run = self._runs[role]
         if run.process.poll() is None:
             run.process.send_signal(signal.SIGTERM)
         self._end(run)
 
     def stop_all(self) -> None:
-        """Stop in order: writers first."""
+        """Stop the roles in order, writers first."""
         for role in ("producer", "spark-job", "kafka", "zookeeper"):
             if role in self._runs:
                 self.stop(role)
 
     def kill_all(self) -> None:
-        """Leave nothing behind, whatever has happened."""
+        """Kill all remaining processes."""
         for run in self._stack.runs:
             run.kill_everything()
 
@@ -79,32 +79,32 @@ class LocalRig:
             raise
 
     def _signal(self, role: str, number: signal.Signals) -> None:
-        for process in self._family(role):
+        for process in self._processes(role):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
 
-    def _family(self, role: str) -> list[psutil.Process]:
+    def _processes(self, role: str) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self._runs[role].process.pid).children(recursive=True)
         return []
 
 
 class ContainerRig:
-    """The compose stack under a project name of its own."""
+    """The Compose stack under its own project name."""
 
     def __init__(self, project: str, environment: Mapping[str, str]) -> None:
-        """Build nothing: the images are there."""
+        """Use existing images."""
         self._command = ["docker", "compose", "--project-name", project]
         self._environment = {**os.environ, **environment}
 
     def heal(self) -> None:
-        """Start what does not run; raise RefusedError if the job has refused."""
+        """Start every service that is not running. Raises RefusedError if the job has refused to start."""
         if f'"ExitCode":{REFUSED}' in self._compose("ps", "--all", "--format", "json"):
             raise RefusedError(self._compose("logs", "--no-log-prefix", "--tail", "20", "spark-job"))
         self._compose("up", "--detach", "--no-build")
 
     def kill(self, role: str) -> None:
-        """SIGKILL to the container."""
+        """Send SIGKILL to the container."""
         self._compose("kill", "--signal", "KILL", role, check=False)
 
     def pause(self, role: str) -> None:
@@ -112,11 +112,11 @@ class ContainerRig:
         self._compose("pause", role, check=False)
 
     def proceed(self, role: str) -> None:
-        """Thaw it."""
+        """Unfreeze the container."""
         self._compose("unpause", role, check=False)
 
     def stop(self, role: str) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM and wait until the container ends."""
         self._compose("stop", role)
 
     def stop_all(self) -> None:
@@ -124,7 +124,7 @@ class ContainerRig:
         self._compose("down")
 
     def kill_all(self) -> None:
-        """Leave nothing behind, whatever has happened."""
+        """Kill and remove all containers."""
         self._compose("down", "--timeout", "1", check=False)
 
     def _compose(self, *arguments: str, check: bool = True) -> str:
@@ -138,7 +138,7 @@ class ContainerRig:
             check=False,
         )
         if check and done.returncode:
-            told = self._compose("logs", "--tail", "20", check=False)
+            logs = self._compose("logs", "--tail", "20", check=False)
             what = f"docker compose {' '.join(arguments)} ended with {done.returncode}"
-            raise RuntimeError(f"{what}: {done.stderr[-2000:]}\n{told}")
+            raise RuntimeError(f"{what}: {done.stderr[-2000:]}\n{logs}")
         return done.stdout

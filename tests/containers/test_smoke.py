@@ -1,4 +1,4 @@
-"""The container smoke test: the stack as `make up` starts it, on a data folder and ports of its own."""
+"""The container smoke test: the stack as `make up` starts it, with its own data folder and ports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def engine_answers() -> bool:
 pytestmark = [
     pytest.mark.containers,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not engine_answers(), reason="no Docker engine answers on this machine"),
+    pytest.mark.skipif(not engine_answers(), reason="there is no Docker engine on this machine"),
 ]
 
 
@@ -59,9 +59,10 @@ class Containers:
             "MALFORMED_RATE": "0.01",
         }
         self.data.mkdir()
-        self.give_data_away()
+        self.chown_data()
 
-    def give_data_away(self) -> None:
+    def chown_data(self) -> None:
+        """Give the data folder to the containers' user, if this runs as root."""
         if os.getuid() == 0:
             for path in (self.data, *self.data.rglob("*")):
                 os.chown(path, 1000, 1000)
@@ -87,10 +88,10 @@ class Containers:
     def inspect(self) -> dict[str, dict[str, Any]]:
         ids = self.compose("ps", "--all", "--quiet").split()
         described = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
-        return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in described}
+        return {container["Config"]["Labels"]["com.docker.compose.service"]: container for container in described}
 
     def cgroup(self, second: str, first: str) -> str:
-        """Read a figure of the job's container, by its name in version 2 or version 1 of control groups."""
+        """Read a memory figure of the job's container, by its name in version 2 or version 1 of control groups."""
         command = f"cat /sys/fs/cgroup/{second} 2>/dev/null || cat /sys/fs/cgroup/memory/{first}"
         return self.compose("exec", "--no-TTY", "spark-job", "sh", "-c", command)
 
@@ -99,7 +100,7 @@ class Containers:
 
 
 def publish(port: int, values: Iterable[bytes]) -> None:
-    """Send values from this machine, with room for no more than a few of them at a time."""
+    """Send values from the host, with a queue bounded in bytes."""
     producer = Producer({"bootstrap.servers": f"127.0.0.1:{port}", "queue.buffering.max.kbytes": 65536, "log_level": 0})
     faults: list[object] = []
     for value in values:
@@ -124,19 +125,19 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         containers.compose("--profile", "dashboard", "down", "--timeout", "60")
 
 
-def test_the_stack_becomes_healthy_and_ticks_arrive(lake: Containers) -> None:
+def test_the_stack_becomes_healthy_and_stores_ticks(lake: Containers) -> None:
     wait_until(lambda: lake.rows() > 1000, 120, lambda: f"a thousand rows\n{lake.logs()}")
 
-    states = {name: one["State"] for name, one in lake.inspect().items()}
+    states = {name: container["State"] for name, container in lake.inspect().items()}
     assert set(states) == SERVICES
     assert states["topic-init"]["ExitCode"] == 0
     assert {name for name, state in states.items() if state["Running"]} == SERVICES - {"topic-init"}
 
 
 def test_no_container_has_more_rights_than_it_needs(lake: Containers) -> None:
-    for name, one in lake.inspect().items():
-        host = one["HostConfig"]
-        assert one["Config"]["User"] == "1000:1000", name
+    for name, container in lake.inspect().items():
+        host = container["HostConfig"]
+        assert container["Config"]["User"] == "1000:1000", name
         assert host["ReadonlyRootfs"], name
         assert host["CapDrop"] == ["ALL"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
@@ -152,14 +153,14 @@ def test_a_client_on_this_machine_reads_the_topic_through_the_host_listener(lake
     assert sum(end.values()) > 1000
 
 
-def test_the_dashboard_is_a_profile_that_reads_what_it_cannot_change(lake: Containers) -> None:
+def test_the_dashboard_profile_has_the_lake_read_only(lake: Containers) -> None:
     lake.compose("--profile", "dashboard", "up", "--build", "--detach", "--wait", "dashboard", seconds=BUILD_AND_START_SECONDS)
     address = f"http://127.0.0.1:{lake.environment['DASHBOARD_PORT']}"
     status = httpx2.get(f"{address}/api/status").json()
     assert status["rows"] > 1000
     assert status["quarantined"] > 0
-    answer = httpx2.post(f"{address}/api/sql", json={"query": "SELECT count(*) FROM ticks"}, timeout=30).json()
-    assert answer["rows"][0][0] >= status["rows"]
+    result = httpx2.post(f"{address}/api/sql", json={"query": "SELECT count(*) FROM ticks"}, timeout=30).json()
+    assert result["rows"][0][0] >= status["rows"]
     assert httpx2.get(f"{address}/vendor/lightweight-charts.js").status_code == 200
     (data,) = lake.inspect()["dashboard"]["Mounts"]
     assert not data["RW"]
@@ -167,19 +168,19 @@ def test_the_dashboard_is_a_profile_that_reads_what_it_cannot_change(lake: Conta
     lake.compose("--profile", "dashboard", "rm", "--stop", "--force", "dashboard")
 
 
-def test_a_job_restarted_in_mid_stream_goes_on_and_tells_the_story(lake: Containers) -> None:
+def test_a_restarted_job_goes_on_and_logs_its_stop_and_start(lake: Containers) -> None:
     before = lake.rows()
 
     lake.compose("restart", "spark-job")
     wait_until(lambda: lake.rows() > before + 1000, 120, lambda: f"rows go on\n{lake.logs()}")
 
-    story = lake.compose("logs", "--no-color", "--no-log-prefix", "spark-job")
+    log = lake.compose("logs", "--no-color", "--no-log-prefix", "spark-job")
     for event in ("settings", "connected", "batch id=", "stopping", "stopped"):
-        assert f"[info] {event}" in story
-    assert "Traceback" not in story
+        assert f"[info] {event}" in log
+    assert "Traceback" not in log
 
 
-def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
+def test_down_and_up_again_continues_the_tables_without_gaps(lake: Containers) -> None:
     lake.compose("down", "--timeout", "60")
     stopped = lake.rows()
 
@@ -194,9 +195,9 @@ def test_down_and_up_again_is_one_uninterrupted_table(lake: Containers) -> None:
     assert set(stored) == {(partition, offset) for partition, last in end.items() for offset in range(last)}
 
 
-def test_the_lake_proves_itself_from_within_and_from_this_machine(lake: Containers) -> None:
-    proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
-    assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
+def test_verify_passes_in_the_container_and_on_the_host(lake: Containers) -> None:
+    verdict = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
+    assert verdict.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
 
     environment = {**lake.environment, "KAFKA_BOOTSTRAP": f"127.0.0.1:{lake.kafka_port}"}
     command = [sys.executable, "-m", "finance_lake", "verify"]
@@ -222,7 +223,7 @@ def test_5_a_flood_of_long_malformed_values_stays_below_the_containers_limit(lak
 
 @pytest.mark.faults
 @pytest.mark.parametrize("service", ["producer", "spark-job"])
-def test_10_a_network_that_is_cut_and_joined_again_loses_nothing(lake: Containers, service: str) -> None:
+def test_10_a_disconnected_and_reconnected_network_loses_nothing(lake: Containers, service: str) -> None:
     lake.up()
     container = lake.inspect()[service]["Id"]
     network = f"{lake.environment['COMPOSE_PROJECT_NAME']}_lake"
@@ -231,18 +232,16 @@ def test_10_a_network_that_is_cut_and_joined_again_loses_nothing(lake: Container
     subprocess.run(["docker", "network", "connect", network, container], check=True)
     before = lake.rows()
     wait_until(lambda: lake.rows() > before + 1000, 180, lambda: f"rows go on\n{lake.logs()}")
-    proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify")
-    assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
+    verdict = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify")
+    assert verdict.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
 
 
-def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> None:
+def test_a_refusal_does_not_loop_and_recover_repairs_the_lake(lake: Containers) -> None:
     lake.compose("stop", "spark-job")
     DeltaTable(str(lake.paths.ticks)).delete("kafka_offset < 5")
-    lake.give_data_away()
+    lake.chown_data()
     lake.compose("up", "--detach", "--no-deps", "spark-job")
-    wait_until(
-        lambda: lake.inspect()["spark-job"]["State"]["Status"] == "exited", 60, lambda: f"the job gives up\n{lake.logs()}"
-    )
+    wait_until(lambda: lake.inspect()["spark-job"]["State"]["Status"] == "exited", 60, lambda: f"the job ends\n{lake.logs()}")
     job = lake.inspect()["spark-job"]
     assert job["State"]["ExitCode"] == 78
     assert job["RestartCount"] <= 3
@@ -253,10 +252,10 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     repaired = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
 
-    lake.give_data_away()  # as `make up` does
+    lake.chown_data()  # as `make up` does
     lake.up()
     lake.compose("stop", "producer")
     end = describe_topic(f"127.0.0.1:{lake.kafka_port}", "finance").end
     wait_until(lambda: lake.rows() >= sum(end.values()), 180, lambda: f"the tables reach the end offsets\n{lake.logs()}")
-    proof = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
-    assert proof.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")
+    verdict = lake.compose("exec", "--no-TTY", "spark-job", "python", "-m", "finance_lake", "verify", "--values")
+    assert verdict.splitlines()[-1].startswith("complete: 0 lost, 0 doubled")

@@ -1,4 +1,4 @@
-"""The package: sdist and wheel, built from what git has, installed in a virtualenv of its own, used outside of the checkout."""
+"""The package: sdist and wheel, built from the files in git, installed in a new virtualenv and used outside of the checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = "lake/finance_lake/dashboard/page/vendor"
-# What an installer needs of the machine, such as its certificates; a Spark session in this process leaves little of it.
+# The caller's environment as it is now, with what an installer needs, such as certificates: a Spark session in this process
+# would later remove most of it.
 CALLERS = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "DATA_DIR", "VIRTUAL_ENV"}}
 BUILD = "from setuptools import build_meta; print(build_meta.{what}('{folder}'))"
 
@@ -36,14 +37,14 @@ def run(*command: str | Path, cwd: Path, check: bool = True) -> subprocess.Compl
 
 
 def build(source: Path, what: str, folder: Path) -> Path:
-    """Run the build backend; return what it made."""
+    """Run the build backend; return the path of its result."""
     script = BUILD.format(what=what, folder=folder)
     return folder / run(sys.executable, "-c", script, cwd=source).stdout.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the sdist from a copy of what git has and of the page's library, and the wheel from the sdist."""
+    """Build the sdist from a copy of the files in git and the page's library, and the wheel from the sdist."""
     folder, source = (tmp_path_factory.mktemp(name) for name in ("dist", "source"))
     for name in run("git", "ls-files", cwd=ROOT).stdout.splitlines():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -56,12 +57,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel with the dashboard in a new virtualenv; return the folder of its commands."""
+    """Install the wheel with the dashboard extra in a new virtualenv; return its folder of commands."""
     folder = tmp_path_factory.mktemp("outside")
     uv = Path(sys.executable).parent / "uv"
     run(uv, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
     python = folder / "venv" / "bin" / "python"
-    # What resolves here is what is locked: a new release of somebody else's is not this test's to find.
+    # Use the locked versions, so that a new release of a dependency does not fail this test.
     locked = ROOT / "requirements" / "dev.txt"
     run(uv, "pip", "install", "--quiet", "--python", python, "-c", locked, f"{wheel}[dashboard]", cwd=folder)
     return python.parent
@@ -76,13 +77,13 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> BuiltLake:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """Be where no checkout is."""
+    """Return a folder outside of the checkout."""
     return tmp_path
 
 
 def test_the_command_and_the_package_have_one_version(installed: Path, outside: Path) -> None:
-    told = run(installed / "financelake", "--version", cwd=outside).stdout
-    assert told == f"financelake {PROJECT['version']}\n"
+    output = run(installed / "financelake", "--version", cwd=outside).stdout
+    assert output == f"financelake {PROJECT['version']}\n"
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(r"^## (\d+\.\d+\.\d+)", changes, re.MULTILINE)[1] == PROJECT["version"]  # type: ignore[index]
 
@@ -101,7 +102,7 @@ def test_the_command_and_the_package_have_one_version(installed: Path, outside: 
     ],
     ids=lambda words: words[0],
 )
-def test_commands_answer_about_any_lake(installed: Path, lake: BuiltLake, outside: Path, words: tuple[str, ...]) -> None:
+def test_commands_work_outside_of_the_checkout(installed: Path, lake: BuiltLake, outside: Path, words: tuple[str, ...]) -> None:
     result = run(installed / "financelake", *words, "--data", lake.paths.root, cwd=outside)
     assert "Traceback" not in result.stderr
     if "--json" in words:
@@ -112,12 +113,12 @@ def test_commands_answer_about_any_lake(installed: Path, lake: BuiltLake, outsid
         assert "50" in result.stdout
 
 
-def test_a_script_imports_it(installed: Path, lake: BuiltLake, outside: Path) -> None:
+def test_a_script_imports_the_package(installed: Path, lake: BuiltLake, outside: Path) -> None:
     script = "import sys, finance_lake as fl; print(fl.open(sys.argv[1]).sql('SELECT count(*) FROM ticks').rows())"
     assert "50" in run(installed / "python", "-c", script, lake.paths.root, cwd=outside).stdout
 
 
-def test_what_an_extra_brings_is_named_where_it_is_missing(installed: Path, lake: BuiltLake, outside: Path) -> None:
+def test_a_missing_extra_is_named(installed: Path, lake: BuiltLake, outside: Path) -> None:
     result = run(installed / "financelake", "notebook", "--data", lake.paths.root, cwd=outside, check=False)
     assert result.returncode == 1
     assert "marimo" in result.stderr

@@ -1,4 +1,4 @@
-"""docs/COOKBOOK.md: the recipe that asks Spark."""
+"""docs/COOKBOOK.md: the recipe that uses Spark."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spark
 
 
-def test_a_recipe_for_spark_shows_what_the_page_says(
+def test_the_spark_recipe_prints_the_documented_result(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATA_DIR", raising=False)
-    (recipe,) = (one for one in recipes() if one.needs_spark)
-    # The JVM keeps the folder that it was started in.
+    (recipe,) = (recipe for recipe in recipes() if recipe.needs_spark)
+    # The JVM keeps the working directory in which it was started.
     code = recipe.code.replace('"data/', f'"{tmp_path}/data/')
     assert run(recipe._replace(code=code), spark=spark).rstrip() == recipe.result.rstrip()

@@ -1,4 +1,4 @@
-"""Spark on a lake that got a column later: older files and older versions are read as they were."""
+"""Spark on a lake with a column added later: older files read as null, older versions are unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session as the job has it: an environment of our own, and a driver that strangers cannot command."""
+"""The job's Spark session: independent of the caller's environment, and with an authenticated driver."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spark
 
 ROOT = Path(__file__).parents[2]
-# Hostile to a start, to numbers and names, and to the workers; what acts on this very Python is left out.
+# Settings that would break the start, number formats, file names or the workers; none that affect this Python itself.
 HOSTILE = {
     "JAVA_TOOL_OPTIONS": "-Duser.language=ar -Duser.country=EG -Duser.timezone=Asia/Kathmandu -Djava.io.tmpdir=/nowhere",
     "_JAVA_OPTIONS": "-Dfile.encoding=ISO-8859-6",
@@ -39,7 +39,7 @@ HOSTILE = {
     "LC_ALL": "ar_EG.UTF-8",
     "TZ": "Asia/Kathmandu",
 }
-SAYS = """
+REPORT = """
 import os
 from pathlib import Path
 from finance_job.config import Settings
@@ -47,36 +47,36 @@ from finance_job.session import start_session
 
 spark = start_session(Settings(spark_ui_port=0, data_dir=Path({folder!r})))
 java = spark.sparkContext._jvm.java
-got = lambda name: java.lang.System.getProperty(name)
-print("SAYS", got("user.language"), got("user.timezone"), got("file.encoding"), got("sun.jnu.encoding"), got("java.io.tmpdir"))
-print("SAYS", java.text.NumberFormat.getInstance().format(1234.5), java.util.TimeZone.getDefault().getID())
+names = ("user.language", "user.timezone", "file.encoding", "sun.jnu.encoding", "java.io.tmpdir")
+print("REPORT", *map(java.lang.System.getProperty, names))
+print("REPORT", java.text.NumberFormat.getInstance().format(1234.5), java.util.TimeZone.getDefault().getID())
 
 def worker(_):
     import finance_job
     Path({folder!r}, "made").touch()
     yield sorted(os.environ)
 
-print("SAYS", spark.sparkContext.parallelize([0], 1).mapPartitions(worker).collect()[0])
+print("REPORT", spark.sparkContext.parallelize([0], 1).mapPartitions(worker).collect()[0])
 spark.stop()
 """
 
 
 @pytest.mark.parametrize("name", ["plain", 'a space, "quotes" and a comma'])
-def test_the_jvm_and_its_workers_are_the_same_whatever_the_caller_has_set(tmp_path: Path, name: str) -> None:
+def test_the_jvm_and_its_workers_ignore_the_callers_environment(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    code = SAYS.format(folder=str(folder))
-    ended = subprocess.run(
+    code = REPORT.format(folder=str(folder))
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **HOSTILE}, capture_output=True, text=True
     )
-    says = [line.removeprefix("SAYS ") for line in ended.stdout.splitlines() if line.startswith("SAYS ")]
-    assert len(says) == 3, ended.stderr[-2000:]
-    language, zone, encoding, names, scratch = says[0].split(" ", 4)
+    report = [line.removeprefix("REPORT ") for line in process.stdout.splitlines() if line.startswith("REPORT ")]
+    assert len(report) == 3, process.stderr[-2000:]
+    language, zone, encoding, names, scratch = report[0].split(" ", 4)
     assert (language, zone, encoding, names) == ("en", "UTC", "UTF-8", "UTF-8")
     assert scratch == str(folder / "run" / "tmp" / "spark-job") if name == "plain" else "," not in scratch
-    assert says[1] == "1,234.5 UTC"
+    assert report[1] == "1,234.5 UTC"
     assert not {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "HADOOP_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "SPARK_SUBMIT_OPTS"} & set(
-        says[2].strip("[]").replace("'", "").split(", ")
+        report[2].strip("[]").replace("'", "").split(", ")
     )
     assert (folder / "made").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -87,7 +87,7 @@ def java_of(spark: SparkSession) -> Any:  # noqa: ANN401 (py4j's bridge has no t
 
 
 def driver_answers(spark: SparkSession, *, authenticated: bool) -> bool:
-    """Ask the driver for one of its endpoints from an endpoint of our own, with the secret or without."""
+    """Return whether the driver answers another RPC endpoint, with or without the secret."""
     java = java_of(spark)
     nothing, yes, no = java.SparkEnv.get().conf().getOption("no.such.key"), True, False
     conf = java.SparkConf(no).set("spark.rpc.lookupTimeout", "5s").set("spark.app.id", "stranger")
@@ -105,8 +105,8 @@ def driver_answers(spark: SparkSession, *, authenticated: bool) -> bool:
     return True
 
 
-def test_a_stranger_cannot_call_the_driver(spark: SparkSession) -> None:
-    """Any user of the machine reaches the driver's port: whoever has the secret is answered, and nobody else."""
+def test_the_driver_refuses_clients_without_the_secret(spark: SparkSession) -> None:
+    """Any user of the machine can reach the driver's port, so it must answer only clients with the secret."""
     assert driver_answers(spark, authenticated=True)
     assert not driver_answers(spark, authenticated=False)
 
@@ -118,7 +118,7 @@ def _command_lines() -> Iterator[str]:
             yield " ".join(process.environ().values())
 
 
-def test_the_secret_stands_on_no_command_line_in_no_environment_and_in_no_setting_that_is_shown(spark: SparkSession) -> None:
+def test_the_secret_is_in_no_command_line_environment_or_displayed_setting(spark: SparkSession) -> None:
     environment = java_of(spark).SparkEnv.get()
     secret = environment.securityManager().getSecretKey()
     assert len(secret) >= 32

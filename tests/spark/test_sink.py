@@ -1,4 +1,4 @@
-"""The sink stores each batch once, whatever of it has happened before."""
+"""The sink stores each batch once, even if a part of it is stored already."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ pytestmark = pytest.mark.spark
 
 GOOD = b'{"symbol": "AAPL", "price": 174.5}'
 BAD = b'{"symbol": "AAPL", "price": "174.5"}'
-ANY: Any = None  # the direct reader asks no DataFrame for records
+ANY: Any = None  # the direct reader does not use the DataFrame
 BROKER = TopicDescription("the-cluster", "the-topic", {0: 0}, {0: 0})
 
 
-class Played:
-    """A reader of a topic that the test makes up; the test plays Spark, which plans the batches."""
+class FakeReader:
+    """A reader of a fake topic; the test plans the batches in place of Spark."""
 
     def __init__(self, lake: Lake, topic: RangeReader | None) -> None:
         self._lake = lake
@@ -56,7 +56,7 @@ class Played:
 
 
 class Lake:
-    """A lake without a stream."""
+    """A lake and a fake topic, without a stream."""
 
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self.spark = spark
@@ -72,7 +72,7 @@ class Lake:
 
     def new_sink(self, topic: RangeReader | None = None) -> Sink:
         writer = Writer(self.paths, self.identity)
-        return Sink(self.paths, writer, Played(self, topic), self.summaries.append)
+        return Sink(self.paths, writer, FakeReader(self, topic), self.summaries.append)
 
     def topic(self) -> RangeReader:
         arrived = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -99,7 +99,7 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
     return Lake(spark, tmp_path)
 
 
-def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
+def test_a_batch_is_stored_in_both_tables_with_commit_metadata(lake: Lake) -> None:
     lake.plan([GOOD, BAD, None, GOOD])
 
     lake.new_sink()(ANY, 0)
@@ -108,9 +108,9 @@ def test_a_batch_ends_in_its_two_tables_with_its_record(lake: Lake) -> None:
     assert lake.rows("quarantine").column("reason").to_pylist() == ["price_type", "tombstone"]
     (summary,) = lake.summaries
     assert (summary.records, summary.ticks, summary.quarantined) == (4, 2, 2)
-    record = newest_metadata(DeltaTable(str(lake.paths.ticks)))
-    assert record is not None
-    assert (record.lake, record.epoch, record.sequence, record.rows) == (lake.identity.lake, 1, 2, {0: 2})
+    metadata = newest_metadata(DeltaTable(str(lake.paths.ticks)))
+    assert metadata is not None
+    assert (metadata.lake, metadata.epoch, metadata.sequence, metadata.rows) == (lake.identity.lake, 1, 2, {0: 2})
     assert committed_offsets(lake.paths.ticks) == {0: 4}
 
 
@@ -120,24 +120,24 @@ def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
     lake.new_sink()(ANY, 0)
 
     for table in ("ticks", "quarantine"):
-        record = newest_metadata(DeltaTable(str(lake.paths.table(table))))
+        metadata = newest_metadata(DeltaTable(str(lake.paths.table(table))))
         rows = lake.rows(table)
-        assert record is not None
-        assert record.digest == digest.to_text(digest.digest_of(rows))
+        assert metadata is not None
+        assert metadata.digest == digest.to_text(digest.digest_of(rows))
 
 
-def test_a_batch_that_does_not_begin_where_the_table_ends_is_refused(lake: Lake) -> None:
+def test_a_batch_that_does_not_begin_at_the_position_is_refused(lake: Lake) -> None:
     lake.plan([GOOD, BAD])
     lake.new_sink()(ANY, 0)
 
-    with pytest.raises(MisplacedBatchError, match="from offset 0 on, the table is at 2"):
+    with pytest.raises(MisplacedBatchError, match="from offset 0, the table is at 2"):
         lake.new_sink()(ANY, 0)
 
     assert lake.offsets() == [0, 1]
 
 
 def half_committed(lake: Lake, values: Sequence[bytes | None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store a batch in the quarantine and die before ticks."""
+    """Commit a batch to the quarantine and die before the commit to ticks."""
     commit = Writer.commit
 
     def die_at_ticks(writer: Writer, name: str, *rest: Any, **named: Any) -> int:  # noqa: ANN401
@@ -152,9 +152,7 @@ def half_committed(lake: Lake, values: Sequence[bytes | None], monkeypatch: pyte
             lake.new_sink()(ANY, 0)
 
 
-def test_a_batch_that_only_the_quarantine_has_is_finished_before_the_stream_goes_on(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_that_only_the_quarantine_has_is_completed_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     half_committed(lake, [GOOD, BAD, GOOD, BAD], monkeypatch)
     assert lake.offsets() == [1, 3]
     sink = lake.new_sink()
@@ -170,11 +168,9 @@ def test_a_batch_that_only_the_quarantine_has_is_finished_before_the_stream_goes
     assert lake.offsets() == [0, 1, 2, 3, 4]
 
 
-def test_other_rules_than_those_of_the_first_half_put_no_record_into_both_tables_or_neither(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_rules_put_each_record_of_a_half_batch_into_one_table(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     half_committed(lake, [GOOD, BAD, GOOD, BAD], monkeypatch)
-    # The rules of today take what was malformed at offset 3 and refuse what was good at offset 2.
+    # The new rules accept the record at offset 3, which was malformed, and reject the one at offset 2, which was good.
     lake.values[2], lake.values[3] = BAD, GOOD
 
     lake.new_sink().finish()
@@ -184,7 +180,7 @@ def test_other_rules_than_those_of_the_first_half_put_no_record_into_both_tables
     assert open_lake(lake.paths, "finance", TopicDescription("the-cluster", "the-topic", {0: 0}, {0: 4})) == lake.identity
 
 
-def test_a_failed_batch_is_kept_as_what_it_is(lake: Lake) -> None:
+def test_the_error_of_a_failed_batch_is_kept(lake: Lake) -> None:
     lake.plan([GOOD])
     sink = lake.new_sink()
     lake.new_sink()  # another driver
@@ -194,7 +190,7 @@ def test_a_failed_batch_is_kept_as_what_it_is(lake: Lake) -> None:
     assert lake.offsets() == []
 
 
-def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None:
+def test_a_batch_without_good_records_still_commits_to_ticks(lake: Lake) -> None:
     lake.plan([BAD, BAD])
 
     lake.new_sink()(ANY, 0)
@@ -204,15 +200,15 @@ def test_a_batch_without_a_good_record_still_closes_in_ticks(lake: Lake) -> None
     assert lake.rows("quarantine").num_rows == 2
 
 
-def test_a_batch_without_a_bad_record_leaves_the_quarantine_alone(lake: Lake) -> None:
+def test_a_batch_without_bad_records_does_not_commit_to_the_quarantine(lake: Lake) -> None:
     lake.plan([GOOD])
 
     lake.new_sink()(ANY, 0)
 
-    assert DeltaTable(str(lake.paths.quarantine)).version() == 1  # its creation, and the driver's epoch
+    assert DeltaTable(str(lake.paths.quarantine)).version() == 1  # its creation and the driver's epoch
 
 
-def test_all_rows_of_a_batch_carry_the_time_it_was_begun(lake: Lake) -> None:
+def test_all_rows_of_a_batch_have_the_time_when_it_began(lake: Lake) -> None:
     lake.plan([GOOD, BAD, GOOD])
 
     before = datetime.now(UTC)
@@ -239,7 +235,7 @@ def test_a_batch_with_more_records_than_its_plan_is_refused_and_commits_nothing(
     assert lake.offsets() == []
 
 
-def test_a_batch_after_the_stop_is_declined_and_not_taken_for_done(lake: Lake) -> None:
+def test_a_batch_after_the_stop_is_refused(lake: Lake) -> None:
     lake.plan([GOOD])
     sink = lake.new_sink()
     sink.stop_accepting()
@@ -264,14 +260,14 @@ def test_spark_reads_what_the_workers_wrote(lake: Lake) -> None:
     assert json.loads(history["userMetadata"])["sequence"] == 2
 
 
-def test_the_tables_ask_for_no_feature_of_newer_readers(lake: Lake) -> None:
+def test_the_tables_need_no_newer_reader(lake: Lake) -> None:
     for table in (lake.paths.ticks, lake.paths.quarantine):
         protocol = DeltaTable(str(table)).protocol()
         assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
         assert not protocol.reader_features
 
 
-def test_a_table_with_a_checkpoint_of_its_log_is_one_that_spark_reads_and_the_sink_goes_on_with(lake: Lake) -> None:
+def test_spark_and_the_sink_read_a_log_checkpoint(lake: Lake) -> None:
     sink = lake.new_sink()
     for batch in range(2):
         lake.plan([GOOD])

@@ -1,4 +1,4 @@
-"""A real ZooKeeper and Kafka for all stack tests; a topic and a data folder for each."""
+"""A real ZooKeeper and Kafka shared by all stack tests; each test has its own topic and data folder."""
 
 from __future__ import annotations
 
@@ -30,17 +30,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(broker: Stack, tmp_path: Path) -> Iterator[Stack]:
-    one = Stack(tmp_path, broker.kafka_port, broker.zookeeper_port, f"finance-{next(NUMBERS)}")
-    yield from _watched(one)
+    yield from _cleaned_up(Stack(tmp_path, broker.kafka_port, broker.zookeeper_port, f"finance-{next(NUMBERS)}"))
 
 
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[Stack]:
     """Return a stack whose broker the test starts, and may kill."""
-    yield from _watched(Stack(tmp_path, free_port(), free_port(), "finance"))
+    yield from _cleaned_up(Stack(tmp_path, free_port(), free_port(), "finance"))
 
 
-def _watched(stack: Stack) -> Iterator[Stack]:
+def _cleaned_up(stack: Stack) -> Iterator[Stack]:
     try:
         yield stack
     finally:

@@ -1,4 +1,4 @@
-"""The same lake whatever its caller has set, wherever it lies, and whatever is sent to its broker."""
+"""The lake does not depend on the caller's environment or its folder's name, and survives harmful records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOMB_MB, BOMBS = 150, 5
 
 @pytest.fixture
 def odd_stack(tmp_path: Path) -> Iterator[Stack]:
-    """Return a stack whose path has what tools read as something else."""
+    """Return a stack in a folder whose name has special characters."""
     folder = tmp_path / "a, b 'c'"
     folder.mkdir()
     stack = Stack(folder, free_port(), free_port(), "finance")
@@ -39,7 +39,7 @@ def odd_stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def assert_all_stored(stack: Stack) -> None:
-    """Start a stopped lake without its producer, and see that each record of its topic comes to be in it once."""
+    """Start a stopped lake without its producer and check that each record of its topic is stored once."""
     last = stack.run("zookeeper kafka topic-init spark-job")
     last.wait_for("connected")
     stack.wait_until_stored()
@@ -48,8 +48,8 @@ def assert_all_stored(stack: Stack) -> None:
     assert stack.stored()
 
 
-def test_a_lake_made_under_one_language_opens_under_another_and_lies_where_it_was_put(odd_stack: Stack) -> None:
-    """Kafka once named its segments in the caller's digits, and the next start took the topic for empty."""
+def test_a_lake_does_not_depend_on_the_callers_language_and_stays_in_its_folder(odd_stack: Stack) -> None:
+    """Kafka once named its segments with the digits of the caller's locale, so the next start found the topic empty."""
     for environment in (HOSTILE_HERE, {"LC_ALL": "C", "TICKS_PER_SECOND": "500"}):
         run = odd_stack.run(ALL, **environment)
         run.wait_for("Running:")
@@ -78,7 +78,7 @@ def test_a_volume_without_execution_is_refused_before_anything_starts(own_stack:
     assert "zookeeper  |" not in run.text()
 
 
-def test_a_wrong_setting_of_the_producer_is_named_before_anything_starts(own_stack: Stack) -> None:
+def test_an_invalid_producer_setting_is_reported_before_anything_starts(own_stack: Stack) -> None:
     run = own_stack.run(ALL, TICKS_PER_SECOND="abc")
     assert run.end() == 2
     assert "TICKS_PER_SECOND='abc'" in run.text()
@@ -86,15 +86,15 @@ def test_a_wrong_setting_of_the_producer_is_named_before_anything_starts(own_sta
 
 
 def send(stack: Stack, value: bytes, **settings: str | int) -> str:
-    """Publish one record; give what the broker said of it, nothing if it took it."""
+    """Publish one record; return the broker's error, empty if it accepted the record."""
     producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0, "delivery.timeout.ms": 30_000, **settings})
-    told: list[str] = []
-    producer.produce(stack.topic, value, on_delivery=lambda error, _: told.append(str(error or "")))
+    errors: list[str] = []
+    producer.produce(stack.topic, value, on_delivery=lambda error, _: errors.append(str(error or "")))
     assert producer.flush(40) == 0
-    return told[0]
+    return errors[0]
 
 
-def test_a_record_that_unpacks_to_more_than_the_heap_is_refused_and_nobody_else_notices(own_stack: Stack) -> None:
+def test_a_record_that_unpacks_to_more_than_the_heap_is_refused_without_harm(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init", KAFKA_HEAP="320m")
     broker.wait_for("Running:")
     kafka = broker.role_process("kafka")
@@ -123,14 +123,14 @@ def test_a_broker_that_dies_is_started_again_and_the_lake_goes_on(own_stack: Sta
 def test_nothing_outlives_a_supervisor_that_is_killed(own_stack: Stack) -> None:
     run = own_stack.run(ALL)
     run.wait_for("Running:")
-    family = psutil.Process(run.process.pid).children(recursive=True)
+    processes = psutil.Process(run.process.pid).children(recursive=True)
     os.kill(run.process.pid, signal.SIGKILL)
     deadline = time.monotonic() + 90
 
-    def left() -> list[psutil.Process]:
-        return [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    def running() -> list[psutil.Process]:
+        return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
-    wait_until(lambda: not left(), deadline - time.monotonic(), lambda: f"all ended: {left()}")
+    wait_until(lambda: not running(), deadline - time.monotonic(), lambda: f"all ended: {running()}")
 
 
 def test_the_log_of_a_run_is_kept_with_the_lake(own_stack: Stack) -> None:
@@ -138,5 +138,5 @@ def test_the_log_of_a_run_is_kept_with_the_lake(own_stack: Stack) -> None:
     run.wait_for("Running:")
     assert run.stop() == 0
     kept = (own_stack.paths.root / "run" / "local.log").read_text()
-    shown = [line.split() for line in run.text().splitlines()]  # a terminal is shown blanks for tabs
+    shown = [line.split() for line in run.text().splitlines()]  # the terminal output has spaces instead of tabs
     assert [line.partition(" ")[2].split() for line in kept.splitlines()] == shown

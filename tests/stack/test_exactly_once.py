@@ -1,4 +1,4 @@
-"""Every record of the topic is in the tables exactly once, whatever is killed and whenever."""
+"""Every record of the topic is in the tables exactly once, even if roles are killed at any time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 
-def test_the_whole_corpus_of_records_ends_where_it_belongs(stack: Stack) -> None:
+def test_every_example_record_ends_in_the_right_table(stack: Stack) -> None:
     malformed, valid = examples.malformed(), examples.valid()
     stack.make_topic().send([*malformed.values(), *valid.values()])
 
@@ -33,7 +33,7 @@ def test_the_whole_corpus_of_records_ends_where_it_belongs(stack: Stack) -> None
     assert sorted(reasons) == sorted(str(reason) for reason in malformed)
 
 
-def test_kill_9_of_the_job_in_mid_stream_loses_and_doubles_nothing(stack: Stack) -> None:
+def test_kill_9_of_the_running_job_loses_and_doubles_nothing(stack: Stack) -> None:
     stack.make_topic()
     producer = stack.run("producer", TICKS_PER_SECOND=3000, MALFORMED_RATE=0.01)
     for _ in range(3):
@@ -50,16 +50,16 @@ def test_kill_9_of_the_job_in_mid_stream_loses_and_doubles_nothing(stack: Stack)
     stack.assert_complete()
 
 
-def test_kill_9_of_the_broker_in_mid_stream_loses_nothing_that_it_acknowledged(own_stack: Stack) -> None:
+def test_kill_9_of_the_running_broker_loses_nothing_acknowledged(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     producer = own_stack.run("producer", TICKS_PER_SECOND=1000)
     job = own_stack.run("spark-job")
     job.wait_for("batch id=2 ")
 
-    broker.kill_everything()  # its supervisor too, which would have it back before the job notices
+    broker.kill_everything()  # its supervisor too, which would restart it before the job notices
     job.wait_for("streaming query failed, restarting")
-    # run-broker tries until ZooKeeper has forgotten the dead broker.
+    # run-broker retries until the session of the dead broker has expired in ZooKeeper.
     broker = own_stack.run("zookeeper kafka")
     broker.wait_for("Running:")
     before = job.count("batch id=")
@@ -73,7 +73,7 @@ def test_kill_9_of_the_broker_in_mid_stream_loses_nothing_that_it_acknowledged(o
     assert broker.stop() == 0
 
 
-def test_a_stopped_lake_goes_on_where_it_stopped(own_stack: Stack) -> None:
+def test_a_stopped_lake_continues_where_it_stopped(own_stack: Stack) -> None:
     for _ in range(2):
         run = own_stack.run("zookeeper kafka topic-init producer spark-job", TICKS_PER_SECOND=500)
         run.wait_for("batch id=")

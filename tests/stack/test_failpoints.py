@@ -1,7 +1,7 @@
-"""kill -9 of the job at each place where it can leave a batch half done; then it goes on, and each record is there once.
+"""kill -9 of the job at each failpoint, where it leaves a batch half done; afterwards each record is stored once.
 
-Here every place once, with batches of changing size, on one lake; all combinations, three times in a row each, are marked
-`faults` (`make test-faults`).
+By default each failpoint is hit once, with batches of different sizes, on one lake. All combinations, three times in a row
+each, are marked `faults` (`make test-faults`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def die_at(stack: Stack, point: str) -> None:
 
 
 def finish(stack: Stack) -> None:
-    # After some kills all is stored already: one record more, so that there is something to go on with.
+    # After some kills everything is stored already, so send one more record.
     stack.send([GOOD])
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stack.wait_until_stored()
@@ -39,11 +39,11 @@ def finish(stack: Stack) -> None:
 
 
 def reachable(point: str, size: str) -> bool:
-    """Whether a batch comes by the place: the quarantine is committed to for malformed records only."""
+    """Return whether a batch reaches the failpoint: only malformed records are committed to the quarantine."""
     return "quarantine" not in point or size != "one row"
 
 
-def test_a_lake_survives_a_kill_at_every_place(stack: Stack) -> None:
+def test_a_lake_survives_a_kill_at_every_failpoint(stack: Stack) -> None:
     stack.make_topic()
     for point, size in zip(POINTS, itertools.cycle(("large", "all malformed", "one row"))):
         stack.send(BATCHES[size if reachable(point, size) else "all malformed"])
@@ -54,7 +54,7 @@ def test_a_lake_survives_a_kill_at_every_place(stack: Stack) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("size", BATCHES)
 @pytest.mark.parametrize("point", POINTS)
-def test_three_kills_in_a_row_at_one_place(stack: Stack, point: str, size: str) -> None:
+def test_a_lake_survives_three_kills_in_a_row_at_one_failpoint(stack: Stack, point: str, size: str) -> None:
     if not reachable(point, size):
         size = "all malformed"
     stack.make_topic()

@@ -1,4 +1,4 @@
-"""Rows of the fault matrix (docs/RELIABILITY.md) on the local stack: a fault, then healing, then the proof."""
+"""Rows of the fault matrix (docs/RELIABILITY.md) on the local stack: a fault, recovery, then verify."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.stack
 
 
 def stop(stack: Stack, *runs: Run) -> None:
-    """Stop producers, let the table reach the topic's end, stop the job; then the proof."""
+    """Stop producers, let the table reach the topic's end, stop the job, then verify."""
     *producers, job = runs
     for producer in producers:
         assert producer.stop() == 0
@@ -45,7 +45,7 @@ def signal_family(run: Run, number: signal.Signals) -> None:
 
 
 def delete_records(stack: Stack, before: dict[int, int]) -> None:
-    """Let Kafka remove records as retention does."""
+    """Remove records from Kafka as retention does."""
     admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     partitions = [TopicPartition(stack.topic, partition, offset) for partition, offset in before.items()]
     for future in admin.delete_records(partitions).values():
@@ -56,7 +56,7 @@ def delete_records(stack: Stack, before: dict[int, int]) -> None:
 
 
 @pytest.mark.parametrize("victim", ["python", "java"])
-def test_4_one_half_of_the_job_dies_and_the_other_does_not_linger(stack: Stack, victim: str) -> None:
+def test_4_python_and_jvm_of_the_job_end_together(stack: Stack, victim: str) -> None:
     stack.make_topic().send([GOOD] * 50)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     job.wait_for("batch id=")
@@ -66,7 +66,7 @@ def test_4_one_half_of_the_job_dies_and_the_other_does_not_linger(stack: Stack, 
     (role if victim == "python" else jvm).kill()
 
     assert job.end(60) == 1
-    wait_until(lambda: not jvm.is_running() or jvm.status() == psutil.STATUS_ZOMBIE, 30, "the JVM is gone")
+    wait_until(lambda: not jvm.is_running() or jvm.status() == psutil.STATUS_ZOMBIE, 30, "the JVM has ended")
     stack.send([GOOD, BAD])
     stop(stack, stack.run("spark-job"))
 
@@ -83,7 +83,7 @@ def test_3_a_paused_job_resumes(stack: Stack) -> None:
     assert "Traceback" not in job.text()
 
 
-def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(stack: Stack) -> None:
+def test_24_records_that_retention_removed_first_are_refused_and_noted_as_lost(stack: Stack) -> None:
     stack.make_topic().send([GOOD] * 400)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stack.wait_until_stored()
@@ -94,8 +94,7 @@ def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(st
         stack, {partition: end + 10 for partition, end in stored.items() if stack.end_offsets()[partition] > end + 10}
     )
 
-    said = refusal(stack)
-    assert "Kafka has removed offsets" in said
+    assert "Kafka has removed offsets" in refusal(stack)
     assert "note" in repair(stack, "recover")
 
     stop(stack, stack.run("spark-job", TRIGGER_SECONDS=0))
@@ -105,7 +104,7 @@ def test_24_a_job_that_kafka_has_overtaken_refuses_and_recover_notes_the_loss(st
 
 
 @pytest.mark.faults
-def test_24_a_running_job_that_kafka_overtakes_stops_and_does_not_loop(stack: Stack) -> None:
+def test_24_a_running_job_stops_if_retention_removes_records_first(stack: Stack) -> None:
     stack.make_topic().send([GOOD] * 100)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stack.wait_until_stored()
@@ -121,7 +120,7 @@ def test_24_a_running_job_that_kafka_overtakes_stops_and_does_not_loop(stack: St
 
 
 @pytest.mark.faults
-def test_2_sigterm_in_mid_batch_ends_within_its_grace(stack: Stack) -> None:
+def test_2_sigterm_during_a_batch_stops_the_job_in_time(stack: Stack) -> None:
     stack.make_topic().send([GOOD, GOOD, BAD] * 100_000)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     wait_until(lambda: bool(list(stack.paths.scratch.glob("*/*/offsets/0"))), 120, "a batch begins")
@@ -134,7 +133,7 @@ def test_2_sigterm_in_mid_batch_ends_within_its_grace(stack: Stack) -> None:
 
 
 @pytest.mark.faults
-def test_8_a_broker_frozen_past_the_delivery_timeout_leaves_an_account_of_every_tick(own_stack: Stack) -> None:
+def test_8_every_tick_is_accounted_for_after_a_broker_froze_past_the_delivery_timeout(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     producer = own_stack.run("producer", TICKS_PER_SECOND=2000, DELIVERY_TIMEOUT_SECONDS=10)
@@ -148,12 +147,12 @@ def test_8_a_broker_frozen_past_the_delivery_timeout_leaves_an_account_of_every_
     own_stack.wait_until_stored()
     assert job.stop() == 0
     report = json.loads(own_stack.verify("--json").stdout)
-    assert report["code"] in {0, 15}, report  # the pipeline is complete; what the client resent may be there twice
+    assert report["code"] in {0, 15}, report  # complete, but ticks that the client sent again may be in the topic twice
     assert broker.stop() == 0
 
 
 @pytest.mark.faults
-def test_11_zookeeper_away_for_a_while_stops_nobody(own_stack: Stack) -> None:
+def test_11_an_outage_of_zookeeper_stops_no_other_role(own_stack: Stack) -> None:
     zookeeper = own_stack.run("zookeeper")
     zookeeper.wait_for("Running:")
     broker = own_stack.run("kafka topic-init")
@@ -172,7 +171,7 @@ def test_11_zookeeper_away_for_a_while_stops_nobody(own_stack: Stack) -> None:
 
 
 @pytest.mark.faults
-def test_12_zookeeper_stopped_before_the_broker_and_both_started_again_at_once(own_stack: Stack) -> None:
+def test_12_zookeeper_is_stopped_before_the_broker_and_both_start_together(own_stack: Stack) -> None:
     zookeeper = own_stack.run("zookeeper")
     zookeeper.wait_for("Running:")
     broker = own_stack.run("kafka topic-init")
@@ -206,7 +205,7 @@ def test_13_a_broker_refuses_a_zookeeper_that_has_forgotten_it(own_stack: Stack)
 
 
 @pytest.mark.faults
-def test_14_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time(own_stack: Stack) -> None:
+def test_14_a_broker_that_started_on_a_full_disk_recovers_its_logs_at_the_next_start(own_stack: Stack) -> None:
     data = own_stack.paths.root
     data.mkdir()
     with small_disk(data) as disk:
@@ -222,18 +221,18 @@ def test_14_a_broker_that_started_on_a_full_disk_recovers_its_logs_the_next_time
             broker = own_stack.run("kafka")
             broker.wait_for("attempt 2 of 5")
         broker.wait_for("Running:")
-        retention_has_looked = time.monotonic() + 40  # it looks 30 seconds after a start, then every five minutes
-        wait_until(lambda: time.monotonic() > retention_has_looked, 60, "retention has looked")
+        retention_has_run = time.monotonic() + 40  # it runs 30 seconds after a start, then every five minutes
+        wait_until(lambda: time.monotonic() > retention_has_run, 60, "retention has run")
         assert not list((data / "kafka").rglob("*.deleted"))
         stop(own_stack, own_stack.run("spark-job", TRIGGER_SECONDS=0))
         assert broker.stop() == zookeeper.stop() == 0
 
 
-# ---- what comes over the topic ------------------------------------------------------------------------------------------
+# ---- the contents of the topic ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.faults
-def test_26_a_flood_of_malformed_records_neither_stops_the_job_nor_stores_more_than_the_cap(stack: Stack) -> None:
+def test_26_a_flood_of_malformed_records_does_not_stop_the_job_or_fill_the_disk(stack: Stack) -> None:
     long = b'{"symbol": "AAPL", "price": 1, "pad": "' + b"x" * 500_000 + b'"}'
     stack.make_topic().send([BAD] * 200_000 + [long] * 50)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
@@ -243,7 +242,7 @@ def test_26_a_flood_of_malformed_records_neither_stops_the_job_nor_stores_more_t
 
 
 @pytest.mark.faults
-def test_a_flood_of_ticks_of_a_whole_century_does_not_shatter_the_table(stack: Stack) -> None:
+def test_ticks_of_a_whole_century_do_not_create_many_files(stack: Stack) -> None:
     draw = random.Random(7)  # noqa: S311
     century = [
         b'{"symbol": "AAPL", "price": 1, "ts_event": %d}' % draw.randrange(946_684_800 * 10**9, 4_102_444_800 * 10**9)
@@ -256,7 +255,7 @@ def test_a_flood_of_ticks_of_a_whole_century_does_not_shatter_the_table(stack: S
 
 
 @pytest.mark.faults
-def test_a_healthy_lake_proves_itself_a_hundred_times_while_it_runs(stack: Stack) -> None:
+def test_verify_passes_a_hundred_times_on_a_running_lake(stack: Stack) -> None:
     producer = stack.make_topic().run("producer", MALFORMED_RATE=0.01)
     job = stack.run("spark-job")
     job.wait_for("batch id=3 ")

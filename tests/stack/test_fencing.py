@@ -1,4 +1,4 @@
-"""Two drivers on the same tables, as real processes without a common lock: the newer goes on, the older ends with 78."""
+"""Two drivers on the same tables, as real processes without a common lock: the newer goes on, the older exits with 78."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POINTS = ("after-offsets", "before-quarantine-commit", "after-quarantine-commit"
 
 
 class Driver:
-    """A job with a data folder of its own, so with a lock of its own, on the tables of the stack's lake."""
+    """A job with its own data folder and so its own lock, on the tables of the stack's lake."""
 
     def __init__(self, stack: Stack, number: int, mounts: ExitStack) -> None:
         self.folder = stack.folder / f"driver-{number}"
@@ -52,14 +52,14 @@ class Driver:
     def wake(self) -> None:
         self._failpoint.unlink()
         process = self.process
-        for one in [process, *process.children(recursive=True)]:
-            one.send_signal(signal.SIGCONT)
+        for member in [process, *process.children(recursive=True)]:
+            member.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture
-def mounts(stack: Stack) -> Iterator[ExitStack]:  # noqa: ARG001 (to be taken away before it)
-    with ExitStack() as made:
-        yield made
+def mounts(stack: Stack) -> Iterator[ExitStack]:  # noqa: ARG001 (unmounted before the stack is removed)
+    with ExitStack() as entered:
+        yield entered
 
 
 def assert_refused(run: Run) -> None:
@@ -81,7 +81,7 @@ def rounds(stack: Stack, mounts: ExitStack, count: int) -> None:
         older.stop_at(point)
         stack.send([chance.choice([GOOD, BAD]) for _ in range(chance.randrange(5, 50))] + [BAD])
         older.wait_until_stopped()
-        if chance.random() < 0.5:  # the newer driver plans other offsets than the older one has planned
+        if chance.random() < 0.5:  # the newer driver plans other offsets than the older one
             stack.send([GOOD, BAD] * chance.randrange(1, 20))
         newer = Driver(stack, number, mounts)
         stack.wait_until_stored()
@@ -94,17 +94,17 @@ def rounds(stack: Stack, mounts: ExitStack, count: int) -> None:
     stack.assert_complete()
 
 
-def test_a_driver_that_was_stopped_and_wakes_after_another_has_taken_over_ends(stack: Stack, mounts: ExitStack) -> None:
+def test_a_stopped_driver_that_wakes_after_a_take_over_ends(stack: Stack, mounts: ExitStack) -> None:
     rounds(stack, mounts, 3)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(3000)
-def test_fifty_drivers_take_over_one_from_the_other(stack: Stack, mounts: ExitStack) -> None:
+def test_fifty_drivers_take_over_in_turn(stack: Stack, mounts: ExitStack) -> None:
     rounds(stack, mounts, 50)
 
 
-def test_two_drivers_that_run_at_once_do_not_double_a_record(stack: Stack, mounts: ExitStack) -> None:
+def test_two_concurrent_drivers_do_not_double_a_record(stack: Stack, mounts: ExitStack) -> None:
     stack.make_topic()
     first = Driver(stack, 0, mounts)
     first.run.wait_for("connected")
@@ -130,7 +130,7 @@ def test_a_driver_that_wakes_after_a_recovery_ends(stack: Stack, mounts: ExitSta
     older.wake()
     assert_refused(older.run)
     last = stack.run("spark-job", TRIGGER_SECONDS=0)
-    last.wait_for("connected")  # what recover has stored needs no job: it may still be starting
+    last.wait_for("connected")  # recover itself may have stored everything while the job is still starting
     stack.wait_until_stored()
     assert last.stop() == 0
     stack.assert_complete()

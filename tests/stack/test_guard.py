@@ -1,4 +1,4 @@
-"""Refusals and repairs with the real ZooKeeper, Kafka, Spark and Delta; tests/unit/job has every case, without a JVM."""
+"""Refusals and repairs with real ZooKeeper, Kafka, Spark and Delta; tests/unit/job has every case, without a JVM."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(scope="module")
 def filled(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Return a lake of two batches, one of them with malformed records; each test gets a copy of it."""
+    """Return a lake of two batches, one of them with malformed records; each test uses a copy."""
     stack = Stack(tmp_path_factory.mktemp("filled"), broker.kafka_port, broker.zookeeper_port, "finance-filled")
     try:
         stack.make_topic().send([GOOD, BAD, GOOD] * 20)
@@ -43,20 +43,20 @@ def filled(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def lake(filled: Stack, stack: Stack) -> Stack:
-    """Return a copy of the filled lake, on its topic."""
+    """Return a copy of the filled lake, with its topic."""
     shutil.copytree(filled.paths.root, stack.paths.root)
     stack.topic = filled.topic
     return stack
 
 
 def refusal(stack: Stack) -> str:
-    """Start the job, which must refuse with 78, in one line, before any JVM."""
+    """Start the job, which must refuse with exit code 78 before a JVM starts; return its line."""
     job = stack.run("spark-job")
     assert job.end(60) == 1
     text = job.text()
     assert f"spark-job ended with code {REFUSED}" in text, text
     assert "Traceback" not in text
-    assert "WARNING: Using incubator modules" not in text  # what the JVM says first
+    assert "WARNING: Using incubator modules" not in text  # the first line of a JVM
     return next(line for line in text.splitlines() if "refused" in line)
 
 
@@ -84,8 +84,8 @@ def repair(stack: Stack, command: str, **environment: str) -> str:
     return done.stdout
 
 
-def goes_on(stack: Stack) -> None:
-    """Let the job run to the topic's end; each record must be there once."""
+def assert_job_goes_on(stack: Stack) -> None:
+    """Let the job run to the topic's end and check that each record is stored once."""
     stack.send([GOOD, BAD])
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stack.wait_until_stored()
@@ -98,35 +98,35 @@ def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
     DeltaTable(str(lake.paths.ticks)).restore(2)
     assert "were removed by somebody else" in refusal(lake)
     repair(lake, "recover")
-    goes_on(lake)
+    assert_job_goes_on(lake)
 
 
 def test_an_emptied_commit_is_refused_and_recovered(lake: Stack) -> None:
     max((lake.paths.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
     assert "is empty" in refusal(lake)
     repair(lake, "recover")
-    goes_on(lake)
+    assert_job_goes_on(lake)
 
 
-def test_a_lake_that_is_whole_has_nothing_to_recover(lake: Stack) -> None:
+def test_an_intact_lake_has_nothing_to_recover(lake: Stack) -> None:
     assert "nothing to recover" in repair(lake, "recover")
 
 
-def test_a_topic_that_is_made_again_stops_the_running_job(stack: Stack) -> None:
+def test_a_recreated_topic_stops_the_running_job(stack: Stack) -> None:
     stack.make_topic().send([GOOD] * 10)
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
     stack.wait_until_stored()
     admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     admin.delete_topics([stack.topic])[stack.topic].result()
-    wait_until(lambda: stack.topic not in admin.list_topics(timeout=10).topics, 30, "the topic is gone")
-    stack.make_topic().send([GOOD] * 500)  # more than before: offsets alone do not show it
+    wait_until(lambda: stack.topic not in admin.list_topics(timeout=10).topics, 30, "the topic is deleted")
+    stack.make_topic().send([GOOD] * 500)  # more than before, so that offsets alone do not show it
     assert job.end(90) == 1
     assert f"spark-job ended with code {REFUSED}" in job.text()
     assert "deleted and made again" in job.text()
     assert "deleted and made again" in refusal(stack)
 
 
-def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_down(lake: Stack) -> None:
+def test_redrive_works_with_and_without_a_running_job(lake: Stack) -> None:
     assert "of 20 quarantined records with reason all, 0 pass" in repair(lake, "redrive", REASON="all")
     job = lake.run("spark-job", TRIGGER_SECONDS=0)
     job.wait_for("connected")
@@ -135,7 +135,7 @@ def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_
     assert job.stop() == 0
 
 
-def test_a_lake_is_born_with_the_topic_that_it_will_hold(lake: Stack) -> None:
+def test_a_new_lake_has_the_identity_of_its_topic(lake: Stack) -> None:
     identity = read_identity(lake.paths)
     assert identity is not None
     assert identity.topic == lake.topic

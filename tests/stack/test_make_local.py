@@ -1,4 +1,4 @@
-"""`make local` as a person runs it."""
+"""`make local` as a user runs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.stack
 ALL = "zookeeper kafka topic-init producer spark-job"
 
 
-def test_run_seconds_ends_with_all_of_the_topic_in_a_table_that_every_reader_reads(own_stack: Stack) -> None:
+def test_run_seconds_ends_with_the_whole_topic_in_a_table_for_every_reader(own_stack: Stack) -> None:
     run = own_stack.run(ALL, RUN_SECONDS=10, TICKS_PER_SECOND=1000, MALFORMED_RATE=0.02)
 
     assert run.end() == 0, run.text()
@@ -43,7 +43,7 @@ def test_run_seconds_ends_with_all_of_the_topic_in_a_table_that_every_reader_rea
         assert sorted(offsets) == list(range(len(offsets)))
 
 
-def test_a_role_that_dies_stops_all_and_is_named(own_stack: Stack) -> None:
+def test_a_role_that_dies_stops_the_others_and_is_named(own_stack: Stack) -> None:
     run = own_stack.run("zookeeper kafka topic-init producer")
     run.wait_for("Running:")
 
@@ -53,7 +53,7 @@ def test_a_role_that_dies_stops_all_and_is_named(own_stack: Stack) -> None:
     assert "zookeeper ended with code -9" in run.text()
 
 
-def test_sigterm_stops_the_roles_in_order_and_leaves_none(own_stack: Stack) -> None:
+def test_sigterm_stops_the_roles_in_order(own_stack: Stack) -> None:
     run = own_stack.run(ALL)
     run.wait_for("Running:")
     run.wait_for("batch id=")
@@ -89,7 +89,7 @@ def test_a_busy_port_is_named_before_anything_starts(own_stack: Stack) -> None:
     assert "zookeeper  |" not in run.text()
 
 
-def test_wrong_settings_are_named_all_together(own_stack: Stack) -> None:
+def test_invalid_settings_are_reported_together(own_stack: Stack) -> None:
     run = own_stack.run("spark-job nonsense", RUN_SECONDS=-1)
 
     assert run.end() == 2
@@ -98,7 +98,7 @@ def test_wrong_settings_are_named_all_together(own_stack: Stack) -> None:
     assert "Traceback" not in run.text()
 
 
-def test_a_job_without_a_broker_waits_for_it_and_says_so_in_lines(own_stack: Stack) -> None:
+def test_a_job_without_a_broker_waits_with_few_log_lines(own_stack: Stack) -> None:
     job = own_stack.run("spark-job")
     job.wait_for("waiting .*no broker answers")
     broker = own_stack.run("zookeeper kafka topic-init")

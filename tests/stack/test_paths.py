@@ -1,4 +1,4 @@
-"""The whole lake in a folder whose name every library would read something into, had it been told in another way."""
+"""The whole lake in a folder whose name has every special character that a library might interpret."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ WORST = "date=2026-11-25/symbol=X/ a,b *[c]?\"q' é中#%{x}$HOME&;/s3:/-x"
 def odd_stack(tmp_path: Path) -> Iterator[Stack]:
     folder = tmp_path / WORST
     folder.mkdir(parents=True)
-    (tmp_path / "date=2026-11-25/symbol=X/ a").mkdir()  # where a list of folders would begin
+    (tmp_path / "date=2026-11-25/symbol=X/ a").mkdir()  # the path up to its first comma, which Spark might use
     stack = Stack(folder, free_port(), free_port(), "finance")
     yield stack
     for run in stack.runs:
         run.kill_everything()
 
 
-def test_broker_job_and_replay_take_every_character_of_a_path_as_itself(odd_stack: Stack, tmp_path: Path) -> None:
+def test_broker_job_and_replay_take_paths_literally(odd_stack: Stack, tmp_path: Path) -> None:
     file = odd_stack.folder / "*.csv"
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([("symbol", "price"), *(("AAPL", number) for number in range(1, 101))])
@@ -46,7 +46,7 @@ def test_broker_job_and_replay_take_every_character_of_a_path_as_itself(odd_stac
     assert odd_stack.verify("--no-broker").returncode == 0
 
 
-def test_a_folder_that_deltalake_cannot_be_told_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_folder_name_that_deltalake_misreads_is_refused_before_anything_starts(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "e%20f", free_port(), free_port(), "finance")
     stack.folder.mkdir()
     run = stack.run(ALL)

@@ -1,4 +1,4 @@
-"""The producer against a real broker: what it calls acknowledged is in the topic, once, whatever happens to either."""
+"""The producer against a real broker: acknowledged ticks are in the topic once, whatever happens to either."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ QUEUE_RECORDS = 50_000
 
 
 def _values(stack: Stack) -> Iterator[bytes | None]:
-    """Give the values of all records of the topic."""
+    """Yield the values of all records of the topic."""
     ends = stack.end_offsets()
     consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "test", "log_level": 0})
     try:
         consumer.assign([TopicPartition(stack.topic, partition, 0) for partition in ends])
-        wanted, deadline = sum(ends.values()), time.monotonic() + 60
-        while wanted:
-            assert time.monotonic() < deadline, f"{wanted} records of {ends} do not come"
+        missing, deadline = sum(ends.values()), time.monotonic() + 60
+        while missing:
+            assert time.monotonic() < deadline, f"{missing} records of {ends} do not arrive"
             for message in consumer.consume(10_000, 1):
                 assert message.error() is None
-                wanted -= 1
+                missing -= 1
                 yield message.value()
     finally:
         consumer.close()
 
 
 def _arrived(stack: Stack) -> tuple[Counter[int], Counter[Reason]]:
-    """Count how often each number, and each reason of a malformed record, is in the topic."""
+    """Return the counts of each number, and of each reason of malformed records, in the topic."""
     numbers: Counter[int] = Counter()
     reasons: Counter[Reason] = Counter()
     for value in _values(stack):
@@ -69,13 +69,13 @@ def _numbers(ranges: list[ledger.Range]) -> set[int]:
 
 
 def _stopped(run: Run) -> dict[str, int]:
-    """Give the figures of the line with which the producer ends."""
+    """Return the figures of the producer's last line."""
     (line,) = re.findall(r"\bstopped +(made=.*)", run.text())
     return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}
 
 
 def _ended(run: Run) -> int:
-    """Wait for the producer to end by itself, then stop its supervisor; give its exit code."""
+    """Wait until the producer ends by itself, then stop its supervisor; return the producer's exit code."""
     run.wait_for(r"\bstopped +made=")
     if re.search(r"unsent=0\b", run.text()):
         wait_until(lambda: not _is_running(run), 10, "the producer ends")
@@ -88,13 +88,13 @@ def _ended(run: Run) -> int:
 
 def _is_running(run: Run) -> bool:
     for process in psutil.Process(run.process.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it has ended since
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
             if "finance_producer" in process.cmdline():
                 return True
     return False
 
 
-def test_max_ticks_end_it_with_0_and_exactly_they_arrive(stack: Stack) -> None:
+def test_max_ticks_are_published_exactly_and_end_it_with_0(stack: Stack) -> None:
     run = stack.make_topic().run("producer", MAX_TICKS=5000, TICKS_PER_SECOND=0)
 
     assert _ended(run) == 0, run.text()
@@ -111,7 +111,7 @@ def test_max_ticks_end_it_with_0_and_exactly_they_arrive(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("rate", [0, 100])
-def test_sigterm_flushes_and_what_it_reports_is_what_arrived(stack: Stack, rate: int) -> None:
+def test_sigterm_flushes_and_reports_what_arrived(stack: Stack, rate: int) -> None:
     run = stack.make_topic().run("producer", TICKS_PER_SECOND=rate)
     run.wait_for("Running:")
 
@@ -124,14 +124,14 @@ def test_sigterm_flushes_and_what_it_reports_is_what_arrived(stack: Stack, rate:
     assert _account(stack).acknowledged == [(0, figures["acknowledged"] - 1)]
 
 
-def test_a_broker_killed_in_mid_run_loses_and_doubles_nothing_acknowledged(own_stack: Stack) -> None:
+def test_a_killed_broker_loses_and_doubles_nothing_acknowledged(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     run = own_stack.run("producer", TICKS_PER_SECOND=5000)
     run.wait_for("Running:")
 
     broker.role_process("kafka").send_signal(signal.SIGKILL)
-    run.wait_for("broker away")
+    run.wait_for("broker unavailable")
     broker.wait_for("kafka .*is started again")
     run.wait_for("broker back")
     assert run.stop() == 0
@@ -141,33 +141,33 @@ def test_a_broker_killed_in_mid_run_loses_and_doubles_nothing_acknowledged(own_s
     assert max(numbers.values()) == 1
     assert _numbers(account.acknowledged) == set(numbers) == set(range(figures["made"]))
     assert figures["unsent"] == 0
-    assert run.count("broker away") == run.count("broker back") == 1
+    assert run.count("broker unavailable") == run.count("broker back") == 1
     assert run.count(r"producer +\|") < 30
     assert "Traceback" not in run.text()
     assert broker.stop() == 0
 
 
-def test_it_waits_for_a_broker_and_a_topic_and_says_so_in_a_line_each(own_stack: Stack) -> None:
+def test_it_waits_for_broker_and_topic_with_one_log_line_each(own_stack: Stack) -> None:
     run = own_stack.run("producer", MAX_TICKS=100, TICKS_PER_SECOND=0)
-    run.wait_for("broker away")
+    run.wait_for("broker unavailable")
     broker = own_stack.run("zookeeper kafka")
     broker.wait_for("Running:")
     run.wait_for("no such topic")
-    said = run.count(r"producer +\|")
+    lines = run.count(r"producer +\|")
     topic = own_stack.run("topic-init")
     topic.wait_for("topic ready")
 
     assert _ended(run) == 0
 
-    assert said <= 5, run.text()  # settings, away, back, no topic, and what the client itself may murmur; a flap is not told
-    assert run.count("broker away") == run.count("no such topic") == 1
+    assert lines <= 5, run.text()  # settings, broker unavailable, back, topic unavailable, and a line of the client itself
+    assert run.count("broker unavailable") == run.count("no such topic") == 1
     assert set(_arrived(own_stack)[0]) == set(range(100))
     assert topic.stop() == broker.stop() == 0
 
 
-def test_asked_to_stop_before_there_is_a_broker_it_ends_with_0(own_stack: Stack) -> None:
+def test_a_stop_before_a_broker_answers_ends_it_with_0(own_stack: Stack) -> None:
     run = own_stack.run("producer")
-    run.wait_for("broker away")
+    run.wait_for("broker unavailable")
     run.role_process("producer").terminate()
     run.wait_for("stopped before a broker answered")
     wait_until(lambda: not _is_running(run), 10, "the producer ends")
@@ -184,7 +184,7 @@ def test_malformed_records_of_every_reason_arrive_at_their_rate(stack: Stack) ->
     assert reasons.total() == _stopped(run)["malformed"] == 250
 
 
-def test_a_full_queue_sends_the_same_tick_again_and_none_is_lost(own_stack: Stack) -> None:
+def test_a_tick_that_meets_a_full_queue_is_sent_again(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     run = own_stack.run("producer", TICKS_PER_SECOND=20_000, DELIVERY_TIMEOUT_SECONDS=300)
@@ -204,7 +204,7 @@ def test_a_full_queue_sends_the_same_tick_again_and_none_is_lost(own_stack: Stac
     assert broker.stop() == 0
 
 
-def test_what_the_broker_never_took_is_reported_unsent_with_code_1(own_stack: Stack) -> None:
+def test_undelivered_ticks_are_reported_unsent_with_code_1(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
     run = own_stack.run("producer", TICKS_PER_SECOND=1000, DELIVERY_TIMEOUT_SECONDS=2, FLUSH_SECONDS=1)

@@ -1,4 +1,4 @@
-"""Both readers give the same tables, row for row; Spark's own figures are true where Spark reads."""
+"""Both readers write the same tables, row for row; Spark's own figures are true if Spark reads."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ BATCH = re.compile(r"batch id=(\d+) rows=(\d+)")
 
 
 def records() -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Give keys and values of every kind, the good ones in the majority."""
+    """Yield keys and values of every kind, most of them good."""
     special = [
         *examples.malformed().values(),
         *examples.valid().values(),
-        GOOD.ljust(MAX_VALUE_BYTES),  # as long as a good one may be
+        GOOD.ljust(MAX_VALUE_BYTES),  # the longest good value
         GOOD.ljust(MAX_VALUE_BYTES + 1),  # its first 64 KiB are a good tick
         b"\xff" * (MAX_VALUE_BYTES + 40),
         b"x" * 1_000_000,
@@ -70,7 +70,7 @@ def publish(stack: Stack) -> None:
 
 
 def stored_by(stack: Stack, reader: str, **settings: str | float) -> LakePaths:
-    """Have a job read the topic to its end into a lake of its own."""
+    """Store the topic up to its end in a new lake, with a reader; return the lake."""
     folder = stack.folder / reader
     job = stack.run("spark-job", DATA_DIR=str(folder), READER=reader, **settings)
     paths = LakePaths(folder)
@@ -86,8 +86,8 @@ def is_stored(stack: Stack, paths: LakePaths) -> bool:
 def rows(folder: Path) -> pa.Table:
     table = open_table(folder)
     assert table is not None
-    found = table.to_pyarrow_table()
-    return found.drop_columns(["ingested_at"]).sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
+    content = table.to_pyarrow_table()
+    return content.drop_columns(["ingested_at"]).sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
 
 
 def test_both_readers_store_the_same_rows(stack: Stack) -> None:
@@ -100,7 +100,7 @@ def test_both_readers_store_the_same_rows(stack: Stack) -> None:
         assert by_spark.equals(directly)
 
 
-def test_what_spark_shows_of_the_stream_is_what_the_job_logs(stack: Stack) -> None:
+def test_sparks_row_counts_are_those_that_the_job_logs(stack: Stack) -> None:
     publish(stack.make_topic())
     port = free_port()
     job = stack.run("spark-job", SPARK_UI_PORT=port, MAX_OFFSETS_PER_TRIGGER=1000)
@@ -117,25 +117,25 @@ def test_what_spark_shows_of_the_stream_is_what_the_job_logs(stack: Stack) -> No
 
 
 def rows_by_batch(port: int, name: str) -> dict[int, int]:
-    """Ask Spark's user interface for the rows that each micro-batch of a query gave to the Python workers."""
-    found: dict[int, int] = {}
+    """Return from Spark's user interface the rows that each micro-batch of a query passed to the Python workers."""
+    counts: dict[int, int] = {}
     for execution in executions(port):
         described = re.match(rf"{name}\n.*batch = (\d+)$", execution["description"], re.DOTALL)
         assert described, execution["description"]
         for node in execution["nodes"]:
             if node["nodeName"] == "Scan ExistingRDD":
                 (count,) = (metric["value"] for metric in node["metrics"] if metric["name"] == "number of output rows")
-                found[int(described[1])] = int(count.replace(",", ""))
-    return found
+                counts[int(described[1])] = int(count.replace(",", ""))
+    return counts
 
 
 def executions(port: int) -> list[dict[str, Any]]:
-    (application,) = answer(port, "")
-    found: list[dict[str, Any]] = answer(port, f"/{application['id']}/sql?details=true&planDescription=false")
-    return found
+    (application,) = query_api(port, "")
+    listed: list[dict[str, Any]] = query_api(port, f"/{application['id']}/sql?details=true&planDescription=false")
+    return listed
 
 
-def answer(port: int, path: str) -> Any:  # noqa: ANN401
+def query_api(port: int, path: str) -> Any:  # noqa: ANN401
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/applications{path}") as response:
         return json.load(response)
 
@@ -144,22 +144,22 @@ def settings_of(stack: Stack, **settings: Any) -> Settings:  # noqa: ANN401
     return Settings(kafka_bootstrap=stack.bootstrap, kafka_topic=stack.topic, **settings)
 
 
-def test_spark_tells_the_ranges_of_each_batch_also_of_partitions_added_under_way(
+def test_spark_exposes_the_ranges_of_each_batch_and_of_added_partitions(
     stack: Stack, spark: SparkSession, tmp_path: Path
 ) -> None:
     stack.make_topic().send([GOOD] * 500)
-    told: list[dict[int, OffsetRange]] = []
+    reported: list[dict[int, OffsetRange]] = []
     seen: list[set[tuple[int, int]]] = []
 
     def look(batch: DataFrame, _: int) -> None:
-        told.append(batch_ranges(spark))
+        reported.append(batch_ranges(spark))
         seen.append({(row.partition, row.offset) for row in batch.select("partition", "offset").collect()})
 
     begin = dict.fromkeys(stack.end_offsets(), 0)
     stream = read_topic(spark, settings_of(stack, max_offsets_per_trigger=200), begin).writeStream.foreachBatch(look)
     query = stream.option("checkpointLocation", str(tmp_path / "scratch")).trigger(processingTime="0 seconds").start()
     query.processAllAvailable()
-    before = len(told)
+    before = len(reported)
     admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     admin.create_partitions([NewPartitions(stack.topic, 6)])[stack.topic].result(30)
     wait_until(lambda: len(stack.end_offsets()) == 6, 30, "the new partitions")
@@ -167,14 +167,14 @@ def test_spark_tells_the_ranges_of_each_batch_also_of_partitions_added_under_way
     for number in range(60):
         producer.produce(stack.topic, GOOD, partition=number % 6)
     assert producer.flush(30) == 0
-    wait_until(lambda: sum(map(len, seen)) == 560, 60, lambda: f"all records; the newest batch is {told[-1]}")
+    wait_until(lambda: sum(map(len, seen)) == 560, 60, lambda: f"all records; the newest batch is {reported[-1]}")
     query.stop()
 
-    for ranges, offsets in zip(told, seen, strict=True):
+    for ranges, offsets in zip(reported, seen, strict=True):
         assert offsets == {(number, offset) for number, span in ranges.items() for offset in range(span.start, span.end)}
     assert before >= 3
-    assert min(ranges[5].start for ranges in told[before:]) == 0
-    assert {number: told[-1][number].end for number in told[-1]} == stack.end_offsets()
+    assert min(ranges[5].start for ranges in reported[before:]) == 0
+    assert {number: reported[-1][number].end for number in reported[-1]} == stack.end_offsets()
 
 
 def test_outside_of_a_stream_there_are_no_ranges(spark: SparkSession) -> None:
@@ -199,9 +199,9 @@ def test_a_range_is_read_outside_of_the_stream(stack: Stack, reader: Reader, tmp
     assert {file.table for file in files} == {TICKS, QUARANTINE}
 
 
-def test_records_that_are_gone_are_a_typed_error(stack: Stack, reader: Reader, tmp_path: Path) -> None:
+def test_removed_records_raise_a_typed_error(stack: Stack, reader: Reader, tmp_path: Path) -> None:
     stack.make_topic().send([GOOD] * 400)
-    number, end = max(stack.end_offsets().items(), key=lambda one: one[1])
+    number, end = max(stack.end_offsets().items(), key=lambda pair: pair[1])
     admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     for deleted in admin.delete_records([TopicPartition(stack.topic, number, end - 5)]).values():
         deleted.result(30)

@@ -1,4 +1,4 @@
-"""A producer that is told that there is no such topic, by a real broker: it waits, and each tick is in the topic once."""
+"""A producer whose real broker reports that there is no such topic: it waits, and each tick is in the topic once."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 
-class Within:
-    """A producer as a thread of the test, so that its client can be told to believe the broker at once."""
+class ProducerThread:
+    """A producer in a thread of the test, so that the test can patch the settings of its client."""
 
     def __init__(self, stack: Stack, **settings: float) -> None:
         self._log = CapturingLogger()
@@ -45,11 +45,11 @@ class Within:
     def _run(self) -> None:
         self._unsent = produce(self._settings, cast("FilteringBoundLogger", self._log), lambda: self._stopping)
 
-    def told(self, event: str) -> int:
+    def count(self, event: str) -> int:
         return sum(call.args[0] == event for call in self._log.calls)
 
     def wait_for(self, event: str, times: int = 1) -> None:
-        wait_until(lambda: self.told(event) >= times, 60, lambda: f"{event!r} in {self._log.calls}")
+        wait_until(lambda: self.count(event) >= times, 60, lambda: f"{event!r} in {self._log.calls}")
 
     def stop(self) -> int | None:
         self._stopping = True
@@ -58,17 +58,17 @@ class Within:
 
 
 @pytest.fixture(autouse=True)
-def _credulous(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the client believe at once that there is no topic; by itself it doubts that in its first half minute."""
+def _no_propagation_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client accept immediately that there is no topic; by default it waits for half a minute first."""
     monkeypatch.setattr(
-        connection, "client_config", lambda *about: client_config(*about) | {"topic.metadata.propagation.max.ms": 0}
+        connection, "client_config", lambda *settings: client_config(*settings) | {"topic.metadata.propagation.max.ms": 0}
     )
 
 
 @pytest.fixture
-def usurper(own_stack: Stack, tmp_path: Path) -> Iterator[Stack]:
+def other_cluster(own_stack: Stack, tmp_path: Path) -> Iterator[Stack]:
     """Return another cluster, without the topic, at the address of the test's broker."""
-    folder = tmp_path / "usurper"
+    folder = tmp_path / "other"
     folder.mkdir()
     stack = Stack(folder, own_stack.kafka_port, free_port(), "other")
     try:
@@ -84,7 +84,7 @@ def _wait_for_more(stack: Stack, records: int) -> None:
 
 
 def _numbers(stack: Stack) -> dict[int, list[int]]:
-    """Give the numbers in each partition, in the order of the log."""
+    """Return the numbers in each partition, in the order of the log."""
     ends = stack.end_offsets()
     numbers: dict[int, list[int]] = {partition: [] for partition in ends}
     consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "test", "log_level": 0})
@@ -103,14 +103,14 @@ def _numbers(stack: Stack) -> dict[int, list[int]]:
 
 
 def _assert_each_once_in_order(numbers: dict[int, list[int]], first: int, end: int) -> None:
-    assert all(one < other for partition in numbers.values() for one, other in pairwise(partition))
+    assert all(before < after for partition in numbers.values() for before, after in pairwise(partition))
     counted = Counter(seq for partition in numbers.values() for seq in partition)
     assert set(counted.values()) == {1}
     assert set(range(first, end)) <= set(counted)
 
 
 def _made(stack: Stack) -> int:
-    """Count the ticks of the only run, all of which must be acknowledged."""
+    """Return the number of ticks of the only run; all must be acknowledged."""
     (file,) = (stack.paths.root / "ledger").glob("*.jsonl")
     account = ledger.read(file)
     assert account.ending is not None
@@ -121,34 +121,34 @@ def _made(stack: Stack) -> int:
     return made
 
 
-def test_a_topic_deleted_and_made_again_takes_all_that_the_client_gave_back(stack: Stack) -> None:
-    producer = Within(stack.make_topic(), ticks_per_second=2000)
+def test_a_recreated_topic_gets_all_returned_ticks(stack: Stack) -> None:
+    producer = ProducerThread(stack.make_topic(), ticks_per_second=2000)
     producer.wait_for("producing")
     _wait_for_more(stack, 1000)
 
     admin = AdminClient({"bootstrap.servers": stack.bootstrap})
     admin.delete_topics([stack.topic])[stack.topic].result()
-    producer.wait_for("topic away, waiting for it")
+    producer.wait_for("topic unavailable, waiting for it")
     stack.make_topic()
     producer.wait_for("topic back")
     _wait_for_more(stack, 5000)
     assert producer.stop() == 0
 
-    # What the deleted topic had is gone by intent; its partitions go one after the other.
+    # The records of the deleted topic are lost on purpose; Kafka deletes its partitions one after the other.
     numbers = _numbers(stack)
     _assert_each_once_in_order(numbers, max(min(partition) for partition in numbers.values()), _made(stack))
-    assert producer.told("topic away, waiting for it") == producer.told("topic back") == 1
+    assert producer.count("topic unavailable, waiting for it") == producer.count("topic back") == 1
 
 
-def test_a_broker_killed_and_for_a_while_without_its_topic_loses_and_doubles_nothing(own_stack: Stack, usurper: Stack) -> None:
+def test_a_killed_broker_that_misses_its_topic_loses_and_doubles_nothing(own_stack: Stack, other_cluster: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
-    producer = Within(own_stack, ticks_per_second=0)
+    producer = ProducerThread(own_stack, ticks_per_second=0)
     _wait_for_more(own_stack, 200_000)
 
-    broker.kill_everything()  # some ticks are stored, and their answers are not sent
-    impostor = usurper.run("zookeeper kafka")
-    producer.wait_for("topic away, waiting for it")
+    broker.kill_everything()  # some ticks are stored, but their acknowledgements are not sent
+    impostor = other_cluster.run("zookeeper kafka")
+    producer.wait_for("topic unavailable, waiting for it")
     impostor.wait_for("Running:")
     assert impostor.stop() == 0
     broker = own_stack.run("zookeeper kafka")

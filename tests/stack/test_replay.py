@@ -1,4 +1,4 @@
-"""Real prices end to end: daily closes of five companies from a CSV file, through Kafka, into the table, digit for digit."""
+"""Real prices end to end: daily closes of five companies from a CSV file through Kafka into the table, digit for digit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOCKS = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
 
 
 def _closes(file: Path) -> list[tuple[str, str, str]]:
-    """Write the closes as a user's CSV file, their text untouched; give symbol, price and day of each line."""
+    """Write the closes as a user's CSV file, with their text unchanged; return symbol, price and day of each line."""
     with gzip.open(STOCKS, "rt", newline="") as stocks:
         rows = [(row["Ticker"], row["Close"], row["Date"]) for row in csv.DictReader(stocks)]
     file.write_text("symbol,price,ts_event\n" + "".join(f"{','.join(row)}\n" for row in rows))
@@ -56,7 +56,7 @@ def test_every_real_price_arrives_in_the_table_digit_for_digit(stack: Stack, tmp
         assert not row["ts_event_nanos"]
 
 
-def test_an_import_of_which_nothing_can_be_published_fails_and_says_why_last(own_stack: Stack, tmp_path: Path) -> None:
+def test_a_file_without_a_valid_tick_fails_with_the_reason_last(own_stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "frame.csv"
     file.write_text("symbol,price\n" + "AAPL,189.123456789012\n" * 200)
 
@@ -72,12 +72,12 @@ def test_an_import_of_which_nothing_can_be_published_fails_and_says_why_last(own
     text = run.text()
     assert "reason=price_decimals" in text
     assert "rows=200" in text
-    assert "frame.csv has no row that can be a tick: nothing was published." in text
+    assert "frame.csv has no row that is a valid tick: nothing was published." in text
     assert "producer ended with code 2" in text.splitlines()[-1]
     assert "complete: 0 lost" not in text
 
 
-def test_an_export_replayed_is_the_same_ticks_to_the_nanosecond(stack: Stack, tmp_path: Path) -> None:
+def test_a_replayed_export_has_the_same_ticks_to_the_nanosecond(stack: Stack, tmp_path: Path) -> None:
     columns = ["symbol", "price", "size", "ts_event", "ts_event_nanos"]
     stack.make_topic().send(
         [b'{"symbol":"AAPL","price":174.50000001,"size":3,"ts_event":1790000000000000%03d}' % n for n in range(100)]

@@ -1,4 +1,4 @@
-"""A lake that version 0.1 wrote is taken over at the first start, half-committed batch and all."""
+"""A lake written by version 0.1 is taken over at the first start, including its half-committed batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
-RETENTION = {"KAFKA_RETENTION_HOURS": 1_000_000}  # as the fixture's topic has it
+RETENTION = {"KAFKA_RETENTION_HOURS": 1_000_000}  # the retention of the fixture's topic
 RECORDS = 467
 
 
@@ -25,7 +25,7 @@ def unpack(root: Path) -> None:
         archive.extractall(root, filter="data")
 
 
-def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own_stack: Stack) -> None:
+def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_only_its_tables(own_stack: Stack) -> None:
     unpack(own_stack.paths.root)
     before = own_stack.verify("--no-broker")
     assert before.returncode == 0, before.stdout
@@ -41,7 +41,7 @@ def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own
     assert run.stop() == 0
     assert not own_stack.paths.before_tables.exists()
 
-    # The two tables and the broker's data alone, elsewhere: it goes on without a word.
+    # Only the two tables and the broker's data, in another folder: it continues without a warning.
     moved = Stack(own_stack.folder / "moved", free_port(), free_port(), "finance")
     for part in ("finance_delta", "finance_quarantine", "kafka", "zookeeper"):
         shutil.copytree(own_stack.paths.root / part, moved.paths.root / part)
@@ -54,11 +54,11 @@ def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_its_tables_alone(own
         assert again.stop() == 0
         assert not [line for line in again.text().splitlines() if "spark-job" in line and ("warn" in line or "taken" in line)]
     finally:
-        for one in moved.runs:
-            one.kill_everything()
+        for started in moved.runs:
+            started.kill_everything()
 
 
-def test_scratch_files_may_go_at_any_stop(stack: Stack) -> None:
+def test_scratch_files_may_be_removed_at_any_stop(stack: Stack) -> None:
     stack.make_topic()
     for _ in range(2):
         stack.send([b'{"symbol": "AAPL", "price": 174.5}'] * 10)

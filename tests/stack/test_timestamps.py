@@ -1,4 +1,4 @@
-"""A topic on which somebody lets clients set timestamps: said at the start, and no timestamp stops the job."""
+"""A topic that lets clients set timestamps: the job warns at the start, and no timestamp stops it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 
-def let_clients_date(stack: Stack) -> None:
+def let_clients_set_timestamps(stack: Stack) -> None:
     admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, stack.topic, incremental_configs=[entry])
     admin.incremental_alter_configs([resource])[resource].result(10)
-    wait_until(lambda: keeps_timestamps(stack), 30, "the broker still sets the timestamps itself")  # it hears of it later
+    # The change does not take effect immediately.
+    wait_until(lambda: keeps_timestamps(stack), 30, "the broker still sets the timestamps itself")
 
 
 def keeps_timestamps(stack: Stack) -> bool:
-    """Send a record; tell whether the broker has left its timestamp alone."""
+    """Send a record; return whether the broker has kept its timestamp."""
     kinds: list[int] = []
     producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     producer.produce(
@@ -50,43 +51,45 @@ def keeps_timestamps(stack: Stack) -> bool:
 
 
 def send(stack: Stack, milliseconds: list[int]) -> dict[int, str]:
-    """Send two records with each timestamp, one of them malformed, in a batch of their own; return what the broker refuses."""
+    """Send a good and a malformed record with each timestamp, a batch per timestamp; return the broker's errors."""
     producer = Producer({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     refused: dict[int, str] = {}
 
     def note(number: int) -> Callable[[KafkaError | None, Message], None]:
         return lambda error, _: refused.update({number: error.name()}) if error else None
 
-    for one in milliseconds:
+    for moment in milliseconds:
         for value in (GOOD, BAD):
-            producer.produce(stack.topic, value, partition=0, timestamp=one, on_delivery=note(one))
+            producer.produce(stack.topic, value, partition=0, timestamp=moment, on_delivery=note(moment))
         producer.flush(30)
     return refused
 
 
 def test_no_timestamp_stops_either_reader(stack: Stack) -> None:
     stack.make_topic().send([GOOD, BAD] * 50)
-    let_clients_date(stack)
+    let_clients_set_timestamps(stack)
     refused = send(stack, [milliseconds for milliseconds, _ in NASTY.values()])
     send(stack, [TIMESTAMPS_MS[0] + 10**9 * number for number in range(0, 3000, 10)])
 
     lakes = {reader: stored_by(stack, reader, MAX_OFFSETS_PER_TRIGGER=1000) for reader in ("spark", "direct")}
 
     for run in stack.runs[1:]:
-        assert run.count("not kept as topic-init makes it") == 1
+        assert run.count("settings are not those of topic-init") == 1
         assert "message.timestamp.type=CreateTime, not LogAppendTime: kafka_timestamp is what a client says" in run.text()
         assert "restarting" not in run.text()
         assert "Traceback" not in run.text()
     for name in (TICKS, QUARANTINE):
         by_spark, directly = (rows(lakes[reader].table(name)) for reader in ("spark", "direct"))
         assert by_spark.num_rows > 300
-        dateless = [one.drop_columns(["date"]) if name == TICKS else one for one in (by_spark, directly)]  # midnight may pass
+        # Without the date: midnight may be between the two runs.
+        dateless = [table.drop_columns(["date"]) if name == TICKS else table for table in (by_spark, directly)]
         assert dateless[0].equals(dateless[1])
     stored = rows(lakes["spark"].quarantine).column("reason")
-    reasons = {one["values"]: one["counts"] for one in pc.value_counts(stored).to_pylist()}
+    reasons = {entry["values"]: entry["counts"] for entry in pc.value_counts(stored).to_pylist()}
     assert refused == {}
-    assert reasons["timestamp_range"] == sum(detail is not None and at != 0 for at, detail in NASTY.values())  # 0 is now
+    # The client sends 0 as the current time.
+    assert reasons["timestamp_range"] == sum(detail is not None and at != 0 for at, detail in NASTY.values())
     assert len(pc.unique(rows(lakes["spark"].ticks).column("date"))) <= 2
     for lake in lakes.values():
-        proven = stack.verify("--values", "--data", str(lake.root))
-        assert proven.returncode == 0, proven.stdout
+        verified = stack.verify("--values", "--data", str(lake.root))
+        assert verified.returncode == 0, verified.stdout

@@ -1,4 +1,4 @@
-"""topic-init and the topic that it makes."""
+"""topic-init and the topic that it creates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def delivery_of(stack: Stack, topic: str, value: bytes, **settings: str | int) -
     return answers[0]
 
 
-def test_topic_init_twice_is_as_good_as_once(stack: Stack) -> None:
+def test_topic_init_may_run_twice(stack: Stack) -> None:
     stack.make_topic().make_topic()
 
     assert "topic created" in stack.runs[0].text()
@@ -29,7 +29,7 @@ def test_topic_init_twice_is_as_good_as_once(stack: Stack) -> None:
     assert len(stack.end_offsets()) == 4
 
 
-def test_an_existing_topic_that_is_not_as_wanted_is_named_and_refused(stack: Stack) -> None:
+def test_an_existing_topic_with_other_settings_is_refused(stack: Stack) -> None:
     stack.make_topic()
 
     run = stack.run("topic-init", KAFKA_PARTITIONS=5, KAFKA_RETENTION_HOURS=1)
@@ -39,13 +39,13 @@ def test_an_existing_topic_that_is_not_as_wanted_is_named_and_refused(stack: Sta
     assert "retention.ms=604800000, not 3600000" in run.text()
 
 
-def test_a_topic_that_nobody_made_is_not_made_by_a_client(stack: Stack) -> None:
+def test_a_client_does_not_create_a_missing_topic(stack: Stack) -> None:
     error = delivery_of(stack, "finance-never-made", b"x")
 
     assert error is not None
 
 
-def test_a_decompression_bomb_meets_the_broker_at_the_door(stack: Stack) -> None:
+def test_the_broker_refuses_a_decompression_bomb(stack: Stack) -> None:
     stack.make_topic()
     bomb = bytes(50 * 1024 * 1024)
     settings: dict[str, str | int] = {"compression.type": "zstd", "message.max.bytes": 100_000_000}
@@ -57,7 +57,7 @@ def test_a_decompression_bomb_meets_the_broker_at_the_door(stack: Stack) -> None
     assert sum(stack.end_offsets().values()) == 0
 
 
-def test_a_record_of_the_largest_size_that_the_contract_knows_passes(stack: Stack) -> None:
+def test_a_record_of_the_contracts_largest_size_is_accepted(stack: Stack) -> None:
     stack.make_topic()
 
     assert delivery_of(stack, stack.topic, b"x" * 65_536) is None

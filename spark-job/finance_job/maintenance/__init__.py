@@ -1,1 +1,1 @@
-"""Compaction, VACUUM and log checkpoints, between two micro-batches."""
+"""Compaction, VACUUM and log checkpoints, between micro-batches."""

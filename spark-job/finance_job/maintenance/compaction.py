@@ -1,9 +1,9 @@
-"""Maintenance inside the job, between batches: merge small files, sort closed dates, write checkpoints of the logs, VACUUM.
+"""Maintenance inside the job, between batches: merge small files, sort closed dates, write log checkpoints, VACUUM.
 
-Work is done in steps of about a second beside the stream; only the commit, and the look at what it did, keeps a batch waiting.
-Files are exchanged for others with the same rows: what was read, what was written and what the table holds afterwards are
-compared by row count and digest, and where they differ the table is put back and the job stops (exit code 79). Killed at any
-point, it leaves the table as it was or as it was to be, and at most files that no commit names.
+The work runs in steps of about a second beside the stream; only the commit and its check hold up a batch. Maintenance replaces
+files by others with the same rows. It compares row counts and digests of what it read, what it wrote and what the table holds
+afterwards. If they differ, it restores the table and the job stops (exit code 79). Killed at any point, it leaves the table
+in its old or its new state, and at worst some files that no commit names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 15.0
 VACUUM_SECONDS = 24 * 3600.0
 LOG_CHECKPOINT_INTERVAL = 100  # commits
-# Records of yesterday still come in after midnight.
+# After midnight, records of the day before still arrive.
 GRACE = timedelta(minutes=10)
 SORTING = [("symbol", "ascending"), ("ts_event", "ascending"), ("kafka_partition", "ascending"), ("kafka_offset", "ascending")]
 
@@ -54,11 +54,11 @@ def _today() -> date:
 
 
 class CompactionMismatchError(Exception):
-    """Maintenance would have changed rows; it was undone. The message is a sentence for the operator."""
+    """Maintenance would have changed rows and was undone. The message is for the operator."""
 
 
 class Maintenance:
-    """Keeps the tables of a lake in shape, a step at a time."""
+    """Maintains the tables of a lake, a step at a time."""
 
     def __init__(
         self,
@@ -68,7 +68,10 @@ class Maintenance:
         log: FilteringBoundLogger,
         today: Callable[[], date] = _today,
     ) -> None:
-        """Take a lake; in `exclusively()` nobody else in this process writes its tables. Dates before `today()` are closed."""
+        """Maintain the lake at `paths`.
+
+        Inside `exclusively()` nothing else in this process writes the tables. Dates before `today()` are closed.
+        """
         self._paths = paths
         self._writer = writer
         self._exclusively = exclusively
@@ -79,7 +82,7 @@ class Maintenance:
         self._next_vacuum = time.monotonic()
 
     def step(self) -> None:
-        """Do a little of what is due, if anything is. Raises CompactionMismatchError."""
+        """Run one step of the work that is due, if any. Raises CompactionMismatchError."""
         for _ in self._work:
             return
         if time.monotonic() >= self._next_look:
@@ -87,7 +90,7 @@ class Maintenance:
             self._next_look = time.monotonic() + LOOK_SECONDS
 
     def all(self) -> None:
-        """Do all that is due."""
+        """Run all work that is due."""
         for _ in self._due():
             pass
 
@@ -109,14 +112,14 @@ class Maintenance:
 
     def _whole(self, name: str, sources: Sequence[LiveFile]) -> pa.Table:
         parts = [rewrite.read(name, self._paths.table(name), file) for file in sources]
-        return pa.concat_tables(parts, promote_options="default")  # a column of others may be in some of them
+        return pa.concat_tables(parts, promote_options="default")  # some may lack another writer's column
 
     def _in_order(self, sources: Sequence[LiveFile]) -> Iterator[pa.Table]:
         names = [literal(file.path) for file in sources]
         beneath.look_at_all(self._paths.root, self._paths.ticks, names)
         rows = _scan([str(self._paths.ticks / name) for name in names])
-        counted = pc.value_counts(rows.to_table(columns=["symbol"]).column("symbol").combine_chunks())
-        counts = {one["values"]: one["counts"] for one in counted.to_pylist()}
+        symbols = pc.value_counts(rows.to_table(columns=["symbol"]).column("symbol").combine_chunks())
+        counts = {entry["values"]: entry["counts"] for entry in symbols.to_pylist()}
         times = {symbol: _times(rows, symbol) for symbol, count in counts.items() if count > MAX_ROWS_PER_FILE[TICKS]}
         for piece in slices(counts, times):
             yield rows.to_table(filter=_condition(piece)).sort_by(SORTING)
@@ -141,22 +144,22 @@ class Maintenance:
         )
 
     def _exchange(self, name: str, added: Sequence[WrittenFile], sources: Sequence[LiveFile], what: str) -> bool:
-        """Put files in the place of others; False if those are not all there any more."""
+        """Replace `sources` by `added` in one commit; return False if the table no longer has all the sources."""
         table = self._writer.table(name)
         live = live_files(table)
         if not {file.path for file in sources} <= {file.path for file in live}:
-            return False  # a redrive has rewritten one of them meanwhile; the new files are of no use, and VACUUM removes them
+            return False  # a redrive has rewritten one of them meanwhile; VACUUM removes the new files
         version = table.version()
         self._writer.compact(name, added, sources, what)
         if fault := self._fault(name, table, sum(file.rows for file in live), added):
             table.restore(version, post_commithook_properties=NO_HOOKS)
             raise CompactionMismatchError(
-                f"{what} files of {name}: {fault}; the table is back at version {version}, nothing is lost"
+                f"{what} files of {name}: {fault}; the table is back at version {version} and no rows are lost"
             )
         return True
 
     def _fault(self, name: str, table: DeltaTable, before: int, added: Sequence[WrittenFile]) -> str | None:
-        """Say how the table differs from what it was; the digests of `added` are those of the rows that were read."""
+        """Return how the table's rows differ from before; the digests of `added` are those of the rows that were read."""
         live = {file.path: file for file in live_files(table)}
         if (rows := sum(file.rows for file in live.values())) != before:
             return f"the table has {rows} rows instead of {before}"
@@ -166,13 +169,13 @@ class Maintenance:
             except (OSError, pa.ArrowInvalid) as error:
                 return f"{file.path} cannot be read ({error})"
             if stored != file.digest:
-                return f"{file.path} does not hold the rows that it was made of"
+                return f"{file.path} does not hold the rows that were written to it"
         return None
 
     def _write_log_checkpoint(self, name: str) -> None:
-        """Write a checkpoint of the log, beside the stream, so that the table opens quickly; old entries go.
+        """Write a log checkpoint, beside the stream, so that the table opens quickly, and remove old entries.
 
-        It is that of the newest version whose commit carries a record, so that clean-up never takes that entry away.
+        The checkpoint is of the newest version with commit metadata, so that the clean-up never removes that entry.
         """
         started, folder = time.monotonic(), self._paths.table(name)
         table = open_table(folder)
@@ -185,7 +188,7 @@ class Maintenance:
 
     def _vacuum(self) -> None:
         for name in (TICKS, QUARANTINE):
-            # It would follow a link, and remove what it finds there.
+            # VACUUM would follow a link and remove the files behind it.
             beneath.require_unlinked(self._paths.root, self._paths.table(name))
             table = open_table(self._paths.table(name))
             if table and table.vacuum(dry_run=True):

@@ -1,8 +1,8 @@
-"""Which data files of a table to lay out anew. Pure.
+"""Choose the data files of a table to merge or to sort. Pure.
 
-A stream at one commit a second leaves 86,400 files a day, each of which every query opens. Files are merged by size class, tiny
-and small: 32 of one class make one that is bigger. So a row is written a few times in its life, and the files of a day are few.
-When a day is over, its rows are sorted by symbol and time: a query for one symbol then reads a few pages.
+A stream with one commit a second leaves 86,400 files a day, and every query opens all of them. Files are merged within two size
+classes, tiny and small: 32 of one class become a bigger one. So a row is rewritten only a few times, and a day has few files.
+When a day is over, its rows are sorted by symbol and time, so that a query for one symbol reads a few pages.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MERGED = "merged"
 SORTED = "sorted"
 MIN_FILES_TO_COMPACT = 32
 MAX_FILES_AT_ONCE = 256
-# Rows that are in memory at a time; a quarantined record may have 64 KiB.
+# Rows held in memory at a time; a quarantined record may have 64 KiB.
 MAX_ROWS_PER_FILE = {TICKS: 1_000_000, QUARANTINE: 1_000}
 
 
 class Slice(NamedTuple):
-    """Rows that go into one sorted file: all of some symbols, or a stretch of time `[start, end)` of one."""
+    """The rows of one sorted file: all rows of some symbols, or the time range `[start, end)` of one symbol."""
 
     symbols: list[str]
     start: datetime | None = None
@@ -37,7 +37,7 @@ class Slice(NamedTuple):
 
 
 def to_merge(name: str, files: Iterable[LiveFile], today: date) -> list[LiveFile]:
-    """Give files of one partition and size class to make one of; none if there are not enough."""
+    """Return files of one partition and size class to merge into one; empty if there are not enough."""
     classes: defaultdict[tuple[str, bool], list[LiveFile]] = defaultdict(list)
     for file in files:
         if file.rows * 2 < MAX_ROWS_PER_FILE[name] and not _is_closed(file, today):
@@ -52,7 +52,7 @@ def to_merge(name: str, files: Iterable[LiveFile], today: date) -> list[LiveFile
 
 
 def to_sort(files: Iterable[LiveFile], today: date) -> list[LiveFile]:
-    """Give the files of one closed date that are not sorted yet."""
+    """Return the files of the oldest closed date that has unsorted ones."""
     dates: defaultdict[str, list[LiveFile]] = defaultdict(list)
     for file in files:
         if _is_closed(file, today) and not _is_sorted(file):
@@ -61,23 +61,23 @@ def to_sort(files: Iterable[LiveFile], today: date) -> list[LiveFile]:
 
 
 def slices(counts: Mapping[str, int], times: Mapping[str, np.ndarray]) -> list[Slice]:
-    """Cut a date into slices of at most MAX_ROWS_PER_FILE rows, in the order of symbols.
+    """Cut a date into slices of about MAX_ROWS_PER_FILE rows at most, ordered by symbol.
 
-    `counts` has the rows of each symbol, `times` the event times of those that have more than MAX_ROWS_PER_FILE.
+    `counts` has the number of rows of each symbol, `times` the event times of symbols with more than MAX_ROWS_PER_FILE rows.
     """
-    found: list[Slice] = []
+    pieces: list[Slice] = []
     room = 0
     for symbol in sorted(counts):
         if symbol in times:
-            found += _by_time(symbol, times[symbol])
+            pieces += _by_time(symbol, times[symbol])
             room = 0
         elif counts[symbol] <= room:
-            found[-1].symbols.append(symbol)
+            pieces[-1].symbols.append(symbol)
             room -= counts[symbol]
         else:
-            found.append(Slice([symbol]))
+            pieces.append(Slice([symbol]))
             room = MAX_ROWS_PER_FILE[TICKS] - counts[symbol]
-    return found
+    return pieces
 
 
 def _by_time(symbol: str, times: np.ndarray) -> list[Slice]:

@@ -1,1 +1,1 @@
-"""Recover and redrive: repairs of the tables, as commands of their own."""
+"""Recover and redrive: commands that repair the tables."""

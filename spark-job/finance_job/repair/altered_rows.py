@@ -1,4 +1,4 @@
-"""Rows that are no longer those that were committed, as verify finds them: recover reads their records from Kafka again."""
+"""Rows that verify reports as altered since their commit: recover reads their records from Kafka again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def altered_rows(layout: LakePaths, topic: str, broker: TopicDescription) -> OffsetSet:
-    """Give the offsets of altered rows. Raises RecoverError where the log cannot tell which rows they are."""
+    """Return the offsets of altered rows. Raises RecoverError if the log does not show which rows they are."""
     context = VerifyContext(topic, lambda: broker, patience_seconds=0)
     try:
         findings = [finding for finding in verify(layout, context).findings if finding.code is Code.ALTERED]
@@ -26,7 +26,7 @@ def altered_rows(layout: LakePaths, topic: str, broker: TopicDescription) -> Off
         return {}
     if unplaced := [finding for finding in findings if not finding.places]:
         raise RecoverError(
-            f"{unplaced[0]}. Recover would make them the truth. Restore data/ from a copy; or name the offsets to read again, "
-            "ALTERED=0:100-199,1:5; or say ALTERED=none to keep the rows as they are"
+            f"{unplaced[0]}. Recover would accept the rows as they are now. Restore data/ from a copy; or name the offsets to "
+            "read again, for example ALTERED=0:100-199,1:5; or set ALTERED=none to keep the rows as they are"
         )
     return offset_set.union(*(finding.places for finding in findings))

@@ -1,10 +1,11 @@
 """Recover: repair the tables from Kafka. `python -m finance_job.repair.recover` (`make recover`).
 
-It reads which offsets the two tables hold, reads from Kafka what they lack, and says in a last commit to each table what is
-lost for good, what the table holds and where the stream goes on. Nothing depends on how far an earlier attempt came: what is
-missing is found again, each piece is stored in one commit, and until the last step the guard keeps the job from starting.
+It determines which offsets the two tables hold and reads the missing ones from Kafka. A last commit to each table states what
+is lost for good, what the table holds and where the stream continues. An interrupted attempt leaves nothing to clean up: the
+next one determines again what is missing, each piece is stored in one commit, and the guard keeps the job from starting until
+the last step is done.
 
-Exit codes: 0 recovered, or nothing to do; 1 it could not; 2 wrong settings, or nobody said yes; 78 the job runs.
+Exit codes: 0 recovered, or nothing to do; 1 failed; 2 invalid settings, or not confirmed; 78 the job is running.
 """
 
 from __future__ import annotations
@@ -61,14 +62,14 @@ ROLE = "spark-job"
 RANGE = r"([0-9]+):([0-9]+)(?:-([0-9]+))?"
 NONE = "none"
 STEP = 200_000
-NO_RECORD = "Kafka has no record there, as where a transaction was marked"
+NO_RECORD = "Kafka has no record there, for example because of a transaction marker"
 
 
 class Recovery:
-    """Carries a plan out, piece by piece; `say` tells what is done."""
+    """Carries out a plan piece by piece; `say` is called with a line for each."""
 
     def __init__(self, paths: LakePaths, topic: RangeReader, plan: Plan, say: Callable[[str], None]) -> None:
-        """Take the plan; nothing happens yet. What the tables lack is read from `topic`."""
+        """Prepare to carry out `plan`; `run` does it. Missing records are read with `topic`."""
         self._paths = paths
         self._topic = topic
         self._plan = plan
@@ -77,7 +78,7 @@ class Recovery:
         self._holes: list[OffsetSet] = []
 
     def run(self) -> Identity:
-        """Do it all; return what the lake is now. Raises BrokerUnavailableError when Kafka fails to give what it has."""
+        """Carry out the plan and return the lake's new identity. Raises BrokerUnavailableError if Kafka does not respond."""
         for entry in self._plan.aside:
             self._put_aside_entry(entry)
         create_tables(self._paths, self._plan.identity)
@@ -91,7 +92,7 @@ class Recovery:
         return self._restate()
 
     def _put_aside_entry(self, entry: Path) -> None:
-        # With the checksums beside it: Hadoop would compare them with the entry that takes its place.
+        # Together with its checksum files: Hadoop would compare them with the entry that replaces it.
         for path in (entry, *entry.parent.glob(f".{entry.name}.crc"), *entry.parent.glob(f"*{entry.stem}.crc*")):
             target = self._aside / entry.parents[1].name / path.name
             beneath.move(self._paths.root, path, target)
@@ -140,10 +141,10 @@ def _noting(batches: Iterable[pa.RecordBatch], seen: list[pa.RecordBatch]) -> It
 
 
 class RecoverSettings(Settings):
-    """What `make recover` takes besides `.env`: records to skip by name, rows to take for altered, and ticks to excuse.
+    """The settings of `make recover` besides `.env`: records to skip, rows to treat as altered, and ticks to excuse.
 
-    `altered` names the rows to read again; where it is empty verify finds them, and `none` keeps the rows as they are.
-    `excuse` names all that are excused from now on, or says `none`; where it is empty that stays as it is.
+    `altered` names the rows to read again. If it is empty verify finds them; `none` keeps the rows as they are.
+    `excuse` names all ticks that are excused from now on. If it is empty nothing changes; `none` excuses none.
     """
 
     yes: bool = False
@@ -153,19 +154,19 @@ class RecoverSettings(Settings):
 
 
 def spans_in(text: str) -> OffsetSet:
-    """Read `partition:offset` and `partition:first-last`, separated by commas; both ends count."""
-    found = (re.fullmatch(RANGE, one) for one in text.split(",") if one)
-    numbers = [(int(one[1]), int(one[2]), int(one[3] or one[2])) for one in found if one]
+    """Parse `partition:offset` and `partition:first-last`, separated by commas; both ends are included."""
+    matches = (re.fullmatch(RANGE, item) for item in text.split(",") if item)
+    numbers = [(int(match[1]), int(match[2]), int(match[3] or match[2])) for match in matches if match]
     return offset_set.union(*({partition: [OffsetRange(first, last + 1)]} for partition, first, last in numbers))
 
 
 def named(text: str) -> OffsetSet:
-    """Read offsets as `spans_in` does, or `none`."""
+    """Parse offsets as `spans_in` does, or `none`."""
     return spans_in(text.removeprefix(NONE))
 
 
 def main() -> int:
-    """Plan, ask, do."""
+    """Make a plan, show it, ask for confirmation and carry it out."""
     settings = begin_role(RecoverSettings)
     paths = LakePaths(settings.data_dir.resolve())
     with hold_or_exit(settings.data_dir, ROLE):
@@ -194,30 +195,30 @@ def _recover(settings: RecoverSettings, paths: LakePaths) -> int:
     if settings.excuse:
         plan = excusing(plan, named(settings.excuse))
     if plan.is_idle and not accounting.find_inconsistencies(examine(paths, broker)):
-        print("The lake is whole and its parts belong together: there is nothing to recover.")
+        print("The lake is complete and its parts belong together: there is nothing to recover.")
         return 0
     print("To recover the lake:", *(f"- {step}" for step in plan.steps()), sep="\n")
     if not (settings.yes or _agreed()):
-        sys.stderr.write("Nothing was changed. Answer with y, or say YES=1.\n")
+        sys.stderr.write("Nothing was changed. Answer y to go on, or set YES=1.\n")
         return USAGE
-    # What retention removes meanwhile is noted as lost.
+    # Records that retention removes meanwhile are noted as lost.
     topic = kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, skip_missing=True)
     identity = Recovery(paths, topic, plan, print).run()
     for path in put_old_state_aside(paths):
-        print(f"{path} is what an older version had beside the tables, and is not needed any more")
+        print(f"{path} is from an older version and no longer needed")
     lost = sum(loss.count for loss in identity.losses)
-    print(f"Recovered, {lost} records known to be lost. `make verify` proves it; `make up` or `make local` goes on.")
+    print(f"Recovered; {lost} records are known to be lost. Check with `make verify`, go on with `make up` or `make local`.")
     return 0
 
 
 def _complete_redrive(paths: LakePaths) -> None:
-    """End a redrive that was interrupted, since Kafka may no longer have what stands in both tables."""
+    """Complete an interrupted redrive first: its rows are in both tables, and Kafka may no longer have their records."""
     if any(True for name in TABLES for _ in damaged_log(paths.table(name))):
         return
     ticks, quarantine = (open_table(paths.table(name)) for name in (TICKS, QUARANTINE))
     if not (ticks and quarantine and half_redriven(newest_metadata(ticks), newest_metadata(quarantine))):
         return
-    # An identity is read only here: recover mends one that is damaged.
+    # The identity is read only now because recover repairs a damaged one.
     if identity := read_identity(paths):
         complete_redrive(paths, Writer(paths, identity))
 

@@ -1,4 +1,4 @@
-"""What recover has to do: the offsets that the tables hold, against those that they should hold and those that Kafka has."""
+"""Plan a recovery: compare the offsets that the tables hold with those that they should hold and those that Kafka has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GONE = "Kafka no longer has them"
 
 
 class RecoverError(Exception):
-    """There is something that recover must not or cannot mend; the message says what to do instead."""
+    """Recover must not or cannot repair something. The message says what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Plan:
     """What recover is going to do.
 
     Attributes:
-        identity: the lake's as it is now, or one of the broker's where the tables have none
-        aside: torn or empty newest entries of the tables' logs, to be put away
-        broken: data files that leave their table
+        identity: the lake's current identity, or one taken from the broker if the tables have none
+        aside: torn or empty newest entries of the tables' logs, to be moved to `data/aside`
+        broken: data files to remove from their table
         columns: columns to add to the schema of a table
-        leaving: rows that leave their tables: foreign ones, and doubled and altered ones, which are read again
+        leaving: rows to remove: foreign rows, and duplicate and altered rows, whose records are read again
         backfill: offsets to read from Kafka
-        losses: what will be noted as lost, with what was known before
-        excused: ticks whose numbers are not held against their source from now on
-        position: where the tables end afterwards and the stream goes on
+        losses: all known losses after the recovery, earlier ones first
+        excused: ticks whose sequence numbers verify does not hold against their source from now on
+        position: the position of both tables afterwards, where the stream continues
         ticks: coordinates that the table of ticks holds now
 
     """
@@ -73,17 +73,17 @@ class Plan:
         return not (self.aside or files or self.leaving or self.backfill or news or self.excused != self.identity.excused)
 
     def steps(self) -> Iterator[str]:
-        """Tell it to people, a line a step."""
+        """Yield a line per step, to show before confirmation."""
         for path in self.aside:
-            yield f"put {path} aside, which is torn or empty"
+            yield f"move {path} aside: it is torn or empty"
         for name, files in self.broken.items():
             for file in files:
-                yield f"take {file.path} out of {name}: it is gone, cut, has other columns or fails its checksums"
+                yield f"remove {file.path} from {name}: it is missing, truncated, has other columns or fails its checksums"
         for name, fields in self.columns.items():
             for field in fields:
-                yield f"add column {field.name} to {name}, which its data files have and its schema lacks"
+                yield f"add column {field.name} to {name}: its data files have it, its schema does not"
         if self.leaving:
-            yield f"take rows out that are doubled, altered or foreign: {offset_set.text(self.leaving)}"
+            yield f"remove rows that are duplicate, altered or foreign: {offset_set.text(self.leaving)}"
         if self.backfill:
             yield f"read {offset_set.count(self.backfill)} records from Kafka again: {offset_set.text(self.backfill)}"
         for loss in self.losses[len(self.identity.losses) :]:
@@ -91,91 +91,92 @@ class Plan:
         yield from _excuses("excuse", self.excused, self.identity.excused)
         yield from _excuses("no longer excuse", self.identity.excused, self.excused)
         ends = ", ".join(f"{partition}:{offset}" for partition, offset in sorted(self.position.items()))
-        yield f"count the rows of both tables, and go on at offsets {ends}"
+        yield f"count the rows of both tables, and continue at offsets {ends}"
 
 
-def _excuses(verb: str, ones: Iterable[Excused], others: Collection[Excused]) -> Iterator[str]:
-    for one in ones:
-        if one not in others:
-            places = offset_set.text({one.partition: [OffsetRange(one.start, one.end)]})
-            yield f"{verb} ticks whose numbers are not their source's own: {places}"
+def _excuses(verb: str, excused: Iterable[Excused], others: Collection[Excused]) -> Iterator[str]:
+    for entry in excused:
+        if entry not in others:
+            places = offset_set.text({entry.partition: [OffsetRange(entry.start, entry.end)]})
+            yield f"{verb} ticks whose sequence numbers are not from their source: {places}"
 
 
 def torn_entries(paths: LakePaths) -> dict[str, Path]:
-    """Find the newest entry of each table's log that is torn or empty. Raises RecoverError for damage further back."""
-    found = {}
+    """Return the newest log entry of each table where it is torn or empty. Raises RecoverError for earlier damage."""
+    torn = {}
     for name in TABLES:
         if damage := list(damaged_log(paths.table(name))):
             newest = max((paths.table(name) / "_delta_log").glob("[0-9]*.json"))
             if len(damage) > 1 or not damage[0].startswith(str(newest)):
                 raise RecoverError(
                     f"the log of {paths.table(name)} is damaged before its newest entry ({damage[0]}). Restore data/ from a "
-                    "copy; or move the folder of the table away and recover again, which reads back what Kafka still has"
+                    "copy; or move the table's folder elsewhere and recover again, which reads what Kafka still has"
                 )
-            found[name] = newest
-    return found
+            torn[name] = newest
+    return torn
 
 
 def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: OffsetSet, altered: OffsetSet) -> Plan:
-    """Find out what to do; changes nothing. `skip` is to be left out, `altered` to be read again. Raises RecoverError."""
+    """Read the lake and plan its recovery, without changes. `skip` is left out, `altered` read again. Raises RecoverError."""
     torn = torn_entries(paths)
     versions = {name: int(path.stem) - 1 for name, path in torn.items()}
-    there = content(paths, versions)
-    identity = _identity(paths, versions) or _assumed_identity(topic, broker, there)
+    actual = content(paths, versions)
+    identity = _identity(paths, versions) or _assumed_identity(topic, broker, actual)
     ticks, quarantine = (_identity_of(paths, name, versions) for name in (TICKS, QUARANTINE))
     tables = {name: open_table(paths.table(name), versions.get(name)) for name in TABLES}
-    for found in (
+    for mismatch in (
         *(fault for name, table in tables.items() if table for fault in differences(name, table).faults),
         *tables_of_two_lakes(ticks, quarantine),
         *other_topic(identity, topic),
         *topic_mismatches(identity, broker),
     ):
-        raise RecoverError(str(found))
+        raise RecoverError(str(mismatch))
     return decide(
-        identity, broker, replace(there, doubtful=offset_set.union(there.doubtful, altered)), skip, list(torn.values())
+        identity, broker, replace(actual, doubtful=offset_set.union(actual.doubtful, altered)), skip, list(torn.values())
     )
 
 
-def decide(identity: Identity, broker: TopicDescription, there: Content, skip: OffsetSet, aside: list[Path]) -> Plan:
+def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: OffsetSet, aside: list[Path]) -> Plan:
     """Compare what the tables should hold with what they hold and what Kafka has. Pure. Raises RecoverError."""
     if beyond := offset_set.minus(skip, offset_set.spans_between({}, broker.end)):
         raise RecoverError(f"the topic has no such offsets to skip yet: {offset_set.text(beyond)}")
-    held = offset_set.union(*there.held.values())
+    held = offset_set.union(*actual.held.values())
     position = _position(identity, broker, offset_set.union(held, skip))
-    wanted, has = offset_set.spans_between(identity.first, position), offset_set.spans_between(broker.first, broker.end)
-    foreign = offset_set.minus(held, wanted)
-    doubtful = offset_set.minus(there.doubtful, foreign)
-    if unclear := offset_set.minus(doubtful, has):
+    expected = offset_set.spans_between(identity.first, position)
+    available = offset_set.spans_between(broker.first, broker.end)
+    foreign = offset_set.minus(held, expected)
+    doubtful = offset_set.minus(actual.doubtful, foreign)
+    if unclear := offset_set.minus(doubtful, available):
         raise RecoverError(
             "these offsets are in the tables more than once, or altered, and Kafka no longer has them: "
-            f"{offset_set.text(unclear)}. "
-            "Nobody but you can tell what is right: delete the rest, then recover"
+            f"{offset_set.text(unclear)}. Only you can decide which rows are right: delete the others, then recover again"
         )
     known = offset_set.union(*({loss.partition: [OffsetRange(loss.start, loss.end)]} for loss in identity.losses))
     kept = offset_set.minus(held, offset_set.union(foreign, doubtful))
-    missing = offset_set.minus(wanted, offset_set.union(kept, known, skip))
-    losses = [*losses_of(offset_set.minus(skip, known), "skipped by name"), *losses_of(offset_set.minus(missing, has), GONE)]
+    missing = offset_set.minus(expected, offset_set.union(kept, known, skip))
+    expired = offset_set.minus(missing, available)
+    losses = [*losses_of(offset_set.minus(skip, known), "skipped by name"), *losses_of(expired, GONE)]
     return Plan(
         identity=identity,
         aside=aside,
-        broken=there.broken,
-        columns=there.columns,
+        broken=actual.broken,
+        columns=actual.columns,
         leaving=offset_set.union(foreign, doubtful, offset_set.common(held, skip)),
-        backfill=offset_set.common(missing, has),
+        backfill=offset_set.common(missing, available),
         losses=(*identity.losses, *losses),
         excused=identity.excused,
         position=position,
-        ticks=there.held[TICKS],
+        ticks=actual.held[TICKS],
     )
 
 
 def excusing(plan: Plan, excuse: OffsetSet) -> Plan:
-    """Give the plan after which these ticks are excused, and no others. Pure. Raises RecoverError."""
+    """Return the plan with these ticks excused, and no others. Pure. Raises RecoverError."""
     if absent := offset_set.minus(excuse, plan.ticks):
         raise RecoverError(
             f"finance_delta has no tick to excuse at {offset_set.text(absent)}: `financelake verify` names those it has"
         )
-    known = {(one.partition, one.start, one.end): one for one in plan.identity.excused}
+    known = {(entry.partition, entry.start, entry.end): entry for entry in plan.identity.excused}
     places = [(partition, span.start, span.end) for partition, ranges in sorted(excuse.items()) for span in ranges]
     return replace(plan, excused=tuple(known.get(place) or Excused(*place, now()) for place in places))
 
@@ -191,13 +192,13 @@ def _position(identity: Identity, broker: TopicDescription, held: OffsetSet) -> 
             raise RecoverError(
                 f"the tables hold partition {partition} up to offset {offset}, the topic ends at "
                 f"{broker.end.get(partition, 0)}: the broker has lost records, and new ones would get offsets that the lake "
-                "has. Restore data/kafka, or begin another lake with DATA_DIR or `make reset`"
+                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`"
             )
     return position
 
 
 def losses_of(lost: OffsetSet, reason: str) -> Iterator[Loss]:
-    """Give ranges of offsets as losses."""
+    """Yield each range of offsets as a loss."""
     for partition, ranges in sorted(lost.items()):
         for span in ranges:
             yield Loss(partition, span.start, span.end, reason, now())
@@ -218,13 +219,13 @@ def _identity_of(paths: LakePaths, name: str, versions: Mapping[str, int]) -> Id
         return None
 
 
-def _assumed_identity(topic: str, broker: TopicDescription, there: Content) -> Identity:
-    """Take the broker's word where the tables do not say which topic they hold."""
-    held = offset_set.union(*there.held.values())
+def _assumed_identity(topic: str, broker: TopicDescription, actual: Content) -> Identity:
+    """Return an identity for the broker's topic, for tables that do not say which topic they hold."""
+    held = offset_set.union(*actual.held.values())
     first = {p: min(offset, held[p][0].start) if p in held else offset for p, offset in broker.first.items()}
     return Identity(str(uuid.uuid4()), broker.cluster, topic, broker.topic_id, first, now())
 
 
 def now() -> str:
-    """The present moment, as an ISO time."""
+    """Return the current time in ISO format, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,11 +1,12 @@
-"""Redrive: quarantined records that the rules of today let pass move into the table of ticks, under their own coordinates.
+"""Redrive: move quarantined records that pass the current rules into the table of ticks, with their own coordinates.
 
-Exactly once, whatever is killed: the rows are appended to ticks in a commit that names their offsets and counts one redrive
-more, then taken out of the quarantine in a commit that counts it too. Between the two commits the rows stand in both tables.
-Verify, the guard, and the next start of the job see it by the counts; the start takes out what is left in the quarantine.
+Exactly once, even if it is killed: one commit appends the rows to ticks, names their offsets and increments the count of
+redrives. A second commit removes them from the quarantine and increments its count too. Between the two commits the rows are in
+both tables. Verify, the guard and the next start of the job recognise this by the counts. The next start removes the remaining
+rows from the quarantine.
 
-`make redrive REASON=price_decimals`, or `REASON=all`, works under the job's lock, or asks the running job.
-Exit codes: 0 done, 1 not done, 2 wrong settings.
+`make redrive REASON=price_decimals`, or `REASON=all`, runs under the job's lock, or asks the running job.
+Exit codes: 0 done, 1 not done, 2 invalid settings.
 """
 
 from __future__ import annotations
@@ -47,36 +48,36 @@ if TYPE_CHECKING:
 ALL = "all"
 ROLE = "spark-job"
 PATIENCE_SECONDS = 120.0
-# Moved by one pair of commits, each of which names them in the log.
+# One pair of commits moves at most about this many ranges, because the log names each of them.
 MAX_RANGES = 50_000
 
 
 class RedriveError(Exception):
-    """The redrive cannot be done now; the message says why and what to do."""
+    """The redrive cannot run now. The message says why and what to do."""
 
 
 class Redriven(msgspec.Struct, frozen=True):
-    """What came of a redrive: records that were looked at, and that moved."""
+    """The result of a redrive: the number of records examined and moved."""
 
     examined: int
     moved: int
 
     def sentence(self, reason: str) -> str:
-        """For the log and the terminal."""
+        """Return the result as a sentence for the log and the terminal."""
         return f"of {self.examined} quarantined records with reason {reason}, {self.moved} pass the rules now and are ticks"
 
 
 def redrive(paths: LakePaths, writer: Writer, reason: str) -> Redriven:
-    """Decode quarantined records of a reason (or ALL) again and move those that pass.
+    """Decode quarantined records with a reason (or ALL) again and move those that pass.
 
-    Only where nobody else writes the tables: under the job's lock, or in the job between two batches.
+    Nothing else may write the tables meanwhile: call it under the job's lock, or in the job between two batches.
     """
     complete(paths, writer)
     if half := writer.half_committed():
-        # Its rows in the quarantine count for a commit that is yet to come.
+        # The batch is not complete: its rows in the quarantine belong to a commit to ticks that is still missing.
         places = ", ".join(f"{partition}:{span.start}-{span.end - 1}" for partition, span in sorted(half.items()))
         raise RedriveError(
-            f"only the quarantine has the batch of {places}: let the job start and finish it, then redrive again"
+            f"the batch {places} is only in the quarantine so far: start the job, which completes it, then redrive again"
         )
     examined = moved = 0
     passing: OffsetSet = {}
@@ -89,7 +90,7 @@ def redrive(paths: LakePaths, writer: Writer, reason: str) -> Redriven:
 
 
 def complete(paths: LakePaths, writer: Writer) -> int:
-    """End a redrive that was interrupted between its two commits; return how many records it moves, 0 if there is none."""
+    """Complete a redrive that was interrupted between its two commits. Return the number of records moved, 0 if none."""
     left = writer.half_redriven()
     if left:
         _take_out(paths, writer, left)
@@ -107,8 +108,8 @@ def _append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
     task = Task({TICKS: str(paths.ticks)}, int(time.time() * 1000))
     quarantined = _rows_inside(paths, writer.table(QUARANTINE), offsets)
     change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
-    if (found := sum(change.rows.values())) != count(offsets):
-        raise CorruptStateError(f"the quarantine has {found} rows at {count(offsets)} offsets: `make recover` repairs it")
+    if (rows := sum(change.rows.values())) != count(offsets):
+        raise CorruptStateError(f"the quarantine has {rows} rows at {count(offsets)} offsets: `make recover` repairs it")
     writer.commit(TICKS, change, redriven=offsets)
 
 
@@ -118,7 +119,7 @@ def _take_out(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
 
 
 def _quarantined(paths: LakePaths, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
-    """Give the records of a reason whose bytes are all there, a data file at a time."""
+    """Yield the records with a reason whose values were not cut, one data file at a time."""
     for file in transaction.live_files(quarantine):
         rows = rewrite.read(QUARANTINE, paths.quarantine, file)
         whole = pc.equal(pc.binary_length(rows.column("value")), rows.column("value_length"))
@@ -126,16 +127,16 @@ def _quarantined(paths: LakePaths, quarantine: DeltaTable, reason: str) -> Itera
         yield _kafka_records(rows.filter(chosen))
 
 
-def _rows_inside(paths: LakePaths, quarantine: DeltaTable, wanted: OffsetSet) -> Iterator[pa.Table]:
+def _rows_inside(paths: LakePaths, quarantine: DeltaTable, offsets: OffsetSet) -> Iterator[pa.Table]:
     for file in transaction.live_files(quarantine):
         rows = rewrite.read(QUARANTINE, paths.quarantine, file)
-        mask = rewrite.inside(wanted, rows)
+        mask = rewrite.inside(offsets, rows)
         if mask.any():
             yield rows.filter(pa.array(mask))
 
 
 def _kafka_records(rows: pa.Table) -> pa.RecordBatch:
-    """Give quarantined rows the shape in which Kafka records come to be decoded."""
+    """Convert quarantined rows to the columns of Kafka records, ready to decode."""
     columns = {
         "key": rows.column("key"),
         "value": rows.column("value"),
@@ -153,13 +154,13 @@ def _passing(records: pa.RecordBatch) -> OffsetSet:
 
 
 class RedriveSettings(Settings):
-    """What `make redrive` takes besides `.env`: a reason code, or `all`."""
+    """The setting of `make redrive` besides `.env`: a reason code, or `all`."""
 
     reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
 
 
 def answer_to(paths: LakePaths, writer: Writer, reason: str) -> RedriveAnswer:
-    """Redrive, and say what came of it."""
+    """Redrive and return the result, or why it failed, as an answer."""
     try:
         return RedriveAnswer(done=True, sentence=redrive(paths, writer, reason).sentence(reason))
     except (RedriveError, CorruptStateError, ConflictError) as error:
@@ -170,7 +171,7 @@ def _redrive_here(paths: LakePaths, reason: str) -> RedriveAnswer:
     try:
         identity = read_identity(paths)
         if identity is None or any(open_table(paths.table(name)) is None for name in (TICKS, QUARANTINE)):
-            return RedriveAnswer(done=False, sentence=f"there is no whole lake at {paths.root}: `make recover` repairs one")
+            return RedriveAnswer(done=False, sentence=f"there is no complete lake at {paths.root}: `make recover` repairs it")
         return answer_to(paths, Writer(paths, identity), reason)
     except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError, beneath.IrregularError) as error:
         return RedriveAnswer(done=False, sentence=str(error))
@@ -182,7 +183,7 @@ def _redrive_here(paths: LakePaths, reason: str) -> RedriveAnswer:
 
 
 def main() -> int:
-    """Redrive here, or ask the running job."""
+    """Redrive in this process, or ask the running job."""
     settings = begin_role(RedriveSettings)
     paths = LakePaths(settings.data_dir.resolve())
     try:
@@ -194,7 +195,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     if answer is None:
-        sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will say what comes of it.\n")
+        sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will show the result.\n")
         return 1
     print(answer.sentence)
     return 0 if answer.done else 1

@@ -1,4 +1,4 @@
-"""Requests to a running job: one file in `data/run` asks for a redrive, another answers. The job looks between two batches."""
+"""Requests to a running job: one file in `data/run` asks for a redrive, another has the answer. The job polls for requests."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ POLL_SECONDS = 0.2
 
 
 class RedriveRequest(msgspec.Struct, frozen=True):
-    """Ask for a redrive of a reason; the id, a UUID, names the answer."""
+    """A request to redrive the records with a reason; the id names the file of the answer."""
 
     id: uuid.UUID
     reason: str
 
 
 class RedriveAnswer(msgspec.Struct, frozen=True):
-    """What came of it: a sentence, and whether it was done."""
+    """The result: whether the redrive was done, and a sentence."""
 
     done: bool
     sentence: str
 
 
 def ask_job(paths: LakePaths, reason: str, wait_seconds: float) -> RedriveAnswer | None:
-    """Ask the running job; None if it has not answered in time (it may do so later)."""
+    """Ask the running job for a redrive. Return None if it does not answer in time; it may still do the redrive later."""
     request = RedriveRequest(uuid.uuid4(), reason)
     beneath.write_whole(paths.root, _request(paths), msgspec.json.encode(request))
-    answer = _answer(paths, request.id)
+    path = _answer(paths, request.id)
     deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline:
         try:
-            given = msgspec.json.decode(beneath.read(paths.root, answer), type=RedriveAnswer)
+            answer = msgspec.json.decode(beneath.read(paths.root, path), type=RedriveAnswer)
         except FileNotFoundError:
             time.sleep(POLL_SECONDS)
             continue
-        beneath.remove(paths.root, answer)
-        return given
+        beneath.remove(paths.root, path)
+        return answer
     return None
 
 
 def serve(paths: LakePaths, perform: Callable[[str], RedriveAnswer], log: FilteringBoundLogger) -> None:
-    """Do what is asked for, if anything is: `perform` is given the reason."""
+    """Answer a pending request, if there is one: `perform` is called with its reason."""
     path = _request(paths)
     try:
         request = msgspec.json.decode(beneath.read(paths.root, path), type=RedriveRequest)
     except FileNotFoundError:
         return
     except (msgspec.MsgspecError, beneath.IrregularError) as error:
-        log.warning("a request that cannot be read is put away", file=str(path), reason=str(error))
+        log.warning("removed a request that cannot be read", file=str(path), reason=str(error))
         beneath.remove(paths.root, path)
         return
-    # Gone before it is done: a redrive that kills the job must not do so again at each start; the start completes it.
+    # Removed first: a redrive that kills the job must not do so again at each start. The next start completes it.
     beneath.remove(paths.root, path)
     answer = perform(request.reason)
     log.info("redrive", reason=request.reason, done=answer.done, result=answer.sentence)

@@ -1,4 +1,4 @@
-"""Look into the data files of a table and write some of them anew, as recover, redrive and maintenance do."""
+"""Read data files of a table and rewrite some of them, for recover, redrive and maintenance."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
 
 
 def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
-    """Read a data file of a table whole, in `columns_of`; what it lacks of them is null. Raises as `stored` and `shaped` do."""
+    """Read a whole data file of a table, in `columns_of`; missing columns are null. Raises as `stored` and `shaped` do."""
     return shaped(name, stored(folder, file))
 
 
 def stored(folder: Path, file: LiveFile) -> pa.Table:
-    """Read a data file whole, as it is.
+    """Read a whole data file, as it is.
 
-    Raises OSError if it is gone or another file than the log says, or a page does not fit its checksum.
+    Raises OSError if it does not exist, does not match the log, or has a page that does not match its checksum.
     """
-    with parquet(folder, literal(file.path), file.size) as found:
-        rows = found.read()
+    with parquet(folder, literal(file.path), file.size) as reader:
+        rows = reader.read()
     if file.rows not in {None, rows.num_rows}:
         raise OSError(f"{folder / file.path} has {rows.num_rows} rows, the log says {file.rows}")
     return rows
 
 
 def shaped(name: str, rows: pa.Table) -> pa.Table:
-    """Give the rows of a data file in `columns_of`. Raises ArrowInvalid for columns that are not the table's."""
+    """Return the rows of a data file in `columns_of`. Raises ArrowInvalid for columns that do not fit the table."""
     return in_columns(rows, columns_of(name, rows.schema))
 
 
 def columns_of(name: str, file: pa.Schema) -> pa.Schema:
-    """Give the columns that the rows of a data file have in memory: those that the job writes, then those of others.
+    """Return the columns that the rows of a data file have in memory: first those that the job writes, then any others.
 
-    A column that only a later version of the job knows is of others, too, and stays. Raises ArrowInvalid for a file that is
-    none of the table's.
+    Columns that only a later version of the job knows are among the others and are kept. Raises ArrowInvalid if the file does
+    not fit the table.
     """
     if fault := shape_fault(name, file, FIELDS[name]):
         raise pa.ArrowInvalid(fault)
@@ -57,17 +57,17 @@ def columns_of(name: str, file: pa.Schema) -> pa.Schema:
 
 
 def in_columns(rows: pa.Table, columns: pa.Schema) -> pa.Table:
-    """Give rows these columns; other writers of Parquet lay texts out otherwise."""
-    lacking = [field for field in columns if field.name not in rows.column_names]
-    for field in lacking:
+    """Add missing columns, put them in order and cast them; other Parquet writers use other types for strings."""
+    missing = [field for field in columns if field.name not in rows.column_names]
+    for field in missing:
         rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     return rows.select(columns.names).cast(columns)
 
 
 def without(table: DeltaTable, name: str, folder: Path, gone: OffsetSet, broken: Sequence[LiveFile] = ()) -> Change:
-    """Rewrite the files that hold these coordinates, so that they do not; broken files leave without a look into them.
+    """Rewrite the files that hold rows at the coordinates `gone`, without these rows; drop broken files unread.
 
-    The change counts the rows that leave, but for those of broken files.
+    The change counts the rows removed, except those of broken files.
     """
     added, rows, of_rows = [], dict[int, int](), []
     removed = list(broken)
@@ -89,6 +89,6 @@ def without(table: DeltaTable, name: str, folder: Path, gone: OffsetSet, broken:
 
 
 def inside(coordinates: OffsetSet, rows: pa.Table) -> offset_set.Mask:
-    """Tell for each row whether its coordinates are among these."""
+    """Return a mask of the rows whose coordinates are among these."""
     columns = (rows.column(name).to_numpy().astype(np.int64) for name in ("kafka_partition", "kafka_offset"))
     return offset_set.inside(coordinates, *columns)

@@ -1,4 +1,4 @@
-"""What the two tables hold: the offsets of their rows, and data files and columns that do not fit. Recover plans by it."""
+"""Read what the two tables hold, for recover: the offsets of their rows, and data files and columns that do not fit."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Content:
     """What the tables hold.
 
     Attributes:
-        held: coordinates that are there, by table
-        doubtful: coordinates that are there more than once, in one table or in both, or whose rows were altered
-        broken: data files that are gone, cut, have other columns or fail a checksum, by table
+        held: coordinates of the rows, by table
+        doubtful: coordinates that occur more than once, in one table or across both, or whose rows were altered
+        broken: data files that are missing, truncated, have other columns or fail a checksum, by table
         columns: columns that data files have and the schema lacks, by table
 
     """
@@ -45,7 +45,7 @@ class Content:
 
 
 def content(paths: LakePaths, versions: dict[str, int]) -> Content:
-    """Read all coordinates of both tables, as of a version where one is given."""
+    """Read all coordinates of both tables; `versions` may name an earlier version of a table."""
     held: dict[str, OffsetSet] = {}
     doubled: list[OffsetSet] = []
     broken: dict[str, list[LiveFile]] = {}
@@ -53,30 +53,30 @@ def content(paths: LakePaths, versions: dict[str, int]) -> Content:
     for name in TABLES:
         offsets: dict[int, list[np.ndarray]] = {}
         broken[name] = []
-        known = _Known(name, open_table(paths.table(name), versions.get(name)))
+        known = _Columns(name, open_table(paths.table(name), versions.get(name)))
         columns[name] = known.added
         for file, rows in _files(paths, name, known):
             if rows is None:
                 broken[name].append(file)
                 continue
-            partitions, found = (rows.column(column).to_numpy() for column in ("kafka_partition", "kafka_offset"))
+            partitions, numbers = (rows.column(column).to_numpy() for column in ("kafka_partition", "kafka_offset"))
             for partition in np.unique(partitions):
-                offsets.setdefault(int(partition), []).append(found[partitions == partition])
-        together = {partition: np.concatenate(parts) for partition, parts in offsets.items()}
-        held[name] = offset_set.spans_of(together)
-        doubled.append(offset_set.spans_of({partition: _repeated(found) for partition, found in together.items()}))
+                offsets.setdefault(int(partition), []).append(numbers[partitions == partition])
+        joined = {partition: np.concatenate(parts) for partition, parts in offsets.items()}
+        held[name] = offset_set.spans_of(joined)
+        doubled.append(offset_set.spans_of({partition: _repeated(numbers) for partition, numbers in joined.items()}))
     doubled.append(offset_set.common(held[TICKS], held[QUARANTINE]))
     return Content(held, offset_set.union(*doubled), broken, columns)
 
 
 def _repeated(offsets: np.ndarray) -> np.ndarray:
     distinct, times = np.unique(offsets, return_counts=True)
-    found: np.ndarray = distinct[times > 1]
-    return found
+    repeated: np.ndarray = distinct[times > 1]
+    return repeated
 
 
-class _Known:
-    """The columns of a table, and those that its data files have beyond them."""
+class _Columns:
+    """The columns of a table, and further columns of its data files."""
 
     def __init__(self, name: str, table: DeltaTable | None) -> None:
         self.table = table
@@ -84,8 +84,8 @@ class _Known:
         self._name = name
         self._columns = pa.schema(table.schema().to_arrow() if table else [])
 
-    def take(self, rows: pa.Schema) -> None:
-        """Take the columns of a data file. Raises ArrowInvalid if they are not the table's, nor can be added to it."""
+    def include(self, rows: pa.Schema) -> None:
+        """Include the columns of a data file. Raises ArrowInvalid for columns that neither fit the table nor can be added."""
         if fault := shape_fault(self._name, rows, self._columns):
             raise pa.ArrowInvalid(fault)
         unknown = unknown_columns(rows, self._columns)
@@ -96,12 +96,12 @@ class _Known:
             self.added.append(Field(field.name, Schema.from_arrow(pa.schema([field])).fields[0].type, nullable=True))
 
 
-def _files(paths: LakePaths, name: str, known: _Known) -> Iterator[tuple[LiveFile, pa.Table | None]]:
+def _files(paths: LakePaths, name: str, known: _Columns) -> Iterator[tuple[LiveFile, pa.Table | None]]:
     folder = paths.table(name)
     for file in transaction.live_files(known.table) if known.table else []:
         try:
             rows = rewrite.stored(folder, file)
-            known.take(rows.schema)
+            known.include(rows.schema)
             rows = rewrite.shaped(name, rows)
         except (OSError, pa.ArrowInvalid):
             rows = None

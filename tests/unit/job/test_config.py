@@ -1,4 +1,4 @@
-"""Options of Spark's Kafka source that a user may add, and those that are the job's own."""
+"""Options of Spark's Kafka source: those that a user may set, and those that the job sets itself."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def test_no_options_are_the_default() -> None:
 
 
 def test_options_are_read_as_names_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = settings(monkeypatch, "kafka.client.rack=a=b, minPartitions=3,kafkaConsumer.pollTimeoutMs=5")
-    assert given.kafka_options == {"kafka.client.rack": "a=b", "minPartitions": "3", "kafkaConsumer.pollTimeoutMs": "5"}
+    options = settings(monkeypatch, "kafka.client.rack=a=b, minPartitions=3,kafkaConsumer.pollTimeoutMs=5").kafka_options
+    assert options == {"kafka.client.rack": "a=b", "minPartitions": "3", "kafkaConsumer.pollTimeoutMs": "5"}
 
 
 @pytest.mark.parametrize(
     "options", ["startingOffsets=latest", "failOnDataLoss=false", "subscribe=other", "kafka.", "kafka.a", "kafka.a=1,b", "{}"]
 )
-def test_an_option_that_decides_what_is_read_is_refused(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_that_changes_what_is_read_is_refused(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError):
         settings(monkeypatch, options)
 
 
-def test_a_users_option_beats_the_jobs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_option_overrides_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kafka_options(Settings())["kafka.fetch.max.wait.ms"] != "77"
     assert kafka_options(settings(monkeypatch, "kafka.fetch.max.wait.ms=77"))["kafka.fetch.max.wait.ms"] == "77"
 
 
-def test_the_stream_begins_at_the_position_that_it_is_given() -> None:
+def test_the_stream_begins_at_the_given_position() -> None:
     assert source_options(Settings(), {0: 5, 1: 0})["startingOffsets"] == '{"finance": {"0": 5, "1": 0}}'
 
 
-def test_records_that_are_gone_fail_the_query() -> None:
+def test_lost_records_fail_the_query() -> None:
     assert source_options(Settings(), {0: 0})["failOnDataLoss"] == "true"

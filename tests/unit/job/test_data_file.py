@@ -1,4 +1,4 @@
-"""A data file: what is said of it is what is on the disk."""
+"""Data files: their description matches the file on disk."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -63,13 +63,13 @@ def write_ticks(folder: Path, rows: pa.Table = TICKS) -> WrittenFile:
 
 
 def moments(*microseconds: int | None) -> pa.Table:
-    """Give rows that happened so many microseconds after a whole second."""
+    """Return a column of times at these numbers of microseconds after a full second."""
     second = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
-    column = [None if rest is None else second + timedelta(microseconds=rest) for rest in microseconds]
+    column = [None if number is None else second + timedelta(microseconds=number) for number in microseconds]
     return pa.table({"at": pa.array(column, pa.timestamp("us", "UTC"))})
 
 
-def test_the_file_is_on_the_disk_with_the_size_that_is_told(tmp_path: Path) -> None:
+def test_the_file_has_the_reported_size(tmp_path: Path) -> None:
     file = write_ticks(tmp_path)
     assert (tmp_path / file.path).stat().st_size == file.size > 0
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / file.path]
@@ -93,13 +93,13 @@ def test_no_two_files_have_the_same_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a lake", "50%25", "käse", "a#b?c"])
-def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
+def test_folder_names_may_have_special_characters(tmp_path: Path, name: str) -> None:
     file = write_ticks(tmp_path / name)
     assert (tmp_path / name / file.path).stat().st_size == file.size
 
 
 @pytest.mark.parametrize(("table", "rows"), [("ticks", TICKS), ("quarantine", QUARANTINE)])
-def test_the_rows_are_read_back_as_they_were_with_the_columns_of_the_table(tmp_path: Path, table: str, rows: pa.Table) -> None:
+def test_rows_are_read_back_unchanged_in_the_columns_of_the_table(tmp_path: Path, table: str, rows: pa.Table) -> None:
     file = write_data_file(rows, table, str(tmp_path), {})
     read = pq.ParquetFile(tmp_path / file.path).read()
     assert read.schema.equals(FIELDS[table])
@@ -113,13 +113,13 @@ def test_pages_are_compressed_with_zstd_and_prices_stored_as_integers(tmp_path: 
     assert file.schema.column(TICK_FIELDS.get_field_index("price")).physical_type == "INT64"
 
 
-def test_a_whole_file_passes_its_checksums(tmp_path: Path) -> None:
+def test_an_intact_file_passes_its_checksums(tmp_path: Path) -> None:
     path = tmp_path / write_ticks(tmp_path).path
     assert pq.read_table(path, page_checksum_verification=True, partitioning=None).equals(TICKS)
 
 
 @pytest.mark.parametrize("column", TICK_FIELDS.names)
-def test_a_flipped_bit_in_any_column_is_found_by_its_checksum(tmp_path: Path, column: str) -> None:
+def test_a_checksum_detects_a_flipped_bit_in_any_column(tmp_path: Path, column: str) -> None:
     path = tmp_path / write_ticks(tmp_path).path
     chunk = pq.ParquetFile(path).metadata.row_group(0).column(TICK_FIELDS.get_field_index(column))
     content = bytearray(path.read_bytes())
@@ -135,7 +135,7 @@ def test_rows_are_counted_by_partition() -> None:
     assert rows_by_partition(ticks()) == {}
 
 
-def test_the_file_tells_rows_statistics_and_digest_of_its_own_rows(tmp_path: Path) -> None:
+def test_row_counts_statistics_and_digest_are_those_of_the_files_rows(tmp_path: Path) -> None:
     file = write_ticks(tmp_path, TICKS.slice(10, 5))
     read = pq.ParquetFile(tmp_path / file.path).read()
     assert file.rows == {0: 1, 1: 2, 2: 2}
@@ -145,7 +145,7 @@ def test_the_file_tells_rows_statistics_and_digest_of_its_own_rows(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", [name for name in TICK_FIELDS.names if name not in UNDIGESTED])
-def test_every_column_but_the_time_of_storing_is_under_the_digest(tmp_path: Path, name: str) -> None:
+def test_the_digest_covers_every_column_but_the_ingestion_time(tmp_path: Path, name: str) -> None:
     values = TICKS.column(name).to_pylist()
     other: dict[str, Any] = {"symbol": "MSFT", "size": 1, "ts_event_nanos": 1, "source": None, "price": Decimal(1)}
     changed = other.get(name, 10_000) if not hasattr(values[0], "year") else values[0] + timedelta(days=1)
@@ -165,7 +165,7 @@ def test_a_folder_is_a_path_and_never_a_uri(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / folder / file.path).stat().st_size == file.size
 
 
-def test_statistics_hold_count_extremes_and_nulls() -> None:
+def test_statistics_have_count_extremes_and_nulls() -> None:
     rows = ticks(tick(5, symbol="MSFT"), tick(3, symbol="AAPL", ts_event=None), tick(4, symbol="IBM", ts_event=None))
     assert statistics_of(rows, STATISTICS["ticks"]) == {
         "numRecords": 3,
@@ -197,13 +197,13 @@ def test_statistics_hold_count_extremes_and_nulls() -> None:
         (999_999, 999_999, "12:00:00.999", "12:00:01.000"),
     ],
 )
-def test_a_minimum_is_rounded_down_and_a_maximum_up_to_milliseconds(least: int, most: int, floor: str, ceiling: str) -> None:
+def test_minima_are_rounded_down_and_maxima_up_to_milliseconds(least: int, most: int, floor: str, ceiling: str) -> None:
     statistics = statistics_of(moments(most, least), ("at",))
     assert statistics["minValues"] == {"at": f"2026-11-24T{floor}Z"}
     assert statistics["maxValues"] == {"at": f"2026-11-24T{ceiling}Z"}
 
 
-def test_a_moment_before_the_epoch_is_within_its_statistics_too() -> None:
+def test_statistics_include_times_before_the_epoch() -> None:
     rows = pa.table({"at": pa.array([datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)], pa.timestamp("us", "UTC"))})
     statistics = statistics_of(rows, ("at",))
     assert statistics["minValues"] == {"at": "1969-12-31T23:59:59.999Z"}

@@ -1,4 +1,4 @@
-"""Decoding a batch: every record ends in exactly one of the two results, with its coordinates, exactly."""
+"""Decoding a batch: every record is in exactly one of the two results, with its coordinates and exact values."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ Value = bytes | None
 
 
 def kafka_records(values: Sequence[Value], keys: Sequence[Value] | None = None) -> pa.RecordBatch:
-    """Give records as Spark hands them to a worker; one in three is of partition 2, and offsets count from FIRST_OFFSET."""
+    """Return records as Spark passes them to a worker; every third is in partition 2, offsets start at FIRST_OFFSET."""
     rows = range(len(values))
     return pa.RecordBatch.from_arrays(
         [
@@ -63,7 +63,7 @@ def offsets(rows: pa.Table) -> list[int]:
     return [int(offset) for offset in rows.column("kafka_offset").to_pylist()]
 
 
-def test_good_and_bad_records_part_and_each_keeps_its_coordinates() -> None:
+def test_good_and_bad_records_are_split_and_keep_their_coordinates() -> None:
     result = decoded(GOOD, BAD, GOOD, None, GOOD)
     places = ("kafka_partition", "kafka_offset", "kafka_timestamp")
     ticks = [tuple(row[name] for name in places) for row in result.ticks.to_pylist()]
@@ -84,7 +84,7 @@ def test_a_value_stays_with_its_own_coordinates() -> None:
     ]
 
 
-def test_a_fault_stays_with_its_own_record() -> None:
+def test_a_reason_stays_with_its_own_record() -> None:
     rows = decoded(None, GOOD, b"", b"{", BAD).quarantine.to_pylist()
     assert [(row["kafka_offset"] - FIRST_OFFSET, row["reason"]) for row in rows] == [
         (0, "tombstone"),
@@ -94,7 +94,7 @@ def test_a_fault_stays_with_its_own_record() -> None:
     ]
 
 
-def test_a_full_tick_becomes_a_row() -> None:
+def test_a_tick_with_all_fields_becomes_a_row() -> None:
     tick = Tick("BRK.B", Decimal("0.00000001"), size=0, ts_event=1_764_000_000_123_456_789, seq=2**63 - 1, source="sim-7")
     assert the_tick(encode(tick)) == {
         "symbol": "BRK.B",
@@ -112,13 +112,13 @@ def test_a_full_tick_becomes_a_row() -> None:
     }
 
 
-def test_the_minimal_message_takes_its_time_from_kafka_and_has_no_nanoseconds() -> None:
+def test_a_minimal_message_gets_its_time_from_kafka_and_no_nanoseconds() -> None:
     row = the_tick(GOOD)
     assert row["ts_event"] == ARRIVED
     assert [row[name] for name in ("ts_event_nanos", "size", "seq", "source")] == [None] * 4
 
 
-def test_an_event_time_of_whole_microseconds_has_zero_nanoseconds_and_not_none() -> None:
+def test_an_event_time_of_whole_microseconds_has_zero_nanoseconds_not_null() -> None:
     assert the_tick(with_event_time(1_764_000_000_000_001_000))["ts_event_nanos"] == 0
 
 
@@ -132,7 +132,7 @@ def test_records_with_and_without_event_time_share_a_batch() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(EVENT_TIMES_NS[0], EVENT_TIMES_NS[-1]), min_size=1, max_size=20))
-def test_microseconds_and_remainder_make_up_the_event_time(nanoseconds: list[int]) -> None:
+def test_microseconds_and_nanoseconds_add_up_to_the_event_time(nanoseconds: list[int]) -> None:
     ticks = decoded(*(with_event_time(moment) for moment in nanoseconds)).ticks
     microseconds = ticks.column("ts_event").cast(pa.int64()).to_pylist()
     remainders = ticks.column("ts_event_nanos").to_pylist()
@@ -148,7 +148,7 @@ def test_a_price_is_exact_to_its_eighth_decimal(steps: list[int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["174.5", "1.745e2", "174.50000000000", "17450E-2"])
-def test_a_price_is_its_value_however_it_is_written(text: str) -> None:
+def test_a_price_does_not_depend_on_its_notation(text: str) -> None:
     assert the_tick(b'{"symbol": "AAPL", "price": %b}' % text.encode())["price"] == Decimal("174.50000000")
 
 
@@ -159,7 +159,7 @@ def test_every_valid_example_becomes_a_tick(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(("reason", "value"), examples.malformed().items())
-def test_every_malformed_example_is_quarantined_under_its_reason(reason: Reason, value: Value) -> None:
+def test_every_malformed_example_is_quarantined_with_its_reason(reason: Reason, value: Value) -> None:
     row = the_quarantined(value)
     assert row["reason"] == reason.value
     assert row["detail"]
@@ -208,24 +208,24 @@ def test_an_empty_value_is_no_tombstone() -> None:
     assert [row[name] for name in ("value", "value_length", "reason")] == [b"", 0, "empty"]
 
 
-def test_a_missing_or_empty_key_is_kept_as_such_and_does_no_harm() -> None:
+def test_missing_and_empty_keys_are_kept_as_such() -> None:
     result = decoded(GOOD, BAD, BAD, keys=[None, None, b""])
     assert result.ticks.num_rows == 1
     assert result.quarantine.column("key").to_pylist() == [None, b""]
 
 
-def test_an_empty_batch_gives_two_empty_tables() -> None:
+def test_an_empty_batch_yields_two_empty_tables() -> None:
     assert [rows.num_rows for rows in decoded()] == [0, 0]
 
 
 @pytest.mark.parametrize("values", [[], [GOOD], [BAD], [GOOD, BAD]], ids=["none", "good", "bad", "both"])
-def test_the_columns_are_those_of_the_tables_whatever_came(values: list[Value]) -> None:
+def test_the_columns_are_always_those_of_the_tables(values: list[Value]) -> None:
     result = decoded(*values)
     assert result.ticks.schema.equals(TICK_FIELDS.append(pa.field("date", pa.date32())))
     assert result.quarantine.schema.equals(QUARANTINE_FIELDS)
 
 
-def test_a_slice_of_a_larger_batch_is_decoded_for_itself() -> None:
+def test_a_slice_of_a_larger_batch_is_decoded_alone() -> None:
     records = kafka_records([BAD, GOOD, BAD, GOOD, GOOD]).slice(1, 3)
     result = decode_records(records, pa.scalar(INGESTED, UTC_MICROSECONDS))
     assert (offsets(result.ticks), offsets(result.quarantine)) == ([FIRST_OFFSET + 1, FIRST_OFFSET + 3], [FIRST_OFFSET + 2])
@@ -244,7 +244,7 @@ VALUES = st.one_of(
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(VALUES, max_size=20))
-def test_whatever_comes_each_offset_is_in_exactly_one_result(values: list[Value]) -> None:
+def test_each_offset_is_in_exactly_one_result(values: list[Value]) -> None:
     result = decoded(*values)
     assert result.ticks.num_rows + result.quarantine.num_rows == len(values)
     assert sorted(offsets(result.ticks) + offsets(result.quarantine)) == [FIRST_OFFSET + row for row in range(len(values))]

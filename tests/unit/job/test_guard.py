@@ -1,4 +1,4 @@
-"""The guard on lakes whose parts have been removed, rolled back, restored or mixed up: each a refusal that names the fault."""
+"""The guard refuses lakes with parts removed, rolled back, restored or mixed up, and names the fault."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ def lake(tmp_path: Path) -> BuiltLake:
 
 
 def refusal(lake: BuiltLake, broker: TopicDescription | None = None) -> str:
-    with pytest.raises(StartupRefusedError) as refused:
+    with pytest.raises(StartupRefusedError) as error:
         open_lake(lake.paths, TOPIC, broker or lake.broker)
-    return str(refused.value)
+    return str(error.value)
 
 
 def accepts(lake: BuiltLake, broker: TopicDescription | None = None) -> bool:
     return open_lake(lake.paths, TOPIC, broker or lake.broker) == lake.identity
 
 
-# ---- what is in order ---------------------------------------------------------------------------------------------------
+# ---- accepted lakes -----------------------------------------------------------------------------------------------------
 
 
-def test_a_lake_whose_parts_belong_together_goes_on(lake: BuiltLake) -> None:
+def test_a_consistent_lake_is_accepted(lake: BuiltLake) -> None:
     assert accepts(lake)
 
 
-def test_a_batch_that_died_between_its_commits_is_in_order(lake: BuiltLake) -> None:
+def test_a_batch_that_died_between_its_commits_is_accepted(lake: BuiltLake) -> None:
     lake.commit(QUARANTINE, lake.write([GOOD, BAD, GOOD], 0, lake.plan(3)))
     assert accepts(lake)
 
 
-def test_a_table_that_an_older_copy_replaced_is_filled_from_there(lake: BuiltLake, tmp_path: Path) -> None:
+def test_an_older_copy_of_ticks_is_accepted_and_filled_up(lake: BuiltLake, tmp_path: Path) -> None:
     shutil.copytree(lake.paths.ticks, tmp_path / "copy")
     lake.store([GOOD, BAD] * 4, partition=1)
     lake.store(numbered(4, first=15))
@@ -64,14 +64,14 @@ def test_a_table_that_an_older_copy_replaced_is_filled_from_there(lake: BuiltLak
     assert Writer(lake.paths, lake.identity).half_committed() == {1: OffsetRange(3, 11)}
 
 
-def test_a_partition_that_was_added_to_the_topic_is_in_order(lake: BuiltLake) -> None:
+def test_a_partition_added_to_the_topic_is_accepted(lake: BuiltLake) -> None:
     lake.ends[2] = 0
     assert accepts(lake)
     lake.store([GOOD], partition=2)
     assert accepts(lake)
 
 
-def test_known_losses_are_no_refusal(lake: BuiltLake) -> None:
+def test_known_losses_are_accepted(lake: BuiltLake) -> None:
     files = lake.write(numbered(5), 0, lake.plan(9) + 4)
     lake.commit(TICKS, files)
     assert "add up to" in refusal(lake)
@@ -88,15 +88,15 @@ def test_both_tables_are_created_with_the_lakes_identity_and_its_first_offsets(t
     assert (identity.cluster, identity.topic_id, identity.first) == ("a-cluster", "a-topic", {0: 7, 1: 0})
     for name in (TICKS, QUARANTINE):
         table = DeltaTable(str(LakePaths(tmp_path).table(name)))
-        record = newest_metadata(table)
+        metadata = newest_metadata(table)
         assert identity_of(table) == identity
-        assert record is not None
-        assert (record.position, record.lake, record.is_first) == ({0: 7, 1: 0}, identity.lake, True)
+        assert metadata is not None
+        assert (metadata.position, metadata.lake, metadata.is_first) == ({0: 7, 1: 0}, identity.lake, True)
     assert open_lake(LakePaths(tmp_path), TOPIC, broker) == identity
 
 
 @pytest.mark.parametrize("missing", [TICKS, QUARANTINE])
-def test_a_lake_that_was_interrupted_while_it_was_created_keeps_its_identity(tmp_path: Path, missing: str) -> None:
+def test_an_interrupted_creation_is_completed_with_the_same_identity(tmp_path: Path, missing: str) -> None:
     broker = TopicDescription("a-cluster", "a-topic", {0: 0}, {0: 9})
     identity = open_lake(LakePaths(tmp_path), TOPIC, broker)
     shutil.rmtree(LakePaths(tmp_path).table(missing))
@@ -120,12 +120,12 @@ def newest_entry(lake: BuiltLake, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", [TICKS, QUARANTINE])
-def test_a_table_that_is_gone_is_refused(lake: BuiltLake, name: str) -> None:
+def test_a_missing_table_is_refused(lake: BuiltLake, name: str) -> None:
     shutil.rmtree(lake.paths.table(name))
     assert f"the table {lake.paths.table(name).name} is missing" in refusal(lake)
 
 
-def test_a_commit_that_is_gone_is_stored_again(lake: BuiltLake) -> None:
+def test_a_missing_newest_commit_is_stored_again(lake: BuiltLake) -> None:
     newest_entry(lake, TICKS).unlink()
     assert accepts(lake)
     assert Writer(lake.paths, lake.identity).position == {0: 11, 1: 3}
@@ -153,14 +153,14 @@ def test_an_identity_that_cannot_be_read_is_refused(lake: BuiltLake) -> None:
 
 @pytest.mark.parametrize("name", [TICKS, QUARANTINE])
 @pytest.mark.parametrize("share", [0.0, 0.9])
-def test_an_entry_of_the_log_that_is_empty_or_torn_is_refused(lake: BuiltLake, name: str, share: float) -> None:
+def test_an_empty_or_torn_log_entry_is_refused(lake: BuiltLake, name: str, share: float) -> None:
     path = newest_entry(lake, name)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     assert str(path) in refusal(lake)
 
 
-def test_an_entry_missing_between_two_others_is_refused(lake: BuiltLake) -> None:
+def test_a_gap_in_the_log_is_refused(lake: BuiltLake) -> None:
     (lake.paths.ticks / "_delta_log" / f"{2:020d}.json").unlink()
     assert "is missing" in refusal(lake)
 
@@ -185,7 +185,7 @@ def test_a_foreign_append_is_refused(lake: BuiltLake) -> None:
 # ---- the broker ---------------------------------------------------------------------------------------------------------
 
 
-def test_another_topic_than_the_lakes_is_refused_for_what_it_is(lake: BuiltLake) -> None:
+def test_another_topic_is_refused_as_such(lake: BuiltLake) -> None:
     with pytest.raises(StartupRefusedError, match="KAFKA_TOPIC is trades, the lake holds topic finance"):
         open_lake(lake.paths, "trades", replace(lake.broker, topic_id="that of trades"))
 
@@ -194,24 +194,24 @@ def test_another_cluster_is_refused(lake: BuiltLake) -> None:
     assert "belongs to Kafka cluster other" in refusal(lake, replace(lake.broker, cluster="other"))
 
 
-def test_a_topic_that_was_made_again_is_refused_however_much_it_holds(lake: BuiltLake) -> None:
-    again = replace(lake.broker, topic_id="other", end={0: 10_000, 1: 10_000})
-    assert "deleted and made again" in refusal(lake, again)
+def test_a_recreated_topic_is_refused_whatever_it_holds(lake: BuiltLake) -> None:
+    recreated = replace(lake.broker, topic_id="other", end={0: 10_000, 1: 10_000})
+    assert "deleted and made again" in refusal(lake, recreated)
 
 
-def test_a_topic_that_has_lost_records_before_the_lake_had_them_is_refused(lake: BuiltLake) -> None:
-    said = refusal(lake, replace(lake.broker, first={0: 20, 1: 3}, end={0: 30, 1: 5}))
-    assert "offsets 16 to 19 of partition 0" in said
-    assert "make recover" in said
+def test_a_topic_that_lost_records_which_the_lake_needs_is_refused(lake: BuiltLake) -> None:
+    message = refusal(lake, replace(lake.broker, first={0: 20, 1: 3}, end={0: 30, 1: 5}))
+    assert "offsets 16 to 19 of partition 0" in message
+    assert "make recover" in message
 
 
 def test_a_topic_that_is_shorter_than_the_lake_is_refused(lake: BuiltLake) -> None:
-    said = refusal(lake, replace(lake.broker, end={0: 12, 1: 3}))
-    assert "partition 0 ends at offset 12, the lake holds it up to 16" in said
+    message = refusal(lake, replace(lake.broker, end={0: 12, 1: 3}))
+    assert "partition 0 ends at offset 12, the lake holds it up to 16" in message
 
 
-def test_refusals_are_one_line_each_and_name_a_remedy(lake: BuiltLake) -> None:
+def test_each_refusal_is_one_line_with_a_remedy(lake: BuiltLake) -> None:
     for broker in (replace(lake.broker, cluster="x"), replace(lake.broker, first={0: 20, 1: 3})):
-        for found in find_inconsistencies(examine(lake.paths, broker)):
-            assert "\n" not in str(found)
-            assert "`make " in str(found)
+        for inconsistency in find_inconsistencies(examine(lake.paths, broker)):
+            assert "\n" not in str(inconsistency)
+            assert "`make " in str(inconsistency)

@@ -1,4 +1,4 @@
-"""A lake that got a column later: every reader has it, null where files are older, and repairs and maintenance keep it."""
+"""A lake with a column added later: every reader returns it, null for older files; repairs and maintenance keep it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VENUES = [None] * OLD + ["XNYS"] * NEW
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
-    """A lake of two versions of the job, the later one at work."""
+    """Build a lake written by two versions of the job, the newer one last."""
     built = BuiltLake(tmp_path / "data")
     built.store([*numbered(5), BAD])
     built.store(numbered(5, first=5))
@@ -54,7 +54,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
 
 @pytest.fixture(params=["new", "maintained", "sorted", "read by an older job"])
 def any_lake(request: pytest.FixtureRequest, lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
-    """The same after maintenance, and after that of a job that does not know the column."""
+    """Return the same lake as it is, after maintenance, and after maintenance by a job that does not know the column."""
     if request.param == "read by an older job":
         monkeypatch.undo()
     if request.param != "new":
@@ -77,7 +77,7 @@ def maintain(lake: BuiltLake, *, later: bool, monkeypatch: pytest.MonkeyPatch) -
     assert len(lake.files(TICKS)) < before <= MIN_FILES_TO_COMPACT
 
 
-def test_verify_finds_nothing(any_lake: BuiltLake) -> None:
+def test_verify_has_no_findings(any_lake: BuiltLake) -> None:
     assert judge(any_lake).findings == ()
 
 
@@ -94,7 +94,7 @@ def test_a_job_that_does_not_know_the_column_compares_the_values_of_the_others(
     assert judge(lake, records=[*records[:10], *records[11:], records[10]._replace(value=b"{}")]).code is Code.ALTERED
 
 
-def test_each_of_our_readers_has_the_column(any_lake: BuiltLake) -> None:
+def test_our_readers_return_the_column(any_lake: BuiltLake) -> None:
     with Lake(any_lake.paths.root) as lake:
         answers = {
             "ticks": lake.ticks().arrow,
@@ -114,7 +114,7 @@ def test_each_of_our_readers_has_the_column(any_lake: BuiltLake) -> None:
         assert lake.coverage().arrow.column("missing").to_pylist() == [0]
 
 
-def test_older_versions_are_as_they_were(lake: BuiltLake) -> None:
+def test_older_versions_are_unchanged(lake: BuiltLake) -> None:
     with Lake(lake.paths.root) as reader:
         assert "venue" not in reader.ticks(as_of=2).arrow.column_names
         assert reader.ticks(as_of=2).arrow.num_rows == OLD
@@ -122,7 +122,7 @@ def test_older_versions_are_as_they_were(lake: BuiltLake) -> None:
         assert reader.ticks(as_of=4).arrow.column("venue").to_pylist() == [None] * OLD
 
 
-def test_the_readers_of_others_have_it_too(any_lake: BuiltLake) -> None:
+def test_other_readers_return_the_column(any_lake: BuiltLake) -> None:
     folder = str(any_lake.paths.ticks)
     by_arrow = DeltaTable(folder).to_pyarrow_table().sort_by("seq").column("venue").to_pylist()
     by_polars = pl.scan_delta(folder).sort("seq").collect().get_column("venue").to_list()
@@ -130,7 +130,7 @@ def test_the_readers_of_others_have_it_too(any_lake: BuiltLake) -> None:
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "arrow"])
-def test_an_export_has_it(any_lake: BuiltLake, ending: str, tmp_path: Path) -> None:
+def test_an_export_has_the_column(any_lake: BuiltLake, ending: str, tmp_path: Path) -> None:
     target = tmp_path / f"ticks.{ending}"
     command = ["export", str(target), "--data", str(any_lake.paths.root)]
     assert CliRunner().invoke(app, command).exit_code == 0
@@ -139,13 +139,13 @@ def test_an_export_has_it(any_lake: BuiltLake, ending: str, tmp_path: Path) -> N
     assert target.stat().st_size
 
 
-def test_what_is_rewritten_keeps_it(any_lake: BuiltLake) -> None:
+def test_rewritten_files_keep_the_column(any_lake: BuiltLake) -> None:
     gone = rewrite.without(any_lake.writer.table(TICKS), TICKS, any_lake.paths.ticks, {0: [OffsetRange(0, 1)]})
     any_lake.writer.commit(TICKS, gone)
     assert DeltaTable(str(any_lake.paths.ticks)).to_pyarrow_table().sort_by("seq").column("venue").to_pylist() == VENUES[1:]
 
 
-def test_recover_finds_nothing_to_do_and_counts_the_same(any_lake: BuiltLake) -> None:
+def test_recover_has_nothing_to_do_and_counts_the_same_rows(any_lake: BuiltLake) -> None:
     plan = make_plan(any_lake.paths, TOPIC, any_lake.broker, {}, {})
     assert plan.is_idle
     before = {name: any_lake.writer.record(name).total for name in (TICKS, QUARANTINE)}
@@ -157,7 +157,7 @@ def test_recover_finds_nothing_to_do_and_counts_the_same(any_lake: BuiltLake) ->
     assert judge(any_lake).findings == ()
 
 
-def test_files_are_read_together_whichever_comes_first(lake: BuiltLake) -> None:
+def test_files_with_and_without_the_column_are_read_in_either_order(lake: BuiltLake) -> None:
     files = sorted(map(str, lake.files(TICKS)), key=lambda path: len(pq.read_schema(path).names))
     for paths in (files, files[::-1]):
         rows = compaction._scan(paths).to_table().sort_by("seq")  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Maintenance lays files out anew and changes no row; where it would, it undoes it and says so."""
+"""Maintenance rewrites files without changing rows; if rows would change, it undoes the commit and reports it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LOG = structlog.get_logger()
 
 @pytest.fixture
 def lake(tmp_path: Path) -> BuiltLake:
-    """A lake of forty small batches."""
+    """Build a lake of forty small batches."""
     built = BuiltLake(tmp_path)
     for batch in range(40):
         built.store([*numbered(5, first=5 * batch), BAD])
@@ -66,7 +66,7 @@ def rows(lake: BuiltLake, name: str = TICKS) -> list[dict[str, object]]:
     return list(table(lake, name).to_pyarrow_table().sort_by("kafka_offset").to_pylist())
 
 
-def assert_proven(lake: BuiltLake) -> None:
+def assert_verified(lake: BuiltLake) -> None:
     assert judge(lake).code is Code.COMPLETE
     open_lake(lake.paths, TOPIC, lake.broker)
 
@@ -76,10 +76,10 @@ def test_small_files_of_both_tables_are_merged_and_no_row_changes(lake: BuiltLak
     maintained(lake).all()
     assert {name: rows(lake, name) for name in (TICKS, QUARANTINE)} == before
     assert [len(table(lake, name).file_uris()) for name in (TICKS, QUARANTINE)] == [1, 1]
-    assert_proven(lake)
+    assert_verified(lake)
 
 
-def test_few_files_are_left_alone(tmp_path: Path) -> None:
+def test_few_files_are_not_merged(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     for batch in range(MIN_FILES_TO_COMPACT - 1):
         lake.store(numbered(1, first=batch))
@@ -88,7 +88,7 @@ def test_few_files_are_left_alone(tmp_path: Path) -> None:
     assert table(lake).version() == version
 
 
-def test_a_merge_is_no_change_of_data_to_readers_that_follow_the_table(lake: BuiltLake) -> None:
+def test_a_merge_is_not_a_data_change(lake: BuiltLake) -> None:
     maintained(lake).all()
     (newest,) = table(lake).history(1)
     assert newest["maintenance"] == "merged"
@@ -99,7 +99,7 @@ def test_a_merge_is_no_change_of_data_to_readers_that_follow_the_table(lake: Bui
 def test_the_stream_goes_on_after_a_merge(lake: BuiltLake) -> None:
     maintained(lake).all()
     lake.store(numbered(3, first=200))
-    assert_proven(lake)
+    assert_verified(lake)
 
 
 def test_a_closed_date_is_sorted_by_symbol_and_time_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +113,8 @@ def test_a_closed_date_is_sorted_by_symbol_and_time_once(tmp_path: Path, monkeyp
             ]
         )
     before = rows(lake)
-    keeper = maintained(lake, THE_NEXT)
-    keeper.all()
+    maintenance = maintained(lake, THE_NEXT)
+    maintenance.all()
     assert rows(lake) == before
     files = [pq.ParquetFile(path).read() for path in table(lake).file_uris()]
     assert all(len(file) <= 40 for file in files)
@@ -123,18 +123,18 @@ def test_a_closed_date_is_sorted_by_symbol_and_time_once(tmp_path: Path, monkeyp
     order = list(zip(whole["symbol"].to_pylist(), whole["ts_event"].to_pylist(), strict=True))
     assert order == sorted(order)
     version = table(lake).version()
-    keeper.all()
+    maintenance.all()
     assert table(lake).version() == version
-    assert_proven(lake)
+    assert_verified(lake)
 
 
-def test_the_date_of_today_is_not_sorted(lake: BuiltLake) -> None:
+def test_the_current_date_is_not_sorted(lake: BuiltLake) -> None:
     maintained(lake).all()
     assert not [path for path in table(lake).file_uris() if "sorted" in path]
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_a_kill_around_the_commit_leaves_a_whole_lake(lake: BuiltLake, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_around_the_commit_leaves_a_complete_lake(lake: BuiltLake, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compact = Writer.compact
 
     def die(*arguments: object) -> None:
@@ -145,13 +145,13 @@ def test_a_kill_around_the_commit_leaves_a_whole_lake(lake: BuiltLake, place: st
     monkeypatch.setattr(Writer, "compact", die)
     with pytest.raises(KeyboardInterrupt):
         maintained(lake).all()
-    assert_proven(lake)
+    assert_verified(lake)
     monkeypatch.undo()
     maintained(lake).all()
-    assert_proven(lake)
+    assert_verified(lake)
 
 
-def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_other_rows_than_written_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     write, before = write_data_file, rows(lake)
 
     def write_other_prices(content: pa.Table, *rest: object) -> object:
@@ -164,14 +164,14 @@ def test_a_file_that_does_not_hold_what_was_written_is_undone(lake: BuiltLake, m
 
     monkeypatch.setattr(compaction, "write_data_file", write_other_prices)
     with pytest.raises(
-        CompactionMismatchError, match="does not hold the rows that it was made of; the table is back at version"
+        CompactionMismatchError, match="does not hold the rows that were written to it; the table is back at version"
     ):
         maintained(lake).all()
     assert rows(lake) == before
-    assert_proven(lake)
+    assert_verified(lake)
 
 
-def test_a_file_that_was_cut_while_it_was_written_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_file_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     write, before = write_data_file, rows(lake)
 
     def write_a_part(content: pa.Table, *rest: object) -> object:
@@ -184,7 +184,7 @@ def test_a_file_that_was_cut_while_it_was_written_is_undone(lake: BuiltLake, mon
     with pytest.raises(CompactionMismatchError, match=r"cannot be read \(.*\); the table is back at version"):
         maintained(lake).all()
     assert rows(lake) == before
-    assert_proven(lake)
+    assert_verified(lake)
 
 
 def test_a_merge_that_loses_rows_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +193,10 @@ def test_a_merge_that_loses_rows_is_undone(lake: BuiltLake, monkeypatch: pytest.
     with pytest.raises(CompactionMismatchError, match="199 rows instead of 200"):
         maintained(lake).all()
     assert rows(lake) == before
-    assert_proven(lake)
+    assert_verified(lake)
 
 
-def test_files_that_a_redrive_has_taken_meanwhile_are_left_to_it(lake: BuiltLake) -> None:
+def test_a_merge_is_dropped_if_its_files_were_rewritten_meanwhile(lake: BuiltLake) -> None:
     @contextmanager
     def too_late() -> Iterator[None]:
         table(lake).optimize.compact()
@@ -205,54 +205,54 @@ def test_files_that_a_redrive_has_taken_meanwhile_are_left_to_it(lake: BuiltLake
 
     Maintenance(lake.paths, lake.writer, too_late, LOG, lambda: THE_DAY).all()
     assert len(rows(lake)) == 200
-    assert_proven(lake)
+    assert_verified(lake)
 
 
-def test_work_is_done_a_step_at_a_time(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_done_in_steps(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "LOOK_SECONDS", 0.0)
-    keeper = maintained(lake)
+    maintenance = maintained(lake)
     versions = []
     for _ in range(10):
-        keeper.step()
+        maintenance.step()
         versions.append(table(lake).version())
     assert versions[0] == versions[1] == 40
     assert versions[-1] == 41
 
 
 def age(lake: BuiltLake, days: int) -> None:
-    """Let all that the log has so far be days old."""
+    """Make all current log entries `days` days old."""
     moment = (datetime.now(UTC) - timedelta(days=days)).timestamp()
     for entry in (lake.paths.ticks / "_delta_log").iterdir():
         os.utime(entry, (moment, moment))
 
 
 def test_the_log_is_checkpointed_every_hundred_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = maintained(lake)
-    keeper.all()
+    maintenance = maintained(lake)
+    maintenance.all()
     assert transaction.last_log_checkpoint(lake.paths.ticks) == 0
     monkeypatch.setattr(compaction, "LOG_CHECKPOINT_INTERVAL", 40)
-    keeper.all()
+    maintenance.all()
     assert transaction.last_log_checkpoint(lake.paths.ticks) == 40
     before = rows(lake)
     for entry in (lake.paths.ticks / "_delta_log").glob("*[0-3]?.json"):
         entry.unlink()
     assert rows(lake) == before
     lake.store(numbered(3, first=200))
-    assert_proven(lake)
+    assert_verified(lake)
 
 
 @pytest.mark.parametrize("days", [6, 8])
-def test_entries_go_after_a_week_but_never_the_newest_record(
+def test_entries_are_removed_after_a_week_but_never_the_newest_metadata(
     lake: BuiltLake, days: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "LOG_CHECKPOINT_INTERVAL", 40)
-    maintained(lake).all()  # the merge comes after the newest record
+    maintained(lake).all()  # the merge comes after the newest commit metadata
     monkeypatch.setattr(compaction, "LOG_CHECKPOINT_INTERVAL", 0)
     age(lake, days)
     maintained(lake).all()
     entries = sorted(int(entry.stem) for entry in (lake.paths.ticks / "_delta_log").glob("*.json"))
     assert entries == ([40, 41] if days > 7 else list(range(42)))
-    assert_proven(lake)
+    assert_verified(lake)
 
 
 def live(number: int, count: int, day: date = THE_DAY, name: str = "part") -> LiveFile:
@@ -260,7 +260,7 @@ def live(number: int, count: int, day: date = THE_DAY, name: str = "part") -> Li
 
 
 @given(st.lists(st.integers(0, 2 * MAX_ROWS_PER_FILE[TICKS]), max_size=80))
-def test_what_is_merged_fits_into_memory_and_makes_fewer_files(counts: list[int]) -> None:
+def test_merged_files_fit_into_memory_and_become_fewer(counts: list[int]) -> None:
     files = [live(number, count) for number, count in enumerate(counts)]
     merged = to_merge(TICKS, files, THE_DAY)
     assert len(merged) != 1
@@ -268,7 +268,7 @@ def test_what_is_merged_fits_into_memory_and_makes_fewer_files(counts: list[int]
     assert all(file in files for file in merged)
 
 
-def test_merging_ends_with_few_files_whatever_comes() -> None:
+def test_merging_always_ends_with_few_files() -> None:
     files: list[LiveFile] = []
     for number in range(5000):
         files.append(live(number, 100))
@@ -279,7 +279,7 @@ def test_merging_ends_with_few_files_whatever_comes() -> None:
     assert len(files) < 2 * MIN_FILES_TO_COMPACT + 5
 
 
-def test_closed_dates_are_sorted_the_oldest_first_and_never_merged() -> None:
+def test_closed_dates_are_sorted_oldest_first_and_never_merged() -> None:
     files = [live(number, 10, THE_DAY - timedelta(days=number % 2)) for number in range(80)]
     assert to_merge(TICKS, files, THE_NEXT) == []
     assert {file.partition_values["date"] for file in to_sort(files, THE_NEXT)} == {str(THE_DAY - timedelta(days=1))}
@@ -292,17 +292,16 @@ def test_closed_dates_are_sorted_the_oldest_first_and_never_merged() -> None:
 )
 def test_slices_have_every_row_once(few: dict[str, int], times: list[int]) -> None:
     begin = datetime(2026, 11, 24)  # noqa: DTZ001 (as NumPy has them)
-    moments = np.array([begin + timedelta(seconds=one) for one in times], dtype="datetime64[us]")
+    moments = np.array([begin + timedelta(seconds=seconds) for seconds in times], dtype="datetime64[us]")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(compaction_plan.MAX_ROWS_PER_FILE, TICKS, 30)
-        found = slices({**few, "Z": len(times)}, {"Z": moments})
-    assert sorted(symbol for one in found if one.start is one.end is None for symbol in one.symbols if symbol != "Z") == sorted(
-        few
-    )
-    assert all(sum(few[symbol] for symbol in one.symbols) <= 30 for one in found if "Z" not in one.symbols)
-    of_z = [one for one in found if "Z" in one.symbols]
+        pieces = slices({**few, "Z": len(times)}, {"Z": moments})
+    whole = [piece for piece in pieces if piece.start is piece.end is None]
+    assert sorted(symbol for piece in whole for symbol in piece.symbols if symbol != "Z") == sorted(few)
+    assert all(sum(few[symbol] for symbol in piece.symbols) <= 30 for piece in pieces if "Z" not in piece.symbols)
     inside = [
-        sum((one.start is None or one.start <= moment) and (one.end is None or moment < one.end) for moment in moments.tolist())
-        for one in of_z
+        sum((start is None or start <= moment) and (end is None or moment < end) for moment in moments.tolist())
+        for symbols, start, end in pieces
+        if "Z" in symbols
     ]
     assert sum(inside) == len(times)

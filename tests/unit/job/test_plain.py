@@ -1,4 +1,4 @@
-"""The quick way of a batch against the contract's decoder: it accepts no batch that has a record which that one refuses."""
+"""The fast decoder of a batch against the contract's: it accepts no batch with a record that the contract rejects."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ WHOLE = b'{"symbol":"AAPL","price":174.50,"size":3,"ts_event":176400000012345678
 
 
 def by_contract(values: Sequence[bytes]) -> pa.Table | None:
-    """Decode one by one; None if one of them is malformed."""
+    """Decode values one by one; return None if any of them is malformed."""
     try:
         ticks = [decode(value) for value in values]
     except Malformed:
@@ -28,30 +28,30 @@ def by_contract(values: Sequence[bytes]) -> pa.Table | None:
 
 
 def assert_never_differs(values: Sequence[bytes]) -> bool:
-    """Assert that the quick way gives what the contract gives, or nothing; tell whether it gave something."""
-    quick = decode_batch_fast(pa.array(values, pa.binary()))
-    assert quick is None or quick.equals(by_contract(values)), values
-    return quick is not None
+    """Assert that the fast decoder returns what the contract does, or None; return whether it returned anything."""
+    fast = decode_batch_fast(pa.array(values, pa.binary()))
+    assert fast is None or fast.equals(by_contract(values)), values
+    return fast is not None
 
 
-def test_what_the_producer_writes_goes_the_quick_way() -> None:
+def test_the_producers_messages_are_decoded_fast() -> None:
     assert assert_never_differs([GOOD, WHOLE] * 1000)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.from_type(Tick), min_size=1, max_size=5))
-def test_every_tick_is_the_contracts(ticks: list[Tick]) -> None:
+def test_every_tick_decodes_as_by_contract(ticks: list[Tick]) -> None:
     assert_never_differs([encode(tick) for tick in ticks])
 
 
 @pytest.mark.parametrize("value", [value for value in [*examples.valid().values(), *examples.malformed().values()] if value])
-def test_every_golden_value_is_the_contracts(value: bytes) -> None:
+def test_every_example_decodes_as_by_contract(value: bytes) -> None:
     assert_never_differs([value])
     assert_never_differs([GOOD, value, WHOLE])
 
 
 @pytest.mark.parametrize("mutations", [50_000, pytest.param(1_000_000, marks=pytest.mark.faults)])
-def test_mutations_alone_and_in_company_are_the_contracts(mutations: int) -> None:
+def test_mutations_alone_and_in_batches_decode_as_by_contract(mutations: int) -> None:
     rng = random.Random(SEED + mutations)  # noqa: S311 (repeatable on purpose)
     accepted = sum(assert_never_differs([message(rng)]) for _ in range(mutations))
     assert accepted > mutations / 20
@@ -84,17 +84,17 @@ def test_mutations_alone_and_in_company_are_the_contracts(mutations: int) -> Non
         [b"[" + GOOD + b"]", GOOD],
     ],
 )
-def test_values_that_lean_on_their_neighbours_are_the_contracts(values: list[bytes]) -> None:
+def test_values_that_depend_on_their_neighbours_decode_as_by_contract(values: list[bytes]) -> None:
     assert_never_differs(values)
     assert_never_differs([*values, GOOD])
     assert_never_differs([WHOLE, *values])
 
 
-def test_a_slice_is_decoded_as_itself() -> None:
+def test_a_slice_is_decoded_alone() -> None:
     values = pa.array([b"bad", GOOD, WHOLE, b"bad"], pa.binary()).slice(1, 2)
-    quick = decode_batch_fast(values)
-    assert quick is not None
-    assert quick.equals(by_contract([GOOD, WHOLE]))
+    fast = decode_batch_fast(values)
+    assert fast is not None
+    assert fast.equals(by_contract([GOOD, WHOLE]))
 
 
 def test_one_bad_record_among_many_is_the_only_one_quarantined() -> None:

@@ -1,4 +1,4 @@
-"""Shares of a batch: every offset is in exactly one of them, and none has much more to do than another."""
+"""Shares of a batch: every offset is in exactly one share, and shares are about equal."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from finance_kafka.offsets import OffsetRange
 
 RANGES = st.dictionaries(
     st.integers(0, 7),
-    st.tuples(st.integers(0, 100), st.integers(0, 60)).map(lambda one: OffsetRange(one[0], sum(one))),
+    st.tuples(st.integers(0, 100), st.integers(0, 60)).map(lambda pair: OffsetRange(pair[0], sum(pair))),
     max_size=8,
 )
 
@@ -16,10 +16,12 @@ RANGES = st.dictionaries(
 @given(RANGES, st.integers(1, 5))
 def test_every_offset_is_in_one_share(ranges: dict[int, OffsetRange], tasks: int) -> None:
     shares = split_ranges(ranges, tasks)
-    found = sorted(
+    offsets = sorted(
         (partition, offset) for share in shares for partition, span in share.items() for offset in range(span.start, span.end)
     )
-    assert found == sorted((partition, offset) for partition, span in ranges.items() for offset in range(span.start, span.end))
+    assert offsets == sorted(
+        (partition, offset) for partition, span in ranges.items() for offset in range(span.start, span.end)
+    )
 
 
 @given(RANGES, st.integers(1, 5))

@@ -1,6 +1,6 @@
-"""Recover on damaged lakes: afterwards each record that Kafka still has is there once, and the guard lets the job start.
+"""Recover on damaged lakes: afterwards each record that Kafka still has is stored once, and the guard lets the job start.
 
-What Kafka gives is played from what the test stored; tests/stack/test_recover.py does the same against the real one.
+Kafka is replaced by the values that the test stored; tests/stack/test_guard.py uses a real broker.
 """
 
 from __future__ import annotations
@@ -64,23 +64,23 @@ def recovered(lake: BuiltLake, broker: TopicDescription | None = None, skip: off
     lake.writer = Writer(lake.paths, plan.identity)
     for name in (TICKS, QUARANTINE):
         table = DeltaTable(str(lake.paths.table(name)))
-        record, rows = newest_metadata(table), table.to_pyarrow_table()
-        assert record is not None
-        assert (record.total.rows, record.total.digest) == (rows.num_rows, digest.to_text(digest.digest_of(rows)))
+        metadata, rows = newest_metadata(table), table.to_pyarrow_table()
+        assert metadata is not None
+        assert (metadata.total.rows, metadata.total.digest) == (rows.num_rows, digest.to_text(digest.digest_of(rows)))
     return plan
 
 
 def stored(lake: BuiltLake) -> Counter[tuple[int, int]]:
-    found: Counter[tuple[int, int]] = Counter()
+    coordinates: Counter[tuple[int, int]] = Counter()
     for name in (TICKS, QUARANTINE):
         rows = DeltaTable(str(lake.paths.table(name))).to_pyarrow_table()
         columns = (rows.column(column).to_pylist() for column in ("kafka_partition", "kafka_offset"))
-        found.update(zip(*columns, strict=True))
-    return found
+        coordinates.update(zip(*columns, strict=True))
+    return coordinates
 
 
 def below(position: dict[int, int]) -> Counter[tuple[int, int]]:
-    """Give what the tables must hold: the stream reads the rest, from there on."""
+    """Return the coordinates before a position, which the tables must hold; the stream reads the rest."""
     return Counter({(partition, offset): 1 for partition, offset in ALL if offset < position[partition]})
 
 
@@ -139,7 +139,7 @@ def damage_identity(lake: BuiltLake) -> None:
 
 
 def die_between_the_tables(lake: BuiltLake) -> None:
-    """Half a batch."""
+    """Commit a batch to the quarantine only."""
     values = [GOOD, BAD, GOOD]
     VALUES[1] = VALUES[1][:3] + values
     lake.commit(QUARANTINE, lake.write(values, 1, lake.plan(3, partition=1)))
@@ -166,7 +166,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_kafka_still_has_is_there_once_afterwards(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
+def test_every_record_that_kafka_has_is_stored_once_afterwards(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
     damage(lake)
     plan = recovered(lake)
     assert stored(lake) == below(plan.position)
@@ -176,7 +176,7 @@ def test_what_kafka_still_has_is_there_once_afterwards(lake: BuiltLake, damage: 
     assert identity.losses == ()
 
 
-def test_a_batch_that_only_the_quarantine_had_is_whole_afterwards(lake: BuiltLake) -> None:
+def test_a_batch_that_only_the_quarantine_had_is_completed(lake: BuiltLake) -> None:
     die_between_the_tables(lake)
     try:
         plan = recovered(lake)
@@ -187,15 +187,15 @@ def test_a_batch_that_only_the_quarantine_had_is_whole_afterwards(lake: BuiltLak
 
 
 @pytest.mark.parametrize("damage", [restore_table, delete_rows])
-def test_what_kafka_no_longer_has_is_noted_as_lost(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
+def test_records_that_kafka_no_longer_has_are_noted_as_lost(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
     damage(lake)
-    gone = ALL - stored(lake)
+    missing = ALL - stored(lake)
     late = replace(lake.broker, first={0: 8, 1: 1})
     plan = recovered(lake, late)
     identity = read_identity(lake.paths)
     assert identity is not None
     lost = {(loss.partition, offset) for loss in identity.losses for offset in range(loss.start, loss.end)}
-    assert lost == {(partition, offset) for partition, offset in gone if offset < late.first[partition]}
+    assert lost == {(partition, offset) for partition, offset in missing if offset < late.first[partition]}
     assert stored(lake) + Counter(lost) == below(plan.position)
 
 
@@ -218,7 +218,9 @@ def test_a_record_that_is_skipped_by_name_is_noted_as_lost(lake: BuiltLake) -> N
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_does_not_hold_up_the_look_for_a_redrive(lake: BuiltLake, damage: Callable[[BuiltLake], None]) -> None:
+def test_damage_does_not_stop_the_check_for_an_interrupted_redrive(
+    lake: BuiltLake, damage: Callable[[BuiltLake], None]
+) -> None:
     damage(lake)
     recover._complete_redrive(lake.paths)  # noqa: SLF001
     recovered(lake)
@@ -229,7 +231,7 @@ def test_an_offset_that_the_topic_does_not_have_cannot_be_skipped(lake: BuiltLak
         make_plan(lake.paths, TOPIC, lake.broker, {0: [OffsetRange(15, 18)], 2: [OffsetRange(0, 1)]}, {})
 
 
-def test_doubled_records_that_kafka_no_longer_has_are_for_a_person_to_judge(lake: BuiltLake) -> None:
+def test_duplicates_that_kafka_no_longer_has_are_left_to_the_user(lake: BuiltLake) -> None:
     append_rows_again(lake)
     with pytest.raises(RecoverError, match=r"Kafka no longer has them: partition 0: 8-11"):
         make_plan(lake.paths, TOPIC, replace(lake.broker, first={0: 12, 1: 0}), {}, {})
@@ -245,7 +247,7 @@ def test_a_topic_that_is_shorter_than_the_tables_is_refused(lake: BuiltLake) -> 
         make_plan(lake.paths, TOPIC, replace(lake.broker, end={0: 12, 1: 3}), {}, {})
 
 
-def test_damage_further_back_in_a_log_is_refused(lake: BuiltLake) -> None:
+def test_damage_before_the_newest_log_entry_is_refused(lake: BuiltLake) -> None:
     (lake.paths.ticks / "_delta_log" / f"{2:020d}.json").write_bytes(b"")
     with pytest.raises(RecoverError, match="damaged before its newest entry"):
         make_plan(lake.paths, TOPIC, lake.broker, {}, {})
@@ -265,17 +267,17 @@ def test_altered_rows_are_read_again(lake: BuiltLake) -> None:
     assert digest.digest_of(after) == digest.digest_of(before)
 
 
-def test_offsets_are_named_by_partition_alone_or_as_ranges() -> None:
+def test_offsets_are_parsed_singly_and_as_ranges() -> None:
     assert spans_in("0:5,1:7-9,0:6") == {0: [OffsetRange(5, 7)], 1: [OffsetRange(7, 10)]}
     assert spans_in("") == {}
 
 
 class KilledError(BaseException):
-    """In place of kill -9."""
+    """Stands in for kill -9."""
 
 
 @pytest.mark.parametrize("damage", [restore_table, delete_rows, lose_table, append_rows_again, empty_newest_entry])
-def test_a_recovery_that_is_killed_anywhere_is_done_by_the_next(
+def test_a_recovery_killed_at_any_step_is_completed_by_the_next(
     lake: BuiltLake, damage: Callable[[BuiltLake], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage(lake)
@@ -289,7 +291,7 @@ def test_a_recovery_that_is_killed_anywhere_is_done_by_the_next(
 
 
 def kill_recovery(lake: BuiltLake, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Recover, and die at the given step; return whether there was such a step."""
+    """Recover and die at the given step; return whether there was such a step."""
     steps = 0
     with monkeypatch.context() as context:
         for place, name in ((Writer, "commit"), (Writer, "_write"), (Writer, "restate"), (beneath, "move")):

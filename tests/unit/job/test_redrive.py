@@ -1,4 +1,4 @@
-"""Redrive: what passes the rules of today moves, once, whatever is killed; the accounts stay right at every moment."""
+"""Redrive: records that pass the current rules move, once, even if it is killed; the accounting is right at every point."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ CUT = b'{"symbol": "LATER", "price": 5, "pad": "' + b"x" * 70_000 + b'"}'
 
 @pytest.fixture
 def strict(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """Let the rules of yesterday refuse the symbol LATER, and those of today take it."""
+    """Return a switch between old rules, which reject the symbol LATER, and the current ones, which accept it."""
 
-    def of_yesterday(value: bytes | None) -> Tick:
+    def decode_strictly(value: bytes | None) -> Tick:
         tick = decode(value)
         if tick.symbol == "LATER":
             raise Malformed(Reason.SYMBOL_INVALID, "not yet")
         return tick
 
     def choose(is_strict: bool) -> None:  # noqa: FBT001
-        monkeypatch.setattr("finance_job.decode.decode", of_yesterday if is_strict else decode)
+        monkeypatch.setattr("finance_job.decode.decode", decode_strictly if is_strict else decode)
 
     choose(True)  # noqa: FBT003
     return choose
@@ -72,15 +72,15 @@ def in_order(lake: BuiltLake) -> bool:
     for name in (TICKS, QUARANTINE):
         table = open_table(lake.paths.table(name))
         assert table is not None
-        record = newest_metadata(table)
-        assert record is not None
-        found = rows(lake, name)
-        assert (record.total.rows, record.total.digest) == (found.num_rows, digest.to_text(digest.digest_of(found)))
+        metadata = newest_metadata(table)
+        assert metadata is not None
+        content = rows(lake, name)
+        assert (metadata.total.rows, metadata.total.digest) == (content.num_rows, digest.to_text(digest.digest_of(content)))
     return not find_inconsistencies(examine(lake.paths, lake.broker))
 
 
-def test_what_passes_now_becomes_a_tick_under_its_own_coordinates(lake: BuiltLake) -> None:
-    assert redrive.redrive(lake.paths, lake.writer, ALL) == Redriven(4, 3)  # not the one that was cut, nor the tombstone
+def test_records_that_pass_now_become_ticks_with_their_own_coordinates(lake: BuiltLake) -> None:
+    assert redrive.redrive(lake.paths, lake.writer, ALL) == Redriven(4, 3)  # neither the cut record nor the tombstone
     assert coordinates(lake, TICKS) == [(0, offset) for offset in (0, 1, 3, 5, 6, 7, 8, 9)] + [(1, 0)]
     assert coordinates(lake, QUARANTINE) == [(0, 2), (0, 4), (1, 1)]
     assert rows(lake, TICKS).column("symbol").to_pylist().count("LATER") == 3
@@ -96,31 +96,31 @@ def test_many_offsets_move_in_several_commits(lake: BuiltLake, monkeypatch: pyte
     assert in_order(lake)
 
 
-def test_a_record_whose_bytes_were_cut_stays(lake: BuiltLake) -> None:
+def test_a_record_with_a_cut_value_stays(lake: BuiltLake) -> None:
     redrive.redrive(lake.paths, lake.writer, ALL)
     assert (0, 4) in coordinates(lake, QUARANTINE)
 
 
-def test_only_the_reason_that_was_asked_for_moves(lake: BuiltLake) -> None:
+def test_only_records_with_the_given_reason_move(lake: BuiltLake) -> None:
     assert redrive.redrive(lake.paths, lake.writer, "price_type") == Redriven(1, 0)
     assert redrive.redrive(lake.paths, lake.writer, "symbol_invalid").moved == 3
 
 
-def test_a_second_redrive_finds_nothing(lake: BuiltLake) -> None:
+def test_a_second_redrive_moves_nothing(lake: BuiltLake) -> None:
     redrive.redrive(lake.paths, lake.writer, ALL)
     before = [DeltaTable(str(lake.paths.table(name))).version() for name in (TICKS, QUARANTINE)]
     assert redrive.redrive(lake.paths, lake.writer, ALL).moved == 0
     assert before == [DeltaTable(str(lake.paths.table(name))).version() for name in (TICKS, QUARANTINE)]
 
 
-def test_the_lake_goes_on_after_it(lake: BuiltLake) -> None:
+def test_the_stream_goes_on_after_a_redrive(lake: BuiltLake) -> None:
     redrive.redrive(lake.paths, lake.writer, ALL)
     lake.store([GOOD, BAD], partition=1)
     assert in_order(lake)
 
 
 class KilledError(BaseException):
-    """In place of kill -9."""
+    """Stands in for kill -9."""
 
 
 @pytest.mark.parametrize("step", range(4))
@@ -149,7 +149,7 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
             redrive.redrive(lake.paths, lake.writer, ALL)
     monkeypatch.undo()
     assert not find_inconsistencies(examine(lake.paths, lake.broker))
-    Writer(lake.paths, lake.identity)  # a driver that takes over, and is killed before it has done a thing
+    Writer(lake.paths, lake.identity)  # a driver that takes over and is killed before it does anything
     assert not find_inconsistencies(examine(lake.paths, lake.broker))
 
     writer = Writer(lake.paths, lake.identity)
@@ -161,7 +161,7 @@ def test_a_redrive_that_is_killed_is_completed(lake: BuiltLake, step: int, monke
     assert in_order(lake)
 
 
-def test_a_torn_log_is_a_sentence(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_torn_log_is_reported(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     entry = max((lake.paths.ticks / "_delta_log").glob("*.json"))
     entry.write_bytes(entry.read_bytes()[:50])
     monkeypatch.setenv("DATA_DIR", str(lake.paths.root))

@@ -1,4 +1,4 @@
-"""What the job writes against what a table has: added, refused by name, or left alone."""
+"""Differences between the job's schema and a table's: added, refused by name, or ignored."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def field(name: str, kind: str, *, nullable: bool = True) -> Field:
 PRICE = field("price", "decimal(18,8)")
 SYMBOL = field("symbol", "string")
 LIST = Field("tags", ArrayType(PrimitiveType("string"), contains_null=True))
-# What the table has beside `symbol`, what the job writes beside it, what is added, and what a refusal says.
+# Columns of the table besides `symbol`, columns of the job besides it, the columns added, and the text of a refusal.
 SCHEMAS = {
     "the same": ([PRICE], [PRICE], [], None),
     "in another order": ([PRICE, field("size", "long")], [field("size", "long"), PRICE], [], None),
@@ -56,8 +56,8 @@ SCHEMAS = {
     "NOT NULL here": ([field("size", "long", nullable=False)], [field("size", "long")], [], "ALTER COLUMN size DROP NOT NULL"),
     "NULL there": ([field("size", "long")], [field("size", "long", nullable=False)], [], None),
     "other capitals": ([field("Price", "decimal(18,8)")], [PRICE], [], "column Price, the job writes price"),
-    "somebody else's": ([field("note", "string"), LIST], [], [], None),
-    "somebody else's NOT NULL": (
+    "another writer's": ([field("note", "string"), LIST], [], [], None),
+    "another writer's NOT NULL": (
         [field("note", "string", nullable=False)],
         [],
         [],
@@ -67,65 +67,65 @@ SCHEMAS = {
 
 
 @pytest.mark.parametrize(("has", "writes", "added", "refusal"), SCHEMAS.values(), ids=SCHEMAS)
-def test_each_difference_is_added_refused_or_left_alone(
+def test_each_difference_is_added_refused_or_ignored(
     has: list[Field], writes: list[Field], added: list[str], refusal: str | None
 ) -> None:
-    found = compare("finance_delta", (Schema([SYMBOL, *has]), ["date"]), (Schema([SYMBOL, *writes]), ["date"]))
-    assert [one.name for one in found.missing] == added
-    told = [str(fault) for fault in found.faults]
-    assert len(told) == (refusal is not None)
+    differences = compare("finance_delta", (Schema([SYMBOL, *has]), ["date"]), (Schema([SYMBOL, *writes]), ["date"]))
+    assert [column.name for column in differences.missing] == added
+    messages = [str(fault) for fault in differences.faults]
+    assert len(messages) == (refusal is not None)
     if refusal:
-        assert refusal in told[0]
-        assert told[0].startswith("finance_delta has ")
-        assert "To mend it: " in told[0]
+        assert refusal in messages[0]
+        assert messages[0].startswith("finance_delta has ")
+        assert "To mend it: " in messages[0]
         with pytest.raises(UnfitSchemaError, match="To mend it"):
-            require_fit(found)
+            require_fit(differences)
 
 
 @pytest.mark.parametrize("by", [[], ["symbol"], ["date", "symbol"]])
 def test_another_partitioning_is_refused(by: list[str]) -> None:
     schema = Schema([SYMBOL, field("date", "date")])
     (fault,) = compare("finance_delta", (schema, by), (schema, ["date"])).faults
-    told = " and ".join(by) or "nothing"
-    assert f"finance_delta is partitioned by {told}, the job writes it partitioned by date" in str(fault)
+    columns = " and ".join(by) or "nothing"
+    assert f"finance_delta is partitioned by {columns}, the job writes it partitioned by date" in str(fault)
 
 
 # ---- lakes --------------------------------------------------------------------------------------------------------------
 
 
 def columns(lake: BuiltLake, name: str, version: int | None = None) -> list[str]:
-    return [one.name for one in DeltaTable(str(lake.paths.table(name)), version=version).schema().fields]
+    return [column.name for column in DeltaTable(str(lake.paths.table(name)), version=version).schema().fields]
 
 
 def start(lake: BuiltLake) -> Writer:
-    """Start the job as it starts: the guard, then the take-over."""
+    """Run the guard, then take over the lake, as the job does when it starts."""
     open_lake(lake.paths, TOPIC, lake.broker)
     return Writer(lake.paths, lake.identity)
 
 
-def test_a_later_column_is_added_by_a_commit_with_a_record(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_column_is_added_by_a_commit_with_metadata(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
     before = {name: newest_metadata(DeltaTable(str(lake.paths.table(name)))) for name in LATER}
     writer = start(lake)
     for name, later in LATER.items():
-        table, told = DeltaTable(str(lake.paths.table(name))), before[name]
+        table, earlier = DeltaTable(str(lake.paths.table(name))), before[name]
         assert later.name in columns(lake, name)
         assert later.name not in columns(lake, name, 1)
         assert (table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 2)
-        record = newest_metadata(table)
-        assert record == writer.record(name)
-        assert told is not None
-        assert (record.sequence, record.position, record.total, record.rows) == (
-            told.sequence + 2,
-            told.position,
-            told.total,
+        metadata = newest_metadata(table)
+        assert metadata == writer.record(name)
+        assert earlier is not None
+        assert (metadata.sequence, metadata.position, metadata.total, metadata.rows) == (
+            earlier.sequence + 2,
+            earlier.position,
+            earlier.total,
             {},
         )
         assert table.metadata().configuration["financelake.identity"]
     assert judge(lake).findings == ()
 
 
-def test_it_is_added_once(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_column_is_added_once(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
     start(lake)
     version = DeltaTable(str(lake.paths.ticks)).version()
@@ -133,9 +133,7 @@ def test_it_is_added_once(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> N
     assert DeltaTable(str(lake.paths.ticks)).version() == version + 1  # the epoch
 
 
-def test_a_start_that_dies_between_the_tables_is_completed_by_the_next(
-    lake: BuiltLake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_start_killed_between_the_tables_is_completed_by_the_next(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
     add = Writer.add_columns
 
@@ -154,7 +152,7 @@ def test_a_start_that_dies_between_the_tables_is_completed_by_the_next(
     assert "venue" in columns(lake, TICKS)
 
 
-def test_a_column_of_somebody_else_is_left_null(lake: BuiltLake) -> None:
+def test_another_writers_column_is_null_in_new_rows(lake: BuiltLake) -> None:
     DeltaTable(str(lake.paths.ticks)).alter.add_columns([field("note", "string"), LIST])
     lake.writer = start(lake)
     lake.store(numbered(3, first=5))
@@ -163,8 +161,8 @@ def test_a_column_of_somebody_else_is_left_null(lake: BuiltLake) -> None:
     assert judge(lake).findings == ()
 
 
-def refuse(lake: BuiltLake, words: str) -> None:
-    """Each door says the same, and nothing is written."""
+def assert_refused(lake: BuiltLake, words: str) -> None:
+    """Assert that guard, writer and recover refuse the lake for the same reason and write nothing."""
     versions = [DeltaTable(str(lake.paths.table(name))).version() for name in LATER]
     with pytest.raises(StartupRefusedError, match=words):
         open_lake(lake.paths, TOPIC, lake.broker)
@@ -175,21 +173,19 @@ def refuse(lake: BuiltLake, words: str) -> None:
     assert [DeltaTable(str(lake.paths.table(name))).version() for name in LATER] == versions
 
 
-def test_a_table_that_the_job_must_not_write_to_is_refused_at_every_door(
-    lake: BuiltLake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unfit_table_is_refused_by_guard_writer_and_recover(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     DeltaTable(str(lake.paths.ticks)).alter.add_columns([field("venue", "double")])
     assert start(lake)
     know_later_columns(monkeypatch)
-    refuse(lake, "finance_delta has column venue as DOUBLE, the job writes STRING")
+    assert_refused(lake, "finance_delta has column venue as DOUBLE, the job writes STRING")
 
 
-# ---- what an older version did: files with columns that the schema lacks ------------------------------------------------
+# ---- files of an older version with columns that the schema lacks -------------------------------------------------------
 
 
 @pytest.fixture
 def unaware(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
-    """A lake to which files with a later column were committed, as if all was well."""
+    """Build a lake with committed files that have a column which the schema lacks."""
     with monkeypatch.context() as context:
         write_later_columns(context)
         for batch in range(3):
@@ -198,7 +194,7 @@ def unaware(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
     return lake
 
 
-def test_verify_names_the_column_and_loses_no_row(unaware: BuiltLake) -> None:
+def test_verify_names_the_unknown_column_and_counts_every_row(unaware: BuiltLake) -> None:
     report = judge(unaware)
     assert {finding.code for finding in report.findings} == {Code.CORRUPT}
     assert len(report.findings) == 6
@@ -209,13 +205,13 @@ def test_verify_names_the_column_and_loses_no_row(unaware: BuiltLake) -> None:
 def recover(lake: BuiltLake) -> None:
     plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
     assert not plan.is_idle
-    assert "add column venue to ticks, which its data files have and its schema lacks" in list(plan.steps())
+    assert "add column venue to ticks: its data files have it, its schema does not" in list(plan.steps())
     assert plan.backfill == {}
     Recovery(lake.paths, lambda _: iter(()), plan, lambda _: None).run()
 
 
 @pytest.mark.parametrize("is_newer", [False, True])
-def test_recover_adds_it_and_keeps_what_is_in_it(
+def test_recover_adds_the_column_and_keeps_its_values(
     unaware: BuiltLake, monkeypatch: pytest.MonkeyPatch, *, is_newer: bool
 ) -> None:
     if is_newer:
@@ -228,7 +224,7 @@ def test_recover_adds_it_and_keeps_what_is_in_it(
     assert sorted(map(str, venues)) == ["None"] * 7 + ["XNYS"] * 12
 
 
-def test_the_version_that_writes_the_column_mends_it_at_its_start(unaware: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_version_adds_the_column_at_its_start(unaware: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
     start(unaware)
     assert judge(unaware).findings == ()

@@ -1,4 +1,4 @@
-"""How the job's JVM is started: its options, whatever the paths look like, and nothing secret among them."""
+"""The options of the job's JVM: correct for any path, and without secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATHS = [
 
 def parsed(options: str) -> list[str]:
     """Split as org.apache.spark.launcher.CommandBuilderUtils.parseOptionString does."""
-    found: list[str] = []
+    words: list[str] = []
     word, quote, escaped = "", "", False
     for letter in options:
         if escaped:
@@ -37,10 +37,10 @@ def parsed(options: str) -> list[str]:
         elif letter in "\"'" and not quote:
             quote = letter
         elif letter == " " and not quote:
-            found, word = [*found, word], ""
+            words, word = [*words, word], ""
         else:
             word += letter
-    return [*found, word]
+    return [*words, word]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -51,12 +51,12 @@ def test_an_option_with_a_path_stays_one_option(path: str) -> None:
     assert all(option.startswith("-") for option in options)
 
 
-def test_language_time_zone_and_encoding_are_named() -> None:
-    wanted = {"-Duser.language=en", "-Duser.country=US", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8"}
-    assert wanted <= set(parsed(java_options(Path("/tmp"))))  # noqa: S108 (nothing is written)
+def test_language_time_zone_and_encoding_are_set() -> None:
+    expected = {"-Duser.language=en", "-Duser.country=US", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8"}
+    assert expected <= set(parsed(java_options(Path("/tmp"))))  # noqa: S108 (nothing is written)
 
 
-def test_a_secret_is_asked_for_and_stands_in_no_option() -> None:
+def test_authentication_is_on_and_no_option_has_the_secret() -> None:
     options = spark_options(Settings(), Path("/scratch"))
     assert options["spark.authenticate"] == "true"
     assert not [key for key in options if "secret" in key]

@@ -1,4 +1,4 @@
-"""A lake that version 0.1 wrote, without a broker: read, judged, opened and taken over."""
+"""A lake written by version 0.1, without a broker: read, verified, opened and taken over."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def broker(paths: LakePaths) -> TopicDescription:
     return TopicDescription(identity.cluster, identity.topic_id, identity.first, dict.fromkeys(identity.first, 1000))
 
 
-def test_it_is_judged_as_it_is(paths: LakePaths) -> None:
+def test_verify_accepts_it(paths: LakePaths) -> None:
     assert verify(paths, VerifyContext(TOPIC, None)).findings == ()
 
 
-def test_both_tables_get_its_identity_and_the_half_batch_is_known(paths: LakePaths, broker: TopicDescription) -> None:
+def test_both_tables_get_its_identity_and_the_half_batch_is_found(paths: LakePaths, broker: TopicDescription) -> None:
     identity = open_lake(paths, TOPIC, broker)
     assert identity_of(DeltaTable(str(paths.ticks))) is None
 
@@ -54,11 +54,11 @@ def test_both_tables_get_its_identity_and_the_half_batch_is_known(paths: LakePat
     half = writer.half_committed()
     assert sum(span.count for span in half.values()) == 100
     known = offsets_within(writer.table(QUARANTINE), paths.quarantine, half)
-    assert sum(map(len, known.values())) == 60  # two of five were malformed, and one had no value
+    assert sum(map(len, known.values())) == 60  # of each five records two were malformed and one had no value
     assert verify(paths, VerifyContext(TOPIC, None)).findings == ()
 
 
-def test_what_it_had_beside_its_tables_is_put_aside_and_not_asked_again(paths: LakePaths, broker: TopicDescription) -> None:
+def test_old_state_files_are_moved_aside_once(paths: LakePaths, broker: TopicDescription) -> None:
     identity = open_lake(paths, TOPIC, broker)
     Writer(paths, identity)
     moved = put_old_state_aside(paths)

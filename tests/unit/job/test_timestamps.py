@@ -1,4 +1,4 @@
-"""Timestamps that clients set: what is no time is quarantined, what may be any day makes no partition of its own."""
+"""Timestamps set by clients: those out of range are quarantined, and any valid date creates no partition of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 INGESTED = datetime(2026, 11, 27, 12, tzinfo=UTC)
 NOW_MS = 1_764_000_000_000
 BEFORE = "before 1970, or none"
-# Milliseconds, as Kafka has them; what is said of those that are no time.
+# Timestamps in milliseconds, and the detail for those that are out of range.
 NASTY = {
     "now": (NOW_MS, None),
     "first": (TIMESTAMPS_MS[0], None),
@@ -55,7 +55,7 @@ NASTY = {
 
 
 class Message(NamedTuple):
-    """A message of the client's, as far as it is looked at."""
+    """The part of a confluent_kafka.Message that the job reads."""
 
     kind: int
     milliseconds: int
@@ -105,10 +105,10 @@ def test_a_malformed_value_keeps_its_reason() -> None:
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 2 * 10**15), max_size=8))
-def test_no_timestamp_stops_the_decoding(milliseconds: list[int]) -> None:
+def test_every_timestamp_can_be_decoded(milliseconds: list[int]) -> None:
     ticks, quarantine = decode_records(batch(*map(by_client, milliseconds)), pa.scalar(INGESTED))
-    assert ticks.num_rows == sum(one in TIMESTAMPS_MS for one in milliseconds)
-    odd = [bad_timestamp(one).detail for one in milliseconds if one not in TIMESTAMPS_MS]
+    assert ticks.num_rows == sum(moment in TIMESTAMPS_MS for moment in milliseconds)
+    odd = [bad_timestamp(moment).detail for moment in milliseconds if moment not in TIMESTAMPS_MS]
     assert quarantine.column("detail").to_pylist() == odd
 
 
@@ -125,7 +125,7 @@ def stored(lake: BuiltLake, *messages: Message) -> list[WrittenFile]:
     return files
 
 
-def test_a_century_of_clients_times_is_one_partition(tmp_path: Path) -> None:
+def test_a_century_of_client_timestamps_is_one_partition(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     days = [by_client(TIMESTAMPS_MS[0] + 86_400_000 * day) for day in range(0, 36_000, 10)]
     files = stored(lake, *days, Message(TIMESTAMP_LOG_APPEND_TIME, NOW_MS, GOOD))
@@ -144,7 +144,7 @@ def test_a_century_of_clients_times_is_one_partition(tmp_path: Path) -> None:
     assert "3,600 rows of finance_delta have another `date`" in str(report.findings[0])
 
 
-def test_nasty_timestamps_are_proven_counted_and_shown(tmp_path: Path) -> None:
+def test_odd_timestamps_are_verified_counted_and_shown(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     messages = [by_client(milliseconds) for milliseconds, _ in NASTY.values()]
     stored(lake, *messages)
@@ -153,17 +153,17 @@ def test_nasty_timestamps_are_proven_counted_and_shown(tmp_path: Path) -> None:
     assert report.findings == ()
     odd = sum(detail is not None for _, detail in NASTY.values())
     assert (report.figures.rows, report.figures.quarantined) == (len(NASTY) - odd, odd)
-    told = quarantined(lake.paths, 1)
-    assert told.counts == {"timestamp_range": odd}
-    assert told.samples[0].arrived.startswith("2026-11-27T12:00")
+    quarantine = quarantined(lake.paths, 1)
+    assert quarantine.counts == {"timestamp_range": odd}
+    assert quarantine.samples[0].arrived.startswith("2026-11-27T12:00")
     with Lake(tmp_path) as reader:
         assert reader.quarantine(limit=3).arrow.num_rows == 3
         assert {row["date"] for row in reader.ticks().arrow.to_pylist()} == {date(2026, 11, 27)}
     assert DeltaTable(str(lake.paths.quarantine)).to_pyarrow_table().column("kafka_timestamp").null_count == odd
 
 
-def test_records_without_the_flag_are_the_brokers() -> None:
+def test_records_without_from_client_count_as_the_brokers() -> None:
     row = {"value": GOOD, "partition": 0, "offset": 0, "timestamp": INGESTED - timedelta(days=3)}
     records = pa.RecordBatch.from_pylist([row], FIELDS)
-    for one in (records, records.drop_columns(["from_client"])):
-        assert decode_records(one, pa.scalar(INGESTED)).ticks.column("date").to_pylist() == [date(2026, 11, 24)]
+    for variant in (records, records.drop_columns(["from_client"])):
+        assert decode_records(variant, pa.scalar(INGESTED)).ticks.column("date").to_pylist() == [date(2026, 11, 24)]

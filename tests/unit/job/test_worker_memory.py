@@ -1,4 +1,4 @@
-"""What a worker holds is bounded in bytes, however long the records are (tests/stack/test_readers.py has the other reader)."""
+"""A worker's memory is bounded, however long the records are (tests/stack/test_readers.py tests the other reader)."""
 
 from tests.support.worker_memory import MAX_GROWTH_MB, growth_mb
 

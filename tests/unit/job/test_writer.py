@@ -1,4 +1,4 @@
-"""The writer: whoever else commits, however late it wakes, no row is written twice and the newer driver goes on."""
+"""The writer: with other drivers, however late they wake, no row is written twice and the newest driver goes on."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_each_driver_raises_the_epoch_of_both_tables(lake: BuiltLake) -> None:
 def test_a_driver_that_wakes_late_is_refused_at_either_table(lake: BuiltLake, name: str) -> None:
     files = lake.write([GOOD, BAD], 0, 6)
     newer = Writer(lake.paths, lake.identity)
-    with pytest.raises(FencedError, match="its epoch is 1, that of this driver is 0"):
+    with pytest.raises(FencedError, match="its epoch is 1, the epoch of this driver is 0"):
         lake.writer.commit(name, files_of(files, name, 6, 8))
     newer.commit(QUARANTINE, files_of(files, QUARANTINE, 6, 8))
     newer.commit(TICKS, files_of(files, TICKS, 6, 8))
     assert offsets(lake) == list(range(8))
 
 
-def test_a_driver_that_wakes_between_its_two_commits_leaves_half_a_batch_to_the_newer_one(lake: BuiltLake) -> None:
+def test_a_newer_driver_completes_the_half_batch_of_one_that_wakes_late(lake: BuiltLake) -> None:
     files, span = lake.write([GOOD, BAD, GOOD], 0, 6), {0: OffsetRange(6, 9)}
     lake.writer.commit(QUARANTINE, files_of(files, QUARANTINE, span[0].start, span[0].end))
     newer = Writer(lake.paths, lake.identity)
@@ -72,7 +72,7 @@ def test_a_driver_that_wakes_between_its_two_commits_leaves_half_a_batch_to_the_
     assert offsets(lake) == list(range(9))
 
 
-def test_a_refused_driver_is_refused_again_however_often_it_tries(lake: BuiltLake) -> None:
+def test_a_refused_driver_stays_refused(lake: BuiltLake) -> None:
     Writer(lake.paths, lake.identity)
     for _ in range(3):
         lake.writer.invalidate_cache()
@@ -88,9 +88,7 @@ def test_maintenance_of_a_driver_that_wakes_late_is_refused(lake: BuiltLake) -> 
     assert offsets(lake) == list(range(6))
 
 
-def test_a_driver_that_starts_while_another_commits_takes_over_all_the_same(
-    lake: BuiltLake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_driver_takes_over_while_another_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     files, span = lake.write([GOOD], 0, 6), {0: OffsetRange(6, 7)}
     read, pending = Writer._read, [lambda: lake.writer.commit(TICKS, files_of(files, TICKS, span[0].start, span[0].end))]  # noqa: SLF001
 
@@ -107,7 +105,7 @@ def test_a_driver_that_starts_while_another_commits_takes_over_all_the_same(
     assert offsets(lake) == list(range(7))
 
 
-def test_of_two_drivers_that_start_at_once_one_goes_on(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_two_drivers_that_start_together_goes_on(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     take_over, rivals = Writer._take_over, list[Writer]()  # noqa: SLF001
 
     def start_another_in_between(writer: Writer, name: str) -> None:
@@ -124,13 +122,13 @@ def test_of_two_drivers_that_start_at_once_one_goes_on(lake: BuiltLake, monkeypa
     assert offsets(lake) == list(range(7))
 
 
-def test_a_commit_of_somebody_else_in_between_does_not_hold_the_job_up(lake: BuiltLake) -> None:
+def test_another_writers_commit_in_between_does_not_stop_the_job(lake: BuiltLake) -> None:
     DeltaTable(str(lake.paths.ticks)).optimize.compact()
     lake.writer.commit(TICKS, files_of(lake.write([GOOD], 0, 6), TICKS, 6, 7))
     assert offsets(lake) == list(range(7))
 
 
-def test_appends_are_blind_so_that_a_users_delete_elsewhere_does_not_conflict(lake: BuiltLake) -> None:
+def test_appends_are_blind_so_that_a_users_delete_does_not_conflict(lake: BuiltLake) -> None:
     stale = DeltaTable(str(lake.paths.ticks))
     lake.store([GOOD])
     stale.delete("kafka_offset = 0")
@@ -143,7 +141,7 @@ def test_the_identity_stays_with_the_table(lake: BuiltLake) -> None:
     assert identity_of(DeltaTable(str(lake.paths.quarantine))) == lake.identity
 
 
-def test_any_number_of_drivers_that_stop_and_wake_at_random_write_each_record_once(tmp_path: Path) -> None:
+def test_drivers_that_stop_and_wake_at_random_write_each_record_once(tmp_path: Path) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     chance = random.Random(seed)  # noqa: S311
@@ -168,7 +166,7 @@ def test_any_number_of_drivers_that_stop_and_wake_at_random_write_each_record_on
 
 
 def step(lake: BuiltLake, driver: Writer, topic: list[bytes], chance: random.Random) -> None:
-    """Store a batch as the sink does, and perhaps stop between its two commits."""
+    """Store a batch as the sink does, and sometimes stop between its two commits."""
     if half := driver.half_committed():
         finish(lake, driver, topic, half[0])
         return

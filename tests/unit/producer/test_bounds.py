@@ -1,4 +1,4 @@
-"""Files that unpack to more than a machine has: a row or the file is refused in a sentence, and memory stays bounded."""
+"""Files that unpack to more than the machine's memory: the row or the file is refused, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 VALUE = "A" * 1_900_000
 SPARE_MB = 150  # interpreter and pyarrow
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel counts memory on Linux alone")
-# Reads a file as the producer does, and says what that took.
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of the reader")
+# Reads a file as the producer does and prints the results and the memory used.
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
 from finance_producer.columns import UnreadableFileError
 from finance_producer.rows import open_rows
-rows, faults, said = 0, [], None
+rows, faults, message = 0, [], None
 try:
     for row in open_rows(Path(sys.argv[1])).rows:
         rows += 1
         faults += [row.fault] if row.fault else []
 except UnreadableFileError as error:
-    said = str(error)
-status = Path("/proc/self/status").read_text()  # getrusage would count what the test had before it became this process
+    message = str(error)
+status = Path("/proc/self/status").read_text()  # getrusage would include the memory of the test process before exec
 own = next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-print(json.dumps([rows, len(faults), faults[:1], said, own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024]))
+print(json.dumps([rows, len(faults), faults[:1], message, own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024]))
 """
 
 
 class Measured(NamedTuple):
-    """What reading a file gave, and the most memory that it took."""
+    """The results of reading a file, and the peak memory in MB."""
 
     rows: int
     faults: int
     first: list[str]
-    said: str | None
+    message: str | None
     own_mb: int
     reader_mb: int
 
@@ -63,7 +63,7 @@ def _parquet(file: Path, symbols: pa.Array, **options: object) -> Path:
 
 
 @LINUX
-def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_takes_no_more_than_its_bound(tmp_path: Path) -> None:
+def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_stays_within_the_memory_limit(tmp_path: Path) -> None:
     repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array([VALUE]))
     files = {
         "read as it is stored": _parquet(tmp_path / "1", repeated),
@@ -71,28 +71,28 @@ def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_takes_no_more_than_its_
     }
     assert files["read as a value for each row"].stat().st_size < 1000
     for what, file in files.items():
-        seen = _measure(file)
-        assert seen.own_mb < SPARE_MB, what
-        assert seen.reader_mb < SPARE_MB + MAX_MEGABYTES, what
-        if seen.said is None:
-            assert (seen.rows, seen.faults, seen.first) == (1000, 1000, ["a cell of more than 256 characters"]), what
+        result = _measure(file)
+        assert result.own_mb < SPARE_MB, what
+        assert result.reader_mb < SPARE_MB + MAX_MEGABYTES, what
+        if result.message is None:
+            assert (result.rows, result.faults, result.first) == (1000, 1000, ["a cell of more than 256 characters"]), what
         else:
-            assert seen.rows == 0
-            assert "cannot be read: it needs more than 512 MB to be read" in seen.said or "ended with code" in seen.said, what
+            assert result.rows == 0
+            assert "it needs more than 512 MB of memory" in result.message or "ended with code" in result.message, what
 
 
 @LINUX
-def test_arrow_is_bounded_likewise(tmp_path: Path) -> None:
+def test_arrow_stays_within_the_memory_limit(tmp_path: Path) -> None:
     table = pa.table({"symbol": [VALUE] * 300, "price": ["1"] * 300})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_file(str(tmp_path / "big.arrow"), table.schema, options=options) as file:
         file.write_table(table)
-    seen = _measure(tmp_path / "big.arrow")
-    assert "it needs more than 512 MB" in (seen.said or "")
-    assert seen.reader_mb < SPARE_MB + MAX_MEGABYTES
+    result = _measure(tmp_path / "big.arrow")
+    assert "it needs more than 512 MB" in (result.message or "")
+    assert result.reader_mb < SPARE_MB + MAX_MEGABYTES
 
 
-def test_a_type_nested_thousands_deep_is_a_sentence(tmp_path: Path) -> None:
+def test_a_deeply_nested_type_is_reported(tmp_path: Path) -> None:
     deep = pa.int8()
     for _ in range(3000):
         deep = pa.struct([("a", deep)])
@@ -101,38 +101,38 @@ def test_a_type_nested_thousands_deep_is_a_sentence(tmp_path: Path) -> None:
         open_rows(tmp_path / "deep.parquet")
 
 
-def test_a_reader_that_crashes_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crashed_reader_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _parquet(tmp_path / "f.parquet", pa.array(["A"]))
     monkeypatch.setattr("finance_producer.columnar.READER", "finance_producer.there_is_none")
-    with pytest.raises(UnreadableFileError, match=r"f\.parquet cannot be read: its reader ended with code 1, as where"):
+    with pytest.raises(UnreadableFileError, match=r"f\.parquet cannot be read: its reader ended with code 1, which happens if"):
         open_rows(file)
 
 
 def test_ten_thousand_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({f"c{number}": [1] for number in range(10_001)}), tmp_path / "wide.parquet")
-    with pytest.raises(UnreadableFileError, match="has 10,001 columns; 10,000 are taken"):
+    with pytest.raises(UnreadableFileError, match="has 10,001 columns; at most 10,000 are supported"):
         open_rows(tmp_path / "wide.parquet")
 
 
 @LINUX
 @pytest.mark.parametrize("header", ["", "symbol,price\nAAPL,1\n"], ids=["the header", "a row"])
-def test_a_line_of_csv_without_end_is_left_out_within_the_memory_of_a_short_one(tmp_path: Path, header: str) -> None:
+def test_an_endless_csv_line_is_left_out_without_more_memory(tmp_path: Path, header: str) -> None:
     file = tmp_path / "line.csv"
     with file.open("wb") as stream:
         stream.write(header.encode())
-        stream.truncate(400 * 1024 * 1024)  # of zeros, which take no room on the disk
+        stream.truncate(400 * 1024 * 1024)  # zeros, as a sparse file
         stream.seek(0, os.SEEK_END)
         stream.write(b"\nMSFT,2\n" if header else b"")
-    seen = _measure(file)
-    assert seen.own_mb < SPARE_MB
+    result = _measure(file)
+    assert result.own_mb < SPARE_MB
     if header:
-        assert (seen.rows, seen.faults) == (3, 1)
-        assert seen.first == [f"lines 3 to 3: a row of more than {MAX_RECORD_CHARS:,} characters"]
+        assert (result.rows, result.faults) == (3, 1)
+        assert result.first == [f"lines 3 to 3: a row of more than {MAX_RECORD_CHARS:,} characters"]
     else:
-        assert "its first line is no CSV, lines 1 to 1: a row of more than 1,048,576 characters" in (seen.said or "")
+        assert "its first line is not CSV, lines 1 to 1: a row of more than 1,048,576 characters" in (result.message or "")
 
 
-def test_a_row_that_goes_on_over_lines_is_bounded_too_and_the_next_one_is_read(tmp_path: Path) -> None:
+def test_an_endless_quoted_row_is_bounded_and_the_next_row_is_read(tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     endless = 'A,"' + 'x\n","' * (MAX_RECORD_CHARS // 5)
     file.write_text(f"symbol,price\nAAPL,1\n{endless}\nMSFT,2\n")
@@ -141,7 +141,7 @@ def test_a_row_that_goes_on_over_lines_is_bounded_too_and_the_next_one_is_read(t
     assert any("a row of more than" in (row.fault or "") for row in rows)
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(UnreadableFileError, match=r"pipe\.csv is no regular file"):
+    with pytest.raises(UnreadableFileError, match=r"pipe\.csv is not a regular file"):
         open_rows(tmp_path / "pipe.csv")

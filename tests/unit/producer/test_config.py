@@ -1,4 +1,4 @@
-"""The settings: wrong ones are reported together, in sentences, with exit code 2."""
+"""The settings: invalid ones are reported together, with exit code 2."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def test_defaults_are_a_market_of_eight_symbols_or_more_with_apple_at_a_hundred_
     assert settings.ticks_per_second == 100
 
 
-def test_every_wrong_key_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = {
+def test_all_invalid_settings_are_reported_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invalid = {
         "TICKS_PER_SECOND": "-1",
         "SYMBOLS": "AAPL,aapl,MSFT,MSFT,",
         "MALFORMED_RATE": "1",
@@ -34,19 +36,19 @@ def test_every_wrong_key_is_named_in_one_go(monkeypatch: pytest.MonkeyPatch, cap
         "DELIVERY_TIMEOUT_SECONDS": "0.5",
         "KAFKA_TOPIC": "a topic",
     }
-    for key, value in wrong.items():
+    for key, value in invalid.items():
         monkeypatch.setenv(key, value)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         settings_or_exit(Settings)
-    assert ended.value.code == 2
+    assert exit_.value.code == 2
     lines = capsys.readouterr().err.splitlines()
-    assert sorted(line.split("=")[0] for line in lines) == sorted(wrong)
+    assert sorted(line.split("=")[0] for line in lines) == sorted(invalid)
     (symbols,) = [line for line in lines if line.startswith("SYMBOLS=")]
-    for said in ("'aapl' is not a symbol", "'' is not a symbol", "'MSFT' stands there twice"):
-        assert said in symbols
+    for problem in ("'aapl' is not a symbol", "'' is not a symbol", "'MSFT' is listed twice"):
+        assert problem in symbols
 
 
-def test_a_replay_needs_a_file_which_is_said_along_with_all_else(
+def test_a_missing_replay_file_is_reported_with_the_other_errors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TICK_SOURCE", "replay")
@@ -59,13 +61,13 @@ def test_a_replay_needs_a_file_which_is_said_along_with_all_else(
     assert "needs the path of a CSV, Parquet or Arrow file" in lines[1]
 
 
-@pytest.mark.parametrize(("name", "said"), [("a\nb", r"the control character '\\n'"), ("\udcff", "bytes in it that are not")])
-def test_a_file_whose_name_no_log_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "fault"), [("a\nb", r"the control character '\\n'"), ("\udcff", "bytes in it that are not")])
+def test_a_file_name_with_control_characters_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, fault: str) -> None:
     monkeypatch.setenv("REPLAY_FILE", name)
-    with pytest.raises(ValueError, match=f"the name has {said}.*: rename the file"):
+    with pytest.raises(ValueError, match=f"the name has {fault}.*: rename the file"):
         Settings()
 
 
-def test_symbols_may_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_symbols_may_be_separated_by_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMBOLS", "AAPL, BRK.B ,ES=F")
     assert Settings().symbols == ("AAPL", "BRK.B", "ES=F")

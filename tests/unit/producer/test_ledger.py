@@ -1,4 +1,4 @@
-"""The ledger, and the answers that go into it."""
+"""The ledger, and the broker's answers that it records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from finance_contract.tick import SOURCE
 from finance_producer.delivery import Deliveries
-from finance_producer.encoder import Wire
+from finance_producer.encoder import TradeEncoder
 from finance_producer.market import Trades
 from finance_storage.ledger import LedgerWriter, ledger_file, merged, new_source, read
 
@@ -29,7 +29,7 @@ TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
 
 
 class Answer:
-    """As much of a confluent_kafka.Message as a delivery callback looks at."""
+    """The part of a confluent_kafka.Message that a delivery callback reads."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -47,19 +47,17 @@ def _ranges_of(numbers: set[int]) -> list[Range]:
 
 
 @given(st.sets(st.integers(0, 60)))
-def test_merged_ranges_hold_the_same_numbers_in_as_few_ranges_as_can_be(numbers: set[int]) -> None:
+def test_merged_ranges_have_the_same_numbers_in_the_fewest_ranges(numbers: set[int]) -> None:
     ranges = _ranges_of(numbers)
     assert _numbers(ranges) == sorted(numbers)
     assert all(first[1] + 1 < second[0] for first, second in pairwise(ranges))
 
 
 @given(st.integers(0, 1000), st.lists(st.booleans(), min_size=1, max_size=40), st.randoms())
-def test_a_block_tells_acknowledged_from_failed_whatever_the_order_of_answers(
-    first: int, fates: list[bool], random: Random
-) -> None:
+def test_a_block_counts_answers_in_any_order(first: int, outcomes: list[bool], random: Random) -> None:
     deliveries = Deliveries()
-    block = deliveries.open(first, len(fates))
-    answers = [(first + place, good) for place, good in enumerate(fates)]
+    block = deliveries.open(first, len(outcomes))
+    answers = [(first + place, good) for place, good in enumerate(outcomes)]
     random.shuffle(answers)
     for seq, good in answers:
         assert not deliveries.settled()
@@ -67,27 +65,26 @@ def test_a_block_tells_acknowledged_from_failed_whatever_the_order_of_answers(
 
     assert deliveries.settled() == [block]
     assert deliveries.settled() == []
-    assert _numbers(block.acknowledged_ranges()) == [first + place for place, good in enumerate(fates) if good]
-    assert sorted(_numbers(block.failed_ranges())) == [first + place for place, good in enumerate(fates) if not good]
-    assert all(one <= last for one, last in block.acknowledged_ranges())
+    assert _numbers(block.acknowledged_ranges()) == [first + place for place, good in enumerate(outcomes) if good]
+    assert sorted(_numbers(block.failed_ranges())) == [first + place for place, good in enumerate(outcomes) if not good]
+    assert all(low <= high for low, high in block.acknowledged_ranges())
     assert deliveries.figures() == {
-        "made": len(fates),
-        "acknowledged": sum(fates),
-        "unsent": len(fates) - sum(fates),
+        "made": len(outcomes),
+        "acknowledged": sum(outcomes),
+        "unsent": len(outcomes) - sum(outcomes),
         "malformed": 0,
     }
 
 
-def test_the_number_of_a_failed_tick_is_read_from_its_own_bytes() -> None:
-    one = np.array([1])
-    (value,) = Wire(["AAPL"], "test").values(Trades(one - 1, one, one), one * 1_790_000_000_000_000_000, 77)
-    answer = Answer(value)
+def test_the_number_of_a_failed_tick_is_read_from_its_value() -> None:
+    ones = np.array([1])
+    (value,) = TradeEncoder(["AAPL"], "test").values(Trades(ones - 1, ones, ones), ones * 1_790_000_000_000_000_000, 77)
     block = Deliveries().open(77, 1)
-    block.delivered(TIMED_OUT, answer)  # type: ignore[arg-type]
+    block.delivered(TIMED_OUT, Answer(value))  # type: ignore[arg-type]
     assert block.failed == [77]
 
 
-def test_a_ledger_says_what_was_noted(tmp_path: Path) -> None:
+def test_a_ledger_is_read_back_as_written(tmp_path: Path) -> None:
     file = ledger_file(tmp_path, "test")
     ledger = LedgerWriter(file, HEADER)
     ledger.note([(0, 99)], [])
@@ -104,7 +101,7 @@ def test_a_ledger_says_what_was_noted(tmp_path: Path) -> None:
     assert account.ending.items() >= {"made": 300, "acknowledged": 299, "unsent": 1}.items()
 
 
-def test_lines_are_written_once_a_second_and_only_if_there_is_something(tmp_path: Path) -> None:
+def test_lines_are_written_at_most_once_a_second_and_never_empty(tmp_path: Path) -> None:
     file, seconds = ledger_file(tmp_path, "test"), count(0, 0.25)
     ledger = LedgerWriter(file, HEADER, lambda: next(seconds))
     sizes = set()
@@ -129,7 +126,7 @@ def test_a_ledger_of_a_killed_run_has_no_ending(tmp_path: Path) -> None:
     assert read(file).acknowledged == [(0, 9)]
 
 
-def test_a_torn_last_line_is_left_out_wherever_it_is_torn(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
     file, seconds = ledger_file(tmp_path, "test"), count(0, 10)
     ledger = LedgerWriter(file, HEADER, lambda: next(seconds))
     ledger.note([(0, 9)], [])
@@ -145,7 +142,7 @@ def test_a_torn_last_line_is_left_out_wherever_it_is_torn(tmp_path: Path) -> Non
     assert read(file).acknowledged == [(0, 19)]
 
 
-def test_a_torn_line_elsewhere_and_a_file_without_a_line_are_refused(tmp_path: Path) -> None:
+def test_a_torn_earlier_line_and_an_empty_file_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "bad.jsonl"
     for content in (b"", b'{"source', b'{"source":"x"}\n{"acknowl\n{"acknowledged":[[0,1]]}\n'):
         file.write_bytes(content)
@@ -153,9 +150,7 @@ def test_a_torn_line_elsewhere_and_a_file_without_a_line_are_refused(tmp_path: P
             read(file)
 
 
-def test_a_disk_that_takes_half_a_line_leaves_no_half_and_loses_no_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partial_write_leaves_no_torn_line_and_loses_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, write = ledger_file(tmp_path, "test"), os.write
     ledger = LedgerWriter(file, HEADER)
     ledger.note([(0, 9)], [])
@@ -176,7 +171,7 @@ def test_two_runs_never_share_a_ledger(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 10**60))
-def test_the_name_of_a_run_is_a_source_and_no_other_run_has_it(seed: int) -> None:
+def test_the_name_of_a_run_is_a_valid_source_and_unique(seed: int) -> None:
     names = {new_source(f"sim-{seed}") for _ in range(5)}
     assert len(names) == 5
     assert all(SOURCE.fullmatch(name) for name in names)

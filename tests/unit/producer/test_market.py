@@ -1,4 +1,4 @@
-"""The market: the same for the same seed, sane however long it runs, and with the marks of a real one."""
+"""The market: reproducible from its seed, plausible in long runs, and with the statistics of a real one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SYMBOLS: tuple[str, ...] = Settings.model_fields["symbols"].default
 LONG = 1_500_000
-INTERVAL = 1_000  # trades between two looks at the prices
+INTERVAL = 1_000  # trades between two price samples
 CALIBRATED = ("AAPL", "GOOG", "IBM", "MSFT")
 
 symbol_lists = st.lists(st.from_regex(SYMBOL, fullmatch=True), min_size=1, max_size=12, unique=True)
@@ -35,7 +35,7 @@ def long_run() -> Trades:
 
 @pytest.fixture(scope="module")
 def returns(long_run: Trades) -> Floats:
-    """Log returns of every symbol, a row each, over intervals of the market's clock."""
+    """Return the log returns of every symbol, one row each, over intervals of INTERVAL trades."""
     grid = np.arange(0, LONG, INTERVAL)[3:]
     return np.diff([_log_prices(long_run, symbol, grid) for symbol in range(len(SYMBOLS))])
 
@@ -57,7 +57,7 @@ def _in_blocks(market: Market, sizes: Sequence[int]) -> Trades:
 
 @settings(max_examples=30, deadline=None)
 @given(symbol_lists, st.integers(0, 2**64), st.lists(st.integers(0, 5000), min_size=1, max_size=6))
-def test_the_sequence_follows_from_seed_and_symbols_however_it_is_cut(symbols: list[str], seed: int, sizes: list[int]) -> None:
+def test_the_sequence_depends_on_seed_and_symbols_not_on_block_sizes(symbols: list[str], seed: int, sizes: list[int]) -> None:
     assert _equal(_in_blocks(Market(symbols, seed), sizes), Market(symbols, seed).block(sum(sizes)))
 
 
@@ -81,15 +81,15 @@ def test_every_symbol_trades_and_opens_near_its_listed_price(long_run: Trades) -
         assert first == pytest.approx(listing(symbol).price, rel=0.01)
 
 
-def test_prices_stay_sane_in_a_long_run(long_run: Trades) -> None:
+def test_prices_stay_plausible_in_a_long_run(long_run: Trades) -> None:
     listed = np.array([listing(symbol).price for symbol in SYMBOLS])[long_run.symbol]
     drift = long_run.cents / listed
     assert drift.min() > 1 / 2
     assert drift.max() < 2
-    assert np.ptp(long_run.cents[long_run.symbol == 0]) > 20  # and yet they move
+    assert np.ptp(long_run.cents[long_run.symbol == 0]) > 20  # but they do move
 
 
-def test_a_price_of_a_cent_never_becomes_none() -> None:
+def test_a_price_is_never_below_a_cent() -> None:
     market = Market(["KO"], 1)
     market._log_price[:] = np.log(0.6)  # noqa: SLF001 (no listing is that cheap)
     assert market.block(20_000).cents.min() == 1
@@ -102,9 +102,9 @@ def test_bid_and_ask_are_a_cent_or_a_basis_point_apart(long_run: Trades) -> None
 
 
 def test_symbols_move_together(returns: Floats) -> None:
-    among = np.asarray(np.corrcoef(returns))[np.triu_indices(len(SYMBOLS), 1)]
-    assert among.min() > 0.1
-    assert 0.25 < among.mean() < 0.7
+    correlations = np.asarray(np.corrcoef(returns))[np.triu_indices(len(SYMBOLS), 1)]
+    assert correlations.min() > 0.1
+    assert 0.25 < correlations.mean() < 0.7
 
 
 def test_returns_have_fat_tails(returns: Floats) -> None:
@@ -113,11 +113,11 @@ def test_returns_have_fat_tails(returns: Floats) -> None:
 
 
 def test_volatility_clusters_while_returns_do_not(returns: Floats) -> None:
-    def follows(series: Floats) -> Floats:
+    def autocorrelations(series: Floats) -> Floats:
         return np.array([np.corrcoef(row[:-1], row[1:])[0, 1] for row in series])
 
-    assert follows(np.abs(returns)).mean() > 0.08
-    assert abs(follows(returns).mean()) < 0.05
+    assert autocorrelations(np.abs(returns)).mean() > 0.08
+    assert abs(autocorrelations(returns).mean()) < 0.05
 
 
 def test_trading_comes_in_bursts(long_run: Trades) -> None:
@@ -131,16 +131,16 @@ def test_sizes_are_often_round_lots_and_differ_widely(long_run: Trades) -> None:
     assert long_run.size.max() > 50 * np.median(long_run.size)
 
 
-def test_unknown_symbols_always_have_the_same_sane_listing() -> None:
+def test_unknown_symbols_always_have_the_same_plausible_listing() -> None:
     for symbol in ("ZZZ", "BRK.B", "EUR/USD", "ES=F"):
-        one = listing(symbol)
-        assert one == listing(symbol)
-        assert 10_00 <= one.price <= 300_00
-        assert 0 < one.loading < 1
+        first = listing(symbol)
+        assert first == listing(symbol)
+        assert 10_00 <= first.price <= 300_00
+        assert 0 < first.loading < 1
 
 
-def test_listings_are_those_of_the_real_closes() -> None:
-    """Compute volatilities and loadings of the calibrated symbols again, as the docstring of `listing` says."""
+def test_listings_match_the_real_closes() -> None:
+    """Recompute volatilities and loadings of the calibrated symbols as finance_producer.instruments describes."""
     real: list[dict[str, list[Any]]] = [getattr(stocks, symbol) for symbol in CALIBRATED]
     closes = [dict(zip(series["date"], series["adj_close"], strict=True)) for series in real]
     days = sorted(day for day in set.intersection(*map(set, closes)) if "2004-08-20" <= day <= "2013-03-01")
@@ -152,7 +152,7 @@ def test_listings_are_those_of_the_real_closes() -> None:
 
 
 def _factor_loadings(correlations: Floats) -> Floats:
-    """Principal axis factoring with one factor, from squared multiple correlations on."""
+    """Return loadings by principal axis factoring with one factor, starting from squared multiple correlations."""
     communality = 1 - 1 / np.diag(np.linalg.inv(correlations))
     for _ in range(500):
         reduced = correlations.copy()

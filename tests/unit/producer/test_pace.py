@@ -1,4 +1,4 @@
-"""The pace, on a clock of the test's own."""
+"""The pace, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ START = 1000.0
 
 
 def _run(pace: Pace, seconds: float, lag: float = 0.0) -> list[tuple[float, int]]:
-    """Ask as the run does, each round `lag` late; give when how many ticks were due."""
+    """Poll the pace as a run does, each round `lag` seconds late; return the times and numbers of ticks due."""
     now, rounds = START, []
     while now < START + seconds:
         if due := pace.due(now):
             rounds.append((now, due))
         rest = pace.rest(now)
-        assert 0 <= rest <= MAX_SLEEP_SECONDS  # a signal is noticed soon
+        assert 0 <= rest <= MAX_SLEEP_SECONDS  # so that a signal is noticed soon
         now += max(rest, 0.001) + lag
     return rounds
 
 
 @pytest.mark.parametrize("rate", [0.2, 1, 7, 100, 3_000, 100_000])
 @pytest.mark.parametrize("lag", [0, 0.0037])
-def test_so_many_a_second_without_drift(rate: float, lag: float) -> None:
+def test_a_fixed_rate_does_not_drift(rate: float, lag: float) -> None:
     seconds = max(20, 20 / rate)
     made = 0
     for now, due in _run(FixedRate(rate, START), seconds, lag):
         made += due
         assert made <= (now - START) * rate + 1 + 1e-6  # never early
-    # The first comes at once, and what the last round brings is at most a block or a rest late.
+    # The first tick is due immediately; the last round is late by at most a block or a rest.
     assert made == pytest.approx(seconds * rate + 1, abs=1 + rate * 0.13 + (MAX_BLOCK_TICKS if rate > 10_000 else 0))
 
 
-def test_the_first_tick_comes_at_once_and_the_next_in_its_time() -> None:
+def test_the_first_tick_is_due_immediately_and_the_next_on_schedule() -> None:
     rounds = _run(FixedRate(0.2, START), 16)
     assert [due for _, due in rounds] == [1, 1, 1, 1]
     assert [now - START for now, _ in rounds] == pytest.approx([0, 5, 10, 15], abs=0.11)
 
 
-def test_a_schedule_that_fell_behind_is_moved_and_not_made_up_for() -> None:
+def test_a_schedule_far_behind_is_moved_and_does_not_catch_up() -> None:
     pace = FixedRate(100, START)
     assert pace.due(START) == 1
     late = START + 60
@@ -52,17 +52,17 @@ def test_a_schedule_that_fell_behind_is_moved_and_not_made_up_for() -> None:
     assert sum(due for _, due in ((now, pace.due(late + now)) for now in (0.5, 1.0))) == pytest.approx(100, abs=2)
 
 
-def test_a_schedule_little_behind_catches_up() -> None:
+def test_a_schedule_slightly_behind_catches_up() -> None:
     pace = FixedRate(100, START)
     assert pace.due(START + 0.905) == 91
 
 
-def test_flat_never_rests() -> None:
+def test_unthrottled_never_rests() -> None:
     assert (Unthrottled().due(START), Unthrottled().rest(START)) == (MAX_BLOCK_TICKS, 0)
 
 
 class File:
-    """A replay that has read its ticks."""
+    """A replay whose ticks are all read already."""
 
     def __init__(self, *stamps: int | None) -> None:
         self.waiting = deque(Ready(b"A", b"", stamp) for stamp in stamps)
@@ -87,13 +87,13 @@ def _replayed(file: File, speed: float, seconds: float) -> list[float]:
 
 
 @pytest.mark.parametrize(("speed", "expected"), [(1, [0, 1, 3]), (2, [0, 0.5, 1.5]), (0.5, [0, 2, 6])])
-def test_a_recording_keeps_its_own_pace_times_the_speed(speed: float, expected: list[float]) -> None:
+def test_a_replay_keeps_the_recorded_intervals_divided_by_the_speed(speed: float, expected: list[float]) -> None:
     second = 10**9
     when = _replayed(File(5 * second, 6 * second, 8 * second), speed, 7)
     assert when == pytest.approx(expected, abs=0.011)
 
 
-def test_ticks_without_a_time_or_out_of_order_are_due_at_once() -> None:
+def test_ticks_without_a_time_or_out_of_order_are_due_immediately() -> None:
     second = 10**9
     assert _replayed(File(None, 5 * second, None, 6 * second, 2 * second), 1, 2) == pytest.approx([0, 0, 0, 1, 1], abs=0.011)
 

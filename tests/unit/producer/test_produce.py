@@ -1,4 +1,4 @@
-"""An import says last what became of each row, and fails where nothing, or less than was made, is in the topic."""
+"""A replay reports at the end what happened to each row, and fails if a tick, or every row, is not in the topic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001
 
 
 class Log:
-    """Remembers each line: its level, its event, its figures."""
+    """A log that stores level, event and figures of each line."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -35,16 +35,16 @@ class Log:
         self.lines.append(("error", event, figures))
 
     def after(self, event: str) -> list[tuple[str, dict[str, Any]]]:
-        """Give what was said after an event."""
+        """Return the events and figures logged after an event."""
         events = [line[1] for line in self.lines]
-        return [(said, figures) for _, said, figures in self.lines[events.index(event) + 1 :]]
+        return [(later, figures) for _, later, figures in self.lines[events.index(event) + 1 :]]
 
-    def said(self, event: str) -> list[dict[str, Any]]:
-        return [figures for _, said, figures in self.lines if said == event]
+    def figures_of(self, event: str) -> list[dict[str, Any]]:
+        return [figures for _, logged, figures in self.lines if logged == event]
 
 
 class Trial:
-    """The program itself on a file, but for the broker."""
+    """Runs the program on a file, without a broker."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.client, self.log = Client(), Log()
@@ -55,17 +55,17 @@ class Trial:
         monkeypatch.setattr(program, "configure_logging", lambda: self.log)
 
     def run(self, text: str, **settings: str) -> int:
-        """Give the exit code."""
+        """Run the program on a file with this text and return the exit code."""
         file = self._folder / "prices.csv"
         file.write_text(text)
-        given = {"DATA_DIR": str(self._folder / "data"), "TICK_SOURCE": "replay", "REPLAY_FILE": str(file)}
-        for key, value in {**given, "TICKS_PER_SECOND": "0", **settings}.items():
+        defaults = {"DATA_DIR": str(self._folder / "data"), "TICK_SOURCE": "replay", "REPLAY_FILE": str(file)}
+        for key, value in {**defaults, "TICKS_PER_SECOND": "0", **settings}.items():
             self._patch.setenv(key, value)
         return program.main()
 
     @property
     def prices(self) -> list[str]:
-        """What is in the topic."""
+        """The prices of the ticks in the topic."""
         return [str(decode(value).price) for value in self.client.arrived]
 
 
@@ -74,15 +74,15 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return Trial(tmp_path, monkeypatch)
 
 
-def test_a_whole_import_is_all_published_and_says_no_more(trial: Trial) -> None:
+def test_a_good_file_is_published_without_warnings(trial: Trial) -> None:
     assert trial.run("symbol,price,size,ts_event\nA,1,1,2024-01-05\nB,2,1,2024-01-05\n") == 0
     assert trial.prices == ["1", "2"]
-    assert trial.log.said("stopped") == [{"made": 2, "acknowledged": 2, "unsent": 0, "malformed": 0}]
+    assert trial.log.figures_of("stopped") == [{"made": 2, "acknowledged": 2, "unsent": 0, "malformed": 0}]
     assert trial.log.after("stopped") == []
     assert not [line for line in trial.log.lines if line[0] != "info"]
 
 
-def test_every_row_that_is_left_out_is_counted_by_its_reason_at_the_end(trial: Trial) -> None:
+def test_rows_left_out_are_counted_by_reason_at_the_end(trial: Trial) -> None:
     bad = [
         "A,1,x,,",
         "A,0.123456789,1,2024-01-05",
@@ -92,7 +92,7 @@ def test_every_row_that_is_left_out_is_counted_by_its_reason_at_the_end(trial: T
         "A,0.1234567891,1,",
     ]
     assert trial.run("symbol,price,size,ts_event\nA,1,1,2024-01-05\n" + "\n".join(bad)) == 0
-    assert trial.log.said("stopped")[0]["rows_left_out"] == 6
+    assert trial.log.figures_of("stopped")[0]["rows_left_out"] == 6
     assert trial.log.after("stopped") == [
         ("rows left out", {"reason": Reason.PRICE_DECIMALS, "rows": 2, "first_line": 4}),
         ("rows left out", {"reason": Reason.NOT_AN_OBJECT, "rows": 1, "first_line": 3}),
@@ -113,30 +113,26 @@ def test_every_row_that_is_left_out_is_counted_by_its_reason_at_the_end(trial: T
     ],
     ids=["twelve digits", "epoch milliseconds", "US dates", "a trailing comma", "no row"],
 )
-def test_an_import_of_which_nothing_is_published_fails_in_a_sentence(
-    trial: Trial, text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_a_valid_tick_fails_with_a_message(trial: Trial, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert trial.run(text) == 2
-    assert capsys.readouterr().err.endswith("prices.csv has no row that can be a tick: nothing was published.\n")
+    assert capsys.readouterr().err.endswith("prices.csv has no row that is a valid tick: nothing was published.\n")
     assert trial.client.arrived == []
-    assert len(trial.log.said("rows left out")) == (1 if text.count("\n") > 1 else 0)
+    assert len(trial.log.figures_of("rows left out")) == (1 if text.count("\n") > 1 else 0)
 
 
-def test_columns_that_are_not_read_and_times_that_are_made_up_are_said(trial: Trial) -> None:
+def test_unused_columns_and_missing_times_are_logged(trial: Trial) -> None:
     assert trial.run("symbol,price,venue,side\nA,1,X,b\n") == 0
-    assert trial.log.said("columns that are not read") == [{"count": 2, "columns": "'venue', 'side'"}]
-    assert trial.log.said("no column ts_event: the lake dates these ticks by when they arrive")
+    assert trial.log.figures_of("unused columns") == [{"count": 2, "columns": "'venue', 'side'"}]
+    assert trial.log.figures_of("no column ts_event: the lake dates these ticks by when they arrive")
     assert trial.log.after("stopped") == [("ticks without a ts_event: the lake dates them by when they arrived", {"ticks": 1})]
 
 
-def test_a_time_under_another_name_is_mapped_or_refused_and_nothing_is_published_meanwhile(
+def test_a_time_with_another_name_is_refused_until_it_is_mapped_or_ignored(
     trial: Trial, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "symbol,price,timestamp\nA,1,2024-01-05\n"
     assert trial.run(text) == 2
-    assert (
-        "REPLAY_MAP=ts_event=timestamp says which is which. REPLAY_IGNORE_COLUMNS=timestamp leaves" in capsys.readouterr().err
-    )
+    assert "Use REPLAY_MAP=ts_event=timestamp. Or leave it out with REPLAY_IGNORE_COLUMNS=timestamp." in capsys.readouterr().err
     assert trial.client.arrived == []
     assert trial.run(text, REPLAY_MAP="ts_event=timestamp") == 0
     assert [decode(value).ts_event for value in trial.client.arrived] == [1_704_412_800_000_000_000]
@@ -145,12 +141,12 @@ def test_a_time_under_another_name_is_mapped_or_refused_and_nothing_is_published
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-def test_one_tick_that_was_not_acknowledged_fails_the_run(trial: Trial, lost: int) -> None:
+def test_one_unacknowledged_tick_fails_the_run(trial: Trial, lost: int) -> None:
     trial.client.fate = lambda value: TIMED_OUT if decode(value).seq is not None and decode(value).seq < lost else None  # type: ignore[operator]
     assert trial.run("symbol,price\nA,1\nA,2\nA,3\n") == 1
-    assert trial.log.said("stopped")[0]["unsent"] == lost
+    assert trial.log.figures_of("stopped")[0]["unsent"] == lost
 
 
-def test_a_file_of_which_a_part_was_published_says_so(trial: Trial) -> None:
+def test_a_partly_published_file_is_reported(trial: Trial) -> None:
     assert trial.run("symbol,price,ts_event\n" + "A,1,2024-01-05\n" * 5000, MAX_TICKS="10") == 0
     assert trial.log.after("stopped") == [("stopped before the end of the file: the rest is not published", {"ticks": 10})]

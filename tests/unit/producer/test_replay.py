@@ -1,4 +1,4 @@
-"""Replay of a user's file: every digit kept, bad rows named, unusable files refused in a sentence."""
+"""Replay of a user's file: every digit is kept, bad rows are reported, unusable files are refused with a message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from finance_contract import Reason, Tick, decode
 from finance_contract.tick import EVENT_TIMES_NS
-from finance_producer.columns import UnreadableFileError, Wanted
+from finance_producer.columns import ColumnMapping, UnreadableFileError
 from finance_producer.replay import AHEAD, Replay, nanoseconds
 from finance_producer.rows import Row, open_rows
 from tests.support.nasty_paths import NASTY
@@ -28,10 +28,10 @@ NOON = 1_704_456_000_000_000_000  # 2024-01-05T12:00Z
 
 
 def _replayed(file: Path, ignored: str = "", **mapped: str) -> tuple[list[Tick], list[tuple[int, str]]]:
-    """Give the ticks that a file becomes, and lines and reasons of the rows that are left out."""
+    """Return the ticks of a file, and the lines and reasons of the rows left out."""
     rejects: list[tuple[int, str]] = []
-    wanted = Wanted(mapped, frozenset(ignored.split(",")))
-    replay = Replay(open_rows(file, wanted).rows, "test", lambda line, reason: rejects.append((line, reason)))
+    mapping = ColumnMapping(mapped, frozenset(ignored.split(",")))
+    replay = Replay(open_rows(file, mapping).rows, "test", lambda line, reason: rejects.append((line, reason)))
     ticks: list[Tick] = []
     while not replay.ended:
         block = replay.take(7)
@@ -105,7 +105,7 @@ BAD = {
 }
 
 
-def test_bad_rows_are_left_out_and_named_by_line_and_reason(tmp_path: Path) -> None:
+def test_bad_rows_are_left_out_and_reported_by_line_and_reason(tmp_path: Path) -> None:
     lines = ["symbol,price,size,ts_event"] + [line for bad in BAD for line in (bad, "AAPL,2.5,,")]
     ticks, rejects = _replayed(_csv(tmp_path, "\n".join(lines)))
     assert [tick.price for tick in ticks] == [Decimal("2.5")] * len(BAD)
@@ -114,14 +114,14 @@ def test_bad_rows_are_left_out_and_named_by_line_and_reason(tmp_path: Path) -> N
     ]
 
 
-def test_a_byte_that_is_no_utf_8_spoils_its_row_alone(tmp_path: Path) -> None:
+def test_invalid_utf_8_rejects_only_its_row(tmp_path: Path) -> None:
     ticks, rejects = _replayed(_csv(tmp_path, b"symbol,price\nA\xffPL,1\nAAPL,2\n"))
     assert [tick.price for tick in ticks] == [2]
     assert [line for line, _ in rejects] == [2]
 
 
-def test_a_quote_that_is_never_closed_is_named_where_it_opens(tmp_path: Path) -> None:
-    lost = "".join("MSFT,3\n" for _ in range(30_000))  # longer than the csv module takes for a cell
+def test_an_unclosed_quote_is_reported_where_it_opens(tmp_path: Path) -> None:
+    lost = "".join("MSFT,3\n" for _ in range(30_000))  # longer than the csv module's limit for a cell
     ticks, rejects = _replayed(_csv(tmp_path, f'symbol,price\nAAPL,1\nAAPL,"2\n{lost}AAPL,4\n'))
     assert ticks[0].price == 1
     assert ticks[-1].price == 4
@@ -129,34 +129,34 @@ def test_a_quote_that_is_never_closed_is_named_where_it_opens(tmp_path: Path) ->
     assert "lines 3 to " in rejects[0][1]
 
 
-def test_a_long_file_is_read_little_by_little() -> None:
-    drawn = count()
-    endless = (Row(next(drawn), "AAPL", "1") for _ in repeat(None))
+def test_a_long_file_is_streamed() -> None:
+    lines = count()
+    endless = (Row(next(lines), "AAPL", "1") for _ in repeat(None))
     replay = Replay(endless, "test", lambda *_: None)
     assert len(replay.take(AHEAD * 5).values) == AHEAD
     assert not replay.ended
-    assert next(drawn) <= 2 * AHEAD
+    assert next(lines) <= 2 * AHEAD
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "no column symbol or price; it has: none"),
         ("symbol,size\nAAPL,1\n", "no column price; it has: 'symbol', 'size'."),
         ("Symbol;Price\nAAPL;1\n", "no column symbol or price"),
         ("symbol,price,price\nAAPL,1,2\n", "the column price twice"),
-        ('"symbol\x1b"x,price\n', "its first line is no CSV"),
+        ('"symbol\x1b"x,price\n', "its first line is not CSV"),
         ("\x1b[31m,x\n", r"it has: '\x1b[31m'"),
     ],
 )
-def test_an_unusable_csv_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UnreadableFileError) as refused:
+def test_an_unusable_csv_file_is_refused_with_a_message(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UnreadableFileError) as error:
         _replayed(_csv(tmp_path, text))
-    assert said in str(refused.value)
-    assert "\x1b" not in str(refused.value)
+    assert message in str(error.value)
+    assert "\x1b" not in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_a_message(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match=r"none\.csv cannot be read: No such file or directory\."):
         _replayed(tmp_path / "none.csv")
     with pytest.raises(UnreadableFileError, match="Is a directory"):
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", [*NASTY.values(), "e%20f", "a\\b"])
-def test_a_file_of_any_name_is_that_file(tmp_path: Path, name: str) -> None:
+def test_a_file_with_an_unusual_name_is_opened(tmp_path: Path, name: str) -> None:
     for decoy in ("a", "axb"):
         (tmp_path / decoy).mkdir()
         (tmp_path / decoy / f"{decoy}.csv").write_text("symbol,price\nWRONG,9\n")
@@ -177,13 +177,13 @@ def test_a_file_of_any_name_is_that_file(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["date=2026-11-25", "symbol=X", "*", "[a]?", "a,b\\ e%20f", "s3:"])
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
-def test_a_columnar_file_of_any_name_is_that_file(
+def test_a_columnar_file_with_an_unusual_name_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, name: str
 ) -> None:
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     table = pa.table({"symbol": ["AAPL"], "price": ["1"]})
-    file = Path(name, f"{name}.{ending}")  # relative, as a user gives it
+    file = Path(name, f"{name}.{ending}")  # relative, as a user may pass it
     with file.open("wb") as stream:
         if ending == "parquet":
             pq.write_table(table, stream)
@@ -213,7 +213,7 @@ def test_a_columnar_file_of_any_name_is_that_file(
         ("1969-12-31T23:59:59.999999999Z", -1),
     ],
 )
-def test_times_of_every_form_keep_their_nanoseconds(text: str, expected: int) -> None:
+def test_times_in_every_notation_keep_their_nanoseconds(text: str, expected: int) -> None:
     assert nanoseconds(text) == expected
 
 
@@ -221,13 +221,13 @@ def test_times_of_every_form_keep_their_nanoseconds(text: str, expected: int) ->
     "text",
     ["", "today", "2024-1-5", "2024-13-01", "2024-01-05T25:00", "2024-01-05T12", "2024-01-05T12:00:00.1234567890", "1e18"],
 )
-def test_other_texts_are_no_times(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (whatever it says: the row is named by the caller)
+def test_other_text_is_not_a_time(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (the message does not matter: the caller reports the row)
         nanoseconds(text)
 
 
 @given(st.integers(EVENT_TIMES_NS[0], EVENT_TIMES_NS[-1]))
-def test_iso_text_and_integer_say_the_same_time(moment: int) -> None:
+def test_iso_text_and_integer_give_the_same_time(moment: int) -> None:
     seconds, rest = divmod(moment, 10**9)
     assert (
         nanoseconds(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z")
@@ -268,7 +268,7 @@ def test_parquet_times_of_every_type_are_read(tmp_path: Path, times: pa.Array, e
 
 
 @pytest.mark.parametrize("floating", [pa.float32(), pa.float64()])
-def test_a_price_in_binary_floating_point_is_refused_in_a_sentence(tmp_path: Path, floating: pa.DataType) -> None:
+def test_a_price_in_binary_floating_point_is_refused_with_a_message(tmp_path: Path, floating: pa.DataType) -> None:
     file = _parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([174.5], floating))
     with pytest.raises(
         UnreadableFileError, match=r"price as (float|double), binary floating point.*store it as a decimal or as text\."
@@ -276,10 +276,10 @@ def test_a_price_in_binary_floating_point_is_refused_in_a_sentence(tmp_path: Pat
         _replayed(file)
 
 
-def test_other_unusable_parquet_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_other_unusable_parquet_files_are_refused_with_a_message(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match="no column price"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"])))
-    with pytest.raises(UnreadableFileError, match="price as bool, which is no type for it"):
+    with pytest.raises(UnreadableFileError, match="price as bool, which is not supported for it"):
         _replayed(_parquet(tmp_path, symbol=pa.array(["A"]), price=pa.array([True])))
     torn = tmp_path / "torn.parquet"
     torn.write_bytes(b"PAR1 and nothing else")
@@ -293,7 +293,7 @@ def _closes() -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("as_parquet", [False, True])
-def test_every_real_close_survives_digit_for_digit_into_the_encoded_tick(tmp_path: Path, as_parquet: bool) -> None:  # noqa: FBT001
+def test_every_real_close_is_encoded_digit_for_digit(tmp_path: Path, as_parquet: bool) -> None:  # noqa: FBT001
     closes = _closes()
     if as_parquet:
         columns = {"symbol": "Ticker", "price": "Close", "ts_event": "Date"}

@@ -1,4 +1,4 @@
-"""What `financelake export` writes, replayed, is the same ticks: each digit of a price, each nanosecond."""
+"""Replaying a file of `financelake export` gives the same ticks: each digit of a price, each nanosecond."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def _replayed(file: Path) -> tuple[list[tuple[object, ...]], list[str]]:
     replay = Replay(open_rows(file).rows, "test", lambda line, reason: rejects.append(f"{line} {reason}"))
     ticks: list[tuple[object, ...]] = []
     while not replay.ended:
-        ticks += [_told(decode(value)) for value in replay.take(1000).values]
+        ticks += [_fields(decode(value)) for value in replay.take(1000).values]
     return ticks, rejects
 
 
-def _told(tick: Tick) -> tuple[object, ...]:
+def _fields(tick: Tick) -> tuple[object, ...]:
     return tick.symbol, tick.price, tick.size, tick.ts_event
 
 
 def _as_stored(ticks: Sequence[Tick]) -> pa.Table:
-    """Lay ticks out as the table has them."""
+    """Return ticks in the columns of the table."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     rows = [
         {
@@ -73,16 +73,16 @@ def _as_stored(ticks: Sequence[Tick]) -> pa.Table:
 @pytest.mark.parametrize("ending", FORMATS)
 @settings(max_examples=15, deadline=None)
 @given(ticks=st.lists(TICKS, min_size=1, max_size=50))
-def test_whatever_ticks_a_table_holds_come_back(ending: str, ticks: list[Tick]) -> None:
+def test_any_ticks_of_a_table_survive_export_and_replay(ending: str, ticks: list[Tick]) -> None:
     table = _as_stored(ticks)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"ticks.{ending}")
         write(target, table.schema, table.to_batches())
-        assert _replayed(target) == ([_told(tick) for tick in ticks], [])
+        assert _replayed(target) == ([_fields(tick) for tick in ticks], [])
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_an_export_by_the_command_comes_back_in_its_order(tmp_path: Path, ending: str) -> None:
+def test_an_export_by_the_command_is_replayed_in_order(tmp_path: Path, ending: str) -> None:
     moments = [1_790_000_000_000_000_000 + number for number in (0, 1, 999, 1000, 123_456_789)]
     ticks = [Tick("AAPL", Decimal("174.50000001"), 10 * place, moment) for place, moment in enumerate(moments)]
     built = BuiltLake(tmp_path / "data")
@@ -90,16 +90,16 @@ def test_an_export_by_the_command_comes_back_in_its_order(tmp_path: Path, ending
     target = tmp_path / f"ticks.{ending}"
     result = CliRunner().invoke(app, ["export", str(target), "--data", str(built.paths.root)])
     assert result.exit_code == 0, result.output
-    assert _replayed(target) == ([_told(tick) for tick in ticks], [])
+    assert _replayed(target) == ([_fields(tick) for tick in ticks], [])
     again = BuiltLake(tmp_path / "again")
-    again.store([encode(Tick(*told)) for told in _replayed(target)[0]])  # type: ignore[arg-type]
+    again.store([encode(Tick(*fields)) for fields in _replayed(target)[0]])  # type: ignore[arg-type]
     columns = ["symbol", "price", "size", "ts_event", "ts_event_nanos"]
     with Lake(built.paths.root) as before, Lake(again.paths.root) as after:
         assert before.ticks().arrow.select(columns).equals(after.ticks().arrow.select(columns))
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "detail"),
     [
         ("A,1,,5", "ts_event_nanos 5 without a ts_event"),
         ("A,1,2024-01-05,1000", "ts_event_nanos 1000 is not from 0 to 999"),
@@ -108,9 +108,9 @@ def test_an_export_by_the_command_comes_back_in_its_order(tmp_path: Path, ending
         ("A,1,2024-01-05T00:00:00.000000002Z,5", "ts_event ends with 2 nanoseconds, ts_event_nanos says 5"),
     ],
 )
-def test_nanoseconds_that_do_not_fit_are_a_reason_to_leave_a_row_out(tmp_path: Path, row: str, said: str) -> None:
+def test_a_row_with_inconsistent_nanoseconds_is_left_out(tmp_path: Path, row: str, detail: str) -> None:
     file = tmp_path / "f.csv"
     file.write_text(f"symbol,price,ts_event,ts_event_nanos\n{row}\nA,1,2024-01-05T00:00:00.000000005Z,5\n")
     ticks, rejects = _replayed(file)
-    assert rejects == [f"2 {Reason.TS_EVENT_TYPE}: {said}"]
+    assert rejects == [f"2 {Reason.TS_EVENT_TYPE}: {detail}"]
     assert ticks == [("A", Decimal(1), None, 1_704_412_800_000_000_005)]

@@ -1,4 +1,4 @@
-"""A run against a client of the test's own: what is sent, sent again, counted and written down."""
+"""A run against a fake client: what is sent, sent again, counted and recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from finance_producer.feed import Simulated
 from finance_producer.malformed_injector import MalformedInjector
 from finance_producer.pace import FixedRate, Unthrottled
 from finance_producer.publisher import Publisher, client_config
-from finance_producer.redelivery import Recall
+from finance_producer.redelivery import Redelivery
 from finance_producer.run import Run
 from finance_producer.tail import numbers
 from finance_producer.watch import ProgressWatch
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from finance_producer.pace import Pace
 
-BEYOND_REPAIR = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
+FATAL = KafkaError(KafkaError._FENCED, "fenced", fatal=True)  # noqa: SLF001
 NO_TOPIC = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
 NO_TOPIC_HERE = KafkaError(KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
 TAKEN_DOWN = KafkaError(KafkaError._DESTROY)  # noqa: SLF001
@@ -41,7 +41,7 @@ DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 
 
 class Record:
-    """As much of a confluent_kafka.Message as a delivery callback looks at."""
+    """The part of a confluent_kafka.Message that a delivery callback reads."""
 
     def __init__(self, value: bytes | None, key: bytes | None = None) -> None:
         self._value = value
@@ -55,7 +55,7 @@ class Record:
 
 
 class Client:
-    """A queue of `room` records, of which each poll answers `answers`; `fate` says how."""
+    """A client with a queue of `room` records; each poll answers `answers` of them with the result of `fate`."""
 
     def __init__(self, room: int = 10**6, answers: int = 10**6) -> None:
         self.room = room
@@ -102,29 +102,29 @@ class Client:
         callback(error, Record(value))
 
     def __len__(self) -> int:
-        """Count what waits."""
+        """Return the length of the queue."""
         return len(self.queue)
 
 
-class Diary:
-    """A log that remembers what was said."""
+class RecordingLog:
+    """A log that stores its events."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def _say(self, event: str, **_: object) -> None:
+    def _record(self, event: str, **_: object) -> None:
         self.lines.append(event)
 
-    info = warning = error = _say
+    info = warning = error = _record
 
 
 class Trial:
-    """A run over a client, in a folder."""
+    """A run with a fake client and a simulated clock, in a folder."""
 
     def __init__(self, folder: Path, client: Client, *, rate: float = 0, pace: Pace | None = None) -> None:
-        self.client, self.log, self.stopped = client, Diary(), False
+        self.client, self.log, self.stopped = client, RecordingLog(), False
         self.successors: list[Client] = []
-        self.silent = 0
+        self.unanswered = 0
         self.link = Link(self.log, self._tick)  # type: ignore[arg-type]
         self.publisher = Publisher(client, "finance")
         self.file = ledger_file(folder, "test")
@@ -133,11 +133,11 @@ class Trial:
         self.run = Run(
             feed=Simulated(["AAPL", "MSFT"], 7, "test", lambda: 1_790_000_000_000_000_000),
             pace=pace or Unthrottled(),
-            spoiler=MalformedInjector(rate, 7),
+            injector=MalformedInjector(rate, 7),
             publisher=self.publisher,
             ledger=LedgerWriter(self.file, {"source": "test"}),
             link=self.link,
-            recall=Recall(self._successor, self._arrived, self.link, 5, lambda: self.stopped, self._tick),
+            redelivery=Redelivery(self._successor, self._arrived, self.link, 5, lambda: self.stopped, self._tick),
             watch=ProgressWatch(self.publisher, self.link, Heartbeat(self.heartbeat, 10), self.log),  # type: ignore[arg-type]
             stopping=lambda: self.stopped,
             monotonic=self._tick,
@@ -147,10 +147,10 @@ class Trial:
         self.now += 0.01
         return self.now
 
-    def _successor(self, over: Callable[[], bool]) -> Client | None:
-        """Give the next client, if there is one."""
+    def _successor(self, is_over: Callable[[], bool]) -> Client | None:
+        """Return the next client, or None after `is_over` if there is none."""
         if not self.successors:
-            while not over():
+            while not is_over():
                 pass
             return None
         self.client.arrived.extend(self.successors[0].arrived)
@@ -159,16 +159,16 @@ class Trial:
         return self.client
 
     def _arrived(self) -> set[int] | None:
-        """Read what is in the topic, if the broker tells: the first `silent` times it does not."""
-        self.silent -= 1
-        return None if self.silent >= 0 else {number for number in self.seqs() if number is not None}
+        """Return the numbers in the topic; None for the first `unanswered` calls."""
+        self.unanswered -= 1
+        return None if self.unanswered >= 0 else {number for number in self.seqs() if number is not None}
 
     def seqs(self) -> list[int | None]:
-        """Numbers of the ticks that arrived, in their order."""
+        """Return the numbers of the ticks that arrived, in order."""
         return [decode(value).seq for value in self.client.arrived]
 
 
-def test_max_ticks_are_sent_in_order_acknowledged_and_written_down(tmp_path: Path) -> None:
+def test_max_ticks_are_sent_in_order_and_recorded_in_the_ledger(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client())
     trial.run.until_end(2345)
     assert trial.run.finish(1) == 0
@@ -180,7 +180,7 @@ def test_max_ticks_are_sent_in_order_acknowledged_and_written_down(tmp_path: Pat
     assert is_alive(trial.heartbeat)
 
 
-def test_a_full_queue_is_waited_for_and_the_same_tick_sent_again(tmp_path: Path) -> None:
+def test_a_tick_that_meets_a_full_queue_is_sent_again(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10, answers=3), rate=0.2)
     trial.run.until_end(500)
     assert trial.run.finish(1) == 0
@@ -191,7 +191,7 @@ def test_a_full_queue_is_waited_for_and_the_same_tick_sent_again(tmp_path: Path)
     assert read(trial.file).acknowledged == [(0, 499)]
 
 
-def test_asked_to_stop_at_a_full_queue_it_makes_no_more_and_counts_what_it_handed_over(tmp_path: Path) -> None:
+def test_a_stop_at_a_full_queue_counts_what_was_handed_over(tmp_path: Path) -> None:
     client = Client(room=10, answers=0)
     trial = Trial(tmp_path, client)
     serve = client.poll
@@ -202,7 +202,7 @@ def test_asked_to_stop_at_a_full_queue_it_makes_no_more_and_counts_what_it_hande
 
     client.poll = stop  # type: ignore[method-assign]
     trial.run.until_end(0)
-    client.answers = 4  # the broker takes four within the grace
+    client.answers = 4  # the broker acknowledges four before the flush times out
     assert trial.run.finish(1) == 6
     assert trial.publisher.deliveries.figures() == {"made": 10, "acknowledged": 4, "unsent": 6, "malformed": 0}
     account = read(trial.file)
@@ -210,7 +210,7 @@ def test_asked_to_stop_at_a_full_queue_it_makes_no_more_and_counts_what_it_hande
     assert account.failed == [(4, 9)]
 
 
-def test_what_the_broker_never_acknowledged_is_unsent_and_in_no_acknowledged_range(tmp_path: Path) -> None:
+def test_unacknowledged_ticks_are_unsent_and_in_no_acknowledged_range(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client())
     trial.client.fate = lambda value: TIMED_OUT if value is not None and (decode(value).seq or 0) % 10 == 3 else None
     trial.run.until_end(100)
@@ -221,7 +221,7 @@ def test_what_the_broker_never_acknowledged_is_unsent_and_in_no_acknowledged_ran
     assert acknowledged == [seq for seq in range(100) if seq % 10 != 3] == trial.seqs()
 
 
-def test_malformed_records_of_every_reason_take_no_number(tmp_path: Path) -> None:
+def test_malformed_records_have_every_reason_and_no_number(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(), rate=0.2)
     trial.run.until_end(400)
     assert trial.run.finish(1) == 0
@@ -237,16 +237,16 @@ def test_malformed_records_of_every_reason_take_no_number(tmp_path: Path) -> Non
     assert trial.publisher.deliveries.figures() == {"made": 400, "acknowledged": 400, "unsent": 0, "malformed": 100}
 
 
-def test_a_fatal_error_that_is_reported_ends_the_run(tmp_path: Path) -> None:
+def test_a_reported_fatal_error_ends_the_run(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(answers=0))
-    trial.link.on_error(BEYOND_REPAIR)
+    trial.link.on_error(FATAL)
     with pytest.raises(FatalError, match="fenced"):
         trial.run.until_end(0)
 
 
-def test_a_client_that_refuses_for_good_ends_the_run_and_the_balance_stays_true(tmp_path: Path) -> None:
+def test_a_client_that_refuses_for_good_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10))
-    trial.client.fate = lambda _: setattr(trial.client, "refusal", BEYOND_REPAIR)
+    trial.client.fate = lambda _: setattr(trial.client, "refusal", FATAL)
     with pytest.raises(KafkaException):
         trial.run.until_end(0)
     assert trial.run.finish(1) == 0
@@ -254,11 +254,11 @@ def test_a_client_that_refuses_for_good_ends_the_run_and_the_balance_stays_true(
     assert read(trial.file).acknowledged == [(0, 9)]
 
 
-# ---- the topic away ----------------------------------------------------------------------------------------------------
+# ---- a missing topic ---------------------------------------------------------------------------------------------------
 
 
-def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> None:
-    """Have the client take so many ticks, then believe that there is no topic; some of those that it fails are in the topic."""
+def _lose_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> None:
+    """Let the client fail all ticks from number `after` for want of a topic; `of_these_arrive` of them are stored anyway."""
     client = trial.client
 
     def fate(value: bytes | None) -> KafkaError | None:
@@ -273,11 +273,11 @@ def _told_of_no_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> 
     client.fate = fate
 
 
-def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_twice(tmp_path: Path) -> None:
+def test_returned_ticks_are_sent_again_in_order_and_once(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 1234, of_these_arrive=7)
+    _lose_topic(trial, 1234, of_these_arrive=7)
     trial.successors = [Client(room=500, answers=100)]
-    trial.silent = 3
+    trial.unanswered = 3
 
     trial.run.until_end(4000)
 
@@ -286,12 +286,12 @@ def test_ticks_that_a_client_gives_back_are_handed_over_again_in_order_and_none_
     assert read(trial.file).acknowledged == [(0, 3999)]
     assert read(trial.file).failed == []
     assert trial.publisher.deliveries.figures()["acknowledged"] == trial.publisher.deliveries.figures()["made"] == 4000
-    assert trial.log.lines == ["topic away, waiting for it", "topic back"]
+    assert trial.log.lines == ["topic unavailable, waiting for it", "topic back"]
 
 
-def test_a_topic_that_goes_again_before_it_has_taken_all_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_a_topic_that_disappears_repeatedly_loses_and_doubles_nothing(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 1234, of_these_arrive=7)
+    _lose_topic(trial, 1234, of_these_arrive=7)
     refusing, failing, good = Client(room=500), Client(room=500, answers=50), Client(room=500)
     refusing.refusal = NO_TOPIC_HERE
     failing.fate = lambda value: NO_TOPIC if value is not None and (decode(value).seq or 0) >= 1300 else None
@@ -305,7 +305,7 @@ def test_a_topic_that_goes_again_before_it_has_taken_all_loses_and_doubles_nothi
     assert read(trial.file).acknowledged == [(0, 3999)]
 
 
-def test_what_no_client_answered_when_the_topic_went_is_taken_back_too(tmp_path: Path) -> None:
+def test_unanswered_ticks_are_sent_again_when_the_topic_disappears(tmp_path: Path) -> None:
     client = Client(room=500, answers=0)
     trial = Trial(tmp_path, client)
     trial.successors = [Client()]
@@ -322,9 +322,9 @@ def test_what_no_client_answered_when_the_topic_went_is_taken_back_too(tmp_path:
     assert trial.seqs() == list(range(1000))
 
 
-def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_stays_true(tmp_path: Path) -> None:
+def test_a_topic_that_stays_missing_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 1234)
+    _lose_topic(trial, 1234)
 
     with pytest.raises(FatalError, match="no broker has had the topic for 5 s"):
         trial.run.until_end(4000)
@@ -333,12 +333,12 @@ def test_a_topic_that_stays_away_ends_the_run_with_a_sentence_and_the_balance_st
     assert trial.run.finish(1) == made - 1234 > 0
     assert read(trial.file).acknowledged == [(0, 1233)]
     assert read(trial.file).failed == [(1234, made - 1)]
-    assert trial.log.lines == ["topic away, waiting for it"]
+    assert trial.log.lines == ["topic unavailable, waiting for it"]
 
 
-def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(tmp_path: Path) -> None:
+def test_a_stop_while_the_topic_is_missing_reports_unsent_ticks(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
-    _told_of_no_topic(trial, 100)
+    _lose_topic(trial, 100)
     trial.link.topic.begin = lambda reason: setattr(trial, "stopped", True)  # type: ignore[method-assign]  # noqa: ARG005
 
     trial.run.until_end(0)
@@ -348,7 +348,7 @@ def test_asked_to_stop_while_the_topic_is_away_it_ends_and_says_what_is_unsent(t
     assert read(trial.file).failed == [(100, made - 1)]
 
 
-def test_malformed_records_that_a_client_gives_back_are_unsent_as_they_have_no_number(tmp_path: Path) -> None:
+def test_returned_malformed_records_stay_unsent(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     trial.successors = [Client(room=500)]
     wait = lambda: True  # noqa: E731
@@ -359,13 +359,13 @@ def test_malformed_records_that_a_client_gives_back_are_unsent_as_they_have_no_n
     assert trial.seqs() == list(range(100))
 
 
-def test_the_end_of_the_topic_tells_the_ticks_of_a_run_from_all_else() -> None:
+def test_only_ticks_of_the_run_are_found_at_the_end_of_the_topic() -> None:
     ticks = Simulated(["AAPL"], 7, "mine", lambda: 1_790_000_000_000_000_000).take(3).values
     others = Simulated(["AAPL"], 7, "theirs", lambda: 1_790_000_000_000_000_000).take(9).values
     assert list(numbers(iter([*others, ticks[2], None, b"{", b'{"symbol":"A","price":1}', ticks[0]]), "mine")) == [2, 0]
 
 
-def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tmp_path: Path) -> None:
+def test_the_heartbeat_beats_at_a_slow_pace_but_not_without_answers(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(answers=0), pace=FixedRate(100, 0))
     look = trial.run.watch.look
     trial.run.publisher.publish(trial.run.feed.take(1), lambda: True)
@@ -376,24 +376,24 @@ def test_a_slow_pace_beats_while_it_waits_and_a_silent_broker_stops_the_heart(tm
     look()
     assert is_alive(trial.heartbeat)
     trial.heartbeat.unlink()
-    trial.run.watch._heartbeat._next = 0  # noqa: SLF001 (it writes once a second)
-    look()  # nothing is waiting, so nothing is missing
+    trial.run.watch._heartbeat._next = 0  # noqa: SLF001 (it writes at most once a second)
+    look()  # nothing is outstanding, so it beats
     assert is_alive(trial.heartbeat)
 
 
-def test_a_lost_link_is_told_in_a_line_and_so_is_its_return() -> None:
-    log, clock = Diary(), count(0, 0.1)
+def test_an_outage_and_its_end_are_logged_in_one_line_each() -> None:
+    log, clock = RecordingLog(), count(0, 0.1)
     link = Link(log, lambda: next(clock))  # type: ignore[arg-type]
     for _ in range(50):
         link.on_error(DOWN)
     for _ in range(50):
         link.on_answer()
     link.check()
-    assert log.lines == ["broker away, waiting for it", "broker back"]
+    assert log.lines == ["broker unavailable, waiting for it", "broker back"]
 
 
-def test_a_link_lost_for_less_than_half_a_second_is_not_told() -> None:
-    log, now = Diary(), [0.0]
+def test_an_outage_of_less_than_half_a_second_is_not_logged() -> None:
+    log, now = RecordingLog(), [0.0]
     link = Link(log, lambda: now[0])  # type: ignore[arg-type]
     for _ in range(3):
         link.on_error(DOWN)
@@ -404,25 +404,25 @@ def test_a_link_lost_for_less_than_half_a_second_is_not_told() -> None:
     link.on_error(DOWN)
     now[0] += 0.6
     link.check()
-    assert log.lines == ["broker away, waiting for it"]
+    assert log.lines == ["broker unavailable, waiting for it"]
 
 
 def _line_of(facility: str) -> logging.LogRecord:
     return logging.LogRecord("", logging.WARNING, "", 0, "%s [%s] %s", (facility, "name", "text"), None)
 
 
-def test_the_clients_own_log_says_what_is_not_told_elsewhere_and_rarely() -> None:
-    log = Diary()
-    murmur = RateLimitedLogHandler(log, lambda: 0.0)  # type: ignore[arg-type]
+def test_the_clients_own_log_is_filtered_and_rate_limited() -> None:
+    log = RecordingLog()
+    handler = RateLimitedLogHandler(log, lambda: 0.0)  # type: ignore[arg-type]
     for facility in ("FAIL", "ERROR", "GETPID"):
-        murmur.emit(_line_of(facility))
+        handler.emit(_line_of(facility))
     assert log.lines == []
     for _ in range(5):
-        murmur.emit(_line_of("MAXPOLL"))
+        handler.emit(_line_of("MAXPOLL"))
     assert log.lines == ["Kafka client"]
 
 
-def test_the_client_is_idempotent_waits_for_all_compresses_and_is_bounded() -> None:
+def test_the_client_is_idempotent_acknowledged_by_all_compressed_and_bounded() -> None:
     config = client_config("broker:9092", 1.5)
     assert config["enable.idempotence"] is True
     assert (config["acks"], config["compression.type"], config["delivery.timeout.ms"]) == ("all", "zstd", 1500)
@@ -430,13 +430,13 @@ def test_the_client_is_idempotent_waits_for_all_compresses_and_is_bounded() -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_noted(number: signal.Signals) -> None:
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+def test_signals_are_recorded(number: signal.Signals) -> None:
+    before = {handled: signal.getsignal(handled) for handled in (signal.SIGTERM, signal.SIGINT)}
     try:
         stopping = on_signals()
         assert not stopping()
         os.kill(os.getpid(), number)
         assert stopping()
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for handled, handler in before.items():
+            signal.signal(handled, handler)

@@ -1,4 +1,4 @@
-"""Simulated ticks as bytes: what the contract's own `encode` gives, and the same for the same seed, source and clock."""
+"""Simulated ticks as bytes: those of the contract's `encode`, and the same for the same seed, source and clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finance_contract import Tick, decode, encode
 from finance_contract.tick import SOURCE, SYMBOL
-from finance_producer.encoder import Wire
+from finance_producer.encoder import TradeEncoder
 from finance_producer.feed import SECOND_NS, Simulated, spread
 from finance_producer.market import Trades
 
@@ -28,9 +28,9 @@ trades = st.tuples(st.integers(0, len(SYMBOLS) - 1), st.integers(1, 10**12 - 1),
 
 @settings(deadline=None)
 @given(st.lists(trades, min_size=1, max_size=20), st.from_regex(SOURCE, fullmatch=True), st.integers(0, 2**62))
-def test_values_are_byte_for_byte_what_encode_gives(rows: list[tuple[int, int, int, int]], source: str, first: int) -> None:
+def test_values_are_byte_for_byte_those_of_encode(rows: list[tuple[int, int, int, int]], source: str, first: int) -> None:
     symbol, cents, size, stamps = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
-    values = Wire(SYMBOLS, source).values(Trades(symbol, cents, size), stamps, first)
+    values = TradeEncoder(SYMBOLS, source).values(Trades(symbol, cents, size), stamps, first)
     assert values == [
         encode(Tick(SYMBOLS[number], Decimal(price).scaleb(-2), shares, stamp, seq, source))
         for seq, (number, price, shares, stamp) in enumerate(rows, first)
@@ -39,8 +39,8 @@ def test_values_are_byte_for_byte_what_encode_gives(rows: list[tuple[int, int, i
 
 @given(st.from_regex(SYMBOL, fullmatch=True))
 def test_values_of_every_symbol_are_ticks(symbol: str) -> None:
-    one = np.array([1])
-    (value,) = Wire([symbol], "a%d").values(Trades(one - 1, one * 17450, one), one * START, 5)
+    ones = np.array([1])
+    (value,) = TradeEncoder([symbol], "a%d").values(Trades(ones - 1, ones * 17450, ones), ones * START, 5)
     assert decode(value) == Tick(symbol, Decimal("174.50"), 1, START, 5, "a%d")
 
 
@@ -52,11 +52,11 @@ def _clock() -> Callable[[], int]:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**64), st.lists(st.integers(1, 300), min_size=1, max_size=5))
 def test_the_same_seed_source_and_clock_give_the_same_bytes(seed: int, sizes: list[int]) -> None:
-    one, other = (Simulated(SYMBOLS, seed, "test", _clock()) for _ in range(2))
-    assert [one.take(size) for size in sizes] == [other.take(size) for size in sizes]
+    first, second = (Simulated(SYMBOLS, seed, "test", _clock()) for _ in range(2))
+    assert [first.take(size) for size in sizes] == [second.take(size) for size in sizes]
 
 
-def test_blocks_of_any_size_differ_in_nothing_but_time() -> None:
+def test_block_sizes_change_only_the_times() -> None:
     def without_time(*sizes: int) -> list[Tick]:
         feed = Simulated(SYMBOLS, 3, "test", _clock())
         ticks = [decode(value) for size in sizes for value in feed.take(size).values]
@@ -65,7 +65,7 @@ def test_blocks_of_any_size_differ_in_nothing_but_time() -> None:
     assert without_time(1, 2, 500, 97) == without_time(600)
 
 
-def test_ticks_are_numbered_without_gap_keyed_by_symbol_and_dated_in_order() -> None:
+def test_ticks_are_numbered_without_gaps_keyed_by_symbol_and_in_order_of_time() -> None:
     feed = Simulated(SYMBOLS, 7, "test", _clock())
     blocks = [feed.take(size) for size in (1, 1000, 10)]
     assert [block.first for block in blocks] == [0, 1, 1001]
@@ -77,7 +77,7 @@ def test_ticks_are_numbered_without_gap_keyed_by_symbol_and_dated_in_order() -> 
     assert not feed.ended
 
 
-def test_time_never_runs_backwards_when_the_clock_does() -> None:
+def test_event_times_never_go_backwards_even_if_the_clock_does() -> None:
     readings = iter([START, START - 5 * SECOND_NS, START + 1])
     feed = Simulated(SYMBOLS, 7, "test", lambda: next(readings))
     assert [decode(feed.take(1).values[0]).ts_event for _ in range(3)] == [START, START, START + 1]
@@ -93,7 +93,7 @@ def test_after_a_pause_ticks_are_spread_over_a_second_at_most() -> None:
 
 
 @given(st.integers(0, START), st.integers(0, SECOND_NS), st.integers(1, 1000))
-def test_spread_ends_where_it_must(after: int, width: int, number: int) -> None:
+def test_spread_is_sorted_and_ends_at_its_limit(after: int, width: int, number: int) -> None:
     stamps = spread(after, after + width, number).tolist()
     assert len(stamps) == number
     assert stamps == sorted(stamps)

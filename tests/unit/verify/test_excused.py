@@ -120,8 +120,8 @@ def test_the_list_is_whole_so_an_excuse_can_be_taken_back(lake: BuiltLake) -> No
     excuse(lake, "0:3")
     plan = plan_of(lake, "1:3")
     assert list(plan.steps())[:2] == [
-        "excuse ticks whose numbers are not their source's own: partition 1: 3",
-        "no longer excuse ticks whose numbers are not their source's own: partition 0: 3",
+        "excuse ticks whose sequence numbers are not from their source: partition 1: 3",
+        "no longer excuse ticks whose sequence numbers are not from their source: partition 0: 3",
     ]
     assert excuse(lake, "1:3").findings == ()
     assert excuse(lake, "").code is Code.PRODUCER
