@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from finance_contract import Malformed, Tick, decode, encode, examples
 from finance_job.decode import decode_records
 from finance_job.decode_fast import FIELDS, decode_batch_fast
-from tests.unit.contract.test_quick_way import SEED, message
+from tests.unit.contract.test_fast_decoder import SEED, message
 from tests.unit.job.test_decode_records import kafka_records
 
 GOOD = b'{"symbol":"AAPL","price":174.5}'
