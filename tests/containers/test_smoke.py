@@ -246,7 +246,7 @@ def test_a_refusal_is_no_restart_loop_and_recover_mends_it(lake: Containers) -> 
     job = lake.inspect()["spark-job"]
     assert job["State"]["ExitCode"] == 78
     assert job["RestartCount"] <= 3
-    assert "were removed by somebody else" in lake.compose("logs", "--no-color", "spark-job")
+    assert "were removed by another writer" in lake.compose("logs", "--no-color", "spark-job")
 
     environment = {**lake.environment, "ENV_FILE": os.devnull, "YES": "1"}
     command = [sys.executable, "-m", "finance_local.repair", "recover"]

@@ -96,7 +96,7 @@ def goes_on(stack: Stack) -> None:
 
 def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
     DeltaTable(str(lake.paths.ticks)).restore(2)
-    assert "were removed by somebody else" in refusal(lake)
+    assert "were removed by another writer" in refusal(lake)
     repair(lake, "recover")
     goes_on(lake)
 
@@ -122,8 +122,8 @@ def test_a_topic_that_is_made_again_stops_the_running_job(stack: Stack) -> None:
     stack.make_topic().send([GOOD] * 500)  # more than before: offsets alone do not show it
     assert job.end(90) == 1
     assert f"spark-job ended with code {REFUSED}" in job.text()
-    assert "deleted and made again" in job.text()
-    assert "deleted and made again" in refusal(stack)
+    assert "deleted and created again" in job.text()
+    assert "deleted and created again" in refusal(stack)
 
 
 def test_records_move_out_of_the_quarantine_of_a_running_job_and_of_one_that_is_down(lake: Stack) -> None:

@@ -167,19 +167,19 @@ def test_an_entry_missing_between_two_others_is_refused(lake: BuiltLake) -> None
 
 def test_a_restored_table_is_refused(lake: BuiltLake) -> None:
     DeltaTable(str(lake.paths.ticks)).restore(2)
-    assert "5 were removed by somebody else" in refusal(lake)
+    assert "5 were removed by another writer" in refusal(lake)
 
 
 @pytest.mark.parametrize(("name", "predicate"), [(TICKS, "kafka_offset = 3"), (QUARANTINE, "kafka_partition = 1")])
 def test_deleted_rows_are_refused(lake: BuiltLake, name: str, predicate: str) -> None:
     DeltaTable(str(lake.paths.table(name))).delete(predicate)
-    assert "were removed by somebody else" in refusal(lake)
+    assert "were removed by another writer" in refusal(lake)
 
 
 def test_a_foreign_append_is_refused(lake: BuiltLake) -> None:
     files = lake.write([GOOD], 0, 3)
     lake.append(TICKS, [file for file in files if file.table == TICKS])
-    assert "1 were added by somebody else" in refusal(lake)
+    assert "1 were added by another writer" in refusal(lake)
 
 
 # ---- the broker ---------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_another_cluster_is_refused(lake: BuiltLake) -> None:
 
 def test_a_topic_that_was_made_again_is_refused_however_much_it_holds(lake: BuiltLake) -> None:
     again = replace(lake.broker, topic_id="other", end={0: 10_000, 1: 10_000})
-    assert "deleted and made again" in refusal(lake, again)
+    assert "deleted and created again" in refusal(lake, again)
 
 
 def test_a_topic_that_has_lost_records_before_the_lake_had_them_is_refused(lake: BuiltLake) -> None:

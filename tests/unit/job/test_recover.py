@@ -236,7 +236,7 @@ def test_doubled_records_that_kafka_no_longer_has_are_for_a_person_to_judge(lake
 
 
 def test_another_topic_is_refused(lake: BuiltLake) -> None:
-    with pytest.raises(RecoverError, match="deleted and made again"):
+    with pytest.raises(RecoverError, match="deleted and created again"):
         make_plan(lake.paths, TOPIC, replace(lake.broker, topic_id="other"), {}, {})
 
 

@@ -79,7 +79,7 @@ def test_what_is_excused_is_told_in_every_verdict(lake: BuiltLake) -> None:
     assert report.figures.excused == 1
     assert "1 excused" in report.sentence()
     assert (
-        "note: 1 ticks are excused by name, their numbers are not held against their source (partition 1: 3)"
+        "note: 1 ticks are excused by name; their numbers do not count for their source (partition 1: 3)"
         in report.as_text()
     )
     assert report.as_json()["figures"]["excused"] == 1

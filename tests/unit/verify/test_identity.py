@@ -33,7 +33,7 @@ def test_another_cluster(lake: BuiltLake) -> None:
 def test_a_topic_that_was_made_again(lake: BuiltLake) -> None:
     report = judge(lake, replace(lake.broker, topic_id="another", first={0: 0, 1: 0}, end={0: 2, 1: 2}))
     assert [finding.code for finding in report.findings] == [Code.IDENTITY]
-    assert "deleted and made again" in report.findings[0].what
+    assert "deleted and created again" in report.findings[0].what
 
 
 def test_another_topic_than_the_lakes(lake: BuiltLake) -> None:

@@ -128,7 +128,7 @@ def test_a_ledger_that_lost_a_line_is_named(lake: BuiltLake, line: int) -> None:
     file.write_text("".join(lines[:line] + lines[line + 1 :]))
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    assert f"{file} was cut: its last line counts 15 acknowledged, the others 10" in words(report)
+    assert f"{file} is incomplete: its last line counts 15 acknowledged ticks, the other lines 10" in words(report)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_a_ledger_that_is_none_is_named(lake: BuiltLake, damage: Callable[[str],
 
 def test_a_number_in_two_lines_of_a_ledger_is_named(lake: BuiltLake) -> None:
     write_ledger(lake, {"acknowledged": [[0, 9]]}, {"acknowledged": [[9, 14]]})
-    assert "has numbers twice" in words(judge(lake))
+    assert "is not valid or overlaps another" in words(judge(lake))
 
 
 def test_a_ledger_that_was_emptied_is_named_if_the_table_has_its_ticks(lake: BuiltLake) -> None:
     write_ledger(lake).write_text("")
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    assert "the ledger of sim-1 has no whole line, finance_delta has 15 of its ticks" in words(report)
+    assert "the ledger of sim-1 has no complete line, but finance_delta has 15 of its ticks" in words(report)
 
 
 def test_a_ledger_that_has_just_begun_is_in_order(lake: BuiltLake) -> None:
@@ -185,7 +185,7 @@ def test_a_run_whose_last_ticks_were_never_answered_has_no_cut_ledger(lake: Buil
 def test_two_ledgers_of_one_source_are_named(lake: BuiltLake) -> None:
     file = write_ledger(lake, *LINES)
     (file.parent / "copy.jsonl").write_bytes(file.read_bytes())
-    assert "tells of source sim-1, as another ledger does" in words(judge(lake))
+    assert "has the same source as another ledger: sim-1" in words(judge(lake))
 
 
 def test_malformed_records_take_no_number(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_redrive_between_its_two_commits_is_in_order(lake: BuiltLake) -> None:
     report = judge(lake)
     assert report.findings == ()
     assert (report.figures.rows, report.figures.quarantined) == (18, 1)
-    assert any("2 rows stand in both tables and count once" in note for note in report.notes)
+    assert any("2 rows are in both tables and count once" in note for note in report.notes)
 
 
 def test_a_redrive_that_has_ended_is_in_order(lake: BuiltLake) -> None:

@@ -133,6 +133,6 @@ def test_between_the_commits_of_a_redrive_the_lake_is_complete(redrivable: Built
             redrive.redrive(redrivable.paths, redrivable.writer, redrive.ALL)
     report = judge(redrivable)
     assert report.findings == ()
-    assert any("3 rows stand in both tables" in note for note in report.notes)
+    assert any("3 rows are in both tables" in note for note in report.notes)
     redrive.complete(redrivable.paths, redrivable.writer)
     assert judge(redrivable).findings == ()
