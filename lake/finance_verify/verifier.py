@@ -182,7 +182,9 @@ class Verifier:
             what = f"{offset_set.count(excused):,} ticks are excused by name; their numbers do not count for their source"
             self._notes.append(f"{what} ({offset_set.text(excused)})")
         if lost := lost_in(self._evidence.identity.losses):
-            self._notes.append(f"{lost:,} offsets are known to be lost (the reasons are in the property `financelake.identity`)")
+            self._notes.append(
+                f"{lost:,} offsets are known to be lost (the reasons are in the property `financelake.identity`)"
+            )
 
     def _figures(self, result: _Result, judged: Mapping[str, Judged], late: int) -> Figures:
         return Figures(

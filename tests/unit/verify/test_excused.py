@@ -78,10 +78,7 @@ def test_what_is_excused_is_told_in_every_verdict(lake: BuiltLake) -> None:
     report = excuse(lake, "1:3")
     assert report.figures.excused == 1
     assert "1 excused" in report.sentence()
-    assert (
-        "note: 1 ticks are excused by name; their numbers do not count for their source (partition 1: 3)"
-        in report.as_text()
-    )
+    assert "note: 1 ticks are excused by name; their numbers do not count for their source (partition 1: 3)" in report.as_text()
     assert report.as_json()["figures"]["excused"] == 1
     lake.ends[0] += 5
     assert "1 excused" in judge(lake).sentence()

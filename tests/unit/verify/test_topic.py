@@ -71,5 +71,5 @@ def test_a_reader_reads_range_after_range(bootstrap: str) -> None:
 
 def test_a_broker_that_gives_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(range_reader, "SILENCE_SECONDS", 0.1)
-    with pytest.raises(BrokerUnavailableError, match="gives no records from offset 0:3 on"):
+    with pytest.raises(BrokerUnavailableError, match="returns no records from offset 0:3 on"):
         read("127.0.0.1:1", {0: OffsetRange(3, 9)})
