@@ -121,7 +121,7 @@ def test_another_topic_than_the_lakes_is_refused_before_a_tick_is_sent(
     monkeypatch.setenv("KAFKA_TOPIC", "trades")
     assert program.main() == 78
     told = capsys.readouterr().err
-    assert f"The lake at {lake} holds the topic finance; KAFKA_TOPIC=trades is another one: set KAFKA_TOPIC=finance" in told
+    assert f"The lake at {lake} holds the topic finance; KAFKA_TOPIC=trades is another topic: set KAFKA_TOPIC=finance" in told
     assert "deleted" not in told
 
 

@@ -98,7 +98,7 @@ def test_the_machines_own_python_is_enough(clone: Path) -> None:
 
 def test_a_file_that_a_running_lake_removes_meanwhile_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "rglob", lambda folder, _: iter([folder / "run" / "producer.new"]))
-    containers.give(tmp_path, os.getuid(), os.getgid())
+    containers.set_owner(tmp_path, os.getuid(), os.getgid())
     assert tmp_path.stat().st_uid == os.getuid()
 
 
@@ -123,7 +123,7 @@ def test_a_link_is_given_away_but_not_what_it_points_to(clone: Path, monkeypatch
     opened: list[str] = []
     monkeypatch.setattr(os, "chown", chown)
     monkeypatch.setattr(os, "fchown", lambda number, *_: opened.append(Path(f"/proc/self/fd/{number}").readlink().name))
-    containers.give(clone / "data", os.getuid() + 1, os.getgid())
+    containers.set_owner(clone / "data", os.getuid() + 1, os.getgid())
     assert given == [("link", False)]
     assert opened == ["data"]
 
@@ -150,7 +150,7 @@ def test_what_is_exchanged_for_a_link_between_two_looks_is_left_alone(clone: Pat
     monkeypatch.setattr(os, "stat", exchange_after)
     monkeypatch.setattr(os, "fchown", lambda number, *_: given.append(Path(f"/proc/self/fd/{number}").readlink()))
     with suppress(OSError):
-        containers.give(clone / "data", os.getuid() + 1, os.getgid())
+        containers.set_owner(clone / "data", os.getuid() + 1, os.getgid())
     assert given
     assert not [path for path in given if path.is_relative_to(clone / "secret")]
 
@@ -159,8 +159,8 @@ def test_a_file_with_a_second_name_elsewhere_is_not_given_away(clone: Path) -> N
     (clone / "data").mkdir()
     (clone / "shadow").touch()
     (clone / "data" / "innocent").hardlink_to(clone / "shadow")
-    with pytest.raises(containers.LinkError, match="innocent has a second name"):
-        containers.give(clone / "data", os.getuid() + 1, os.getgid())
+    with pytest.raises(containers.LinkError, match="innocent has another hard link"):
+        containers.set_owner(clone / "data", os.getuid() + 1, os.getgid())
 
 
 @pytest.mark.parametrize("name", [".env", "data"])
@@ -212,4 +212,4 @@ def test_a_folder_of_somebody_else_is_named_with_its_remedy(
     monkeypatch.setattr(os, "fchown", refuse)
     monkeypatch.setattr(containers, "lake_user", lambda *_: (os.getuid() + 1, os.getgid()))
     assert containers.main() == 1
-    assert re.search(r"data belongs to somebody else: `sudo chown -R", capsys.readouterr().err)
+    assert re.search(r"data belongs to another user: `sudo chown -R", capsys.readouterr().err)

@@ -90,7 +90,7 @@ def test_without_a_file_nothing_is_loaded(folder: Path) -> None:
 def test_a_wrong_file_ends_make_local_with_a_sentence_and_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / ".env").write_text("SEED=8\nKAFKA_PRT=9093\n")
     assert local.main() == 2
-    assert capsys.readouterr().err.startswith(".env is not as it must be:\nline 2, 'KAFKA_PRT': there is no such key")
+    assert capsys.readouterr().err.startswith(".env is not valid:\nline 2, 'KAFKA_PRT': there is no such key")
 
 
 # ---- financelake, the virtualenv's -----------------------------------------------------------------------------------
@@ -128,4 +128,4 @@ def test_a_wrong_file_ends_the_command_with_a_sentence_and_code_2(
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith(".env is not as it must be:")
+    assert capsys.readouterr().err.startswith(".env is not valid:")
