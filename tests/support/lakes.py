@@ -54,7 +54,7 @@ def numbered(count: int, first: int = 0, source: str = "sim-1") -> list[bytes]:
 
 
 class Creator(Writer):
-    """The driver that has just created the lake. It fences no other driver and raises no epoch: version 1 is its first batch."""
+    """The driver that has just created the lake. It fences no driver and raises no epoch: version 1 is its first batch."""
 
     def __init__(self, paths: LakePaths, identity: Identity) -> None:
         super().__init__(paths, identity)
