@@ -79,9 +79,9 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.encode(self).decode()
 
 
-def is_untouched(rows: int, record: CommitMetadata | None) -> bool:
+def is_untouched(rows: int, metadata: CommitMetadata | None) -> bool:
     """Whether a table has never stored anything and no driver has opened it."""
-    return not rows and (record is None or record.is_first)
+    return not rows and (metadata is None or metadata.is_first)
 
 
 def half_redriven(ticks: CommitMetadata | None, quarantine: CommitMetadata | None) -> dict[int, list[OffsetRange]]:

@@ -46,13 +46,13 @@ def commits(folder: Path, version: int) -> Iterator[Commit]:
     """
     for number in count(version, -1):
         try:
-            record = metadata_in(_user_metadata(read_entry(folder, number)))
+            metadata = metadata_in(_user_metadata(read_entry(folder, number)))
         except FileNotFoundError:
             return
         except RecursionError:
             raise LogError(f"{entry_path(folder, number)} is nested too deeply") from None
-        if record:
-            yield Commit(number, record)
+        if metadata:
+            yield Commit(number, metadata)
 
 
 def _user_metadata(entry: bytes) -> str | None:
@@ -73,15 +73,15 @@ def newest_metadata(table: DeltaTable) -> CommitMetadata | None:
 
 def total(table: DeltaTable) -> Total:
     """Return the totals that the table must have, from its newest commit metadata."""
-    record = newest_metadata(table)
-    return record.total if record else Total()
+    metadata = newest_metadata(table)
+    return metadata.total if metadata else Total()
 
 
 def committed_offsets(ticks: Path) -> Offsets:
     """Return the next offset that the lake needs, by Kafka partition; empty before the first batch."""
     table = open_table(ticks)
-    record = newest_metadata(table) if table else None
-    return record.position if record else {}
+    metadata = newest_metadata(table) if table else None
+    return metadata.position if metadata else {}
 
 
 def add_actions(table: DeltaTable) -> pa.Table:

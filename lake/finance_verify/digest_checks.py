@@ -100,14 +100,14 @@ def commit_spans(scope: Scope, commits: Iterable[Commit]) -> Placing:
     reached: dict[int, int] = {}
     blurred = False
     oldest: CommitMetadata | None = None
-    for version, record in sorted(commits):
-        spans = {partition: span for partition, span in record.offsets.items() if span.count > 0}
+    for version, metadata in sorted(commits):
+        spans = {partition: span for partition, span in metadata.offsets.items() if span.count > 0}
         if not spans or any(span.start < reached.get(partition, 0) for partition, span in spans.items()):
-            blurred |= any(record.rows.values())
+            blurred |= any(metadata.rows.values())
             continue
-        oldest = oldest or record
+        oldest = oldest or metadata
         reached |= {partition: span.end for partition, span in spans.items()}
-        known.append(CommitSpan(version, spans, sum(record.rows.values()), int(record.digest, 16)))
+        known.append(CommitSpan(version, spans, sum(metadata.rows.values()), int(metadata.digest, 16)))
     return Placing([*_before(scope, known, oldest), *known], blurred)
 
 

@@ -42,7 +42,7 @@ class TableView(NamedTuple):
         folder: folder of the table
         version: table version
         identity: identity of the lake that it belongs to; None in lakes made before version 0.2
-        record: metadata of the job's newest commit; None before the first
+        metadata: of the job's newest commit; None before the first
         files: live data files according to the log
         columns: names and types of the columns
         reader: minimum reader version of the Delta protocol that the table requires
@@ -53,7 +53,7 @@ class TableView(NamedTuple):
     folder: Path
     version: int
     identity: Identity | None
-    record: CommitMetadata | None
+    metadata: CommitMetadata | None
     files: list[LoggedFile]
     columns: pa.Schema
     reader: int
@@ -61,12 +61,12 @@ class TableView(NamedTuple):
     @property
     def is_new(self) -> bool:
         """Whether it has never stored anything and no driver has opened it."""
-        return is_untouched(len(self.files), self.record)
+        return is_untouched(len(self.files), self.metadata)
 
     @property
     def redrives(self) -> int:
         """The number of redrives so far."""
-        return self.record.redrives if self.record else 0
+        return self.metadata.redrives if self.metadata else 0
 
     @property
     def rows(self) -> int:
@@ -101,7 +101,7 @@ def take(paths: LakePaths) -> TablePair | None:
         ticks, quarantine = (view(paths, name) for name in (TICKS, QUARANTINE))
         if ticks is None or quarantine is None:
             return None
-        moving = half_redriven(ticks.record, quarantine.record)
+        moving = half_redriven(ticks.metadata, quarantine.metadata)
         pair = TablePair(ticks, quarantine, moving)
         if moving or ticks.redrives == quarantine.redrives:
             return pair
@@ -120,7 +120,7 @@ def view(paths: LakePaths, name: str) -> TableView | None:
         folder=folder,
         version=table.version(),
         identity=identity_of(table),
-        record=newest_metadata(table),
+        metadata=newest_metadata(table),
         files=live_files(table, name, folder),
         columns=columns_of(table),
         reader=table.protocol().min_reader_version,

@@ -64,9 +64,9 @@ class Verifier:
         """Read nothing yet."""
         self._evidence = evidence
         self._context = context
-        record = evidence.snapshot.ticks.record
-        self._holes = record.total.holes if record else 0
-        self._scope: Scope = offset_checks.scope_of(evidence.identity, record.position if record else {})
+        metadata = evidence.snapshot.ticks.metadata
+        self._holes = metadata.total.holes if metadata else 0
+        self._scope: Scope = offset_checks.scope_of(evidence.identity, metadata.position if metadata else {})
         self._position = ends_of(self._scope)
         self._rows = sum(table.rows for table in evidence.snapshot.tables)
         self._read = 0
@@ -112,8 +112,8 @@ class Verifier:
 
     def _ahead(self) -> Scope:
         """Return the offsets of batches that only the quarantine contains yet."""
-        record = self._evidence.snapshot.quarantine.record
-        return ahead(self._position, record.position, self._evidence.identity) if record else {}
+        metadata = self._evidence.snapshot.quarantine.metadata
+        return ahead(self._position, metadata.position, self._evidence.identity) if metadata else {}
 
     def _scanned(self, view: TableView, total: Sum) -> _Read:
         return _Read(view, total, scan(view, total.add, self._advance))

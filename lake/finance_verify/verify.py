@@ -78,7 +78,7 @@ def _damage(paths: LakePaths) -> list[Finding]:
 
 def _nameless(paths: LakePaths) -> Report:
     tables = [snapshot.view(paths, name) for name in (TICKS, QUARANTINE)]
-    if not any(table and (table.record or table.files) for table in tables):
+    if not any(table and (table.metadata or table.files) for table in tables):
         raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
     what = f"the tables below {paths.root} do not say which topic they hold"
     return Report((Finding(Code.IDENTITY, what), *_damage(paths)))
@@ -97,7 +97,7 @@ def _missing_table(paths: LakePaths, identity: Identity) -> Iterator[Finding]:
     for missing, present in ((TICKS, QUARANTINE), (QUARANTINE, TICKS)):
         table = snapshot.view(paths, present)
         if table and not table.is_new:
-            position = table.record.position if table.record else {}
+            position = table.metadata.position if table.metadata else {}
             places = {partition: [OffsetRange(identity.start(partition), end)] for partition, end in position.items()}
             what = f"the table {paths.table(missing)} is missing, {paths.table(present).name} is not"
             yield Finding(Code.CORRUPT, what, places)
