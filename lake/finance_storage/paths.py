@@ -14,7 +14,7 @@ QUARANTINE = "quarantine"
 
 @dataclass(frozen=True)
 class LakePaths:
-    """The paths of one lake. All of its state is below one root, so it can only be moved or lost as a whole."""
+    """The paths of one lake. All of its state is below one root, so that no part of it can be lost on its own."""
 
     root: Path
 
