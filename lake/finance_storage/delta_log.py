@@ -182,7 +182,7 @@ def inside(folder: Path, names: Sequence[str]) -> list[str]:
     """
     for name in names:
         if OUTSIDE.search(name):
-            raise UnreadableError(f"The log of {folder} names {name!a}, a file outside the table: it is not read.")
+            raise UnreadableError(f"The log of {folder} names {name!a}, a file outside of the table: it is not read.")
         if not name or READ_INTO.search(name):
             raise UnreadableError(f"The log of {folder} names {name!a}, which is not a valid data file name: it is not read.")
     try:
