@@ -1,10 +1,10 @@
-"""Fetch the jars that a lock file names, and accept only those with the SHA-256 that it states.
+"""Fetch the jars listed in a lock file, and accept only those whose SHA-256 matches.
 
     python3 jars/fetch.py jars/kafka.lock build/jars/kafka --ivy .../ivy.jar
 
-Apache Ivy does the transfer: it knows the public Maven repository by itself, so no address stands in this project, and its
-jar comes with the pyspark wheel (and with Debian's package `ivy`), so no build tool has to be installed. Standard library
-only: image builds run this file before anything else is there.
+Apache Ivy does the transfer. It has the address of the public Maven repository built in, so the project has none, and its jar
+comes with the pyspark wheel (and with Debian's package `ivy`), so no build tool has to be installed. Standard library only,
+because image builds run this file before anything else is installed.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def read_lock(text: str) -> list[Jar]:
 
 
 def is_intact(jar: Jar, folder: Path) -> bool:
-    """Whether the folder holds the jar, byte for byte."""
+    """Whether the folder has the jar with the right checksum."""
     path = folder / jar.file_name
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
 
 
 def ivy_module(jars: list[Jar]) -> ElementTree.ElementTree[ElementTree.Element]:
-    """An Ivy module that depends on exactly these jars, and on nothing that they in turn depend on."""
+    """Return an Ivy module that depends on exactly these jars, without their transitive dependencies."""
     module = ElementTree.Element("ivy-module", version="2.0")
     ElementTree.SubElement(module, "info", organisation="financelake", module="jars")
     dependencies = ElementTree.SubElement(module, "dependencies")
@@ -64,19 +64,19 @@ def ivy_module(jars: list[Jar]) -> ElementTree.ElementTree[ElementTree.Element]:
 
 
 def retrieve(jars: list[Jar], ivy: Path, scratch: Path) -> Path:
-    """Let Ivy download the jars into a folder below `scratch`; return the folder."""
+    """Download the jars with Ivy into a folder below `scratch`; return the folder."""
     module, folder = scratch / "ivy.xml", scratch / "jars"
     ivy_module(jars).write(module)
     command: list[str | Path] = ["java", "-jar", ivy, "-warn", "-cache", scratch / "cache", "-ivy", module]
     command += ["-retrieve", folder / "[artifact]-[revision].[ext]"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        sys.exit(f"The jars could not be downloaded; is the network there?\n{(result.stdout + result.stderr)[-2000:]}")
+        sys.exit(f"The jars could not be downloaded. Check the network.\n{(result.stdout + result.stderr)[-2000:]}")
     return folder
 
 
 def fetch(lock: Path, folder: Path, ivy: Path) -> None:
-    """Make the folder hold every jar of the lock file; exits with a sentence if one cannot be had or is not the right one."""
+    """Put every jar of the lock file into the folder; exit with a message if one cannot be downloaded or does not match."""
     jars = read_lock(lock.read_text())
     missing = [jar for jar in jars if not is_intact(jar, folder)]
     if not missing:
@@ -89,7 +89,7 @@ def fetch(lock: Path, folder: Path, ivy: Path) -> None:
         downloads = retrieve(missing, ivy, Path(scratch))
         for jar in missing:
             if not is_intact(jar, downloads):
-                sys.exit(f"{jar.file_name} is not the file that {lock} describes (its SHA-256 differs): refused.")
+                sys.exit(f"{jar.file_name} does not match {lock} (its SHA-256 differs): refused.")
             (downloads / jar.file_name).replace(folder / jar.file_name)
 
 

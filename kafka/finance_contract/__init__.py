@@ -1,4 +1,4 @@
-"""What may be on the topic `finance`, and the one codec that both sides use: see kafka/README.md for the rules."""
+"""The contract of the topic `finance`, and the codec that both sides use. kafka/README.md has the rules."""
 
 from finance_contract.codec import decode
 from finance_contract.members import too_long

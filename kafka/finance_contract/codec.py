@@ -1,6 +1,6 @@
-"""Decode a message value: quickly where it is plainly good, else by the reference decoder, whose verdict is the truth.
+"""Decode a message value: by a fast path if it is clearly valid, else by the reference decoder, which has the final say.
 
-The quick way may only accept, and must then give what `strict.decode` gives: a differential test holds it to that.
+The fast path may only accept values, and must then return what `strict.decode` returns. A differential test checks this.
 """
 
 from decimal import ROUND_DOWN, Context, Decimal, InvalidOperation, Rounded
@@ -17,17 +17,17 @@ _QUOTE: Final = b'"'
 _ZERO: Final = Decimal(0)
 
 _read = msgspec.json.Decoder(Tick).decode
-# A topic has few symbols and sources, and msgspec lets no long one through: looking one up beats matching it.
+# A topic has few symbols and sources, and msgspec limits their length, so a cache lookup is faster than matching.
 _is_symbol = lru_cache(maxsize=4096)(SYMBOL.fullmatch)
 _is_source = lru_cache(maxsize=256)(SOURCE.fullmatch)
-# In 18 digits this drops no digit exactly if the price is below 10^10 and written with at most 8 decimal places.
+# With 18 digits this is exact if and only if the price is below 10^10 and has at most 8 decimal places.
 _to_steps = Context(prec=PRICE_DIGITS, rounding=ROUND_DOWN, traps=[InvalidOperation, Rounded]).quantize
 
 
 def decode(value: bytes | bytearray | memoryview | None) -> Tick:
-    """Give the tick that a message value holds; None is a tombstone.
+    """Return the tick in a message value; None is a tombstone.
 
-    Raises Malformed, and nothing else, for a value that breaks the contract (kafka/README.md). Only `bytes` go the quick way.
+    Raises Malformed, and nothing else, for a value that breaks the contract (kafka/README.md). Only `bytes` use the fast path.
     """
     if type(value) is bytes and len(value) <= MAX_VALUE_BYTES and _BACKSLASH not in value:
         try:
@@ -40,10 +40,10 @@ def decode(value: bytes | bytearray | memoryview | None) -> Tick:
 
 
 def _quotes(tick: Tick) -> int:
-    """Count the quotes that a plain message of this tick has; -1 if a text in it is not plain.
+    """Return the number of quotes in a plain message of this tick; -1 if its symbol or source is not valid.
 
-    Without backslashes a message has two quotes a key and two a text. So a doubled or unknown key, a null or a price in
-    quotes always makes more of them, and nothing makes fewer.
+    Without backslashes a message has two quotes per key and two per string. So a duplicate or unknown key, a null or a price in
+    quotes always adds quotes, and nothing removes any.
     """
     if not _is_symbol(tick.symbol):
         return -1

@@ -1,8 +1,8 @@
-"""Golden values of the topic: some that are ticks, and one for each reason why a value is malformed.
+"""Golden values of the topic: some valid ticks, and one value for each reason why a value is malformed.
 
-They are files, used byte for byte: `examples/valid/<name>.json` and `examples/malformed/<reason>.bin`. Two cannot be
-files, or should not: a tombstone has no value at all, and too_long is the minimal message behind spaces up to one byte
-over the limit, so that its length is all that is wrong with it.
+They are files, used byte for byte: `examples/valid/<name>.json` and `examples/malformed/<reason>.bin`. Two are made here
+instead: a tombstone has no value at all, and too_long is the minimal message padded with spaces to one byte over the limit, so
+that only its length is wrong.
 """
 
 from pathlib import Path
@@ -14,13 +14,13 @@ _FOLDER = Path(__file__).with_suffix("")
 
 
 def valid() -> dict[str, bytes]:
-    """Give the valid values by name."""
+    """Return the valid values by name."""
     return {path.stem: path.read_bytes() for path in sorted((_FOLDER / "valid").glob("*.json"))}
 
 
 def malformed() -> dict[Reason, bytes | None]:
-    """Give one value for every reason, in the order of the reasons; None is the tombstone."""
-    # A record's timestamp is no part of its value.
+    """Return one value for every reason, in the order of `Reason`; None is the tombstone."""
+    # A record's timestamp is not part of its value.
     return {reason: _malformed(reason) for reason in Reason if reason is not Reason.TIMESTAMP_RANGE}
 
 

@@ -1,4 +1,4 @@
-"""Read a value as one JSON object, strictly and exactly: the reference decoder up to the object's members."""
+"""Parse a value as one JSON object, strictly and exactly: the first part of the reference decoder."""
 
 import re
 from collections import Counter
@@ -28,14 +28,14 @@ class Real(str):
 
 
 def too_long(length: int) -> Malformed:
-    """Give the verdict on a value of that many bytes, for those who have cut it."""
+    """Return the error for a value of `length` bytes, for callers that have truncated it."""
     return Malformed(Reason.TOO_LONG, f"{length} bytes")
 
 
 def members(value: bytes | bytearray | memoryview | None) -> dict[str, object]:
-    """Give the members of the object that the value is; numbers stay text, as Integer or Real, and objects become tuples.
+    """Return the members of the JSON object in a value. Numbers stay text, as Integer or Real; nested objects become tuples.
 
-    Raises Malformed for the first breach that concerns the value as a whole.
+    Raises Malformed for the first violation that concerns the value as a whole.
     """
     return _members(_parsed(_text(value)))
 
@@ -54,7 +54,7 @@ def _text(value: bytes | bytearray | memoryview | None) -> str:
 
 
 def _parsed(text: str) -> object:
-    # The depth comes first, because the parser of the standard library recurses.
+    # Depth is checked first, because the parser of the standard library recurses.
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise Malformed(Reason.TOO_DEEP, f"more than {MAX_DEPTH} levels")
     body = text.strip(_SPACE)
@@ -63,7 +63,7 @@ def _parsed(text: str) -> object:
     except JSONDecodeError as error:
         raise Malformed(Reason.NOT_JSON, f"{error.msg}: {shown(error.doc[error.pos :])}") from None
     if end != len(body):
-        # What looks like a shorter value at first, as 0 in 01 or 2026 in a date, is no value with something after it.
+        # A scalar prefix, such as 0 in 01 or 2026 in a date, does not count as a value with trailing content.
         reason = Reason.TRAILING_CONTENT if isinstance(parsed, tuple) else Reason.NOT_JSON
         raise Malformed(reason, f"after {kind(parsed)}: {shown(body[end:].lstrip(_SPACE))}")
     return parsed
@@ -77,7 +77,7 @@ def _not_finite(constant: str) -> NoReturn:
     raise Malformed(Reason.NOT_FINITE, constant)
 
 
-# Numbers stay text, because only their text tells what they are exactly; an object becomes a tuple of its members.
+# Numbers stay text, because only the text has their exact value. An object becomes a tuple of its members.
 _JSON: Final = JSONDecoder(
     object_pairs_hook=tuple, parse_int=Integer, parse_float=Real, parse_constant=_not_finite, strict=True
 )
@@ -88,8 +88,8 @@ def _members(parsed: object) -> dict[str, object]:
         raise Malformed(Reason.NOT_AN_OBJECT, kind(parsed))
     named: dict[str, object] = dict(parsed)
     if len(named) != len(parsed):
-        doubled = Counter(name for name, _ in parsed).most_common(1)[0][0]
-        raise Malformed(Reason.DUPLICATE_KEY, shown(doubled))
+        duplicate = Counter(name for name, _ in parsed).most_common(1)[0][0]
+        raise Malformed(Reason.DUPLICATE_KEY, shown(duplicate))
     return named
 
 
@@ -104,10 +104,10 @@ _KINDS: Final = {
 
 
 def kind(value: object) -> str:
-    """Name the JSON type of a member for a detail."""
+    """Return the JSON type of a member, for a detail."""
     return _KINDS.get(type(value), "null")
 
 
 def shown(text: str) -> str:
-    """Quote the beginning of a text for a detail."""
+    """Return the beginning of a text in quotes, for a detail."""
     return repr(text[:_SHOWN])

@@ -1,4 +1,4 @@
-"""Why a record is malformed: the stable codes, and the error that carries one."""
+"""Why a record is malformed: the stable reason codes, and the error that carries one."""
 
 import re
 from enum import StrEnum
@@ -10,7 +10,7 @@ _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 class Reason(StrEnum):
-    """One code for each way to break the contract, in the order in which they are judged: the first that applies wins.
+    """One code for each way to break the contract, in the order in which they are checked: the first that applies wins.
 
     Codes are stored in the quarantine table: they may be added, never renamed or given another meaning.
     """
@@ -18,13 +18,13 @@ class Reason(StrEnum):
     TOMBSTONE = "tombstone"  # the record has no value
     TOO_LONG = "too_long"  # the value is longer than 65536 bytes
     EMPTY = "empty"  # the value has no bytes
-    INVALID_UTF8 = "invalid_utf8"  # the value is not UTF-8, wherever in it
-    TOO_DEEP = "too_deep"  # objects and arrays are open 65 levels deep, the outermost counted
-    NOT_FINITE = "not_finite"  # NaN, Infinity or -Infinity where JSON wants a value
-    NOT_JSON = "not_json"  # any other breach of RFC 8259
+    INVALID_UTF8 = "invalid_utf8"  # the value is not UTF-8
+    TOO_DEEP = "too_deep"  # objects and arrays are nested 65 levels deep, including the outermost
+    NOT_FINITE = "not_finite"  # NaN, Infinity or -Infinity in place of a value
+    NOT_JSON = "not_json"  # any other violation of RFC 8259
     TRAILING_CONTENT = "trailing_content"  # something other than white space follows the object
     NOT_AN_OBJECT = "not_an_object"  # JSON, but an array, a string, a number, true, false or null
-    DUPLICATE_KEY = "duplicate_key"  # a key stands twice at the top level, known or not, escaped or not
+    DUPLICATE_KEY = "duplicate_key"  # a key occurs twice at the top level, known or not, escaped or not
     SYMBOL_MISSING = "symbol_missing"  # absent or null
     SYMBOL_TYPE = "symbol_type"  # not a string
     SYMBOL_INVALID = "symbol_invalid"  # not 1 to 24 of A-Z 0-9 . - _ / ^ = that begin with a letter or a digit
@@ -40,24 +40,24 @@ class Reason(StrEnum):
     SEQ_RANGE = "seq_range"  # negative, or over int64
     SOURCE_TYPE = "source_type"  # not a string
     SOURCE_INVALID = "source_invalid"  # not 1 to 64 printable ASCII characters
-    TIMESTAMP_RANGE = "timestamp_range"  # the record's own timestamp, no part of its value: before 2000-01-01, or after 2099
+    TIMESTAMP_RANGE = "timestamp_range"  # the record's own timestamp, not in its value: before 2000-01-01, or after 2099
 
 
 class Malformed(ValueError):  # noqa: N818 (a verdict on a record, not a fault of the program)
-    """A record that breaks the contract: `reason` is the code for programs, `detail` a hint for people.
+    """A record that breaks the contract: `reason` is the stable code, `detail` a human-readable hint.
 
-    Whatever the record holds, `detail` is at most 200 characters of printable ASCII, everything else escaped: it may go
-    into a log, a terminal or a table as it is.
+    `detail` is at most 200 characters of printable ASCII, with everything else escaped. It is safe in a log, a terminal or a
+    table, whatever the record contains.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        """Keep the reason, and as much of the detail as is safe to show."""
+        """Store the reason, and the detail escaped and cut to 200 characters."""
         self.reason = reason
         self.detail = _UNPRINTABLE.sub(_escaped, detail[:MAX_DETAIL])[:MAX_DETAIL]
         super().__init__(self.reason, self.detail)
 
     def __str__(self) -> str:
-        """Give both in one line."""
+        """Format both in one line."""
         return f"{self.reason}: {self.detail}"
 
 

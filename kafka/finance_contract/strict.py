@@ -1,8 +1,8 @@
-"""The reference decoder: the single truth on which record is a tick, and on why another one is not.
+"""The reference decoder: it defines which records are ticks, and why the others are not.
 
-The value is judged as bytes, then as JSON, then field by field in the order of the contract. `Reason` lists the codes in
-that order, and the first that applies is the verdict; only between `not_finite` and `not_json` the breach that stands
-further to the left decides.
+The value is checked as bytes, then as JSON, then field by field in the order of the contract. `Reason` lists the codes in that
+order, and the first that applies is returned. The one exception: between `not_finite` and `not_json`, the leftmost violation in
+the value decides.
 """
 
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
@@ -14,12 +14,12 @@ from finance_contract.tick import COUNTS, EVENT_TIMES_NS, PRICE_DIGITS, PRICE_LI
 
 _INT64_CHARACTERS: Final = 20
 
-# Below the limit a price in steps has at most 18 digits, so that Inexact means a digit lost beyond the eighth place.
+# A price below the limit has at most 18 digits in steps of 10^-8, so Inexact means a digit lost beyond the eighth place.
 _EXACT: Final = Context(prec=PRICE_DIGITS, rounding=ROUND_DOWN, traps=[Inexact, InvalidOperation])
 
 
 def decode(value: bytes | bytearray | memoryview | None) -> Tick:
-    """Give the tick that a message value holds, or raise Malformed."""
+    """Return the tick in a message value, or raise Malformed."""
     fields = members(value)
     return Tick(
         symbol=_symbol(fields.get("symbol")),
@@ -53,14 +53,14 @@ def _price(value: object) -> Decimal:
         in_steps = _EXACT.quantize(price, PRICE_STEP)
     except Inexact:
         raise Malformed(Reason.PRICE_DECIMALS, shown(value)) from None
-    # Of two equal numbers, max takes the one with fewer decimal places: only zeros beyond the eighth are cut.
+    # Of two equal numbers, max returns the one with fewer decimal places, so only zeros beyond the eighth are removed.
     return _EXACT.max(price, in_steps)
 
 
 def _number(text: str) -> Decimal:
     mantissa, _, exponent = text.lower().partition("e")
     sign = "-" if exponent.startswith("-") else ""
-    # Six digits of an exponent outweigh every mantissa that fits a message, and Decimal refuses absurd ones.
+    # A six-digit exponent outweighs any mantissa that fits in a message, and Decimal refuses much larger ones.
     magnitude = exponent.lstrip("+-0")[:6] or "0"
     return Decimal(f"{mantissa}e{sign}{magnitude}", _EXACT)
 
@@ -70,7 +70,7 @@ def _integer(value: object, allowed: range, wrong_type: Reason, out_of_range: Re
         return None
     if not isinstance(value, Integer):
         raise Malformed(wrong_type, kind(value))
-    # The length first: Python refuses to convert thousands of digits.
+    # Length is checked first, because Python refuses to convert thousands of digits.
     if len(value) > _INT64_CHARACTERS or int(value) not in allowed:
         raise Malformed(out_of_range, shown(value))
     return int(value)

@@ -1,4 +1,4 @@
-"""What a tick is: its fields, their limits, and the one way in which it is written to the topic."""
+"""The tick: its fields, their limits, and its encoding on the topic."""
 
 import re
 from decimal import Decimal
@@ -25,10 +25,10 @@ EventTime = Annotated[int, Meta(ge=EVENT_TIMES_NS[0], le=EVENT_TIMES_NS[-1])]
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One price of one symbol; an optional field that the message does not have is None.
+    """One price of one symbol; an optional field that is absent in the message is None.
 
-    A tick that comes from `decode` obeys the contract. A tick made in code is not judged: the rules are those of
-    kafka/README.md, and `decode(encode(tick))` judges it.
+    A tick returned by `decode` obeys the contract (kafka/README.md). A tick made in code is not validated;
+    `decode(encode(tick))` validates it.
     """
 
     symbol: Annotated[str, Meta(max_length=24)]
@@ -43,7 +43,7 @@ _write = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def encode(tick: Tick) -> bytes:
-    """Write a tick as a message value: compact JSON, fields in their order, absent ones left out, the price exact.
+    """Encode a tick as a message value: compact JSON, fields in order, absent ones left out, the price exact.
 
     Raises ValueError for a price that is NaN or infinite: JSON has no such number.
     """
@@ -55,10 +55,10 @@ def encode(tick: Tick) -> bytes:
 
 
 def _plainly(value: bytes, number: str, price: Decimal) -> bytes:
-    # The first `"price":` is the key itself: a quote inside the symbol before it would stand as \".
+    # The first `"price":` is the key itself, because a quote inside the symbol before it is escaped as \".
     return value.replace(f'"price":{number}'.encode(), f'"price":{price:f}'.encode(), 1)
 
 
 def key(symbol: str) -> bytes:
-    """Give the message key: it only chooses the partition, so that the ticks of one symbol stay in order."""
+    """Return the message key. It only selects the partition, so that the ticks of one symbol stay in order."""
     return symbol.encode()

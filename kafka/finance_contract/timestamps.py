@@ -1,4 +1,4 @@
-"""The timestamp that Kafka has of a record: when the broker took it in, or whatever a client said where the topic lets it."""
+"""A record's Kafka timestamp: the time of arrival at the broker, or the client's time if the topic allows it."""
 
 from typing import Final
 
@@ -6,13 +6,13 @@ from finance_contract.reason import Malformed, Reason
 from finance_contract.tick import EVENT_TIMES_NS
 
 _MS_NS: Final = 1_000_000
-# Milliseconds since the Unix epoch: the years of `ts_event`. Seconds and microseconds, taken for milliseconds, are outside.
+# Milliseconds since the Unix epoch, for the same years as `ts_event`. Values in seconds or microseconds fall outside.
 TIMESTAMPS_MS: Final = range(EVENT_TIMES_NS[0] // _MS_NS, EVENT_TIMES_NS[-1] // _MS_NS + 1)
-# Engines that count microseconds cannot say exactly what is later.
+# Engines that count microseconds cannot represent later times exactly.
 _FAR_MS: Final = 9 * 10**15
 
 
 def bad_timestamp(milliseconds: int) -> Malformed:
-    """Give the verdict on a record whose timestamp is not in TIMESTAMPS_MS."""
-    told = f"{milliseconds} ms since 1970" if 0 <= milliseconds < _FAR_MS else "before 1970, or none"
-    return Malformed(Reason.TIMESTAMP_RANGE, "later than any calendar" if milliseconds >= _FAR_MS else told)
+    """Return the error for a record whose timestamp is not in TIMESTAMPS_MS."""
+    detail = f"{milliseconds} ms since 1970" if 0 <= milliseconds < _FAR_MS else "before 1970, or none"
+    return Malformed(Reason.TIMESTAMP_RANGE, "later than any calendar" if milliseconds >= _FAR_MS else detail)

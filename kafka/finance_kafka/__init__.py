@@ -1,1 +1,1 @@
-"""The broker as its clients see it: what it says of a topic, and the records of ranges of offsets."""
+"""Read from the broker: the description of a topic, and the records of offset ranges."""

@@ -1,4 +1,4 @@
-"""What the broker says of the topic: whose it is, and from which to which offset it has records."""
+"""Query the broker for a topic: cluster id, topic id, first and end offsets, and settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANSWER_SECONDS = 5.0
 
 
 class BrokerUnavailableError(Exception):
-    """No broker answers; the message says where."""
+    """No broker responds; the message names the address."""
 
 
 class TopicNotFoundError(Exception):
@@ -24,7 +24,7 @@ class TopicNotFoundError(Exception):
 
 @dataclass(frozen=True)
 class TopicDescription:
-    """Who answers, and what it has of the topic."""
+    """The cluster and the topic's id, first offsets and end offsets."""
 
     cluster: str
     topic_id: str
@@ -33,7 +33,7 @@ class TopicDescription:
 
 
 def describe_topic(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) -> TopicDescription:
-    """Ask the broker at `bootstrap` about the topic. Raises BrokerUnavailableError, TopicNotFoundError."""
+    """Query the broker at `bootstrap` for the topic. Raises BrokerUnavailableError, TopicNotFoundError."""
     admin = _admin(bootstrap)
     try:
         cluster = admin.list_topics(timeout=patience_seconds)
@@ -49,13 +49,13 @@ def describe_topic(bootstrap: str, topic: str, patience_seconds: float = ANSWER_
 
 
 def topic_settings(bootstrap: str, topic: str) -> dict[str, str]:
-    """Return the topic's settings. Raises BrokerUnavailableError, also where the broker lets others read them only."""
+    """Return the topic's settings. Raises BrokerUnavailableError, also if the broker denies access to them."""
     admin = _admin(bootstrap)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     try:
         entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
     except KafkaException as error:
-        raise BrokerUnavailableError(f"the broker at {bootstrap} does not tell the settings of {topic} ({error})") from None
+        raise BrokerUnavailableError(f"the broker at {bootstrap} does not return the settings of {topic} ({error})") from None
     return {name: str(entry.value) for name, entry in entries.items()}
 
 
@@ -64,5 +64,5 @@ def _admin(bootstrap: str) -> AdminClient:
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], where: OffsetSpec) -> Offsets:
-    asked = admin.list_offsets(dict.fromkeys(partitions, where), request_timeout=ANSWER_SECONDS)
-    return {partition.partition: answer.result().offset for partition, answer in asked.items()}
+    futures = admin.list_offsets(dict.fromkeys(partitions, where), request_timeout=ANSWER_SECONDS)
+    return {partition.partition: future.result().offset for partition, future in futures.items()}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-# What a stranger's files may hold beyond would break arithmetic with 64 bits.
+# Limits for untrusted files: larger values would break 64-bit arithmetic.
 Partition = Annotated[int, msgspec.Meta(ge=-1, lt=2**31)]
 Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Offsets = dict[Partition, Count]
@@ -20,5 +20,5 @@ class OffsetRange(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def count(self) -> int:
-        """How many offsets the range spans."""
+        """The number of offsets in the range."""
         return self.end - self.start

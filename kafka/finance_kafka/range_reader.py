@@ -1,4 +1,4 @@
-"""Reads ranges of a topic from one offset to another by a consumer without a group: it leaves no trace at the broker."""
+"""Read offset ranges of a topic with a consumer that commits no group offsets, so it leaves no trace at the broker."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MAX_STEP_BYTES = 16 * 1024 * 1024
 
 
 class OffsetOutOfRangeError(Exception):
-    """The topic no longer has a record that was asked for; the message is a sentence for the operator."""
+    """The topic no longer has a requested record; the message is a sentence for the operator."""
 
 
 class Record(NamedTuple):
-    """One record of the topic; the timestamp in milliseconds since the Unix epoch."""
+    """A record of the topic; the timestamp is in milliseconds since the Unix epoch."""
 
     partition: int
     offset: int
@@ -41,35 +41,35 @@ class Record(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """Messages as the client gives them, and where each stands."""
+    """Messages of the client, with the partition and offset of each as arrays."""
 
     messages: list[Message]
     partitions: Numbers
     offsets: Numbers
 
     def where(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Messages:
-        """Keep those that the mask has."""
+        """Return the messages selected by a mask."""
         return Messages(list(compress(self.messages, mask)), self.partitions[mask], self.offsets[mask])
 
 
 class KafkaRangeReader:
-    """Reads ranges of offsets of one topic; keeps its connection from one reading to the next."""
+    """Reads offset ranges of one topic; keeps its connection between reads."""
 
     def __init__(self, bootstrap: str, topic: str, *, skip_missing: bool = False) -> None:
-        """Connect when first asked. `skip_missing`: pass over records that retention has removed, instead of raising."""
+        """Create the reader; it connects on the first read. `skip_missing` skips records removed by retention."""
         self._topic = topic
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
-                "group.id": "financelake-reader",  # asked for by the client; nothing is ever committed to it
+                "group.id": "financelake-reader",  # the client requires a group; nothing is ever committed to it
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest" if skip_missing else "error",
-                "isolation.level": "read_uncommitted",  # offsets without a record are counted, aborted records are records
-                "fetch.queue.backoff.ms": 5,  # the default, a second, is what a fast reader would wait for most of the time
-                # All that is asked for is there already; a request that waits for news would hold up the next reading.
+                "isolation.level": "read_uncommitted",  # the count of offsets without a record must not include aborted records
+                "fetch.queue.backoff.ms": 5,  # with the default of a second a fast reader would mostly wait
+                # All requested records exist already; a request that waits for new ones would delay the next read.
                 "fetch.wait.max.ms": 10,
-                # A step is bounded in records, and through these two in bytes, whatever the size of the records.
+                # These two limit a step in bytes, whatever the size of its records.
                 "queued.max.messages.kbytes": 16 * 1024,
                 "fetch.message.max.bytes": 1024 * 1024,
                 "reconnect.backoff.max.ms": 1000,
@@ -78,68 +78,68 @@ class KafkaRangeReader:
         )
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         self._consumer.close()
 
     def read(self, ranges: Mapping[int, OffsetRange]) -> Iterator[Messages]:
-        """Read ranges, partitions mixed, each in order; offsets that have no record are passed over.
+        """Yield the messages of ranges: partitions mixed, in offset order within each. Offsets without a record are skipped.
 
-        The topic must have offsets up to each range's end. Raises BrokerUnavailableError when the broker gives nothing for
-        `SILENCE_SECONDS`, or refuses, and OffsetOutOfRangeError.
+        The topic must have offsets up to each range's end. Raises BrokerUnavailableError if the broker returns nothing for
+        `SILENCE_SECONDS` or refuses, and OffsetOutOfRangeError.
         """
         ends = np.zeros(max(ranges, default=-1) + 1, np.int64)
         reached = {partition: span.start for partition, span in ranges.items() if span.count > 0}
         for partition in reached:
             ends[partition] = ranges[partition].end
         self._consumer.assign([TopicPartition(self._topic, *place) for place in reached.items()])
-        heard = time.monotonic()
+        last_answer = time.monotonic()
         while reached:
-            due = sum(int(ends[partition]) - offset for partition, offset in reached.items())
-            answers = self._step(min(MAX_STEP_RECORDS, due))
+            remaining = sum(int(ends[partition]) - offset for partition, offset in reached.items())
+            answers = self._step(min(MAX_STEP_RECORDS, remaining))
             if answers:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > SILENCE_SECONDS:
-                raise BrokerUnavailableError(f"the broker gives no records from offset {_places(reached)} on")
+                last_answer = time.monotonic()
+            elif time.monotonic() - last_answer > SILENCE_SECONDS:
+                raise BrokerUnavailableError(f"the broker returns no records from offset {_places(reached)} on")
             ended = {_ended(answer) for answer in answers if answer.error()}
-            found = _placed([answer for answer in answers if not answer.error()] if ended else answers)
-            due_ones = found.offsets < ends[found.partitions]
-            yield found if due_ones.all() else found.where(due_ones)
-            self._move_on(reached, found, ends, ended)
+            messages = _placed([answer for answer in answers if not answer.error()] if ended else answers)
+            requested = messages.offsets < ends[messages.partitions]
+            yield messages if requested.all() else messages.where(requested)
+            self._move_on(reached, messages, ends, ended)
 
     def _step(self, limit: int) -> list[Message]:
-        """Collect messages for at most `POLL_SECONDS`, up to `limit` of them or `MAX_STEP_BYTES`, or to the end of a partition.
+        """Collect messages for at most `POLL_SECONDS`, up to `limit` messages, `MAX_STEP_BYTES` or the end of a partition.
 
-        Without a timeout the client gives what it holds already, which `queued.max.messages.kbytes` bounds in bytes.
+        With a timeout of 0 the client returns what it has buffered, which `queued.max.messages.kbytes` limits in bytes.
         """
         step: list[Message] = []
         size, deadline = 0, time.monotonic() + POLL_SECONDS
-        while len(step) < limit and size < MAX_STEP_BYTES and (left := deadline - time.monotonic()) > 0:
-            more = self._consumer.consume(limit - len(step), timeout=0) or self._consumer.consume(1, timeout=left)
+        while len(step) < limit and size < MAX_STEP_BYTES and (seconds := deadline - time.monotonic()) > 0:
+            more = self._consumer.consume(limit - len(step), timeout=0) or self._consumer.consume(1, timeout=seconds)
             step += more
             size += sum(map(len, more))
             if more and more[-1].error():
                 break
         return step
 
-    def _move_on(self, reached: dict[int, int], found: Messages, ends: Numbers, ended: set[int]) -> None:
+    def _move_on(self, reached: dict[int, int], messages: Messages, ends: Numbers, ended: set[int]) -> None:
         for partition in list(reached):
-            mine = found.offsets[found.partitions == partition]
-            if mine.size:
-                reached[partition] = int(mine[-1]) + 1
+            offsets = messages.offsets[messages.partitions == partition]
+            if offsets.size:
+                reached[partition] = int(offsets[-1]) + 1
             if partition in ended or reached[partition] >= ends[partition]:
                 del reached[partition]
                 self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
 
 def read_ranges(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[list[Record]]:
-    """Read the records of ranges once, partitions mixed, without those that retention has removed.
+    """Yield the records of ranges, partitions mixed, without those that retention has removed.
 
     Raises BrokerUnavailableError.
     """
     reader = KafkaRangeReader(bootstrap, topic, skip_missing=True)
     try:
-        for found in reader.read(ranges):
-            yield [_record(*one) for one in zip(*found, strict=True)]
+        for messages in reader.read(ranges):
+            yield [_record(*fields) for fields in zip(*messages, strict=True)]
     finally:
         reader.close()
 
@@ -150,16 +150,16 @@ def _placed(messages: list[Message]) -> Messages:
 
 
 def _ended(answer: Message) -> int:
-    """Give the partition that has come to its end, which comes as an error that is none. Raises for one that is."""
+    """Return the partition whose end was reached, which the client reports as an error. Raises for real errors."""
     error, partition = answer.error(), answer.partition()
-    assert error is not None, "asked for errors only"  # noqa: S101
+    assert error is not None, "called for errors only"  # noqa: S101
     if error.code() == KafkaError._PARTITION_EOF and partition is not None:  # noqa: SLF001 (its public constants look like this)
         return partition
     if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
         raise OffsetOutOfRangeError(
             f"Kafka no longer has offset {answer.offset()} of partition {partition}: data may have been lost"
         )
-    raise BrokerUnavailableError(f"the broker does not give the topic's records: {KafkaException(error)}")
+    raise BrokerUnavailableError(f"the broker does not return the topic's records: {KafkaException(error)}")
 
 
 def _places(reached: Mapping[int, int]) -> str:

@@ -1,1 +1,1 @@
-"""topic-init: makes the topic `finance` as the contract wants it, or says how the one that exists differs."""
+"""topic-init: creates the topic `finance` as the contract requires, or reports how the existing one differs."""

@@ -1,4 +1,4 @@
-"""Run topic-init: `python -m finance_topic`. Idempotent; exit code 0 only if the topic is as wanted."""
+"""Run topic-init: `python -m finance_topic`. Idempotent; exit code 0 only if the topic has the required settings."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from finance_topic.config import Settings
 
 
 def main() -> int:
-    """Wait for the broker, then create or compare."""
+    """Wait for the broker, then create the topic or compare the existing one."""
     settings = begin_role(Settings)
     log = configure_logging()
-    wanted = (settings.kafka_topic, settings.kafka_partitions, settings.topic_config())
+    config = settings.topic_config()
+    required = (settings.kafka_topic, settings.kafka_partitions, config)
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     try:
         topic.wait_for_broker(admin, settings.broker_wait_seconds)
-        if topic.create(admin, *wanted):
-            log.info("topic created", topic=settings.kafka_topic, partitions=settings.kafka_partitions, **wanted[2])
+        if topic.create(admin, *required):
+            log.info("topic created", topic=settings.kafka_topic, partitions=settings.kafka_partitions, **config)
         topic.wait_for_topic(admin, settings.kafka_topic, settings.broker_wait_seconds)
-        wrong = topic.differences(admin, *wanted)
+        wrong = topic.differences(admin, *required)
         identity = topic.topic_id(admin, settings.kafka_topic)
     except KafkaException as error:
         reason = error.args[0].str()
         log.error("no answer from Kafka", bootstrap=settings.kafka_bootstrap, error=reason)  # noqa: TRY400 - not a crash
         return 1
     if wrong:
-        mend = "change it back with Kafka's own tools, or KAFKA_PARTITIONS and KAFKA_RETENTION_HOURS in .env to match"
+        mend = "change the topic with Kafka's own tools, or set KAFKA_PARTITIONS and KAFKA_RETENTION_HOURS in .env to match it"
         log.error("the topic exists but is not as wanted", topic=settings.kafka_topic, differs="; ".join(wrong), mend=mend)
         return 1
     log.info("topic ready", topic=settings.kafka_topic, id=identity, partitions=settings.kafka_partitions)

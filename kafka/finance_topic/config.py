@@ -1,4 +1,4 @@
-"""Settings of topic-init, and through them the settings of the topic."""
+"""Settings of topic-init, including those of the topic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from finance_role.settings import RoleSettings
 
 
 class Settings(RoleSettings):
-    """Keys of `.env` that describe the topic."""
+    """The keys of `.env` that describe the topic."""
 
     kafka_bootstrap: str = "localhost:9092"
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
@@ -18,9 +18,9 @@ class Settings(RoleSettings):
     broker_wait_seconds: float = Field(60, gt=0)
 
     def topic_config(self) -> dict[str, str]:
-        """The topic's settings, each of them explicit, so that no default of a broker decides about data."""
+        """Return the topic's settings, all explicit, so that no broker default decides what happens to data."""
         return {
-            **{name: kept.value for name, kept in SETTINGS.items()},
+            **{name: setting.value for name, setting in SETTINGS.items()},
             RETENTION: retained(self.kafka_retention_hours).value,
             "min.insync.replicas": "1",
         }

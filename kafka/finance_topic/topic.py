@@ -1,4 +1,4 @@
-"""Create the topic if it is absent; compare it with what is wanted if it is there."""
+"""Create the topic if it does not exist; otherwise compare it with the required settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.2
 
 
 def wait_for_broker(admin: AdminClient, wait_seconds: float) -> None:
-    """Return when the broker answers a metadata request; raises KafkaException when it has not by then."""
+    """Wait until the broker answers a metadata request; raise KafkaException if it does not in time."""
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
@@ -29,13 +29,13 @@ def wait_for_broker(admin: AdminClient, wait_seconds: float) -> None:
 
 
 def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> bool:
-    """Create the topic with one replica a partition, as one broker can give; False if it is there already.
+    """Create the topic with one replica per partition, because there is one broker; return False if it already exists.
 
-    It is tried without a look first: a broker that has just started may not know yet of the topics that there are.
+    It does not check first whether the topic exists: a broker that has just started may not know its topics yet.
     """
-    wanted = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
+    new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
     try:
-        admin.create_topics([wanted], operation_timeout=REQUEST_SECONDS)[topic].result()
+        admin.create_topics([new], operation_timeout=REQUEST_SECONDS)[topic].result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
@@ -44,7 +44,7 @@ def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, st
 
 
 def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> None:
-    """Return when the broker knows the topic; raises KafkaException when it does not by then."""
+    """Wait until the broker knows the topic; raise KafkaException if it does not in time."""
     deadline = time.monotonic() + wait_seconds
     while topic not in admin.list_topics(timeout=REQUEST_SECONDS).topics:
         if time.monotonic() > deadline:
@@ -53,7 +53,7 @@ def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> None:
 
 
 def differences(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> list[str]:
-    """What about the existing topic is not as wanted, a phrase each; empty if all is."""
+    """Return how the existing topic differs from the required settings, one phrase per difference."""
     actual_partitions = len(_describe(admin, topic).partitions)
     phrases = [f"{actual_partitions} partitions, not {partitions}"] if actual_partitions != partitions else []
     actual = _config(admin, topic)
@@ -61,7 +61,7 @@ def differences(admin: AdminClient, topic: str, partitions: int, config: dict[st
 
 
 def topic_id(admin: AdminClient, topic: str) -> str:
-    """The id that the broker gave this incarnation of the topic."""
+    """Return the id that the broker assigned to this incarnation of the topic."""
     return str(_describe(admin, topic).topic_id)
 
 

@@ -1,8 +1,9 @@
-"""The accounting: whether the two tables and the broker belong together. Pure; guard and recover ask it.
+"""Check that the two tables and the broker belong together. Pure functions, used by guard and recover.
 
-Each table's newest commit says up to where it is complete and what it holds. A batch is committed to the quarantine first, then
-to ticks; so a crash leaves both at the same position, or the quarantine one batch ahead. Everything else means that rows have
-been removed, restored or added by somebody else, or that the broker is another one. Spark and Delta do not notice it.
+The metadata of each table's newest commit records the position up to which the table is complete, and its row count and digest.
+A batch is committed to the quarantine first, then to ticks. So a crash leaves both at the same position, or the quarantine one
+batch ahead. Any other state means that another writer removed, restored or added rows, or that the broker is a different one.
+Spark and Delta do not notice it.
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ if TYPE_CHECKING:
     from finance_storage.lake_identity import Identity
 
 RECOVER = "`make recover` repairs it from Kafka"
-ELSEWHERE = "set KAFKA_BOOTSTRAP and KAFKA_TOPIC back, or begin another lake with DATA_DIR or `make reset`"
+ELSEWHERE = "set KAFKA_BOOTSTRAP and KAFKA_TOPIC back, or start another lake with DATA_DIR or `make reset`"
 
 
 class Inconsistency(NamedTuple):
-    """What does not belong together, the consequence of going on, and the remedy."""
+    """A mismatch that must stop the job, what would happen if it went on, and the remedy."""
 
     what: str
     consequence: str
     remedy: str = RECOVER
 
     def __str__(self) -> str:
-        """One sentence each."""
-        return f"{self.what}. Going on, {self.consequence}. To mend it: {self.remedy}."
+        """Format each part as a sentence."""
+        return f"{self.what}. If the job went on, {self.consequence}. To fix it: {self.remedy}."
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table's log says.
+    """The state of a table according to its log.
 
     Attributes:
-        rows: of its live files
-        record: of its newest commit that has one
-        identity: of the lake that it belongs to; None in lakes made before version 0.2
-        rows_ahead: of the quarantine, those of a batch that ticks do not have yet
-        schema_faults: what the job cannot write to its columns for
+        rows: number of rows in its live files
+        record: metadata of its newest commit that has any
+        identity: identity of the lake that it belongs to; None in lakes made before version 0.2
+        rows_ahead: for the quarantine, number of rows of a batch that ticks does not contain yet
+        schema_faults: reasons why the job cannot write to its columns
 
     """
 
@@ -59,18 +60,18 @@ class Table:
 
     @property
     def total(self) -> Total:
-        """What it must hold."""
+        """The row count and digest that it must have."""
         return self.record.total if self.record else Total()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has ever been stored in it, and no driver has opened it."""
+        """Whether it has never stored anything and no driver has opened it."""
         return is_untouched(self.rows, self.record)
 
 
 @dataclass(frozen=True)
 class State:
-    """All that a start depends on; None for what is not there."""
+    """Everything that a start of the job depends on; None for parts that do not exist."""
 
     identity: Identity | None
     ticks: Table | None
@@ -80,19 +81,19 @@ class State:
 
     @property
     def is_new(self) -> bool:
-        """Whether there is no lake yet, or one that was interrupted while it was created."""
+        """Whether there is no lake yet, or its creation was interrupted."""
         return all(table is None or table.is_empty for table in (self.ticks, self.quarantine))
 
     @property
     def position(self) -> Offsets:
-        """The next offset that the lake needs, by Kafka partition, as the table of ticks has it."""
+        """The next offset that the lake needs, by Kafka partition, according to the ticks table."""
         if self.ticks and self.ticks.record:
             return self.ticks.record.position
         return dict(self.identity.first) if self.identity else {}
 
 
 def ahead(ticks: Offsets, quarantine: Offsets, identity: Identity) -> dict[int, OffsetRange]:
-    """Give the offsets of a batch that only the quarantine has yet: from ticks' position to its own; empty if there is none."""
+    """Return the offsets of a batch that only the quarantine contains yet, from ticks' position to its own; empty if none."""
     ranges = {
         partition: OffsetRange(ticks.get(partition, identity.start(partition)), end) for partition, end in quarantine.items()
     }
@@ -100,66 +101,67 @@ def ahead(ticks: Offsets, quarantine: Offsets, identity: Identity) -> dict[int, 
 
 
 def still_to_come(position: Offsets, broker: TopicDescription) -> dict[int, OffsetRange]:
-    """Give the offsets that the topic has and tables at `position` do not, by Kafka partition; empty if they are complete.
+    """Return the offsets in the topic that tables at `position` lack, by Kafka partition; empty if the tables are complete.
 
-    Records that Kafka removed before the lake had them are lost, not still to come.
+    Records that Kafka removed before the lake stored them are lost, so they are left out.
     """
     starts = {p: max(position.get(p, 0), broker.first.get(p, 0)) for p in broker.end}
     return {p: OffsetRange(start, broker.end[p]) for p, start in starts.items() if start < broker.end[p]}
 
 
 def other_topic(identity: Identity, topic: str) -> Iterator[Inconsistency]:
-    """Whether the topic that is asked for is the one that the lake holds."""
+    """Yield an inconsistency if the configured topic is not the one that the lake holds."""
     if topic != identity.topic:
         yield Inconsistency(
             f"KAFKA_TOPIC is {topic}, the lake holds topic {identity.topic}",
-            "records of one topic would be taken for those of another",
+            "records of one topic would be mistaken for records of another",
             ELSEWHERE,
         )
 
 
 def topic_mismatches(identity: Identity, broker: TopicDescription) -> Iterator[Inconsistency]:
-    """Whether the broker is the one, and the topic the one, that the lake was created with."""
+    """Yield an inconsistency if the cluster or the topic is not the one that the lake was created with."""
     if broker.cluster != identity.cluster:
         yield Inconsistency(
             f"the broker belongs to Kafka cluster {broker.cluster}, the lake to {identity.cluster}",
-            "offsets of one cluster would be taken for those of another: records lost and doubled",
+            "offsets of one cluster would be mistaken for those of another, and records lost and duplicated",
             ELSEWHERE,
         )
     elif broker.topic_id != identity.topic_id:
         yield Inconsistency(
-            f"topic {identity.topic} was deleted and made again: its id is {broker.topic_id}, "
-            f"that of the lake's is {identity.topic_id}",
+            f"topic {identity.topic} was deleted and created again: its id is {broker.topic_id}, "
+            f"the lake's topic has id {identity.topic_id}",
             "the new topic's records below the lake's position would be lost",
             ELSEWHERE,
         )
 
 
 def find_inconsistencies(state: State) -> list[Inconsistency]:
-    """Return what does not belong together, the gravest first; empty if the job may start."""
+    """Return the inconsistencies, the most serious first; empty if the job may start."""
     if state.damaged:
-        return [Inconsistency(what, "rows that were acknowledged would vanish in silence") for what in state.damaged]
+        return [Inconsistency(what, "stored rows would be lost silently") for what in state.damaged]
     if state.identity is None:
         return [] if state.is_new else [_nameless()]
     lakes = (table.identity if table else None for table in (state.ticks, state.quarantine))
-    if found := [*tables_of_two_lakes(*lakes), *topic_mismatches(state.identity, state.broker)]:
-        return found
+    if mismatches := [*tables_of_two_lakes(*lakes), *topic_mismatches(state.identity, state.broker)]:
+        return mismatches
     return [*_schemas(state), *_retention(state), *([] if state.is_new else _tables(state, state.identity))]
 
 
 def _nameless() -> Inconsistency:
     return Inconsistency(
-        "the tables have rows and do not say which topic they hold", "nobody could tell whose offsets they are"
+        "the tables have rows and do not say which topic they hold",
+        "it would be unknown which topic their offsets belong to",
     )
 
 
 def tables_of_two_lakes(ticks: Identity | None, quarantine: Identity | None) -> Iterator[Inconsistency]:
-    """Whether both tables are of one lake; None stands for a table that does not say."""
+    """Yield an inconsistency if the tables belong to different lakes; None means that a table has no identity."""
     if ticks and quarantine and ticks.lake != quarantine.lake:
         yield Inconsistency(
             f"finance_delta belongs to lake {ticks.lake}, finance_quarantine to {quarantine.lake}",
-            "records would be missing or doubled in silence",
-            "put back the table that belongs there; or move finance_quarantine away, then `make recover`",
+            "records would be missing or duplicated silently",
+            "put the right table back; or move finance_quarantine out of the lake's folder and run `make recover`",
         )
 
 
@@ -173,23 +175,23 @@ def _retention(state: State) -> Iterator[Inconsistency]:
         needed = _at(state, state.position, partition)
         if first > needed:
             yield Inconsistency(
-                f"Kafka has removed offsets {needed} to {first - 1} of partition {partition} before the lake had them",
-                f"{first - needed} records would be missing in silence",
-                "`make recover` notes them as lost and goes on after them",
+                f"Kafka has removed offsets {needed} to {first - 1} of partition {partition} before the lake stored them",
+                f"{first - needed} records would be missing silently",
+                "`make recover` marks them as lost and continues after them",
             )
         if state.broker.end[partition] < needed:
             end = state.broker.end[partition]
             yield Inconsistency(
                 f"partition {partition} ends at offset {end}, the lake holds it up to {needed}: the broker has lost records",
-                f"new records would get offsets that the lake has already, {needed - end} of them lost",
-                "restore data/kafka, or begin another lake with DATA_DIR or `make reset`",
+                f"new records would get offsets that the lake already has, and {needed - end} of them would be lost",
+                "restore data/kafka, or start another lake with DATA_DIR or `make reset`",
             )
 
 
 def _tables(state: State, identity: Identity) -> Iterator[Inconsistency]:
     if state.ticks is None or state.quarantine is None:
-        here, gone = ("finance_quarantine", "finance_delta")[:: 1 if state.ticks is None else -1]
-        yield Inconsistency(f"the table {gone} is missing, {here} is not", "all that it held would be missing in silence")
+        present, missing = ("finance_quarantine", "finance_delta")[:: 1 if state.ticks is None else -1]
+        yield Inconsistency(f"the table {missing} is missing, {present} is not", "all of its rows would be missing silently")
         return
     for name, table in (("finance_delta", state.ticks), ("finance_quarantine", state.quarantine)):
         yield from _rows(name, table)
@@ -201,19 +203,19 @@ def _rows(name: str, table: Table) -> Iterator[Inconsistency]:
     if missing:
         change = f"{missing} were removed" if missing > 0 else f"{-missing} were added"
         yield Inconsistency(
-            f"{name} has {table.rows} rows, the job has committed {table.total.rows}: {change} by somebody else "
+            f"{name} has {table.rows} rows, the job has committed {table.total.rows}: {change} by another writer "
             "(RESTORE, DELETE or an append)",
-            f"{abs(missing)} rows would stay {'lost' if missing > 0 else 'doubled or foreign'} in silence",
+            f"{abs(missing)} rows would stay {'lost' if missing > 0 else 'duplicated or foreign'} unnoticed",
         )
 
 
 def _sums(ticks: Table, quarantine: Table, spanned: int) -> Iterator[Inconsistency]:
     counted_twice = quarantine.rows_ahead + offset_set.count(half_redriven(ticks.record, quarantine.record))
-    held = ticks.total.rows + quarantine.total.rows + ticks.total.holes - counted_twice
-    if held != spanned:
+    accounted = ticks.total.rows + quarantine.total.rows + ticks.total.holes - counted_twice
+    if accounted != spanned:
         yield Inconsistency(
-            f"the commits of both tables add up to {held} records, their offsets to {spanned}",
-            f"{abs(held - spanned)} records would stay lost or doubled in silence",
+            f"the commits of both tables add up to {accounted} records, their offsets to {spanned}",
+            f"{abs(accounted - spanned)} records would stay lost or duplicated unnoticed",
         )
 
 

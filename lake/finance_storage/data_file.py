@@ -1,8 +1,8 @@
-"""Data files: the workers write the Parquet files of both tables themselves and report what they wrote.
+"""Data files: workers write the Parquet files of both tables themselves and report what they wrote.
 
-A row crosses from the JVM to Python once, to be decoded, and never back: what returns is a line about each file. So a batch is
-decoded once whatever the number of tables, and its row counts and digests are known before anything is committed. A file that
-no commit names, because its worker or its job died, is no part of any table; VACUUM removes it.
+A row crosses from the JVM to Python once, to be decoded, and never back: only a description of each file returns. So a batch is
+decoded once for both tables, and its row counts and digests are known before anything is committed. A file that no commit
+names, because its worker or its job died, is not part of any table. VACUUM removes it.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MILLISECOND_US = 1000
-# A large file is read by several threads, and the groups that cannot hold what is asked for are left out.
+# Readers use several threads for a large file and skip the row groups that cannot match a query.
 ROW_GROUP_SIZE = 256 * 1024
-# Columns that grow from row to row: their differences take a third of the space of a dictionary, and less time.
+# Columns that increase from row to row: delta encoding takes a third of the space of a dictionary, and less time.
 DELTA_ENCODED_COLUMNS = {"seq", "ts_event", "kafka_offset", "kafka_timestamp"}
-# Columns in which hardly two rows are the same, and which may be long: a dictionary of them would be a copy of them.
+# Columns with almost no repeated values, which may be long: a dictionary would be a copy of the column.
 DISTINCT = {"value", "value_sha256"}
 
 
 class WrittenFile(msgspec.Struct, frozen=True):
-    """One Parquet file that a worker has written and closed.
+    """A Parquet file that a worker has written and closed.
 
     Attributes:
         table: `ticks` or `quarantine`
         path: relative to the table's folder
-        partition_values: Delta's, empty for a table without partitions
-        size: bytes
+        partition_values: Delta's partition values; empty for a table without partitions
+        size: in bytes
         statistics: Delta's per-file statistics (numRecords, minValues, maxValues, nullCount)
-        rows: by Kafka partition
-        digest: of its rows
+        rows: number of rows by Kafka partition
+        digest: digest of its rows
 
     """
 
@@ -60,14 +60,14 @@ class WrittenFile(msgspec.Struct, frozen=True):
 def write_data_file(
     rows: pa.Table, table: str, folder: str, partition_values: dict[str, str], prefix: str = "part"
 ) -> WrittenFile:
-    """Write rows as one file below `folder`, that of a table in its lake; return what it is.
+    """Write rows as one file below `folder`, a table's folder in its lake; return a description of the file.
 
-    Page checksums are written, so that a flipped bit is found by whoever reads with verification. Raises IrregularError for a
-    link in the place of a folder.
+    Page checksums are written, so readers that verify them detect a flipped bit. Raises IrregularError if a folder on the path
+    is a link.
     """
     root = Path(folder)
     path = "/".join([*(f"{name}={value}" for name, value in partition_values.items()), f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
-    packed = dict.fromkeys(DELTA_ENCODED_COLUMNS & set(rows.column_names), "DELTA_BINARY_PACKED")
+    encodings = dict.fromkeys(DELTA_ENCODED_COLUMNS & set(rows.column_names), "DELTA_BINARY_PACKED")
     with os.fdopen(beneath.create(root.parent, root / path), "wb") as file:
         pq.write_table(
             rows,
@@ -75,7 +75,7 @@ def write_data_file(
             row_group_size=ROW_GROUP_SIZE,
             compression="zstd",
             use_dictionary=[name for name in rows.column_names if name not in DISTINCT | DELTA_ENCODED_COLUMNS],
-            column_encoding=packed,
+            column_encoding=encodings,
             write_page_checksum=True,
             store_decimal_as_integer=True,
         )
@@ -93,7 +93,7 @@ def write_data_file(
 
 
 def rows_of(files: Iterable[WrittenFile]) -> dict[int, int]:
-    """Add up the rows of files, by Kafka partition."""
+    """Sum the row counts of files by Kafka partition."""
     totals: dict[int, int] = {}
     for file in files:
         for partition, count in file.rows.items():
@@ -108,7 +108,7 @@ def rows_by_partition(rows: pa.Table) -> dict[int, int]:
 
 
 def statistics_of(rows: pa.Table, columns: tuple[str, ...]) -> dict[str, Any]:
-    """Per-file statistics as the Delta protocol has them: nulls do not count for minimum and maximum."""
+    """Return per-file statistics as the Delta protocol defines them; minimum and maximum ignore nulls."""
     extremes = {name: pc.min_max(rows.column(name)).as_py() for name in columns}
     return {
         "numRecords": rows.num_rows,
@@ -130,5 +130,5 @@ def _ceiling(value: Any) -> Any:  # noqa: ANN401
 
 
 def _milliseconds(moment: datetime) -> str:
-    # Statistics hold milliseconds, so a maximum is rounded up: readers may skip a file by it.
+    # Delta statistics have millisecond precision. A maximum is rounded up, because readers may skip a file by it.
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // MILLISECOND_US:03d}Z"

@@ -1,6 +1,6 @@
-"""The entries of a table's log, read one by one: when each was committed, by what, and which files it added.
+"""Read the entries of a table's log one by one: when each was committed, by which operation, and which files it added.
 
-deltalake's own `history` counts from the newest commit whatever version is open, and knows nothing of files.
+deltalake's own `history` counts from the newest commit whatever version is open, and does not report files.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from finance_storage.commit_metadata import CommitMetadata
 
 ENTRY = re.compile(r"(\d{20})\.json")
-# In the path of a data file DuckDB would read a pattern, or a column that is not a partition's.
+# Parts of a data file's path that DuckDB would read as a pattern, or as a column that is not a partition column.
 READ_INTO = re.compile(r"[*?\[\\\x00-\x1f\x7f\ud800-\udfff]|(?:^|/)(?!date=)[^/]*=")
 OUTSIDE = re.compile(r"^/|://|(?:^|/)\.\.(?:/|$)")
 
-# No file has more; what a stranger's log says beyond would not add up in 64 bits.
+# No file has more rows. A larger number in an untrusted log could overflow a 64-bit sum.
 MAX_ROWS = 2**40
 
 
@@ -45,7 +45,7 @@ class _Remove(msgspec.Struct):
 class _Info(msgspec.Struct):
     timestamp: int | None = None
     operation: str = ""
-    maintenance: str | None = None  # the job's: merged or sorted
+    maintenance: str | None = None  # set by the job: merged or sorted
     userMetadata: str | None = None  # noqa: N815
 
 
@@ -63,15 +63,15 @@ class Entry(NamedTuple):
     """One commit.
 
     Attributes:
-        version: of the table after it
-        committed: when, UTC
-        operation: as its writer calls it
-        record: what the job says of it; None for maintenance and others
-        added: absolute paths of data files with new rows; files that took the place of others are none of them
-        rows: how many rows these have
-        files_added: data files that joined the table, whatever they hold
-        files_removed: data files that left the table
-        deletes: whether rows left with them
+        version: table version after the commit
+        committed: time of the commit, UTC
+        operation: name of the operation, as its writer states it
+        record: the job's commit metadata; None for maintenance and other writers
+        added: absolute paths of data files with new rows; files that replace others are not included
+        rows: number of rows in these files
+        files_added: number of data files added, with new rows or not
+        files_removed: number of data files removed
+        deletes: whether rows were deleted with them
 
     """
 
@@ -87,7 +87,7 @@ class Entry(NamedTuple):
 
 
 def entry(folder: Path, version: int) -> Entry | None:
-    """Read the entry of a version; None if the log has none (clean-up removes old ones). Raises UnreadableError."""
+    """Read the entry of a version; None if the log does not have it (clean-up removes old ones). Raises UnreadableError."""
     path = entry_path(folder, version)
     try:
         lines = [msgspec.json.decode(line, type=_Line) for line in read_entry(folder, version).splitlines() if line.strip()]
@@ -96,7 +96,7 @@ def entry(folder: Path, version: int) -> Entry | None:
         return None
     except LogError as error:
         raise UnreadableError(f"{error}. `make verify` says what is wrong with the lake.") from None
-    except (ValueError, OverflowError, OSError, RecursionError) as error:  # of which msgspec's are
+    except (ValueError, OverflowError, OSError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise UnreadableError(f"{path} is damaged ({error}). `make verify` says what is wrong with the lake.") from None
 
 
@@ -107,7 +107,7 @@ def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
     removes = [line.remove for line in lines if line.remove]
     return Entry(
         version=version,
-        committed=datetime.fromtimestamp(_changed(folder, version) if info.timestamp is None else info.timestamp / 1000, UTC),
+        committed=datetime.fromtimestamp(_modified(folder, version) if info.timestamp is None else info.timestamp / 1000, UTC),
         operation=info.maintenance or info.operation,
         record=metadata_in(info.userMetadata),
         added=tuple(inside(folder, [literal(add.path) for add in adds])),
@@ -118,38 +118,41 @@ def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
     )
 
 
-def _changed(folder: Path, version: int) -> float:
+def _modified(folder: Path, version: int) -> float:
     return beneath.look(folder.parent, entry_path(folder, version)).st_mtime
 
 
 def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
-    """Give the entries from a version down to another, as far back as the log has them."""
+    """Yield the entries from version `newest` down to `oldest`, as far back as the log goes."""
     for version in range(newest, oldest - 1, -1):
-        if (found := entry(folder, version)) is None:
+        if (commit := entry(folder, version)) is None:
             return
-        yield found
+        yield commit
 
 
 def version_at(folder: Path, newest: int, at: datetime) -> int:
-    """Return the newest version that was committed at or before a moment. Raises RequestError if the log begins later."""
-    found = newest_that(folder, newest, lambda entry: entry.committed <= at)
-    if found is not None:
-        return found
+    """Return the newest version committed at or before a time. Raises RequestError if the log begins later."""
+    version = newest_that(folder, newest, lambda entry: entry.committed <= at)
+    if version is not None:
+        return version
     begin = oldest(folder, newest)
     first = entry(folder, begin)
     when = f"{first.committed:%Y-%m-%dT%H:%M:%S}Z" if first else "later"
     raise RequestError(
-        f"Nothing is known as of {at:%Y-%m-%dT%H:%M:%S}Z: the table's log begins with version {begin} at {when}."
+        f"The table has no version as of {at:%Y-%m-%dT%H:%M:%S}Z: its log begins with version {begin} at {when}."
     )
 
 
 def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> int | None:
-    """Return the newest version whose entry `holds`, where all up to some version do and none after it; None if none does."""
+    """Return the newest version whose entry `holds`, by binary search; None if none does.
+
+    Requires that `holds` is true for all entries up to some version and false for all later ones.
+    """
     begin = oldest(folder, newest)
     before, after = begin - 1, newest + 1
     while after - before > 1:
         middle = (before + after) // 2
-        if (found := entry(folder, middle)) and not holds(found):
+        if (commit := entry(folder, middle)) and not holds(commit):
             after = middle
         else:
             before = middle
@@ -157,31 +160,31 @@ def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> in
 
 
 def has(folder: Path, version: int) -> bool:
-    """Whether the log has the entry of a version: a look costs the same however long the log is."""
+    """Whether the log has the entry of a version. Costs one `stat`, however long the log is."""
     return entry_path(folder, version).exists()
 
 
 def oldest(folder: Path, newest: int) -> int:
-    """Return the oldest version that the log still has an entry of; no earlier one can be opened. Lists the whole log."""
+    """Return the oldest version that the log still has an entry for; no earlier one can be opened. Lists the whole log."""
     return min(versions(folder), default=newest)
 
 
 def versions(folder: Path) -> Iterator[int]:
-    """List the versions that the log has entries of, in no order."""
+    """Yield the versions that the log has entries for, in no particular order."""
     return (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
 
 
 def inside(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the absolute paths of data files that the log names, of which every engine takes each character as itself.
+    """Return the absolute paths of data files that the log names, safe to pass to every engine as literal paths.
 
-    Raises UnreadableError if one leads out of the folder, is no regular file, or has characters that an engine would read
-    something into. One that is gone is passed over: whoever reads it will say so.
+    Raises UnreadableError if one leads out of the folder, is not a regular file, or has characters that an engine would
+    interpret. Missing files are not checked here: the engine that reads one reports it.
     """
     for name in names:
         if OUTSIDE.search(name):
             raise UnreadableError(f"The log of {folder} names {name!a}, a file outside of the table: it is not read.")
         if not name or READ_INTO.search(name):
-            raise UnreadableError(f"The log of {folder} names {name!a}, which is no name of a data file: it is not read.")
+            raise UnreadableError(f"The log of {folder} names {name!a}, which is not a valid data file name: it is not read.")
     try:
         beneath.look_at_all(folder.parent, folder, names)
     except OSError as error:
@@ -191,16 +194,16 @@ def inside(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 class LogTail:
-    """Follows a table's log from version to version: a look costs one `stat`, however long the log is."""
+    """Follows a table's log from version to version. Each `look` costs one `stat`, however long the log is."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at nothing yet."""
+        """Read nothing yet."""
         self._folder = folder
         self.version: int | None = None
 
     def look(self) -> int | None:
         """Return the newest version of the table; None if there is no table."""
-        if self.version is None or not self._has(self.version):  # the first look, or somebody has deleted the lake
+        if self.version is None or not self._has(self.version):  # the first call, or the lake was deleted
             self.version = self._newest()
         elif self._has(self.version + 1):
             while self._has(self.version + 1):

@@ -1,4 +1,4 @@
-"""A table's log, read with deltalake while the job writes: how far it is, what it promises, which files it has."""
+"""Read a table's log with deltalake while the job writes: its position, the totals it must have, and its live files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Commit(NamedTuple):
 
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
-    """Open a table, as of a version or as it is; None if there is none yet. Raises deltalake's DeltaError, also LogError."""
+    """Open a table at a version, or the newest one; None if it does not exist. Raises deltalake's DeltaError, or LogError."""
     require_readable_log(folder, version)
     try:
         return DeltaTable(str(folder.absolute()), version=version)  # a relative `s3:` would be a URL
@@ -39,63 +39,63 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
 
 
 def commits(folder: Path, version: int) -> Iterator[Commit]:
-    """Give the job's commits up to a version of the table in a folder, newest first, as far back as the log has entries.
+    """Yield the job's commits up to a version of the table in a folder, newest first, as far back as the log has entries.
 
-    Those of maintenance carry no record and are passed over. The log's own files are read: deltalake's `history` begins at the
-    newest commit, whatever version is open, and numbers its entries from that version downward. Raises LogError.
+    Maintenance commits carry no metadata and are skipped. The log files are read directly, because deltalake's `history` begins
+    at the newest commit, whatever version is open, and numbers its entries downward from the open version. Raises LogError.
     """
     for number in count(version, -1):
         try:
-            record = metadata_in(_user_metadata(read_entry(folder, number)))
+            metadata = metadata_in(_user_metadata(read_entry(folder, number)))
         except FileNotFoundError:
             return
         except RecursionError:
             raise LogError(f"{entry_path(folder, number)} is nested too deeply") from None
-        if record:
-            yield Commit(number, record)
+        if metadata:
+            yield Commit(number, metadata)
 
 
 def _user_metadata(entry: bytes) -> str | None:
-    told = next((line for line in entry.splitlines() if line.startswith(b'{"commitInfo"')), b"{}")
+    commit_info = next((line for line in entry.splitlines() if line.startswith(b'{"commitInfo"')), b"{}")
     try:
-        metadata = msgspec.json.decode(told).get("commitInfo", {}).get("userMetadata")
+        metadata = msgspec.json.decode(commit_info).get("commitInfo", {}).get("userMetadata")
     except (msgspec.DecodeError, AttributeError):
         return None
     return metadata if isinstance(metadata, str) else None
 
 
 def newest_metadata(table: DeltaTable) -> CommitMetadata | None:
-    """Return the record of the job's newest commit."""
+    """Return the metadata of the job's newest commit; None before the first."""
     folder = Path(unquote(urlsplit(table.table_uri).path))
     newest = next(commits(folder, table.version()), None)
     return newest.record if newest else None
 
 
 def total(table: DeltaTable) -> Total:
-    """What the table must hold, by the newest record."""
-    record = newest_metadata(table)
-    return record.total if record else Total()
+    """Return the totals that the table must have, from its newest commit metadata."""
+    metadata = newest_metadata(table)
+    return metadata.total if metadata else Total()
 
 
 def committed_offsets(ticks: Path) -> Offsets:
     """Return the next offset that the lake needs, by Kafka partition; empty before the first batch."""
     table = open_table(ticks)
-    record = newest_metadata(table) if table else None
-    return record.position if record else {}
+    metadata = newest_metadata(table) if table else None
+    return metadata.position if metadata else {}
 
 
 def add_actions(table: DeltaTable) -> pa.Table:
-    """Return what the log says of each data file that is live, its statistics too."""
-    # `pyarrow.table` would do; it imports pandas first, to see what it was given, and that takes a third of a second.
+    """Return the log's entry for each live data file, with statistics."""
+    # `pyarrow.table` would do too, but it imports pandas to inspect its argument, which takes a third of a second.
     return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
 
 
 def live_rows(table: DeltaTable) -> int:
-    """Count the rows of a table by the statistics in its log, of the files that have any."""
+    """Count the rows of a table from the statistics in its log; files without statistics count as 0."""
     return sum(rows or 0 for rows in add_actions(table).column("num_records").to_pylist())
 
 
 def row_count(folder: Path) -> int:
-    """Count the rows of the table in a folder; 0 if there is none."""
+    """Count the rows of the table in a folder; 0 if it does not exist."""
     table = open_table(folder)
     return live_rows(table) if table else 0

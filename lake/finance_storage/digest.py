@@ -1,10 +1,10 @@
 """An order-independent digest of rows: the sum, modulo 2^64, of a 64-bit hash of each row.
 
-A sum does not care how rows are spread over files, so compaction and sorting leave it as it is, and digests of disjoint sets
-of rows add up. Each column has a constant of its own, so that two values that change places change the digest. A row's hash is
+A sum does not depend on how rows are spread over files, so compaction and sorting leave it unchanged, and digests of disjoint
+sets of rows add up. Each column has its own constant, so swapping the values of two columns changes the digest. A row's hash is
 a multilinear combination of its columns (Lemire and Kaser, "Strongly universal string hashing is fast", 2014) finished by
-the mixer of SplitMix64 (Steele, Lea and Flood, 2014). It finds accidents, careless repairs and decayed bits with a chance of
-about 2^-64 to miss one; it is no signature against somebody who can compute it too.
+the mixer of SplitMix64 (Steele, Lea and Flood, 2014). It detects accidents, careless repairs and bit rot; the chance of missing
+one is about 2^-64. It is not a signature: anyone can compute it, so it does not protect against deliberate tampering.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     Words = NDArray[np.uint64]
 
-# What a row is, is what its Kafka record says; when it was stored is no part of that. So a row that is read from Kafka again
-# has the digest that it had. `date` follows from `kafka_timestamp`.
+# Only what comes from the Kafka record counts, not when the row was stored. So a row that is read from Kafka again keeps its
+# digest. `date` follows from `kafka_timestamp`.
 UNDIGESTED = frozenset({"ingested_at", "date"})
-# A column that came later counts only where it is not null: a file from before it has the digest that it had.
+# A column that was added later counts only where it is not null, so older files keep their digests.
 ALWAYS = frozenset(name for fields in FIRST.values() for name in fields.names)
 MODULUS = 1 << 64
 INT64_DIGITS = 18
@@ -36,19 +36,19 @@ MAX_PART_BYTES = 16 * 1024 * 1024
 
 
 def digest_of(rows: pa.Table | pa.RecordBatch) -> int:
-    """Digest of rows. Timestamps count in microseconds, decimals in units of their scale, null is a value too."""
+    """Return the digest of rows. Timestamps count in microseconds, decimals in units of their scale; null is a value too."""
     return add([int(row_digests(part).sum(dtype=np.uint64)) for part in _parts(rows)])
 
 
 def _parts(rows: pa.Table | pa.RecordBatch) -> Iterator[pa.Table | pa.RecordBatch]:
-    """Cut rows so that long texts, which are copied to be hashed, are not copied all at once."""
+    """Split rows into parts, because long texts are copied for hashing and must not all be copied together."""
     pieces = -(-rows.nbytes // MAX_PART_BYTES) or 1
     length = -(-rows.num_rows // pieces) or 1
     return (rows.slice(start, length) for start in range(0, rows.num_rows, length))
 
 
 def row_digests(rows: pa.Table | pa.RecordBatch) -> Words:
-    """Digest of each row: an array of as many 64-bit words."""
+    """Return the digest of each row, as an array of 64-bit words."""
     combined = np.zeros(rows.num_rows, dtype=np.uint64)
     for name in rows.schema.names:
         if name not in UNDIGESTED:
@@ -58,12 +58,12 @@ def row_digests(rows: pa.Table | pa.RecordBatch) -> Words:
 
 
 def add(digests: Sequence[int]) -> int:
-    """Digest of the union of disjoint sets of rows."""
+    """Return the digest of the union of disjoint sets of rows."""
     return sum(digests) % MODULUS
 
 
 def to_text(digest: int) -> str:
-    """As it stands in a commit record."""
+    """Format a digest as in commit metadata."""
     return f"{digest:016x}"
 
 
@@ -75,7 +75,7 @@ def _hash(value: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little")
 
 
-# A word that no integer in these tables and, but for a chance of 2^-64, no text has.
+# A word that no integer in these tables has, and no text except with a chance of 2^-64.
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -99,7 +99,7 @@ def _words(array: pa.Array) -> Words:
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return _text_words(array)
-    if kind in _OTHER_TEXTS:  # as other writers of Parquet have their readers make it
+    if kind in _OTHER_TEXTS:  # types in files that other Parquet writers have written
         return _text_words(array.cast(_OTHER_TEXTS[kind]))
     if pa.types.is_decimal128(kind) and kind.precision <= INT64_DIGITS:
         return _unscaled(array)
@@ -117,13 +117,13 @@ def _integers(array: pa.Array) -> Words:
 
 
 def _unscaled(array: pa.Array) -> Words:
-    # The low word of a decimal128 of 18 digits is the whole of it: they fit into 63 bits and a sign.
+    # The low word of a decimal128 of up to 18 digits holds the whole value: it fits into 63 bits and a sign.
     words = np.frombuffer(array.buffers()[1], dtype=np.uint64)[::2]
     return words[array.offset : array.offset + len(array)]
 
 
 def _text_words(array: pa.Array) -> Words:
-    # Few distinct symbols and sources: hash each once.
+    # There are few distinct symbols and sources, so each is hashed once.
     encoded = array.dictionary_encode()
     distinct = np.array([_hash(_as_bytes(value)) for value in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
     words: Words = distinct[pc.fill_null(encoded.indices, 0).to_numpy()]
@@ -131,7 +131,7 @@ def _text_words(array: pa.Array) -> Words:
 
 
 def _other_words(array: pa.Array) -> Words:
-    # The job writes no such type; a column of somebody else may have one.
+    # The job writes no such type; a column that another tool added may have one.
     return np.array([_hash(repr(value).encode()) for value in array.to_pylist()], dtype=np.uint64)
 
 

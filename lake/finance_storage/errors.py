@@ -1,4 +1,4 @@
-"""What can be wrong with a question to the lake. Each message is a sentence: what, where, and how to mend it."""
+"""Errors of reading the lake. Each message is a sentence: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ FILL = f"{START} fills it."
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, without the stack that some libraries add."""
+    """Return the first line of an error message, without the stack trace that some libraries append."""
     return (str(error).splitlines() or [type(error).__name__])[0][:MAX_REASON_LENGTH].rstrip(".")
 
 
 class LakeError(Exception):
-    """The lake cannot answer."""
+    """Base class: the lake could not answer a request."""
 
 
 class NoLakeError(LakeError):
@@ -21,12 +21,12 @@ class NoLakeError(LakeError):
 
 
 class RequestError(LakeError):
-    """What was asked for is not as it must be: a symbol, a time, a version, a bar size."""
+    """A parameter is not valid: a symbol, a time, a version or a bar size."""
 
 
 class QueryError(LakeError):
-    """SQL that is refused, wrong, or wants more than it may have."""
+    """SQL that is refused, not valid, or exceeds a limit."""
 
 
 class UnreadableError(LakeError):
-    """The tables are there and cannot be read: a file is missing or damaged, or they need a newer reader."""
+    """The tables exist and cannot be read: a file is missing or damaged, or they need a newer reader."""

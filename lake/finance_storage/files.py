@@ -1,7 +1,7 @@
-"""The files of a table, its log's and its data's: the one way in which guard, proof, job and readers open them.
+"""Open the log and data files of a table. Guard, verify, the job and readers all open them through this module.
 
-A lake may come from a stranger: its log may name a file outside of it, a pipe or a link, and may itself hold such things. So
-each file is opened below the lake's folder (`finance_role.beneath`), by the name that the log has for it and no other.
+A lake is untrusted: its log may name a file outside of it, a pipe or a link, and may itself contain such things. So each file
+is opened below the lake's folder (`finance_role.beneath`), by exactly the name that the log has for it.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from finance_role import beneath
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A commit of 100,000 data files has as much; delta-rs takes several times of it in memory.
+# About the size of a commit of 100,000 data files; delta-rs needs several times as much memory to read it.
 MAX_ENTRY_BYTES = 128 * 1024 * 1024
 
 DESCRIPTORS = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else None
 
 
 class LogError(DeltaError):
-    """The log of a table holds what nobody can read safely; the message names the file."""
+    """The log of a table cannot be read safely; the message names the file."""
 
 
 def literal(path: str) -> str:
-    """Give the name of a data file, relative to its table's folder: the log writes it as in a URL. It is decoded once."""
+    """Return a data file's path relative to its table's folder. The log stores it URL-encoded; it is decoded once."""
     return unquote(path, errors="surrogateescape") if "%" in path else path
 
 
 @contextmanager
 def parquet(folder: Path, name: str, size: int | None = None) -> Iterator[pq.ParquetFile]:
-    """Open a data file of the table in a folder; pages are held against their checksums.
+    """Open a data file of the table in a folder; page checksums are verified.
 
-    Raises IrregularError for what is no file of the lake, or has another size than this one, and what else opening raises.
+    Raises IrregularError if it is not a regular file of the lake or its size is not `size`, and whatever else opening raises.
     """
     with beneath.opened(folder.parent, folder / name) as file:
-        if size is not None and (found := os.fstat(file.fileno()).st_size) != size:
-            raise beneath.IrregularError(folder / name, f"has {found} bytes, the log says {size}")
+        if size is not None and (actual := os.fstat(file.fileno()).st_size) != size:
+            raise beneath.IrregularError(folder / name, f"has {actual} bytes, the log says {size}")
         with pq.ParquetFile(_native(file), page_checksum_verification=True) as opened:
             yield opened
 
 
 def _native(file: BinaryIO) -> BinaryIO | str:
-    """Give a name of the open file that Arrow reads by itself: threads that read through Python wait for each other."""
+    """Return a path by which Arrow opens the open file itself, because threads that read through Python wait for each other."""
     return f"{DESCRIPTORS}/{file.fileno()}" if DESCRIPTORS else file
 
 
 def entry_path(folder: Path, version: int) -> Path:
-    """Where the entry of a version is in the log of the table in a folder."""
+    """Return the path of a version's entry in the log of the table in a folder."""
     return folder / "_delta_log" / f"{version:020d}.json"
 
 
@@ -67,7 +67,7 @@ def read_entry(folder: Path, version: int) -> bytes:
 
 
 def log_files(folder: Path) -> dict[str, os.stat_result]:
-    """List the log of the table in a folder, by name; empty if there is none. Raises LogError for a link."""
+    """Return the files in the log of the table in a folder, by name; empty if there is no log. Raises LogError for a link."""
     try:
         return beneath.listed(folder.parent, folder / "_delta_log")
     except FileNotFoundError:
@@ -76,18 +76,18 @@ def log_files(folder: Path) -> dict[str, os.stat_result]:
         raise LogError(str(error)) from None
 
 
-def fault(found: os.stat_result) -> str | None:
-    """Say why a file of a log must not be opened; None if it may be."""
-    if what := beneath.fault(found):
-        return what
-    if found.st_size > MAX_ENTRY_BYTES:
-        return f"has {found.st_size:,} bytes, and {MAX_ENTRY_BYTES:,} at most are read of such a file"
+def fault(status: os.stat_result) -> str | None:
+    """Return why a log file must not be opened; None if it may be."""
+    if reason := beneath.fault(status):
+        return reason
+    if status.st_size > MAX_ENTRY_BYTES:
+        return f"has {status.st_size:,} bytes, more than the limit of {MAX_ENTRY_BYTES:,}"
     return None
 
 
 def require_readable_log(folder: Path, version: int | None = None) -> None:
-    """Raise LogError where a library that opens a table, as of a version, would hang on its log, or be led out of the lake."""
+    """Raise LogError if opening a table at a version with a library could hang on its log or lead out of the lake."""
     last = None if version is None else entry_path(folder, version).name
-    for name, found in log_files(folder).items():
-        if (what := fault(found)) and (last is None or name <= last or not name[:1].isdigit()):
-            raise LogError(f"{folder / '_delta_log' / name} {what}")
+    for name, status in log_files(folder).items():
+        if (reason := fault(status)) and (last is None or name <= last or not name[:1].isdigit()):
+            raise LogError(f"{folder / '_delta_log' / name} {reason}")

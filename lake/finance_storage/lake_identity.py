@@ -1,7 +1,7 @@
-"""Who a lake is: which topic of which cluster it holds, and from which offsets. Both tables carry it as a table property.
+"""The identity of a lake: the topic and cluster that it holds, and from which offsets. Both tables store it as a property.
 
-So the two tables alone are the lake: the job goes on from them, and no file beside them can be lost. The property is written
-when a table is created, and again only by `recover`, which adds known losses and what is excused.
+So the two tables are the whole lake: the job continues from them, and there is no other file to lose. The property is written
+when a table is created, and again only by `recover`, which adds known losses and excused ticks.
 Lakes made before version 0.2 have it in `data/lake.json`; the job moves it into the tables at its first start.
 """
 
@@ -29,11 +29,11 @@ PROPERTY = "financelake.identity"
 
 
 class CorruptStateError(Exception):
-    """A part of the lake's state is there and cannot be read; the message names it."""
+    """A part of the lake's state exists and cannot be read; the message names it."""
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """Offsets `[start, end)` of a partition that the lake knows it does not have, and why; `noted` is an ISO time."""
+    """Offsets `[start, end)` of a partition that are known to be lost, and why. `noted` is an ISO time."""
 
     partition: Partition
     start: Count
@@ -43,12 +43,12 @@ class Loss(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many offsets."""
+        """The number of offsets."""
         return self.end - self.start
 
 
 class Excused(msgspec.Struct, frozen=True):
-    """Ticks at offsets `[start, end)` of a partition: their numbers do not count for their source. `noted` is an ISO time."""
+    """Ticks at offsets `[start, end)` of a partition; their numbers do not count for their source. `noted` is an ISO time."""
 
     partition: int
     start: int
@@ -57,17 +57,17 @@ class Excused(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who the lake is.
+    """The identity of a lake.
 
     Attributes:
         lake: id of the lake, a UUID; it names the Delta transactions of both tables
         cluster: id of the Kafka cluster
         topic: name of the topic
-        topic_id: id of this incarnation of the topic; one that is deleted and made again has another
+        topic_id: id of this incarnation of the topic; a topic that is deleted and created again gets another one
         first: the first offset that the lake is to hold, by Kafka partition; 0 for one that was added later
-        created: when, an ISO time
-        losses: what recover has found to be gone for good
-        excused: ticks that somebody else has sent under a producer's name, as a person has said
+        created: time of creation, an ISO time
+        losses: offsets that recover found to be lost for good
+        excused: ticks that another client sent under a producer's source; a person has excused them
 
     """
 
@@ -82,26 +82,26 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def excused_spans(self) -> OffsetSet:
-        """The coordinates of the ticks that are excused."""
-        return union(*({one.partition: [OffsetRange(one.start, one.end)]} for one in self.excused))
+        """The offsets of the excused ticks."""
+        return union(*({entry.partition: [OffsetRange(entry.start, entry.end)]} for entry in self.excused))
 
     def start(self, partition: int) -> int:
-        """First offset of a partition."""
+        """Return the lake's first offset of a partition."""
         return self.first.get(partition, 0)
 
     def spanned(self, position: Offsets) -> int:
-        """Count the offsets from the lake's first to a position, without those that are known to be lost."""
+        """Count the offsets from the lake's first to a position, without known losses."""
         span = sum(end - self.start(partition) for partition, end in position.items())
         lost = sum(max(0, min(loss.end, position.get(loss.partition, 0)) - loss.start) for loss in self.losses)
         return span - lost
 
     def properties(self) -> dict[str, str]:
-        """Give the table property that carries it."""
+        """Return the table property that stores it."""
         return {PROPERTY: msgspec.json.encode(self).decode()}
 
 
 class _BeforeTables(msgspec.Struct, frozen=True):
-    """`lake.json`, as it was until version 0.1; the id of the streaming query becomes that of the lake."""
+    """`lake.json`, as written until version 0.1; the streaming query's id becomes the lake's id."""
 
     cluster: str
     topic: str
@@ -113,7 +113,7 @@ class _BeforeTables(msgspec.Struct, frozen=True):
 
 
 def identity_of(table: DeltaTable) -> Identity | None:
-    """Read a table's property; None if it has none. Raises CorruptStateError for one that is no identity."""
+    """Read the identity from a table's property; None if it has none. Raises CorruptStateError if the property is not valid."""
     text = table.metadata().configuration.get(PROPERTY)
     try:
         return msgspec.json.decode(text, type=Identity) if text else None
@@ -122,10 +122,10 @@ def identity_of(table: DeltaTable) -> Identity | None:
 
 
 def read_identity(paths: LakePaths, versions: Mapping[str, int] | None = None) -> Identity | None:
-    """Return a lake's identity: that of ticks, or of the quarantine where ticks are gone, or of an older lake's `lake.json`.
+    """Return a lake's identity: from ticks, or from the quarantine if ticks is missing, or from an older lake's `lake.json`.
 
-    `versions` says as of which version to open a table that is named there. None if there is no lake. Raises CorruptStateError,
-    and deltalake's DeltaError for a log that cannot be read.
+    `versions` maps table names to the versions to open; tables not named there are opened at the newest version. None if there
+    is no lake. Raises CorruptStateError, and deltalake's DeltaError if a log cannot be read.
     """
     for name in (TICKS, QUARANTINE):
         table = open_table(paths.table(name), (versions or {}).get(name))
@@ -135,7 +135,7 @@ def read_identity(paths: LakePaths, versions: Mapping[str, int] | None = None) -
 
 
 def read_before_tables(path: Path) -> Identity | None:
-    """Read the `lake.json` of a lake made before version 0.2; None if there is none. Raises CorruptStateError."""
+    """Read the `lake.json` of a lake made before version 0.2; None if it does not exist. Raises CorruptStateError."""
     try:
         old = msgspec.json.decode(beneath.read(path.parent, path), type=_BeforeTables)
     except FileNotFoundError:

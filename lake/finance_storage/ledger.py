@@ -1,17 +1,19 @@
-"""The ledger of a run: which of its numbered ticks the broker has acknowledged.
+"""The ledger of a producer run: which of its numbered ticks the broker has acknowledged.
 
-`data/ledger/<source>.jsonl` holds a JSON object a line:
+`data/ledger/<source>.jsonl` has one JSON object per line:
 
     {"source": "sim-7-20261124T120000Z-3fa9c1", "topic": "finance", "started": "2026-11-24T12:00:00+00:00", "settings": {...}}
     {"acknowledged": [[0, 4999], [6000, 6999]]}
     {"acknowledged": [[5000, 5999], [7000, 7041]], "failed": [[7042, 7042]]}
     {"ended": "2026-11-24T12:01:00+00:00", "made": 7043, "acknowledged": 7042, "unsent": 1, "malformed": 0}
 
-A range `[first, last]` counts both ends; no number is in two ranges. `acknowledged`: the tick is in the topic, once.
-`failed`: the client gave up on it, and it may or may not be in the topic. Of a number in neither, nothing is known: the run was
-killed, or has not heard of it, or written of it, yet. A run that stopped by itself has the line with `ended`, and knows all.
+A range `[first, last]` includes both ends; no number is in two ranges. `acknowledged`: the tick is in the topic, once.
+`failed`: the client gave up on it, and it may or may not be in the topic. A number in neither has an unknown outcome: the run
+was killed, or the broker has not answered yet, or the answer is not written yet. A run that stopped by itself ends with the
+line that has `ended`, and the outcome of every number is known.
 
-Lines are appended whole about once a second, so a torn one is the mark of a crashed machine or a full disk, and is the last.
+Lines are appended whole about once a second. A torn line is always the last one, and means that the machine crashed or the disk
+was full.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int]
 MAX_NUMBER = 2**63 - 1
-MAX_BYTES = 1 << 30  # months of a run
+MAX_BYTES = 1 << 30  # enough for months of a run
 WRITE_SECONDS = 1.0
 
 
 class Account(NamedTuple):
-    """What a ledger says: its first line, its last if the run stopped by itself, and merged ranges in ascending order."""
+    """The content of a ledger: its first line, its last if the run stopped by itself, and merged ranges in ascending order."""
 
     header: dict[str, Any]
     ending: dict[str, Any] | None
@@ -46,17 +48,17 @@ class Account(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Whose ticks it numbers."""
+        """The source whose ticks it numbers."""
         return str(self.header["source"])
 
     @property
     def end(self) -> int:
-        """One more than the highest number that was acknowledged."""
+        """One more than the highest acknowledged number; 0 if there is none."""
         return self.acknowledged[-1][1] + 1 if self.acknowledged else 0
 
     @property
     def ticks(self) -> int:
-        """How many ticks were acknowledged."""
+        """The number of acknowledged ticks."""
         return sum(last + 1 - first for first, last in self.acknowledged)
 
 
@@ -64,9 +66,9 @@ class Ledgers(NamedTuple):
     """All ledgers of a lake.
 
     Attributes:
-        accounts: those that can be read, by source
-        unbegun: sources whose ledgers have no whole line, as a run leaves it that was killed before its first tick
-        wrong: what is wrong with the others, a sentence each
+        accounts: the ledgers that can be read, by source
+        unbegun: sources whose ledgers have no complete line, because the run was killed before its first tick
+        wrong: one sentence about each ledger that is not valid
 
     """
 
@@ -76,29 +78,29 @@ class Ledgers(NamedTuple):
 
 
 def read(file: Path) -> Account:
-    """Read a ledger, also one that is being written. Raises ValueError if it is none, or a part of it is gone.
+    """Read a ledger, even while it is being written. Raises ValueError if it is not valid or a part of it is missing.
 
-    A torn last line is left out: it is the mark of a crash. A line that is missing elsewhere shows in the figures of the last.
+    A torn last line is ignored, because a crash leaves one. The totals in the last line reveal any other missing line.
     """
     return _read(file, beneath.read(file.parents[1], file, MAX_BYTES))
 
 
 def _read(file: Path, content: bytes) -> Account:
-    if not (whole := content.split(b"\n")[:-1]):
-        raise ValueError(f"{file} does not begin with a whole line")
-    header, *lines = (_object(file, line) for line in whole)
+    if not (lines := content.split(b"\n")[:-1]):
+        raise ValueError(f"{file} does not begin with a complete line")
+    header, *entries = (_object(file, line) for line in lines)
     if not isinstance(header.get("source"), str):
         raise ValueError(  # noqa: TRY004
             f"{file} does not begin with the name of its source"
         )
-    ending = lines.pop() if lines and "ended" in lines[-1] else None
-    account = Account(header, ending, _ranges(file, lines, "acknowledged"), _ranges(file, lines, "failed"))
+    ending = entries.pop() if entries and "ended" in entries[-1] else None
+    account = Account(header, ending, _ranges(file, entries, "acknowledged"), _ranges(file, entries, "failed"))
     _require_all_lines(file, account)
     return account
 
 
 def read_all(folder: Path, topic: str) -> Ledgers:
-    """Read the ledgers in a folder that are of a topic."""
+    """Read the ledgers in a folder that belong to a topic."""
     ledgers = Ledgers({}, [], [])
     for file in sorted(folder.glob("*.jsonl")):
         try:
@@ -111,7 +113,7 @@ def read_all(folder: Path, topic: str) -> Ledgers:
             ledgers.wrong.append(str(error))
             continue
         if account.source in ledgers.accounts:
-            ledgers.wrong.append(f"{file} tells of source {account.source}, as another ledger does")
+            ledgers.wrong.append(f"{file} has the same source as another ledger: {account.source}")
         elif account.header.get("topic", topic) == topic:
             ledgers.accounts[account.source] = account
     return ledgers
@@ -124,21 +126,22 @@ class _Figures(msgspec.Struct):
 
 def _require_all_lines(file: Path, account: Account) -> None:
     try:
-        told = msgspec.convert(account.ending or {}, _Figures)
+        figures = msgspec.convert(account.ending or {}, _Figures)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{file} has a last line that is no ledger's ({error})") from None
+        raise ValueError(f"{file} has a last line that is not a ledger entry ({error})") from None
     failed = sum(last + 1 - first for first, last in account.failed)
-    # A run whose last ticks were never answered has answers to others of their block, but no ranges of it.
-    unanswered = told.acknowledged is not None and told.acknowledged > account.ticks and told.unsent > failed
-    if told.acknowledged not in (None, account.ticks) and not unanswered:
-        raise ValueError(f"{file} was cut: its last line counts {told.acknowledged} acknowledged, the others {account.ticks}")
+    # If the last ticks of a run got no answer, the run counts the answers for other ticks of their block, but writes no ranges.
+    unanswered = figures.acknowledged is not None and figures.acknowledged > account.ticks and figures.unsent > failed
+    if figures.acknowledged not in (None, account.ticks) and not unanswered:
+        counts = f"its last line counts {figures.acknowledged} acknowledged ticks, the other lines {account.ticks}"
+        raise ValueError(f"{file} is incomplete: {counts}")
 
 
-def _ranges(file: Path, lines: list[dict[str, Any]], name: str) -> list[Range]:
+def _ranges(file: Path, entries: list[dict[str, Any]], name: str) -> list[Range]:
     try:
-        pairs = msgspec.convert([pair for line in lines for pair in line.get(name, [])], list[Range])
+        pairs = msgspec.convert([pair for entry in entries for pair in entry.get(name, [])], list[Range])
     except (msgspec.ValidationError, TypeError) as error:
-        raise ValueError(f"{file} has a line that is no ledger's ({error})") from None
+        raise ValueError(f"{file} has a line that is not a ledger entry ({error})") from None
     return _merged(file, pairs)
 
 
@@ -146,7 +149,7 @@ def _merged(file: Path, ranges: list[Range]) -> list[Range]:
     ranges.sort()
     for before, (first, last) in zip([(-1, -1), *ranges], ranges, strict=False):
         if not before[1] < first <= last <= MAX_NUMBER:
-            raise ValueError(f"{file} has a range [{first}, {last}] that is none, or has numbers twice")
+            raise ValueError(f"{file} has a range [{first}, {last}] that is not valid or overlaps another")
     return merged(ranges)
 
 
@@ -154,24 +157,24 @@ def _object(file: Path, line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"{file} has a line that is no ledger's ({error})") from None
+        raise ValueError(f"{file} has a line that is not a ledger entry ({error})") from None
 
 
 def new_source(kind: str) -> str:
-    """Name a run as no other is named, in printable ASCII, at most 64 characters."""
+    """Return a unique name for a run: printable ASCII, at most 64 characters."""
     return f"{kind[:32]}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def ledger_file(data_dir: Path, source: str) -> Path:
-    """Where the ledger of a source is."""
+    """Return the path of a source's ledger."""
     return data_dir / "ledger" / f"{source}.jsonl"
 
 
 class LedgerWriter:
-    """Writes the ledger of a run. Raises OSError when the disk does not take what is written."""
+    """Writes the ledger of a run. Raises OSError if writing fails."""
 
     def __init__(self, file: Path, header: dict[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Begin the file with the header: `source`, `topic` and what else identifies the run."""
+        """Create the file with its header: `source`, `topic` and whatever else identifies the run."""
         self._monotonic = monotonic
         self._written = monotonic()
         self._acknowledged: list[Range] = []
@@ -180,25 +183,25 @@ class LedgerWriter:
         self._append(header | {"started": _now()})
 
     def note(self, acknowledged: Iterable[Range], failed: Iterable[Range]) -> None:
-        """Take down what became of ticks, each of them once."""
+        """Collect the outcome of ticks; report each tick once."""
         self._acknowledged.extend(acknowledged)
         self._failed.extend(failed)
 
     def write(self) -> None:
-        """Append what was taken down, if the last time was `WRITE_SECONDS` ago."""
+        """Append the collected outcomes, if the last write was at least `WRITE_SECONDS` ago."""
         if self._monotonic() - self._written >= WRITE_SECONDS:
             self._write()
 
     def close(self, **figures: int) -> None:
-        """Append what is left, and the last line."""
+        """Append the remaining outcomes and the last line."""
         self._write()
         self._append({"ended": _now(), **figures})
         os.close(self._descriptor)
 
     def _write(self) -> None:
         self._written = self._monotonic()
-        noted = {"acknowledged": merged(self._acknowledged), "failed": merged(self._failed)}
-        if line := {name: ranges for name, ranges in noted.items() if ranges}:
+        outcomes = {"acknowledged": merged(self._acknowledged), "failed": merged(self._failed)}
+        if line := {name: ranges for name, ranges in outcomes.items() if ranges}:
             self._append(line)
             self._acknowledged.clear()
             self._failed.clear()
@@ -207,13 +210,13 @@ class LedgerWriter:
         data = msgspec.json.encode(line) + b"\n"
         size = os.fstat(self._descriptor).st_size
         if os.write(self._descriptor, data) != len(data):
-            # Away with the part, or the next line would be glued to it.
+            # Remove the partial line, or the next line would be appended to it.
             os.ftruncate(self._descriptor, size)
-            raise OSError(f"the disk took only a part of a line of the ledger, {len(data)} bytes")
+            raise OSError(f"only a part of a ledger line of {len(data)} bytes could be written")
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Sort ranges, and join those that touch."""
+    """Sort ranges and join adjacent ones."""
     joined: list[Range] = []
     for first, last in sorted(ranges):
         if joined and first == joined[-1][1] + 1:

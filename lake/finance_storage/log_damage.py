@@ -1,7 +1,7 @@
-"""Files of a table's log that are empty, torn, gone, or no files.
+"""Find files of a table's log that are empty, torn, missing, or not regular files.
 
-A commit is not flushed to the disk, so a power cut can leave the newest entry of a log with no content. Spark reads an empty
-commit of Delta as a commit without files: rows that were there are gone, without a word.
+A commit is not flushed to disk, so a power cut can leave the newest entry of a log empty. Spark reads an empty Delta commit as
+a commit without files, so its rows disappear without an error.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class _Line(msgspec.Struct):
 
 
 def damaged_log(table: Path) -> Iterator[str]:
-    """Name each file of the table's log that is empty, torn (the newest alone can be), missing between two, or no file."""
+    """Yield a sentence for each log file that is empty, torn (only the newest is checked), missing, or not a regular file."""
     try:
-        found = [(table / "_delta_log" / name, state) for name, state in sorted(log_files(table).items())]
+        files = [(table / "_delta_log" / name, status) for name, status in sorted(log_files(table).items())]
     except LogError as error:
         yield str(error)
         return
-    entries = [path for path, _ in found if path.suffix == ".json" and path.stem.isdecimal()]
-    wrong = {path: what for path, state in found if (what := fault(state) or _emptiness(path, state.st_size))}
-    for path, what in wrong.items():
+    entries = [path for path, _ in files if path.suffix == ".json" and path.stem.isdecimal()]
+    faults = {path: what for path, status in files if (what := fault(status) or _emptiness(path, status.st_size))}
+    for path, what in faults.items():
         yield f"{path} {what}"
-    if entries and entries[-1] not in wrong and (what := _tear(table, int(entries[-1].stem))):
+    if entries and entries[-1] not in faults and (what := _tear(table, int(entries[-1].stem))):
         yield f"{entries[-1]} {what}"
     for before, after in pairwise(int(path.stem) for path in entries):
         if after != before + 1:
-            yield f"{entry_path(table, before + 1)} is missing, {after} is there"
+            yield f"{entry_path(table, before + 1)} is missing, but version {after} exists"
 
 
 def _emptiness(path: Path, size: int) -> str | None:
@@ -52,7 +52,7 @@ def _emptiness(path: Path, size: int) -> str | None:
 
 
 def _tear(table: Path, version: int) -> str | None:
-    """Say what is wrong with the lines of an entry; None if nothing is, or it is gone meanwhile."""
+    """Return what is wrong with the lines of an entry; None if nothing is, or the entry was removed meanwhile."""
     try:
         for line in read_entry(table, version).splitlines():
             if line.strip() and (info := msgspec.json.decode(line, type=_Line).commitInfo) and info.timestamp is not None:
@@ -62,5 +62,5 @@ def _tear(table: Path, version: int) -> str | None:
     except RecursionError:
         return "is nested too deeply"
     except (OverflowError, ValueError, OSError) as error:
-        return f"is torn, or no entry of a log ({error})"
+        return f"is torn or not a log entry ({error})"
     return None

@@ -21,54 +21,54 @@ SHOWN = 8
 
 
 def spans_of(offsets: dict[int, Offsets64]) -> OffsetSet:
-    """Join the offsets of each partition, in any order, into ranges."""
-    return {partition: ranges for partition, found in offsets.items() if (ranges := _ranges(np.unique(found)))}
+    """Join the offsets of each partition, given in any order, into ranges."""
+    return {partition: ranges for partition, values in offsets.items() if (ranges := _ranges(np.unique(values)))}
 
 
 def spans_between(start: dict[int, int], end: dict[int, int]) -> OffsetSet:
-    """Give `[start, end)` of each partition of `end`; a partition starts at 0 if it is not in `start`."""
+    """Return the range `[start, end)` of each partition in `end`; `start` defaults to 0."""
     ranges = {partition: OffsetRange(start.get(partition, 0), last) for partition, last in end.items()}
     return {partition: [span] for partition, span in ranges.items() if span.count > 0}
 
 
 def count(spans: OffsetSet) -> int:
-    """How many offsets."""
+    """Return the number of offsets."""
     return sum(span.count for ranges in spans.values() for span in ranges)
 
 
 def minus(spans: OffsetSet, others: OffsetSet) -> OffsetSet:
-    """Take offsets away."""
-    left = {partition: _without(ranges, others.get(partition, [])) for partition, ranges in spans.items()}
-    return {partition: ranges for partition, ranges in left.items() if ranges}
+    """Return the offsets of `spans` that are not in `others`."""
+    remaining = {partition: _without(ranges, others.get(partition, [])) for partition, ranges in spans.items()}
+    return {partition: ranges for partition, ranges in remaining.items() if ranges}
 
 
 def common(spans: OffsetSet, others: OffsetSet) -> OffsetSet:
-    """Give the offsets that are in both."""
+    """Return the offsets that are in both sets."""
     return minus(spans, minus(spans, others))
 
 
 def union(*all_spans: OffsetSet) -> OffsetSet:
-    """Put offsets together."""
-    together: OffsetSet = {}
+    """Return the offsets that are in any of the sets."""
+    combined: OffsetSet = {}
     for spans in all_spans:
         for partition, ranges in spans.items():
-            together[partition] = _merged([*together.get(partition, []), *ranges])
-    return together
+            combined[partition] = _merged([*combined.get(partition, []), *ranges])
+    return combined
 
 
 def inside(spans: OffsetSet, partitions: Offsets64, offsets: Offsets64) -> Mask:
-    """Tell for each coordinate whether it is in the set."""
-    found = np.zeros(len(offsets), dtype=bool)
+    """Return a mask of the coordinates that are in the set."""
+    mask = np.zeros(len(offsets), dtype=bool)
     for partition, ranges in spans.items():
         starts = np.array([span.start for span in ranges])
         ends = np.array([span.end for span in ranges])
         at = np.searchsorted(starts, offsets, side="right") - 1
-        found |= (partitions == partition) & (at >= 0) & (offsets < ends[at])
-    return found
+        mask |= (partitions == partition) & (at >= 0) & (offsets < ends[at])
+    return mask
 
 
 def text(spans: OffsetSet) -> str:
-    """For people: `partition 0: 5-9, 12; partition 2: 7`, ends counted, cut where it gets long."""
+    """Format for display, ends included: `partition 0: 5-9, 12; partition 2: 7`. Long lists are cut."""
     return "; ".join(f"partition {partition}: {_text(ranges)}" for partition, ranges in sorted(spans.items()))
 
 
@@ -81,23 +81,23 @@ def _ranges(offsets: Offsets64) -> list[OffsetRange]:
 
 
 def _without(ranges: list[OffsetRange], others: list[OffsetRange]) -> list[OffsetRange]:
-    left = []
+    remaining = []
     for span in ranges:
         start = span.start
         for other in others:
             if other.end <= start or other.start >= span.end:
                 continue
             if other.start > start:
-                left.append(OffsetRange(start, other.start))
+                remaining.append(OffsetRange(start, other.start))
             start = other.end
         if start < span.end:
-            left.append(OffsetRange(start, span.end))
-    return left
+            remaining.append(OffsetRange(start, span.end))
+    return remaining
 
 
 def _merged(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
     merged: list[OffsetRange] = []
-    for span in sorted(ranges, key=lambda one: one.start):
+    for span in sorted(ranges, key=lambda span: span.start):
         if merged and span.start <= merged[-1].end:
             merged[-1] = OffsetRange(merged[-1].start, max(merged[-1].end, span.end))
         else:

@@ -1,4 +1,4 @@
-"""Where things are below `data/`."""
+"""Paths below `data/`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ QUARANTINE = "quarantine"
 
 @dataclass(frozen=True)
 class LakePaths:
-    """The folders of one lake. All of its state is below one root, so that no half of it can be lost alone."""
+    """The paths of one lake. All of its state is below one root, so that no part of it can be lost on its own."""
 
     root: Path
 
     @property
     def before_tables(self) -> Path:
-        """Who the lake is, in lakes made before version 0.2; now the tables say it themselves."""
+        """The lake's identity, in lakes made before version 0.2; now the tables store it themselves."""
         return self.root / "lake.json"
 
     @property
@@ -35,24 +35,24 @@ class LakePaths:
 
     @property
     def scratch(self) -> Path:
-        """Spark's checkpoints, one for each start of the query; each is thrown away with it."""
+        """Spark's checkpoints, one for each start of the query; each is deleted with the query."""
         return self.root / "run" / "spark"
 
     @property
     def aside(self) -> Path:
-        """What repairs have replaced, and what an older version left behind."""
+        """Files that repairs replaced, or that an older version left behind."""
         return self.root / "aside"
 
     @property
     def ledgers(self) -> Path:
-        """What each run of a producer says of its ticks."""
+        """The ledgers of producer runs."""
         return self.root / "ledger"
 
     @property
     def verdict(self) -> Path:
-        """What verify said last."""
+        """The last verdict of verify."""
         return self.root / "run" / "verdict.json"
 
     def table(self, name: str) -> Path:
-        """The folder of the table called `ticks` or `quarantine`."""
+        """Return the folder of the table named `ticks` or `quarantine`."""
         return {TICKS: self.ticks, QUARANTINE: self.quarantine}[name]

@@ -1,4 +1,4 @@
-"""The quarantine's rows of a batch that ticks do not have yet: after a crash between the two commits."""
+"""Find the quarantine's rows of a batch that ticks lacks, which is the state after a crash between the two commits."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COORDINATES = ["kafka_partition", "kafka_offset"]
 
 
 def offsets_within(table: DeltaTable, folder: Path, ranges: Mapping[int, OffsetRange]) -> dict[int, Offsets64]:
-    """Give the offsets of a table's rows that lie in ranges, sorted, by Kafka partition. Raises OSError, ArrowException."""
-    found: dict[int, list[Offsets64]] = {partition: [np.array([], np.int64)] for partition in ranges}
+    """Return the offsets of a table's rows within ranges, sorted, by Kafka partition. Raises OSError, ArrowException."""
+    matches: dict[int, list[Offsets64]] = {partition: [np.array([], np.int64)] for partition in ranges}
     start = min((span.start for span in ranges.values()), default=0)
     for entry in add_actions(table).select(["path", "max.kafka_offset"]).to_pylist() if ranges else []:
         if (last := entry["max.kafka_offset"]) is None or last >= start:
@@ -31,6 +31,6 @@ def offsets_within(table: DeltaTable, folder: Path, ranges: Mapping[int, OffsetR
                 rows = file.read(COORDINATES)
             partitions, offsets = (rows.column(name).to_numpy() for name in COORDINATES)
             for partition, span in ranges.items():
-                mine = (partitions == partition) & (offsets >= span.start) & (offsets < span.end)
-                found[partition].append(offsets[mine])
-    return {partition: np.unique(np.concatenate(parts)) for partition, parts in found.items()}
+                within = (partitions == partition) & (offsets >= span.start) & (offsets < span.end)
+                matches[partition].append(offsets[within])
+    return {partition: np.unique(np.concatenate(parts)) for partition, parts in matches.items()}

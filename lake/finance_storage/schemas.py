@@ -1,7 +1,7 @@
-"""The columns of the two tables: one schema for all that writes, reads and judges them.
+"""The columns of the two tables: one schema for all code that writes, reads and judges them.
 
-`FIRST` never changes: every data file of every lake has these columns. A column that is thought of later goes into `LATER`. It
-may be null: the job adds it to tables that lack it (finance_job.schema_guard), and a data file without it is read as null.
+`FIRST` never changes: every data file of every lake has these columns. A column that is added later goes into `LATER` and must
+be nullable: the job adds it to tables that lack it (finance_job.schema_guard), and a data file without it is read as null.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ FIRST = {
     ),
 }
 LATER = {TICKS: pa.schema([]), QUARANTINE: pa.schema([])}
-# What the data files hold that this version writes.
+# The columns of the data files that this version writes.
 FIELDS = {name: pa.schema([*FIRST[name], *LATER[name]]) for name in FIRST}
-# They stand in the path and the log, as Delta has it, and in no data file. `date` is the UTC date of arrival.
+# Partition columns are in the path and the log, as in any Delta table, but in no data file. `date` is the UTC date of arrival.
 PARTITIONS = {TICKS: pa.schema({"date": pa.date32()}), QUARANTINE: pa.schema([])}
 
 TICK_FIELDS = FIELDS[TICKS]
 QUARANTINE_FIELDS = FIELDS[QUARANTINE]
-# Columns with minimum and maximum in the log: what queries filter on, and what orders the files.
+# Columns with minimum and maximum in the log: those that queries filter on and that order the files.
 STATISTICS = {
     TICKS: ("symbol", "ts_event", "kafka_partition", "kafka_offset", "kafka_timestamp"),
     QUARANTINE: ("kafka_partition", "kafka_offset", "kafka_timestamp", "reason"),
 }
 
-# Types that a table may get without a newer protocol of Delta. One that is none of these is not taken over from a data file.
+# Types that can be added to a table without a newer Delta protocol. Columns of other types are not adopted from a data file.
 PLAIN = frozenset(
     {
         *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.date32(), UTC_MICROSECONDS),
@@ -78,18 +78,18 @@ def is_plain(kind: pa.DataType) -> bool:
 
 
 def later_columns(name: str, table: pa.Schema) -> pa.Schema:
-    """Give the columns of a table that not every data file has: those that came later, and those of somebody else."""
+    """Return the columns of a table that not every data file has: those added later, by this project or by another tool."""
     always = {*FIRST[name].names, *PARTITIONS[name].names}
     return pa.schema([field for field in table if field.name not in always])
 
 
 def unknown_columns(file: pa.Schema, table: pa.Schema) -> list[pa.Field]:
-    """Give the columns of a data file that its table's schema lacks: readers of the table do not see them."""
+    """Return the columns of a data file that its table's schema lacks; readers of the table do not see them."""
     return [field for field in file if field.name not in table.names]
 
 
 def shape_fault(name: str, file: pa.Schema, table: pa.Schema) -> str | None:
-    """Say in what a data file's columns are not those of its table, unknown ones apart; None if they are."""
+    """Return how a data file's columns differ from its table's, ignoring unknown columns; None if they do not."""
     if absent := [column for column in FIRST[name].names if column not in file.names]:
         return f"has no column {absent[0]!r}"
     return next(_other_types(file, table), None)
@@ -97,16 +97,16 @@ def shape_fault(name: str, file: pa.Schema, table: pa.Schema) -> str | None:
 
 def _other_types(file: pa.Schema, table: pa.Schema) -> Iterator[str]:
     for field in file:
-        if field.name in table.names and not _is_same(field.type, wanted := table.field(field.name).type):
-            yield f"has column {field.name!r} as {field.type}, the table has it as {wanted}"
+        if field.name in table.names and not _is_same(field.type, expected := table.field(field.name).type):
+            yield f"has column {field.name!r} as {field.type}, the table has it as {expected}"
 
 
-def _is_same(mine: pa.DataType, theirs: pa.DataType) -> bool:
-    return mine == theirs or (_is_text(mine) and _is_text(theirs)) or (_is_bytes(mine) and _is_bytes(theirs))
+def _is_same(actual: pa.DataType, expected: pa.DataType) -> bool:
+    return actual == expected or (_is_text(actual) and _is_text(expected)) or (_is_bytes(actual) and _is_bytes(expected))
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    # Other tools write the same text as another of Arrow's types.
+    # Other tools store text as other Arrow types.
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

@@ -1,1 +1,1 @@
-"""The proof that the tables equal the topic: `verify.verify` reads them once and judges them."""
+"""Prove that the tables equal the topic: `verify.verify` reads the tables once and returns a report."""

@@ -1,4 +1,4 @@
-"""The world outside of the lake's folder, as far as verify needs it: handed in, so that tests can make one up."""
+"""What verify needs from outside the lake's folder, passed in so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 10.0
 
 
-def _unheard(_rows: int, _of: int) -> None:
+def _ignore(_rows: int, _total: int) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class VerifyContext:
-    """The topic, and somebody who waits.
+    """Access to the topic, and a progress callback.
 
     Attributes:
-        topic: its name
-        ask: asks the broker about it; None to judge the files alone
-        read_topic: reads ranges of it, for `--values`; None to leave values to the digests
-        patience_seconds: how long the tables may take to pass the topic's ends
-        advance: hears how many rows have been read, out of how many
+        topic: name of the topic
+        ask: queries the broker for the topic's description; None to judge the files alone
+        read_topic: reads ranges of the topic, for `--values`; None to rely on the digests for values
+        patience_seconds: how long to wait for the tables to reach the topic's end offsets
+        advance: called with the number of rows read so far and their total number
 
     """
 
@@ -36,4 +36,4 @@ class VerifyContext:
     ask: Callable[[], TopicDescription] | None
     read_topic: Callable[[Mapping[int, OffsetRange]], Iterable[list[Record]]] | None = None
     patience_seconds: float = PATIENCE_SECONDS
-    advance: Callable[[int, int], None] = _unheard
+    advance: Callable[[int, int], None] = _ignore

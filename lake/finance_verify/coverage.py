@@ -1,4 +1,4 @@
-"""Coverage: how often each offset of a range stands in a table, a byte an offset."""
+"""Coverage: how often each offset of a range occurs in a table, one byte per offset."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from finance_storage.offset_set import Mask, Offsets64, OffsetSet
 
-MANY = 2  # stands for any number above one
-# Ranges that a finding names; offsets that a Spots keeps of each partition.
+MANY = 2  # any count above one
+# Maximum number of ranges that a finding names, and of offsets that Spots keeps per partition.
 NAMED = 20
 KEPT = 10_000
 
 
 class Coverage:
-    """How often each offset of `span` was seen. Memory: a byte for each offset, which the caller has found to be bearable."""
+    """How often each offset of `span` was seen. Needs a byte of memory per offset; the caller limits the span."""
 
     def __init__(self, span: OffsetRange) -> None:
-        """Begin with none seen."""
+        """Start with all counts at 0."""
         self.span = span
         self.times: NDArray[np.uint8] = np.zeros(max(0, span.count), np.uint8)
         self.rows = 0
@@ -36,28 +36,28 @@ class Coverage:
         self.rows += offsets.size
         places = offsets - self.span.start
         seen: NDArray[np.integer] | int = 1
-        if np.any(places[1:] <= places[:-1]):  # else each is there once, as in the files that the job writes
+        if np.any(places[1:] <= places[:-1]):  # else each occurs once, as in the files that the job writes
             places, seen = np.unique(places, return_counts=True)
         self.times[places] = np.minimum(self.times[places] + np.minimum(seen, MANY), MANY)
 
     def within(self, offsets: Offsets64) -> Mask:
-        """Tell which offsets are in the span."""
+        """Return a mask of the offsets that are in the span."""
         inside: Mask = (offsets >= self.span.start) & (offsets < self.span.end)
         return inside
 
     @property
     def distinct(self) -> int:
-        """How many offsets were seen."""
+        """The number of distinct offsets seen."""
         return int(np.count_nonzero(self.times))
 
     def part(self, span: OffsetRange) -> slice:
-        """Where a range, cut to the span, is in `times`."""
+        """Return the slice of `times` for a range, clipped to the span."""
         start, end = (min(max(edge, self.span.start), self.span.end) - self.span.start for edge in (span.start, span.end))
         return slice(start, max(start, end))
 
 
 def runs(flags: Mask, start: int, most: int = NAMED) -> list[OffsetRange]:
-    """Give the first runs of true flags as ranges; the first flag is that of offset `start`."""
+    """Return the first `most` runs of true flags as ranges; the first flag is that of offset `start`."""
     edges = np.flatnonzero(flags[1:] != flags[:-1]) + 1
     if flags.size and flags[0]:
         edges = np.insert(edges, 0, 0)
@@ -67,34 +67,34 @@ def runs(flags: Mask, start: int, most: int = NAMED) -> list[OffsetRange]:
 
 
 class Spots:
-    """Rows that something is wrong with: how many, and where the first of them are."""
+    """Faulty rows: how many there are, and the offsets of the first ones."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with no rows."""
         self.count = 0
         self._offsets: dict[int, list[Offsets64]] = {}
         self._kept: dict[int, int] = {}
 
     def add(self, partitions: Offsets64, offsets: Offsets64) -> None:
-        """Note rows by their coordinates."""
+        """Add rows by their coordinates."""
         self.count += offsets.size
         for partition in np.unique(partitions)[:NAMED].tolist():
             room = KEPT - self._kept.get(partition, 0)
-            found = offsets[partitions == partition][:room].copy()
-            if found.size and (partition in self._kept or len(self._kept) < NAMED):
-                self._offsets.setdefault(partition, []).append(found)
-                self._kept[partition] = self._kept.get(partition, 0) + found.size
+            kept = offsets[partitions == partition][:room].copy()
+            if kept.size and (partition in self._kept or len(self._kept) < NAMED):
+                self._offsets.setdefault(partition, []).append(kept)
+                self._kept[partition] = self._kept.get(partition, 0) + kept.size
 
     def places(self) -> OffsetSet:
-        """Give the ranges to name."""
-        return first_of(spans_of({partition: np.concatenate(found) for partition, found in self._offsets.items()}))
+        """Return the ranges to name in a finding."""
+        return first_of(spans_of({partition: np.concatenate(parts) for partition, parts in self._offsets.items()}))
 
 
 def first_of(places: OffsetSet) -> OffsetSet:
-    """Give only as many ranges of each partition as are named."""
+    """Return the first `NAMED` ranges of each partition."""
     return {partition: ranges[:NAMED] for partition, ranges in places.items() if ranges}
 
 
 def place(partition: int, ranges: Iterable[OffsetRange]) -> OffsetSet:
-    """Give the ranges of one partition as places."""
+    """Return the ranges of one partition as places of a finding."""
     return first_of({partition: list(ranges)})

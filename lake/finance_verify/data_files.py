@@ -1,4 +1,4 @@
-"""The content of a table's data files: which ones the log names, and their rows, each page held against its checksum."""
+"""Read a table's data files: the ones that the log names, and their rows, with page checksums verified."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ DAY_US = 86_400_000_000
 
 
 class CorruptError(Exception):
-    """A data file is not what the log says, or does not fit its checksums; the message says in what."""
+    """A data file differs from its log entry or fails a checksum; the message says how."""
 
 
 class LoggedFile(NamedTuple):
-    """A data file as the table's log has it.
+    """A data file according to the table's log.
 
     Attributes:
         table: `ticks` or `quarantine`
-        folder, name: of the table, and where it is in it
-        size: bytes
-        rows: how many; None if the log does not say
-        date: what its rows must have in `date`; None for a table without
-        places: the offsets that it can hold, by its statistics; empty if the log does not say
+        folder, name: folder of the table, and path of the file relative to it
+        size: in bytes
+        rows: number of rows; None if the log does not say
+        date: value of the partition column `date`; None for a table without it
+        places: offsets that it can contain, according to its statistics; empty if the log has none
 
     """
 
@@ -61,7 +61,7 @@ class LoggedFile(NamedTuple):
 
 
 class FileRows(NamedTuple):
-    """Some rows of a data file, with their coordinates as arrays."""
+    """A batch of rows of a data file, with their coordinates as arrays."""
 
     batch: pa.RecordBatch
     partitions: Offsets64
@@ -69,29 +69,29 @@ class FileRows(NamedTuple):
 
 
 def live_files(table: DeltaTable, name: str, folder: Path) -> list[LoggedFile]:
-    """Return the data files of the version that is open. Raises LogError for a date that is none."""
+    """Return the data files of the open version. Raises LogError for an invalid date or number."""
     entries = add_actions(table)
-    # A log has thousands of files, and statistics of every column.
-    told = entries.select([name for name in ENTRY if name in entries.column_names])
+    # A log can have thousands of files, with statistics of every column: select what is needed.
+    needed = entries.select([name for name in ENTRY if name in entries.column_names])
     try:
-        return [_file(name, folder, entry) for entry in told.to_pylist()]
+        return [_file(name, folder, entry) for entry in needed.to_pylist()]
     except (OverflowError, ValueError) as error:
-        raise LogError(f"the log of {folder} says of a data file what cannot be ({error})") from None
+        raise LogError(f"the log of {folder} has an invalid value for a data file ({error})") from None
 
 
 def columns_of(table: DeltaTable) -> pa.Schema:
-    """Return the columns that the log says the rows have, with their types."""
+    """Return the table's columns and types, according to the log."""
     return pa.schema(table.schema().to_arrow())
 
 
 def read_rows(file: LoggedFile, columns: pa.Schema) -> Iterator[FileRows]:
-    """Read a file, at most `ROWS_PER_BATCH` rows at a time. Raises CorruptError, perhaps after a part of the rows."""
+    """Read a file, at most `ROWS_PER_BATCH` rows at a time. May raise CorruptError after yielding some rows."""
     try:
         yield from _rows(file, columns)
     except FileNotFoundError:
         raise CorruptError("is missing") from None
     except IrregularError as error:
-        # Or a folder on the way to it, which the sentence names.
+        # The path may also be that of a folder above the file; the message names it.
         is_itself = error.path == file.folder / file.name
         raise CorruptError(error.what if is_itself else f"cannot be read: {error}") from None
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError) as error:
@@ -99,7 +99,7 @@ def read_rows(file: LoggedFile, columns: pa.Schema) -> Iterator[FileRows]:
 
 
 def dates(batch: pa.RecordBatch, column: str) -> Offsets64:
-    """Day of each row's time in a column, in days since the Unix epoch."""
+    """Return the day of each row's time in a column, in days since the Unix epoch."""
     return _integers(batch.column(column).cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
 
 
@@ -126,22 +126,22 @@ def _rows(file: LoggedFile, columns: pa.Schema) -> Iterator[FileRows]:
             rows = batch.cast(expected)
             yield FileRows(rows, *(_integers(rows.column(name)) for name in COORDINATES))
             read += len(rows)
-        if read != parquet.metadata.num_rows:  # a decayed page header can end a column early, without an error
-            raise CorruptError(f"gives {read} of its {parquet.metadata.num_rows} rows")
-        if unknown:  # its rows are as they must be, and readers of the table do not see all of them
-            raise CorruptError(f"has column {unknown[0].name!r}, which the table lacks: `make recover` mends it")
+        if read != parquet.metadata.num_rows:  # a damaged page header can end a column early without an error
+            raise CorruptError(f"yields only {read} of its {parquet.metadata.num_rows} rows")
+        if unknown:  # its rows are correct, but readers of the table do not see this column
+            raise CorruptError(f"has column {unknown[0].name!r}, which the table lacks: `make recover` repairs it")
 
 
 def _require_shape(parquet: pq.ParquetFile, file: LoggedFile, columns: pa.Schema) -> pa.Schema:
-    """Return the file's columns, with the table's types."""
+    """Return the file's columns with the table's types. Raises CorruptError if they do not match."""
     if file.rows not in (None, parquet.metadata.num_rows):
         raise CorruptError(f"has {parquet.metadata.num_rows} rows, the log says {file.rows}")
     if fault := shape_fault(file.table, parquet.schema_arrow, columns):
         raise CorruptError(fault)
-    return pa.schema([columns.field(one.name) if one.name in columns.names else one for one in parquet.schema_arrow])
+    return pa.schema([columns.field(field.name) if field.name in columns.names else field for field in parquet.schema_arrow])
 
 
 def _integers(column: pa.Array) -> Offsets64:
-    # A row that has lost a coordinate is at offset -1: outside of every range.
+    # A row without a coordinate gets -1, which is outside of every range.
     numbers: Offsets64 = pc.fill_null(column, -1).to_numpy().astype(np.int64, copy=False)
     return numbers

@@ -1,8 +1,8 @@
-"""Rows that are not what was committed: found by the digests of a table's records, attributed to commits.
+"""Find rows that differ from what was committed, by digest, and attribute them to commits.
 
-The newest record tells whether the rows of a table are the right ones; the older ones, as far as the log still has them, tell
-where the wrong ones are. Each batch's commit says which offsets it spans and what the digest of its rows is. Rows that came in
-another way, by a redrive or a recovery, blur the picture: they lie in the span of a batch that did not bring them.
+The newest commit metadata shows whether a table's rows are correct. Older metadata, as far back as the log goes, locates the
+wrong rows: each batch's commit states the offsets that it spans and the digest of its rows. Rows added by a redrive or a
+recovery make this less precise, because they lie in the span of a batch that did not add them.
 """
 
 from __future__ import annotations
@@ -30,57 +30,56 @@ if TYPE_CHECKING:
 
 
 def commits_at(table: TableView, position: Offsets) -> Iterator[Commit]:
-    """Give a table's commits that are not beyond a position, newest first."""
+    """Yield a table's commits that are not beyond a position, newest first."""
     for commit in table.commits():
         if all(offset <= position.get(partition, 0) for partition, offset in commit.record.position.items()):
             yield commit
 
 
 def expected_of(table: TableView, position: Offsets) -> Total:
-    """What a table must hold at a position, by the newest of its records that is not beyond it."""
+    """Return the totals that a table must have at a position: those of its newest commit that is not beyond it."""
     newest = next(commits_at(table, position), None)
     return newest.record.total if newest else Total()
 
 
 def differs(table: Sum, expected: Total) -> bool:
-    """Whether the rows of a table are not what its records say."""
+    """Whether the rows of a table differ from the expected row count and digest."""
     return (table.rows, table.digest) != (expected.rows, int(expected.digest, 16))
 
 
 def alterations(
     name: str, placing: Placing, differing: Sequence[tuple[CommitSpan, int]], *, is_complete: bool
 ) -> Iterator[Finding]:
-    """Name the commits whose rows were altered.
+    """Yield a finding for each commit whose rows were altered.
 
-    Where offsets are missing or doubled (`is_complete` is false), commits are named if they have all their rows.
+    If offsets are missing or duplicated (`is_complete` is false), only commits with the right number of rows are named.
     """
-    told = [(one, rows) for one, rows in differing if is_complete or rows == one.rows]
-    for stretch, rows in told:
-        by = f"that commit {stretch.version} brought" if stretch.version is not None else "from before the log's oldest entries"
-        count = f"{rows:,} rows" if rows == stretch.rows else f"{rows:,} rows instead of {stretch.rows:,}"
-        what = f"the rows of {FOLDERS[name]} {by} are not those that were committed ({count})"
-        blur = "; a redrive or recovery changed the table, so the place is a guess" if placing.is_blurred else ""
-        yield Finding(Code.ALTERED, what + blur, {partition: [span] for partition, span in stretch.spans.items() if span.count})
-    if not told and is_complete:
-        yield Finding(
-            Code.ALTERED, f"the rows of {FOLDERS[name]} are not those that were committed; the log does not tell which"
-        )
+    altered = [(span, rows) for span, rows in differing if is_complete or rows == span.rows]
+    for commit, rows in altered:
+        origin = f"added by commit {commit.version}" if commit.version is not None else "from before the log's oldest entries"
+        count = f"{rows:,} rows" if rows == commit.rows else f"{rows:,} rows instead of {commit.rows:,}"
+        what = f"the rows of {FOLDERS[name]} {origin} differ from what was committed ({count})"
+        doubt = "; a redrive or recovery changed the table, so the place is a guess" if placing.is_blurred else ""
+        yield Finding(Code.ALTERED, what + doubt, {partition: [span] for partition, span in commit.spans.items() if span.count})
+    if not altered and is_complete:
+        what = f"the rows of {FOLDERS[name]} differ from what was committed; the log does not show which rows"
+        yield Finding(Code.ALTERED, what)
 
 
 def misdatings(name: str, table: Sum) -> Iterator[Finding]:
-    """Judge the column `date`, which stands in the log and not in the files."""
+    """Check the partition column `date`, which is in the log and not in the files."""
     if count := table.misdated.count:
         what = (
-            f"{count:,} rows of {FOLDERS[name]} have another `date` than the UTC day of their kafka_timestamp, or ingested_at"
+            f"{count:,} rows of {FOLDERS[name]} have a `date` that is not the UTC day of their kafka_timestamp or ingested_at"
         )
         yield Finding(Code.ALTERED, what, table.misdated.places())
 
 
-NOBODY = -1
+NO_SPAN = -1
 
 
 class CommitSpan(NamedTuple):
-    """Offsets that one commit brought, or several whose records are gone (`version` is None), and what their rows must be."""
+    """Offsets that one commit added, or several without metadata (`version` is None), with the expected rows and digest."""
 
     version: int | None
     spans: Scope
@@ -89,36 +88,36 @@ class CommitSpan(NamedTuple):
 
 
 class Placing(NamedTuple):
-    """All spans of a table, and whether rows also came or went in other ways."""
+    """All commit spans of a table, and whether rows were also added or removed outside of batches."""
 
     commit_spans: list[CommitSpan]
     is_blurred: bool
 
 
 def commit_spans(scope: Scope, commits: Iterable[Commit]) -> Placing:
-    """Divide a table's range among the commits that are given, the newest first."""
-    found: list[CommitSpan] = []
+    """Divide a table's range among its commits."""
+    known: list[CommitSpan] = []
     reached: dict[int, int] = {}
     blurred = False
     oldest: CommitMetadata | None = None
-    for version, record in sorted(commits):
-        spans = {partition: span for partition, span in record.offsets.items() if span.count > 0}
+    for version, metadata in sorted(commits):
+        spans = {partition: span for partition, span in metadata.offsets.items() if span.count > 0}
         if not spans or any(span.start < reached.get(partition, 0) for partition, span in spans.items()):
-            blurred |= any(record.rows.values())
+            blurred |= any(metadata.rows.values())
             continue
-        oldest = oldest or record
+        oldest = oldest or metadata
         reached |= {partition: span.end for partition, span in spans.items()}
-        found.append(CommitSpan(version, spans, sum(record.rows.values()), int(record.digest, 16)))
-    return Placing([*_before(scope, found, oldest), *found], blurred)
+        known.append(CommitSpan(version, spans, sum(metadata.rows.values()), int(metadata.digest, 16)))
+    return Placing([*_before(scope, known, oldest), *known], blurred)
 
 
-def _before(scope: Scope, found: list[CommitSpan], oldest: CommitMetadata | None) -> Iterable[CommitSpan]:
+def _before(scope: Scope, known: list[CommitSpan], oldest: CommitMetadata | None) -> Iterable[CommitSpan]:
     if oldest is None:
         return
-    began = dict[int, int]()
-    for stretch in reversed(found):
-        began |= {partition: span.start for partition, span in stretch.spans.items()}
-    spans = {partition: OffsetRange(span.start, began.get(partition, span.end)) for partition, span in scope.items()}
+    starts = dict[int, int]()
+    for commit in reversed(known):
+        starts |= {partition: span.start for partition, span in commit.spans.items()}
+    spans = {partition: OffsetRange(span.start, starts.get(partition, span.end)) for partition, span in scope.items()}
     rows = oldest.total.rows - sum(oldest.rows.values())
     if rows:
         of_rows = (int(oldest.total.digest, 16) - int(oldest.digest, 16)) % digest.MODULUS
@@ -126,42 +125,42 @@ def _before(scope: Scope, found: list[CommitSpan], oldest: CommitMetadata | None
 
 
 class CommitSpanSums:
-    """What the rows of each stretch add up to."""
+    """Row count and digest of the rows in each commit span."""
 
     def __init__(self, placing: Placing) -> None:
-        """Begin with nothing."""
-        self._stretches = placing.commit_spans
+        """Start with zero rows."""
+        self._spans = placing.commit_spans
         self._rows = np.zeros(len(placing.commit_spans), np.int64)
         self._digests = np.zeros(len(placing.commit_spans), np.uint64)
         self._ranges = {
             partition: _Ranges(placing.commit_spans, partition)
-            for partition in {p for one in placing.commit_spans for p in one.spans}
+            for partition in {number for commit in placing.commit_spans for number in commit.spans}
         }
         self._lock = threading.Lock()
 
     def add(self, _file: LoggedFile, rows: FileRows) -> None:
-        """Add rows; those that are in no stretch are passed over. May be called by several threads."""
-        which = np.full(len(rows.offsets), NOBODY)
+        """Add rows; those outside of all spans are ignored. Thread-safe."""
+        indices = np.full(len(rows.offsets), NO_SPAN)
         for partition, ranges in self._ranges.items():
-            mine = rows.partitions == partition
-            which[mine] = ranges.find(rows.offsets[mine])
+            in_partition = rows.partitions == partition
+            indices[in_partition] = ranges.find(rows.offsets[in_partition])
         digests = digest.row_digests(rows.batch)
-        placed = which != NOBODY
+        placed = indices != NO_SPAN
         with self._lock:
-            np.add.at(self._digests, which[placed], digests[placed])
-            self._rows += np.bincount(which[placed], minlength=len(self._rows))
+            np.add.at(self._digests, indices[placed], digests[placed])
+            self._rows += np.bincount(indices[placed], minlength=len(self._rows))
 
     def differing(self) -> list[tuple[CommitSpan, int]]:
-        """Give the spans whose rows are not those that were committed, with the number of rows that they have."""
-        found = zip(self._stretches, self._rows.tolist(), self._digests.tolist(), strict=True)
-        return [(stretch, rows) for stretch, rows, of_rows in found if (rows, of_rows) != (stretch.rows, stretch.digest)]
+        """Return the spans whose rows differ from what was committed, with their actual number of rows."""
+        sums = zip(self._spans, self._rows.tolist(), self._digests.tolist(), strict=True)
+        return [(span, rows) for span, rows, of_rows in sums if (rows, of_rows) != (span.rows, span.digest)]
 
 
 class _Ranges:
-    """The spans of one partition, to look offsets up in."""
+    """The commit spans of one partition, for looking up offsets."""
 
-    def __init__(self, all_stretches: list[CommitSpan], partition: int) -> None:
-        numbered = [(index, one.spans[partition]) for index, one in enumerate(all_stretches) if partition in one.spans]
+    def __init__(self, commits: list[CommitSpan], partition: int) -> None:
+        numbered = [(index, commit.spans[partition]) for index, commit in enumerate(commits) if partition in commit.spans]
         numbered.sort(key=lambda pair: pair[1].start)
         self._indices = np.array([index for index, _ in numbered])
         self._starts = np.array([span.start for _, span in numbered])
@@ -170,4 +169,4 @@ class _Ranges:
     def find(self, offsets: np.ndarray) -> np.ndarray:
         at = np.searchsorted(self._starts, offsets, side="right") - 1
         inside = (at >= 0) & (offsets < self._ends[at])
-        return np.where(inside, self._indices[at], NOBODY)
+        return np.where(inside, self._indices[at], NO_SPAN)

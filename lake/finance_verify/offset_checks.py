@@ -1,4 +1,4 @@
-"""The judgements on offsets: what was counted against what there must be, and both against the topic. Pure."""
+"""Check offsets: compare the counts with the expected range, and both with the topic. Pure functions."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ if TYPE_CHECKING:
     from finance_verify.scan import Flaw, Scope, Sum
 
 FOLDERS = {TICKS: "finance_delta", QUARANTINE: "finance_quarantine"}
-# Offsets that may be missing beyond the rows that are there, before counting them one by one would cost too much memory.
+# How far the range may exceed the number of rows before counting its offsets one by one would need too much memory.
 MAX_MISSING = 1 << 26
 
 
 def scope_of(identity: Identity, position: Offsets) -> Scope:
-    """What the tables must hold together, by Kafka partition: from the lake's first offset to the position."""
+    """Return the range that both tables must hold together, by partition: from the lake's first offset to the position."""
     partitions = sorted({*identity.first, *position})
     starts = {partition: identity.start(partition) for partition in partitions}
     return {partition: OffsetRange(start, max(start, position.get(partition, start))) for partition, start in starts.items()}
 
 
 def ends_of(scope: Scope) -> Offsets:
-    """Where each partition's range ends."""
+    """Return the end of each partition's range."""
     return {partition: span.end for partition, span in scope.items()}
 
 
 def lost_in(losses: Sequence[Loss]) -> int:
-    """How many offsets are known to be lost."""
+    """Return the number of offsets that are known to be lost."""
     return sum(max(0, loss.count) for loss in losses)
 
 
-def unbearable(scope: Scope, rows: int, losses: Sequence[Loss]) -> Finding | None:
-    """Say so if the range is so much wider than the tables have rows that its offsets cannot be counted one by one."""
-    span = sum(one.count for one in scope.values())
+def too_wide(scope: Scope, rows: int, losses: Sequence[Loss]) -> Finding | None:
+    """Return a finding if the range is too wide to count its offsets one by one, compared to the number of rows."""
+    span = sum(offsets.count for offsets in scope.values())
     if span <= rows + lost_in(losses) + MAX_MISSING:
         return None
-    what = f"the tables should hold {span:,} offsets and have {rows:,} rows: too many are missing to name them"
-    return Finding(Code.GAP, what, {partition: [one] for partition, one in scope.items() if one.count})
+    what = f"the tables should hold {span:,} offsets and have {rows:,} rows: too many are missing to list them"
+    return Finding(Code.GAP, what, {partition: [offsets] for partition, offsets in scope.items() if offsets.count})
 
 
 # ---- offsets ------------------------------------------------------------------------------------------------------------
 
 
 class Counted(NamedTuple):
-    """What counting offsets found.
+    """The result of counting offsets.
 
     Attributes:
         findings: gaps and duplicates
-        lost: offsets that no table has, known losses, holes and unreadable files apart
-        doubled: surplus rows
-        unreadable: offsets that are missing where a damaged file may have had them
-        holes: offsets that Kafka had no record for
+        lost: number of offsets in neither table, without known losses, holes and unreadable offsets
+        doubled: number of surplus rows
+        unreadable: number of missing offsets that a damaged file may have contained
+        holes: number of missing offsets for which Kafka had no record
 
     """
 
@@ -75,7 +75,7 @@ class Counted(NamedTuple):
 
 
 def release(moving: OffsetSet, ticks: Mapping[int, Coverage], quarantine: Mapping[int, Coverage]) -> int:
-    """Let rows that a redrive has in both tables count once, as ticks; return their number."""
+    """Count rows that a redrive has put in both tables once, as ticks; return their number."""
     released = 0
     for partition, ranges in moving.items():
         if partition not in ticks:
@@ -90,20 +90,20 @@ def release(moving: OffsetSet, ticks: Mapping[int, Coverage], quarantine: Mappin
 
 
 def count_offsets(ticks: Sum, quarantine: Sum, losses: Sequence[Loss], flaws: Sequence[Flaw], holes: int) -> Counted:
-    """Judge whether each offset of the range stands in one of the tables, once."""
+    """Check that each offset of the range is in exactly one of the tables, once."""
     missing, unreadable = _missing(ticks, quarantine, losses, flaws)
     lost, unread = _count(missing), _count(unreadable)
     findings = list(_doubles(ticks, quarantine))
     if lost > holes:
-        told = f"; {holes:,} of them Kafka had no record for" if holes else ""
-        findings.append(Finding(Code.GAP, f"{lost:,} offsets are in neither table{told}", _places(missing, ticks)))
-    if unread > (could := _rows_of(flaws)):
-        what = f"{unread - could:,} more offsets are in neither table than the damaged files had rows"
+        without_record = f"; Kafka had no record for {holes:,} of them" if holes else ""
+        findings.append(Finding(Code.GAP, f"{lost:,} offsets are in neither table{without_record}", _places(missing, ticks)))
+    if unread > (damaged := _rows_of(flaws)):
+        what = f"{unread - damaged:,} more offsets are in neither table than the damaged files had rows"
         findings.append(Finding(Code.GAP, what, _places(unreadable, ticks)))
-    findings += _strange(ticks, quarantine)
+    findings += _outside(ticks, quarantine)
     surplus = sum(_surplus(ticks.coverage[partition], quarantine.coverage[partition]) for partition in ticks.coverage)
     doubled = surplus + ticks.strange.count + quarantine.strange.count
-    return Counted(findings, max(0, lost - holes) + max(0, unread - could), doubled, min(unread, could), min(lost, holes))
+    return Counted(findings, max(0, lost - holes) + max(0, unread - damaged), doubled, min(unread, damaged), min(lost, holes))
 
 
 def _missing(
@@ -128,7 +128,7 @@ def _missing(
 
 
 def _rows_of(flaws: Sequence[Flaw]) -> int:
-    # A file whose rows the log does not count may have had any number.
+    # A file without a row count in the log may have had any number of rows.
     return sum(MAX_MISSING if flaw.file.rows is None else flaw.file.rows for flaw in flaws)
 
 
@@ -149,16 +149,16 @@ def _doubles(ticks: Sum, quarantine: Sum) -> Iterator[Finding]:
         partition: (coverage.times, quarantine.coverage[partition].times) for partition, coverage in ticks.coverage.items()
     }
     kinds: dict[str, dict[int, Mask]] = {
-        "stand in both tables": {partition: (good > 0) & (bad > 0) for partition, (good, bad) in times.items()},
-        "stand in finance_delta more than once": {partition: good >= MANY for partition, (good, _) in times.items()},
-        "stand in finance_quarantine more than once": {partition: bad >= MANY for partition, (_, bad) in times.items()},
+        "are in both tables": {partition: (good > 0) & (bad > 0) for partition, (good, bad) in times.items()},
+        "are in finance_delta more than once": {partition: good >= MANY for partition, (good, _) in times.items()},
+        "are in finance_quarantine more than once": {partition: bad >= MANY for partition, (_, bad) in times.items()},
     }
     for what, masks in kinds.items():
         if count := _count(masks):
             yield Finding(Code.DUPLICATE, f"{count:,} offsets {what}", _places(masks, ticks))
 
 
-def _strange(ticks: Sum, quarantine: Sum) -> Iterator[Finding]:
+def _outside(ticks: Sum, quarantine: Sum) -> Iterator[Finding]:
     for name, table in ((TICKS, ticks), (QUARANTINE, quarantine)):
         if count := table.strange.count:
             what = f"{count:,} rows of {FOLDERS[name]} are at offsets that the lake does not hold (yet)"
@@ -169,18 +169,18 @@ def _strange(ticks: Sum, quarantine: Sum) -> Iterator[Finding]:
 
 
 def topic_against(scope: Scope, before: TopicDescription, now: TopicDescription) -> Iterator[Finding]:
-    """Judge the position against what the topic had before the tables were opened (`before`) and has now."""
-    position_of = ends_of(scope)
-    to_come = still_to_come(position_of, before)
+    """Compare the position with the topic before the tables were opened (`before`) and now."""
+    positions = ends_of(scope)
+    to_come = still_to_come(positions, before)
     for partition in sorted({*scope, *before.end}):
-        position, first = position_of.get(partition, 0), before.first.get(partition, 0)
+        position, first = positions.get(partition, 0), before.first.get(partition, 0)
         if position > now.end.get(partition, 0):
             what = (
                 f"the topic ends at offset {now.end.get(partition, 0)}, the tables hold {position}: the broker has lost records"
             )
             yield Finding(Code.IDENTITY, what, place(partition, [OffsetRange(now.end.get(partition, 0), position)]))
         elif first > position:
-            what = f"Kafka has removed {first - position:,} records before the lake had them"
+            what = f"Kafka has removed {first - position:,} records before the lake stored them"
             yield Finding(Code.GAP, what, place(partition, [OffsetRange(position, first)]))
         if partition in to_come:
             span = to_come[partition]
@@ -188,13 +188,13 @@ def topic_against(scope: Scope, before: TopicDescription, now: TopicDescription)
 
 
 def behind(findings: Sequence[Finding]) -> int:
-    """How many records are still to come."""
+    """Return the number of records that are still to come."""
     late = [finding.places for finding in findings if finding.code is Code.BEHIND]
     return sum(span.count for places in late for ranges in places.values() for span in ranges)
 
 
 def still_there(scope: Scope, broker: TopicDescription) -> Scope:
-    """Give the ranges that the topic still has, of the partitions that it has."""
+    """Return the part of the range that the topic still has, by partition."""
     return {
         partition: OffsetRange(max(span.start, broker.first[partition]), min(span.end, broker.end[partition]))
         for partition, span in scope.items()

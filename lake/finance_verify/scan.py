@@ -1,6 +1,6 @@
-"""The scan: read every row of a table once, and add up all that the judgements need.
+"""The scan: read every row of a table once, and collect everything that the checks need.
 
-Two threads read files: Arrow and numpy leave the interpreter's lock while they work. Adding up is short, and under a lock.
+Two threads read files: Arrow and numpy release the GIL while they work. Adding up is short and done under a lock.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ Scope = dict[int, "OffsetRange"]
 
 
 class Flaw(NamedTuple):
-    """A data file that is not whole, and in what."""
+    """A damaged data file, and what is wrong with it."""
 
     file: LoggedFile
     what: str
 
 
 class Fingerprints:
-    """The digest of each row by its coordinates: 8 bytes an offset, so only where values are compared with the topic."""
+    """The digest of each row by its coordinates. Needs 8 bytes per offset, so it is used only with `--values`."""
 
     def __init__(self, scope: Scope) -> None:
-        """Begin with none known."""
+        """Start with all digests at 0."""
         self.of = {partition: np.zeros(span.count, np.uint64) for partition, span in scope.items()}
         self.scope = scope
 
     def add(self, partition: int, offsets: Offsets64, digests: Words) -> None:
-        """Note the digests of rows; their offsets must be in the scope."""
+        """Store the digests of rows; their offsets must be in the scope."""
         self.of[partition][offsets - self.scope[partition].start] = digests
 
 
 class Sum:
-    """What the rows of one table add up to.
+    """Sums over the rows of one table.
 
     Attributes:
-        coverage: of each partition's range
-        rows, digest: of all rows but those that are ahead of ticks
+        coverage: coverage of each partition's range
+        rows, digest: row count and digest, without rows that are ahead of ticks
         strange: rows outside of the range
-        misdated: rows whose `date` is not the day of their arrival, by neither clock
+        misdated: rows whose `date` is neither the day of their `kafka_timestamp` nor of their `ingested_at`
 
     """
 
@@ -69,7 +69,7 @@ class Sum:
         sequences: Sequences | None = None,
         fingerprints: Fingerprints | None = None,
     ) -> None:
-        """Rows in `ahead` are passed over: they belong to a batch that ticks do not have yet."""
+        """Start with no rows. Rows in `ahead` will be ignored: they belong to a batch that ticks does not contain yet."""
         self.coverage = {partition: Coverage(span) for partition, span in scope.items()}
         self.rows = 0
         self.digest = 0
@@ -81,34 +81,34 @@ class Sum:
         self._lock = threading.Lock()
 
     def add(self, file: LoggedFile, rows: FileRows) -> None:
-        """Add rows of a file; may be called by several threads."""
-        rows = _but(rows, _inside(self._ahead, rows))
+        """Add rows of a file. Thread-safe."""
+        rows = _without(rows, _inside(self._ahead, rows))
         digests = digest.row_digests(rows.batch)
-        named = _fingerprint(file, rows, digests) if self._fingerprints else digests
-        late = _misdated(file, rows)
+        fingerprints = _fingerprint(file, rows, digests) if self._fingerprints else digests
+        misdated = _misdated(file, rows)
         with self._lock:
             self.rows += len(rows.offsets)
             self.digest = digest.add([self.digest, int(digests.sum(dtype=np.uint64))])
-            self._place(rows, named)
-            self.misdated.add(rows.partitions[late], rows.offsets[late])
+            self._place(rows, fingerprints)
+            self.misdated.add(rows.partitions[misdated], rows.offsets[misdated])
             if self._sequences:
                 self._sequences.add(rows)
 
-    def _place(self, rows: FileRows, named: Words) -> None:
+    def _place(self, rows: FileRows, fingerprints: Words) -> None:
         strange = np.ones(len(rows.offsets), dtype=bool)
         for partition, coverage in self.coverage.items():
-            mine = (rows.partitions == partition) & coverage.within(rows.offsets)
-            if mine.any():
-                offsets = rows.offsets[mine]
+            expected = (rows.partitions == partition) & coverage.within(rows.offsets)
+            if expected.any():
+                offsets = rows.offsets[expected]
                 coverage.add(offsets)
-                strange &= ~mine
+                strange &= ~expected
                 if self._fingerprints:
-                    self._fingerprints.add(partition, offsets, named[mine])
+                    self._fingerprints.add(partition, offsets, fingerprints[expected])
         self.strange.add(rows.partitions[strange], rows.offsets[strange])
 
 
 def scan(table: TableView, take: Callable[[LoggedFile, FileRows], None], advance: Callable[[int], None]) -> list[Flaw]:
-    """Give all rows of a table to `take`; return the files that are not whole. `advance` hears of rows as they are read."""
+    """Pass all rows of a table to `take`; return the damaged files. `advance` is called with the number of rows just read."""
 
     def read(file: LoggedFile) -> Flaw | None:
         try:
@@ -140,16 +140,16 @@ def _inside(scope: Scope, rows: FileRows) -> Mask:
     return inside
 
 
-def _but(rows: FileRows, leaving: Mask) -> FileRows:
-    if not leaving.any():
+def _without(rows: FileRows, excluded: Mask) -> FileRows:
+    if not excluded.any():
         return rows
-    staying = ~leaving
-    return rows._replace(batch=rows.batch.filter(staying), partitions=rows.partitions[staying], offsets=rows.offsets[staying])
+    kept = ~excluded
+    return rows._replace(batch=rows.batch.filter(kept), partitions=rows.partitions[kept], offsets=rows.offsets[kept])
 
 
 def _fingerprint(file: LoggedFile, rows: FileRows, digests: Words) -> Words:
-    # The words in which a fault is told may differ between versions of Python. What a column holds that this version does not
-    # know, no record tells it.
+    # `detail` is left out because its wording may differ between Python versions, and columns that this version does not know
+    # because no record has their values.
     known = [name for name in rows.batch.schema.names if name in FIELDS[file.table].names and name != "detail"]
     return digests if len(known) == rows.batch.num_columns else digest.row_digests(rows.batch.select(known))
 
@@ -159,6 +159,6 @@ def _misdated(file: LoggedFile, rows: FileRows) -> Mask:
         return np.zeros(len(rows.offsets), dtype=bool)
     day = np.datetime64(file.date, "D").astype(np.int64)
     wrong: Mask = dates(rows.batch, "kafka_timestamp") != day
-    if wrong.any():  # where a client has set that time, the day of arrival is that on which the lake took the record in
+    if wrong.any():  # if a client set kafka_timestamp, `date` is the day on which the lake ingested the record
         wrong &= dates(rows.batch, "ingested_at") != day
     return wrong

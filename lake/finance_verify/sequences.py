@@ -1,7 +1,8 @@
-"""The producers' sequence numbers: which of each source stand in the table of ticks, held against its ledger.
+"""Compare the sequence numbers of each source in the ticks table with the source's ledger.
 
-A tick that the broker acknowledged and no table has is the worst finding there is. One that is there without an acknowledgement
-is fine: the acknowledgement was lost, or had not come when the run was killed. One that is there twice was sent twice.
+A tick that the broker acknowledged and no table contains is the worst finding. One that is in the table without an
+acknowledgement is fine: the acknowledgement was lost, or had not arrived when the run was killed. One that is in the table
+twice was sent twice.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Judged(NamedTuple):
-    """One source's numbers: ranges are the first of them, counts are of all."""
+    """The result for one source. Counts cover all numbers; ranges list only the first ones."""
 
     acknowledged: int
     missing: int
@@ -39,7 +40,7 @@ class Judged(NamedTuple):
 class NumberCounts:
     """How often each number of one source was seen.
 
-    Up to the ledger's last number a byte each; beyond it the numbers themselves are kept: an absurd one costs no memory.
+    Numbers up to the ledger's last one need a byte each. Larger ones are kept as a list, so an absurd number costs no memory.
     """
 
     def __init__(self, end: int) -> None:
@@ -58,11 +59,11 @@ class NumberCounts:
 
     @property
     def rows(self) -> int:
-        """Numbers that were seen, doubled ones doubly."""
+        """The number of ticks seen, duplicates included."""
         return self._coverage.rows + sum(numbers.size for numbers in self._beyond)
 
     def judge(self, acknowledged: Iterable[Range]) -> Judged:
-        """Hold the numbers against the ranges `[first, last]` that the broker acknowledged."""
+        """Compare the numbers with the ranges `[first, last]` that the broker acknowledged."""
         count, missing, ranges = 0, 0, list[OffsetRange]()
         for first, last in acknowledged:
             part = self._coverage.part(OffsetRange(first, last + 1))
@@ -72,26 +73,28 @@ class NumberCounts:
             ranges += runs(absent, first)
         beyond, times = np.unique(np.concatenate([np.zeros(0, np.int64), *self._beyond]), return_counts=True)
         distinct = self._coverage.distinct + beyond.size
-        doubled = runs(self._coverage.times > 1, 0) + [OffsetRange(int(one), int(one) + 1) for one in beyond[times > 1][:20]]
+        doubled = runs(self._coverage.times > 1, 0) + [
+            OffsetRange(int(number), int(number) + 1) for number in beyond[times > 1][:20]
+        ]
         return Judged(count, missing, ranges, self.rows - distinct, doubled, distinct - (count - missing))
 
 
 class Sequences:
-    """The numbers of the sources that have a ledger."""
+    """The sequence numbers of the sources that have a ledger."""
 
     def __init__(self, ledgers: Ledgers, most: int, excused: OffsetSet) -> None:
-        """Take the ledgers whose sources to look for; a byte is kept for each number below `most`. `excused` do not count."""
+        """Accept the ledgers to compare. Numbers below `most` need a byte each; ticks at `excused` offsets are ignored."""
         self._ledgers = ledgers
         self._excused = excused
         self._of = {source: NumberCounts(0) for source in ledgers.unbegun}
         self._of |= {source: NumberCounts(min(account.end, most)) for source, account in ledgers.accounts.items()}
 
     def add(self, rows: FileRows) -> None:
-        """Count the numbers of ticks; those of other sources, and rows without a number, are passed over."""
+        """Count the numbers of ticks; other sources and rows without a number are ignored."""
         if not self._of:
             return
         sources = rows.batch.column("source").dictionary_encode()
-        which = pc.fill_null(sources.indices, -1).to_numpy()
+        indices = pc.fill_null(sources.indices, -1).to_numpy()
         numbers = rows.batch.column("seq")
         numbered = np.asarray(pc.is_valid(numbers))
         if self._excused:
@@ -99,22 +102,23 @@ class Sequences:
         values = pc.fill_null(numbers, -1).to_numpy()
         for index, source in enumerate(sources.dictionary.to_pylist()):
             if source in self._of:
-                self._of[source].add(values[(which == index) & numbered])
+                self._of[source].add(values[(indices == index) & numbered])
 
     def judge(self) -> dict[str, Judged]:
-        """Hold the numbers of each source against its ledger."""
+        """Compare the numbers of each source with its ledger."""
         return {source: self._of[source].judge(account.acknowledged) for source, account in self._ledgers.accounts.items()}
 
     def wrong(self) -> list[str]:
-        """Say what is wrong with ledgers, whatever the numbers; one without a line is in order if its run has sent nothing."""
-        cut = [(source, rows) for source in self._ledgers.unbegun if (rows := self._of[source].rows)]
+        """Return faults of the ledgers themselves. A ledger without a complete line is fine if its run sent nothing."""
+        unbegun = [(source, rows) for source in self._ledgers.unbegun if (rows := self._of[source].rows)]
         unwritten = [
-            f"the ledger of {source} has no whole line, finance_delta has {rows:,} of its ticks" for source, rows in cut
+            f"the ledger of {source} has no complete line, but finance_delta has {rows:,} of its ticks"
+            for source, rows in unbegun
         ]
         return [*self._ledgers.wrong, *unwritten]
 
 
-# Numbers of each source whose places are named.
+# How many numbers of each source are named with their places.
 NAMED = 8
 
 
@@ -125,49 +129,51 @@ class Place(NamedTuple):
     offset: int
 
     def __str__(self) -> str:
-        """As `make recover` takes it."""
+        """Format as `make recover EXCUSE=` accepts it."""
         return f"{self.partition}:{self.offset}"
 
 
-# By source, then by number.
+# Places by source, then by number.
 Places = dict[str, dict[int, list[Place]]]
 
 
 class DuplicateSearch:
-    """Looks for the rows of some numbers."""
+    """Finds the rows of duplicate numbers."""
 
     def __init__(self, judged: Mapping[str, Judged], excused: OffsetSet) -> None:
-        """Take the sources; rows that are excused are passed over."""
+        """Search for the duplicates in `judged`; excused rows are ignored."""
         self.found: Places = {
-            source: {number: [] for number in _first(one.doubled_ranges)} for source, one in judged.items() if one.doubled
+            source: {number: [] for number in _first(result.doubled_ranges)}
+            for source, result in judged.items()
+            if result.doubled
         }
         self._excused = excused
         self._lock = threading.Lock()
 
     def add(self, _file: LoggedFile, rows: FileRows) -> None:
-        """Look at rows; may be called by several threads."""
+        """Search rows. Thread-safe."""
         sources = rows.batch.column("source").to_numpy(zero_copy_only=False)
         numbers = pc.fill_null(rows.batch.column("seq"), -1).to_numpy()
         counts = ~inside(self._excused, rows.partitions, rows.offsets)
-        for source, wanted in self.found.items():
-            mine = np.flatnonzero(counts & np.isin(numbers, list(wanted)) & (sources == source))
+        for source, places in self.found.items():
+            matches = np.flatnonzero(counts & np.isin(numbers, list(places)) & (sources == source))
             with self._lock:
-                for row in mine.tolist():
-                    wanted[int(numbers[row])].append(Place(int(rows.partitions[row]), int(rows.offsets[row])))
+                for row in matches.tolist():
+                    places[int(numbers[row])].append(Place(int(rows.partitions[row]), int(rows.offsets[row])))
 
 
 def spans_at(places: Mapping[int, Iterable[Place]]) -> OffsetSet:
-    """Give the places of one source as ranges."""
-    every = {place for one in places.values() for place in one}
-    partitions = {place.partition for place in every}
-    return spans_of(
-        {one: np.array([place.offset for place in every if place.partition == one], np.int64) for one in partitions}
-    )
+    """Return the places of one source as ranges."""
+    every = {place for of_number in places.values() for place in of_number}
+    offsets = dict[int, list[int]]()
+    for place in every:
+        offsets.setdefault(place.partition, []).append(place.offset)
+    return spans_of({partition: np.array(values, np.int64) for partition, values in offsets.items()})
 
 
 def described(places: Mapping[int, Iterable[Place]]) -> str:
-    """Tell where the ticks of each number are."""
-    return "; ".join(f"{number} at {' and '.join(map(str, sorted(found)))}" for number, found in places.items())
+    """Describe where the ticks of each number are."""
+    return "; ".join(f"{number} at {' and '.join(map(str, sorted(where)))}" for number, where in places.items())
 
 
 def _first(ranges: Iterable[OffsetRange]) -> list[int]:
@@ -180,12 +186,12 @@ def _first(ranges: Iterable[OffsetRange]) -> list[int]:
 
 
 class Excuses(NamedTuple):
-    """What can be wrong with the numbers of a source through no fault of its producer.
+    """Discrepancies in sequence numbers that are not the producer's fault.
 
     Attributes:
-        missing: ticks that the lake does not have by its birth, its known losses or the pipeline's own faults
-        doubled: surplus rows of the pipeline
-        is_early: whether the tables may not have all yet that was acknowledged
+        missing: number of ticks missing because of the lake's first offset, known losses or faults of the pipeline
+        doubled: number of surplus rows that the pipeline stored
+        is_early: whether acknowledged ticks may not be in the tables yet
 
     """
 
@@ -195,32 +201,31 @@ class Excuses(NamedTuple):
 
 
 def producer_findings(judged: Mapping[str, Judged], excuses: Excuses, places: Places) -> tuple[list[Finding], list[str]]:
-    """Judge the producers. What has an excuse is a note, not a finding. `places` are those of numbers that are doubled."""
-    missing, doubled = (sum(getattr(one, name) for one in judged.values()) for name in ("missing", "doubled"))
+    """Return findings and notes on the producers. An excused discrepancy becomes a note. `places` are those of duplicates."""
+    missing, doubled = (sum(getattr(result, name) for result in judged.values()) for name in ("missing", "doubled"))
     faults = [
-        *(_unheard(source, one) for source, one in judged.items() if one.missing and not excuses.is_early),
-        *(_sent_twice(source, one, places.get(source, {})) for source, one in judged.items() if one.doubled),
+        *(_missing(source, result) for source, result in judged.items() if result.missing and not excuses.is_early),
+        *(_sent_twice(source, result, places.get(source, {})) for source, result in judged.items() if result.doubled),
     ]
     blamed = {"missing": missing > excuses.missing, "doubled": doubled > excuses.doubled}
     findings = [Finding(Code.PRODUCER, what, where) for kind, what, where in faults if blamed[kind]]
-    notes = [f"{what}; the lake itself explains as many" for kind, what, _ in faults if not blamed[kind]]
+    notes = [f"{what}; the lake itself accounts for as many" for kind, what, _ in faults if not blamed[kind]]
     if missing and excuses.is_early:
         notes.append(f"{missing:,} acknowledged ticks are not in the tables (yet)")
     return findings, notes
 
 
-def _unheard(source: str, one: Judged) -> tuple[str, str, OffsetSet]:
-    what = (
-        f"{one.missing:,} ticks of {source} were acknowledged and are not in finance_delta: seq {_numbers(one.missing_ranges)}"
-    )
+def _missing(source: str, result: Judged) -> tuple[str, str, OffsetSet]:
+    numbers = _numbers(result.missing_ranges)
+    what = f"{result.missing:,} ticks of {source} were acknowledged and are not in finance_delta: seq {numbers}"
     return "missing", what, {}
 
 
-def _sent_twice(source: str, one: Judged, places: Mapping[int, Sequence[Place]]) -> tuple[str, str, OffsetSet]:
-    what = f"{one.doubled:,} ticks of {source} are in finance_delta more than once: seq {_numbers(one.doubled_ranges)}"
+def _sent_twice(source: str, result: Judged, places: Mapping[int, Sequence[Place]]) -> tuple[str, str, OffsetSet]:
+    what = f"{result.doubled:,} ticks of {source} are in finance_delta more than once: seq {_numbers(result.doubled_ranges)}"
     return "doubled", f"{what}; {described(places)}" if places else what, spans_at(places)
 
 
 def _numbers(ranges: Sequence[OffsetRange]) -> str:
-    shown = [f"{one.start}-{one.end - 1}" if one.count > 1 else f"{one.start}" for one in ranges[:8]]
+    shown = [f"{span.start}-{span.end - 1}" if span.count > 1 else f"{span.start}" for span in ranges[:8]]
     return ", ".join(shown) + (" and more" if len(ranges) > len(shown) else "")

@@ -1,9 +1,9 @@
-"""A snapshot: both tables as of one moment, while the job writes them.
+"""A consistent snapshot of both tables while the job writes them.
 
-Ticks are opened first. Each batch is committed to the quarantine before it is committed to ticks, so whatever belongs to the
-batches in ticks is in a quarantine that is opened after them; what is there beyond ticks' position belongs to later batches and
-is left out by its offsets. Only a redrive can make two tables that were opened one after the other disagree: it is seen by the
-counters in the records, and the snapshot is taken again.
+Ticks is opened first. Each batch is committed to the quarantine before ticks, so a quarantine opened afterwards contains all
+rows of the batches in ticks. Its rows beyond ticks' position belong to later batches and are left out by their offsets. Only a
+redrive can make two tables that were opened one after the other disagree. The redrive counters in the commit metadata show it,
+and the snapshot is taken again.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ REST_SECONDS = 0.25
 
 
 class TableView(NamedTuple):
-    """One table as of a version.
+    """One table at a version.
 
     Attributes:
         name: `ticks` or `quarantine`
-        folder: where it is
-        version: which
-        identity: of the lake that it belongs to; None in lakes made before version 0.2
-        record: of the newest of the job's commits; None before the first
-        files: what the log says is live
+        folder: folder of the table
+        version: table version
+        identity: identity of the lake that it belongs to; None in lakes made before version 0.2
+        metadata: of the job's newest commit; None before the first
+        files: live data files according to the log
         columns: names and types of the columns
-        reader: version of Delta's protocol that a reader must know
+        reader: minimum reader version of the Delta protocol that the table requires
 
     """
 
@@ -53,33 +53,33 @@ class TableView(NamedTuple):
     folder: Path
     version: int
     identity: Identity | None
-    record: CommitMetadata | None
+    metadata: CommitMetadata | None
     files: list[LoggedFile]
     columns: pa.Schema
     reader: int
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing has ever been stored in it, and no driver has opened it."""
-        return is_untouched(len(self.files), self.record)
+        """Whether it has never stored anything and no driver has opened it."""
+        return is_untouched(len(self.files), self.metadata)
 
     @property
     def redrives(self) -> int:
-        """How many redrives it has seen."""
-        return self.record.redrives if self.record else 0
+        """The number of redrives so far."""
+        return self.metadata.redrives if self.metadata else 0
 
     @property
     def rows(self) -> int:
-        """Rows of its files, as the log has them."""
+        """The number of rows in its files, according to the log."""
         return sum(file.rows or 0 for file in self.files)
 
     def commits(self) -> Iterator[Commit]:
-        """Give the job's commits up to this version, newest first."""
+        """Yield the job's commits up to this version, newest first."""
         return commits(self.folder, self.version)
 
 
 class TablePair(NamedTuple):
-    """Both tables, and the coordinates that a redrive under way has put into ticks and not yet taken out of the quarantine."""
+    """Both tables, and the offsets that a redrive under way has added to ticks and not yet removed from the quarantine."""
 
     ticks: TableView
     quarantine: TableView
@@ -87,29 +87,30 @@ class TablePair(NamedTuple):
 
     @property
     def tables(self) -> tuple[TableView, TableView]:
-        """Both of them."""
+        """Ticks and quarantine."""
         return self.ticks, self.quarantine
 
 
 def take(paths: LakePaths) -> TablePair | None:
-    """Take a snapshot; None if a table is missing. Counters that never agree leave their rows to be counted as they are.
+    """Take a snapshot; None if a table is missing.
 
-    Raises deltalake's DeltaError for a log that cannot be read, CorruptStateError for such an identity.
+    If the redrive counters never agree, the last attempt is returned and its rows are counted as they are. Raises deltalake's
+    DeltaError if a log cannot be read, CorruptStateError if an identity cannot be read.
     """
-    for rest in [REST_SECONDS] * TRIES:
+    for pause in [REST_SECONDS] * TRIES:
         ticks, quarantine = (view(paths, name) for name in (TICKS, QUARANTINE))
         if ticks is None or quarantine is None:
             return None
-        moving = half_redriven(ticks.record, quarantine.record)
-        taken = TablePair(ticks, quarantine, moving)
+        moving = half_redriven(ticks.metadata, quarantine.metadata)
+        pair = TablePair(ticks, quarantine, moving)
         if moving or ticks.redrives == quarantine.redrives:
-            return taken
-        time.sleep(rest)
-    return taken
+            return pair
+        time.sleep(pause)
+    return pair
 
 
 def view(paths: LakePaths, name: str) -> TableView | None:
-    """Open a table as it is now; None if there is none."""
+    """Open the newest version of a table; None if it does not exist."""
     folder = paths.table(name)
     table = open_table(folder)
     if table is None:
@@ -119,7 +120,7 @@ def view(paths: LakePaths, name: str) -> TableView | None:
         folder=folder,
         version=table.version(),
         identity=identity_of(table),
-        record=newest_metadata(table),
+        metadata=newest_metadata(table),
         files=live_files(table, name, folder),
         columns=columns_of(table),
         reader=table.protocol().min_reader_version,

@@ -1,7 +1,7 @@
-"""Values: the topic is read again, and what each record must have become is compared with the row that it did become.
+"""Check values: read the topic again, and compare the row that each record must have become with the stored row.
 
-It is decoded by the contract's codec, as the job does, and put into rows by code of its own, so that a fault of the job's would
-show. Compared are digests of whole rows, but for the words in which a quarantined record's fault is described.
+Records are decoded by the contract's codec, as in the job, but turned into rows by separate code, so that a fault in the job's
+code shows. Digests of whole rows are compared, without the `detail` text of quarantined records.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from finance_verify.coverage import Coverage
     from finance_verify.scan import Fingerprints
 
-# Of a quarantined record all is compared but `detail`: its wording may change with the version of Python.
+# All columns of a quarantined record are compared except `detail`, whose wording may change with the Python version.
 QUARANTINED = ("kafka_partition", "kafka_offset", "kafka_timestamp", "key", "value", "value_length", "value_sha256", "reason")
 
 
 class Comparison:
-    """Records against rows, added up record by record."""
+    """Compares records with rows, batch by batch."""
 
     def __init__(
         self,
@@ -42,44 +42,46 @@ class Comparison:
         stored: Fingerprints,
         coverage: Mapping[int, tuple[Coverage, Coverage]],
     ) -> None:
-        """Take the columns of both tables, the digests of their rows, and how often each offset is there."""
+        """Accept the columns of both tables, the digests of their rows, and how often each offset occurs."""
         known = set(FIELDS[TICKS].names) - digest.UNDIGESTED
         self._ticks = pa.schema([field for field in ticks if field.name in known])
         self._quarantine = pa.schema([quarantine.field(name) for name in QUARANTINED])
         self._stored = stored
-        self._held: dict[int, Mask] = {partition: (good.times | bad.times) > 0 for partition, (good, bad) in coverage.items()}
-        self._confirmed = {partition: np.zeros(held.size, dtype=bool) for partition, held in self._held.items()}
+        self._stored_at: dict[int, Mask] = {
+            partition: (good.times | bad.times) > 0 for partition, (good, bad) in coverage.items()
+        }
+        self._confirmed = {partition: np.zeros(mask.size, dtype=bool) for partition, mask in self._stored_at.items()}
         self.other = Spots()
         self.count = 0
 
     def add(self, records: Sequence[Record]) -> None:
-        """Compare records; their offsets must be in the range that was judged. Those that no table has are passed over."""
+        """Compare records; their offsets must be in the range that was scanned. Records that no table contains are ignored."""
         self.count += len(records)
         for rows in as_rows(records, self._ticks, self._quarantine):
             partitions, offsets = (rows.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
             digests = digest.row_digests(rows)
             for partition in np.unique(partitions).tolist():
-                mine = partitions == partition
-                self._compare(partition, offsets[mine], digests[mine])
+                in_partition = partitions == partition
+                self._compare(partition, offsets[in_partition], digests[in_partition])
 
     def _compare(self, partition: int, offsets: np.ndarray, digests: np.ndarray) -> None:
         places = offsets - self._stored.scope[partition].start
         self._confirmed[partition][places] = True
-        wrong = self._held[partition][places] & (self._stored.of[partition][places] != digests)
+        wrong = self._stored_at[partition][places] & (self._stored.of[partition][places] != digests)
         self.other.add(np.full(np.count_nonzero(wrong), partition), offsets[wrong])
 
     def findings(self, earliest: Offsets, ends: Offsets) -> Iterator[Finding]:
-        """Give what is wrong.
+        """Yield the findings.
 
-        `earliest` is the first offset that the topic still has, by partition, asked after it was read; `ends` is up to where it
-        was read: rows beyond came while it was.
+        `earliest` is the first offset that the topic still has, by partition, queried after reading it. `ends` is the offset up
+        to which it was read; rows beyond it were stored in the meantime.
         """
         if self.other.count:
-            what = f"{self.other.count:,} rows are not what the topic's records at their offsets say"
+            what = f"{self.other.count:,} rows differ from the topic's records at their offsets"
             yield Finding(Code.ALTERED, what, self.other.places())
         invented = {
             partition: self._unconfirmed(partition, earliest.get(partition, self._stored.scope[partition].end), ends)
-            for partition in self._held
+            for partition in self._stored_at
         }
         if count := sum(int(np.count_nonzero(mask)) for mask in invented.values()):
             starts = {partition: span.start for partition, span in self._stored.scope.items()}
@@ -87,15 +89,15 @@ class Comparison:
             yield Finding(Code.ALTERED, f"{count:,} rows are at offsets where the topic has no record", places)
 
     def _unconfirmed(self, partition: int, earliest: int, ends: Offsets) -> Mask:
-        without = self._held[partition] & ~self._confirmed[partition]
+        unconfirmed = self._stored_at[partition] & ~self._confirmed[partition]
         start = self._stored.scope[partition].start
-        without[: max(0, earliest - start)] = False
-        without[max(0, ends.get(partition, start) - start) :] = False
-        return without
+        unconfirmed[: max(0, earliest - start)] = False
+        unconfirmed[max(0, ends.get(partition, start) - start) :] = False
+        return unconfirmed
 
 
 def as_rows(records: Sequence[Record], ticks: pa.Schema, quarantine: pa.Schema) -> Iterator[pa.Table]:
-    """Give the rows that records must have become: of ticks, and of the quarantine, in the columns that are asked for."""
+    """Yield the rows that records must have become: first those of ticks, then of the quarantine, with the given columns."""
     good, bad = list[dict[str, Any]](), list[dict[str, Any]]()
     for record in records:
         try:

@@ -1,4 +1,4 @@
-"""The verdict: what verify can find, which code each finding has, and which code wins where there are several."""
+"""The verdict: what verify can find, the exit code of each finding, and which code takes precedence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Code(IntEnum):
-    """Exit codes, fixed: other programs rely on them. In the order of precedence, the gravest first."""
+    """Exit codes. They are fixed, because other programs rely on them. Ordered by precedence, the most serious first."""
 
     IDENTITY = 14
     CORRUPT = 13
@@ -39,36 +39,36 @@ PRECEDENCE = tuple(Code)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it must be; `places` are the offsets that it concerns, as far as they are known."""
+    """Something that is wrong; `places` are the affected offsets, as far as they are known."""
 
     code: Code
     what: str
     places: OffsetSet = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """One line."""
+        """Format as one line."""
         return f"{self.code.name.lower()}: {self.what}" + (f" ({offset_set.text(self.places)})" if self.places else "")
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; a range is [first, last + 1]."""
+        """Return JSON data; a range is [first, last + 1]."""
         places = {str(partition): [[span.start, span.end] for span in ranges] for partition, ranges in self.places.items()}
         return {"code": int(self.code), "verdict": self.code.name.lower(), "what": self.what, "places": places}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was counted.
+    """The numbers of a report.
 
     Attributes:
-        rows, quarantined: rows of the two tables up to the position
-        lost, doubled: offsets that are in no table, and surplus rows
-        unreadable: offsets that are missing because their file is damaged
-        behind: records that the topic has beyond the position
-        position: up to where the tables were judged
-        version: of the table of ticks
-        acknowledged, unacknowledged: ticks of sources with a ledger: that the broker took, and others that the table has
-        unheard: ticks that were acknowledged and are in no table
-        excused: ticks that somebody has excused by name: they count as rows, and not for their source
+        rows, quarantined: number of rows in the two tables up to the position
+        lost, doubled: number of offsets in neither table, and of surplus rows
+        unreadable: number of offsets missing because their file is damaged
+        behind: number of records in the topic beyond the position
+        position: next offset by partition; the tables were judged up to it
+        version: version of the ticks table
+        acknowledged, unacknowledged: ticks of sources with a ledger: acknowledged by the broker, and others in the table
+        unheard: number of acknowledged ticks that are in neither table
+        excused: number of ticks excused by name; they count as rows, but not for their source
 
     """
 
@@ -88,7 +88,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Report:
-    """All that verify says: what it found, what else is worth knowing, and what it counted."""
+    """The result of verify: findings, notes and figures."""
 
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
@@ -96,43 +96,43 @@ class Report:
 
     @property
     def code(self) -> Code:
-        """The verdict: the gravest finding's code."""
+        """The overall verdict: the code of the most serious finding."""
         return gravest(finding.code for finding in self.findings)
 
     @property
     def pipeline(self) -> Code:
-        """The verdict on the way from the topic into the tables."""
+        """The verdict on the pipeline, from the topic to the tables."""
         return gravest(finding.code for finding in self.findings if finding.code is not Code.PRODUCER)
 
     @property
     def producer(self) -> Code:
-        """The verdict on the way from the producers into the topic."""
+        """The verdict on the producers, up to the topic."""
         return gravest(finding.code for finding in self.findings if finding.code is Code.PRODUCER)
 
     def sentence(self) -> str:
-        """Give the last line: the verdict and the figures."""
-        told = self.figures
-        parts = [f"{told.lost:,} lost", f"{told.doubled:,} doubled"]
-        parts += [f"{told.unreadable:,} unreadable"] if told.unreadable else []
-        parts += [f"{told.behind:,} still to come"] if told.behind else []
-        parts += [f"{told.excused:,} excused"] if told.excused else []
-        ends = ",".join(f"{partition}:{offset}" for partition, offset in sorted(told.position.items()))
-        where = f"in {len(told.position)} partition{'s' * (len(told.position) != 1)} up to {ends or 'nowhere'}"
-        rows = f"{told.rows:,} rows and {told.quarantined:,} quarantined {where}"
-        version = "no table yet" if told.version is None else f"table version {told.version}"
+        """Return the last line: the verdict and the figures."""
+        figures = self.figures
+        parts = [f"{figures.lost:,} lost", f"{figures.doubled:,} doubled"]
+        parts += [f"{figures.unreadable:,} unreadable"] if figures.unreadable else []
+        parts += [f"{figures.behind:,} still to come"] if figures.behind else []
+        parts += [f"{figures.excused:,} excused"] if figures.excused else []
+        ends = ",".join(f"{partition}:{offset}" for partition, offset in sorted(figures.position.items()))
+        where = f"in {len(figures.position)} partition{'s' * (len(figures.position) != 1)}" + (f" up to {ends}" if ends else "")
+        rows = f"{figures.rows:,} rows and {figures.quarantined:,} quarantined {where}"
+        version = "no table yet" if figures.version is None else f"table version {figures.version}"
         return f"{self.code.name.lower()}: {', '.join(parts)}, {rows}; {version}."
 
     def as_text(self) -> str:
-        """Lay it out for people; the last line is the verdict."""
-        told = self.figures
+        """Return human-readable text; the last line is the verdict."""
+        figures = self.figures
         producer = f"producers: {self.producer.name.lower()}"
-        if told.acknowledged or told.unacknowledged:
-            producer += f", {told.acknowledged:,} ticks acknowledged, {told.unacknowledged:,} more in the table"
+        if figures.acknowledged or figures.unacknowledged:
+            producer += f", {figures.acknowledged:,} ticks acknowledged, {figures.unacknowledged:,} more in the table"
         lines = [*map(str, self.findings), *(f"note: {note}" for note in self.notes)]
         return "\n".join([*map(plain, lines), f"pipeline: {self.pipeline.name.lower()}", producer, self.sentence()])
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return JSON data."""
         figures = {name: getattr(self.figures, name) for name in Figures.__dataclass_fields__}
         figures["position"] = {str(partition): offset for partition, offset in sorted(self.figures.position.items())}
         return {
@@ -148,19 +148,19 @@ class Report:
 
 
 def gravest(codes: Iterable[Code]) -> Code:
-    """Return the code that wins; COMPLETE if there is none."""
+    """Return the code that takes precedence; COMPLETE if there is none."""
     return min(codes, key=PRECEDENCE.index, default=Code.COMPLETE)
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What verify said last.
+    """The last verdict of verify, as saved.
 
     Attributes:
-        verdict, code, sentence: of the report
-        at: when, UTC
-        broker: whether the topic was compared, or the files alone were judged
-        version: of the table of ticks; None where there was none
-        lost, doubled: offsets in no table, and surplus rows
+        verdict, code, sentence: as in the report
+        at: time of the verdict, UTC
+        broker: whether the tables were compared with the topic, or the files alone were judged
+        version: version of the ticks table; None if it did not exist
+        lost, doubled: number of offsets in neither table, and of surplus rows
 
     """
 
@@ -175,20 +175,20 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def save_verdict(paths: LakePaths, report: Report, *, with_broker: bool) -> None:
-    """Write the verdict whole. Where the folder cannot be written, such as from a read-only mount, it is not left.
+    """Save the verdict atomically. If the folder is not writable, such as on a read-only mount, nothing is saved.
 
-    Raises beneath.IrregularError where something else stands in its place.
+    Raises beneath.IrregularError if something other than a regular file is in its place.
     """
-    told = report.figures
+    figures = report.figures
     verdict = Verdict(
         verdict=report.code.name.lower(),
         code=int(report.code),
         sentence=report.sentence(),
         at=datetime.now(UTC),
         broker=with_broker,
-        version=told.version,
-        lost=told.lost,
-        doubled=told.doubled,
+        version=figures.version,
+        lost=figures.lost,
+        doubled=figures.doubled,
     )
     try:
         beneath.write_whole(paths.root, paths.verdict, msgspec.json.encode(verdict) + b"\n")
@@ -199,7 +199,7 @@ def save_verdict(paths: LakePaths, report: Report, *, with_broker: bool) -> None
 
 
 def last_verdict(paths: LakePaths) -> Verdict | None:
-    """Read it; None if the lake was never judged, or what stands there is none."""
+    """Read the saved verdict; None if there is none or it is not valid."""
     try:
         return msgspec.json.decode(beneath.read(paths.root, paths.verdict), type=Verdict)
     except (OSError, msgspec.MsgspecError):

@@ -1,4 +1,4 @@
-"""The examination of a snapshot: its rows are read once, and everything that they add up to is judged."""
+"""Verify a snapshot: read its rows once, then check all the sums."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from finance_verify.snapshot import TablePair, TableView
 
 
-# Found before a row is read, these mean that the tables may lack what was acknowledged, through no fault of a producer.
+# If found before any row is read, the tables may lack acknowledged ticks through no fault of a producer.
 TO_COME = frozenset({Code.IDENTITY, Code.GAP, Code.BEHIND})
 
 
 class Evidence(NamedTuple):
-    """What there is to judge: gathered in this order of time, the ledgers first and the snapshot last."""
+    """The inputs of a verification, collected in this order: the ledgers first and the snapshot last."""
 
     ledgers: Ledgers
     broker: TopicDescription | None
@@ -41,7 +41,7 @@ class Evidence(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A table, what its rows add up to, and its files that are not whole."""
+    """A table, the sums over its rows, and its damaged files."""
 
     view: TableView
     sum: Sum
@@ -49,7 +49,7 @@ class _Read(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """Both tables, how many rows a redrive has in both of them, and what came of counting offsets."""
+    """Both tables, the number of rows that a redrive has in both, and the result of counting offsets."""
 
     ticks: _Read
     quarantine: _Read
@@ -58,15 +58,15 @@ class _Result(NamedTuple):
 
 
 class Verifier:
-    """One snapshot under examination."""
+    """The verification of one snapshot."""
 
-    def __init__(self, evidence: Evidence, world: VerifyContext) -> None:
-        """Nothing is read yet."""
+    def __init__(self, evidence: Evidence, context: VerifyContext) -> None:
+        """Read nothing yet."""
         self._evidence = evidence
-        self._world = world
-        record = evidence.snapshot.ticks.record
-        self._holes = record.total.holes if record else 0
-        self._scope: Scope = offset_checks.scope_of(evidence.identity, record.position if record else {})
+        self._context = context
+        metadata = evidence.snapshot.ticks.metadata
+        self._holes = metadata.total.holes if metadata else 0
+        self._scope: Scope = offset_checks.scope_of(evidence.identity, metadata.position if metadata else {})
         self._position = ends_of(self._scope)
         self._rows = sum(table.rows for table in evidence.snapshot.tables)
         self._read = 0
@@ -74,14 +74,14 @@ class Verifier:
         self._notes: list[str] = []
 
     def report(self, early: Sequence[Finding]) -> Report:
-        """Read and judge; `early` is what was found before."""
+        """Read the rows and return the report; `early` are the findings so far."""
         findings = [*early, *self._against_topic(early)]
         self._is_early = self._evidence.broker is None or any(finding.code in TO_COME for finding in findings)
-        if wide := offset_checks.unbearable(self._scope, self._rows, self._evidence.identity.losses):
+        if wide := offset_checks.too_wide(self._scope, self._rows, self._evidence.identity.losses):
             return Report(
                 (*findings, wide), (), Figures(position=self._position, version=self._evidence.snapshot.ticks.version)
             )
-        fingerprints = Fingerprints(self._scope) if self._world.read_topic else None
+        fingerprints = Fingerprints(self._scope) if self._context.read_topic else None
         excused = self._evidence.identity.excused_spans
         sequences = Sequences(self._evidence.ledgers, self._rows + offset_checks.MAX_MISSING, excused)
         result = self._result(sequences, fingerprints)
@@ -97,30 +97,30 @@ class Verifier:
         return Report(tuple(findings), tuple(self._notes), self._figures(result, judged, behind(findings)))
 
     def _result(self, sequences: Sequences, fingerprints: Fingerprints | None) -> _Result:
-        taken = self._evidence.snapshot
-        ticks = self._scanned(taken.ticks, Sum(self._scope, {}, sequences, fingerprints))
-        quarantine = self._scanned(taken.quarantine, Sum(self._scope, self._ahead(), None, fingerprints))
-        moving = offset_checks.release(taken.moving, ticks.sum.coverage, quarantine.sum.coverage)
+        snapshot = self._evidence.snapshot
+        ticks = self._scanned(snapshot.ticks, Sum(self._scope, {}, sequences, fingerprints))
+        quarantine = self._scanned(snapshot.quarantine, Sum(self._scope, self._ahead(), None, fingerprints))
+        moving = offset_checks.release(snapshot.moving, ticks.sum.coverage, quarantine.sum.coverage)
         return _Result(ticks, quarantine, moving, self._counted(ticks, quarantine))
 
     def _against_topic(self, early: Sequence[Finding]) -> Iterator[Finding]:
         broker = self._evidence.broker
-        if broker and self._world.ask and not any(finding.code is Code.IDENTITY for finding in early):
+        if broker and self._context.ask and not any(finding.code is Code.IDENTITY for finding in early):
             beyond = any(end > broker.end.get(partition, 0) for partition, end in self._position.items())
-            # The topic goes on while tables are opened: before they are said to be beyond its end it is asked again.
-            yield from offset_checks.topic_against(self._scope, broker, self._world.ask() if beyond else broker)
+            # The topic grows while tables are opened: query it again before reporting that they are beyond its end.
+            yield from offset_checks.topic_against(self._scope, broker, self._context.ask() if beyond else broker)
 
     def _ahead(self) -> Scope:
-        """Give the offsets of batches that only the quarantine has yet."""
-        record = self._evidence.snapshot.quarantine.record
-        return ahead(self._position, record.position, self._evidence.identity) if record else {}
+        """Return the offsets of batches that only the quarantine contains yet."""
+        metadata = self._evidence.snapshot.quarantine.metadata
+        return ahead(self._position, metadata.position, self._evidence.identity) if metadata else {}
 
     def _scanned(self, view: TableView, total: Sum) -> _Read:
         return _Read(view, total, scan(view, total.add, self._advance))
 
     def _advance(self, rows: int) -> None:
         self._read += rows
-        self._world.advance(self._read, self._rows)
+        self._context.advance(self._read, self._rows)
 
     def _counted(self, ticks: _Read, quarantine: _Read) -> Counted:
         flaws = [*ticks.flaws, *quarantine.flaws]
@@ -138,25 +138,25 @@ class Verifier:
 
     def _compared(self, stored: Fingerprints, result: _Result) -> Iterator[Finding]:
         broker = self._evidence.broker
-        if self._world.read_topic is None or self._world.ask is None or broker is None:
+        if self._context.read_topic is None or self._context.ask is None or broker is None:
             return
         good, bad = result.ticks, result.quarantine
         coverage = {partition: (good.sum.coverage[partition], bad.sum.coverage[partition]) for partition in self._scope}
         comparison = Comparison(good.view.columns, bad.view.columns, stored, coverage)
-        for records in self._world.read_topic(offset_checks.still_there(self._scope, broker)):
+        for records in self._context.read_topic(offset_checks.still_there(self._scope, broker)):
             comparison.add(records)
         self._notes.append(f"{comparison.count:,} records were read from the topic again and compared with their rows")
-        yield from comparison.findings(self._world.ask().first, broker.end)
+        yield from comparison.findings(self._context.ask().first, broker.end)
 
     def _excuses(self, result: _Result, findings: Sequence[Finding]) -> Excuses:
         identity, counted = self._evidence.identity, result.counted
-        # Numbers that somebody has altered in the table say nothing of who made them.
+        # Sequence numbers in altered rows prove nothing about the producer.
         altered = result.ticks.sum.rows if any(finding.code is Code.ALTERED for finding in findings) else 0
-        never_held = sum(identity.first.values()) + lost_in(identity.losses) + counted.lost + counted.unreadable
-        return Excuses(missing=never_held + altered, doubled=counted.doubled + altered, is_early=self._is_early)
+        absent = sum(identity.first.values()) + lost_in(identity.losses) + counted.lost + counted.unreadable
+        return Excuses(missing=absent + altered, doubled=counted.doubled + altered, is_early=self._is_early)
 
     def _doubled(self, ticks: TableView, judged: Mapping[str, Judged]) -> Places:
-        """Look where the ticks are whose numbers stand there more than once: a second look, and only then."""
+        """Find the places of duplicate numbers. This needs a second scan, done only if there are duplicates."""
         doubles = DuplicateSearch(judged, self._evidence.identity.excused_spans)
         if doubles.found:
             scan(ticks, doubles.add, lambda _: None)
@@ -172,17 +172,19 @@ class Verifier:
 
     def _note(self, result: _Result) -> None:
         if self._evidence.broker is None:
-            self._notes.append("the files alone were judged: the broker was not asked whose the topic is and how far it goes")
+            self._notes.append("the files alone were judged: the broker was not asked for the topic's identity and end offsets")
         if result.moving:
-            self._notes.append(f"a redrive is under way: {result.moving:,} rows stand in both tables and count once, as ticks")
+            self._notes.append(f"a redrive is under way: {result.moving:,} rows are in both tables and count once, as ticks")
         if result.counted.holes:
-            told = f"Kafka had no record for {result.counted.holes:,} offsets"
-            self._notes.append(f"{told}: transactional producers leave such holes, and are not supported")
+            holes = f"Kafka had no record for {result.counted.holes:,} offsets"
+            self._notes.append(f"{holes}: transactional producers leave such holes and are not supported")
         if excused := self._evidence.identity.excused_spans:
-            what = f"{offset_set.count(excused):,} ticks are excused by name, their numbers are not held against their source"
+            what = f"{offset_set.count(excused):,} ticks are excused by name; their numbers do not count for their source"
             self._notes.append(f"{what} ({offset_set.text(excused)})")
         if lost := lost_in(self._evidence.identity.losses):
-            self._notes.append(f"{lost:,} offsets are known to be lost (the table's property `financelake.identity` says why)")
+            self._notes.append(
+                f"{lost:,} offsets are known to be lost (the reasons are in the property `financelake.identity`)"
+            )
 
     def _figures(self, result: _Result, judged: Mapping[str, Judged], late: int) -> Figures:
         return Figures(
@@ -194,9 +196,9 @@ class Verifier:
             behind=late,
             position=self._position,
             version=result.ticks.view.version,
-            acknowledged=sum(one.acknowledged for one in judged.values()),
-            unacknowledged=sum(one.unacknowledged for one in judged.values()),
-            unheard=sum(one.missing for one in judged.values()),
+            acknowledged=sum(source.acknowledged for source in judged.values()),
+            unacknowledged=sum(source.unacknowledged for source in judged.values()),
+            unheard=sum(source.missing for source in judged.values()),
             excused=offset_set.count(self._evidence.identity.excused_spans),
         )
 

@@ -1,7 +1,7 @@
-"""Verify: does the lake hold exactly what is in the topic? No JVM, while the job runs. docs/RELIABILITY.md says what is judged.
+"""Verify that the lake holds exactly what is in the topic. Needs no JVM; the job may run. docs/RELIABILITY.md lists the checks.
 
-The order of looking is part of the proof. The ledgers first, then the ends of the topic, then the tables when they have passed
-those ends: so what a ledger says was acknowledged must be in them.
+The order of reading is part of the proof: first the ledgers, then the topic's end offsets, then the tables once they have
+reached those offsets. So every tick that a ledger lists as acknowledged must be in the tables.
 """
 
 from __future__ import annotations
@@ -37,50 +37,50 @@ POLL_SECONDS = 0.25
 READER_VERSION = 1
 
 
-def verify(paths: LakePaths, world: VerifyContext) -> Report:
-    """Judge a lake. Raises NoLakeError, and what `world.ask` and `world.read_topic` raise."""
-    ledgers = ledger.read_all(paths.ledgers, world.topic)
+def verify(paths: LakePaths, context: VerifyContext) -> Report:
+    """Verify a lake. Raises NoLakeError, and whatever `context.ask` and `context.read_topic` raise."""
+    ledgers = ledger.read_all(paths.ledgers, context.topic)
     try:
         identity = read_identity(paths)
     except (CorruptStateError, DeltaError) as error:
         return Report((Finding(Code.CORRUPT, first_line(error)), *_damage(paths)))
     if identity is None:
         return _nameless(paths)
-    broker = world.ask() if world.ask else None
-    early = [*topic_findings(identity, world.topic, broker), *_damage(paths)]
+    broker = context.ask() if context.ask else None
+    early = [*topic_findings(identity, context.topic, broker), *_damage(paths)]
     if broker and not early:
-        _wait_for(paths, broker, world.patience_seconds)
+        _wait_for(paths, broker, context.patience_seconds)
     try:
-        taken = snapshot.take(paths)
+        pair = snapshot.take(paths)
     except (DeltaError, CorruptStateError) as error:
         return Report((*early, Finding(Code.CORRUPT, f"the tables below {paths.root} cannot be read: {first_line(error)}")))
-    if taken is None:
+    if pair is None:
         return _tableless(paths, identity, broker, early)
-    early += [*table_findings(taken), *_hidden(taken)]
-    return Verifier(Evidence(ledgers, broker, identity, taken), world).report(early)
+    early += [*table_findings(pair), *_unsupported(pair)]
+    return Verifier(Evidence(ledgers, broker, identity, pair), context).report(early)
 
 
 def _damage(paths: LakePaths) -> list[Finding]:
-    """Find entries of the logs that are torn; what is torn only at a first look was being written or removed."""
+    """Find damaged log entries. An entry that is damaged only at the first check was being written or removed."""
 
-    def look() -> list[str]:
+    def check() -> list[str]:
         try:
             return [*damaged_log(paths.ticks), *damaged_log(paths.quarantine)]
         except FileNotFoundError as error:
-            return [f"{error.filename} vanished"]
+            return [f"{error.filename} was removed during the check"]
 
-    if not (first := look()):
+    if not (first := check()):
         return []
     time.sleep(POLL_SECONDS)
-    second = look()
+    second = check()
     return [Finding(Code.CORRUPT, what) for what in second if what in first]
 
 
 def _nameless(paths: LakePaths) -> Report:
     tables = [snapshot.view(paths, name) for name in (TICKS, QUARANTINE)]
-    if not any(table and (table.record or table.files) for table in tables):
+    if not any(table and (table.metadata or table.files) for table in tables):
         raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
-    what = f"the tables below {paths.root} do not say which topic they hold: nobody can tell whose offsets they are"
+    what = f"the tables below {paths.root} do not say which topic they hold"
     return Report((Finding(Code.IDENTITY, what), *_damage(paths)))
 
 
@@ -93,19 +93,20 @@ def _tableless(paths: LakePaths, identity: Identity, broker: TopicDescription | 
 
 
 def _missing_table(paths: LakePaths, identity: Identity) -> Iterator[Finding]:
-    """Find the table that is gone beside one that has been written to; before that the lake is being created."""
-    for gone, here in ((TICKS, QUARANTINE), (QUARANTINE, TICKS)):
-        left = snapshot.view(paths, here)
-        if left and not left.is_new:
-            position = left.record.position if left.record else {}
+    """Find a table that is missing while the other has been written to; before that the lake is being created."""
+    for missing, present in ((TICKS, QUARANTINE), (QUARANTINE, TICKS)):
+        table = snapshot.view(paths, present)
+        if table and not table.is_new:
+            position = table.metadata.position if table.metadata else {}
             places = {partition: [OffsetRange(identity.start(partition), end)] for partition, end in position.items()}
-            yield Finding(Code.CORRUPT, f"the table {paths.table(gone)} is missing, {paths.table(here).name} is not", places)
+            what = f"the table {paths.table(missing)} is missing, {paths.table(present).name} is not"
+            yield Finding(Code.CORRUPT, what, places)
 
 
-def _hidden(taken: TablePair) -> Iterator[Finding]:
-    for table in taken.tables:
+def _unsupported(pair: TablePair) -> Iterator[Finding]:
+    for table in pair.tables:
         if table.reader > READER_VERSION:
-            what = f"{table.folder} was switched to reader version {table.reader} of Delta: its log may hide rows of its files"
+            what = f"{table.folder} requires Delta reader version {table.reader}: its log may hide rows of its files"
             yield Finding(Code.CORRUPT, what)
 
 
@@ -115,21 +116,21 @@ def _wait_for(paths: LakePaths, broker: TopicDescription, patience_seconds: floa
         try:
             position = committed_offsets(paths.ticks)
         except DeltaError:
-            return  # the snapshot will say it
+            return  # the snapshot reports it
         if not still_to_come(position, broker):
             return
         time.sleep(POLL_SECONDS)
 
 
 def topic_findings(identity: Identity, topic: str, broker: TopicDescription | None) -> Iterator[Finding]:
-    """Judge whether topic and broker are the lake's."""
-    found = list(accounting.other_topic(identity, topic))
-    if broker and not found:
-        found = list(accounting.topic_mismatches(identity, broker))
-    yield from (Finding(Code.IDENTITY, one.what) for one in found)
+    """Check that topic and broker are the lake's."""
+    mismatches = list(accounting.other_topic(identity, topic))
+    if broker and not mismatches:
+        mismatches = list(accounting.topic_mismatches(identity, broker))
+    yield from (Finding(Code.IDENTITY, mismatch.what) for mismatch in mismatches)
 
 
 def table_findings(snapshot: TablePair) -> Iterator[Finding]:
-    """Judge whether both tables are of one lake."""
-    found = accounting.tables_of_two_lakes(snapshot.ticks.identity, snapshot.quarantine.identity)
-    yield from (Finding(Code.IDENTITY, one.what) for one in found)
+    """Check that both tables belong to one lake."""
+    mismatches = accounting.tables_of_two_lakes(snapshot.ticks.identity, snapshot.quarantine.identity)
+    yield from (Finding(Code.IDENTITY, mismatch.what) for mismatch in mismatches)

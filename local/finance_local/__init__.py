@@ -1,1 +1,1 @@
-"""The whole pipeline as local processes under one supervisor: the five roles of docker-compose.yml without Docker."""
+"""The whole pipeline as local processes under a supervisor: the five roles of docker-compose.yml without Docker."""

@@ -1,7 +1,7 @@
 """Run the pipeline as local processes: `python -m finance_local`.
 
-Exit codes: 0 stopped in order; 1 a role failed, or the machine lacks something; 2 wrong settings; 78 the lake already runs,
-holds another topic, or has a link where it would write.
+Exit codes: 0 stopped in order; 1 a role failed, the machine lacks something, or verify found a fault; 2 wrong settings; 78 the
+lake already runs, holds another topic, or has a link where it would write.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 async def run(settings: Settings, terminal: Terminal) -> int:
-    """Run the roles until a signal, the end of RUN_SECONDS or the end of a role; then stop them all."""
+    """Run the roles until a signal, the end of RUN_SECONDS or the end of a role; then stop all of them."""
     roles = {name: role for name, role in all_roles(settings).items() if name in settings.roles}
     supervisor = Supervisor(roles, settings.data_dir, terminal.line)
     interrupted = asyncio.Event()
@@ -60,7 +60,7 @@ async def run(settings: Settings, terminal: Terminal) -> int:
 
 async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Terminal, interrupted: asyncio.Event) -> int:
     await supervisor.start()
-    terminal.say(f"Running: {' '.join(settings.roles)}. Look at it: `make show`, `make dashboard`; Ctrl-C stops.")
+    terminal.say(f"Running: {' '.join(settings.roles)}. See `make show` and `make dashboard`; Ctrl-C stops.")
     if not settings.run_seconds:
         await interrupted.wait()
         return 0
@@ -75,7 +75,7 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
     terminal.say(report.as_text())
     if any(producer.values()):
         code = producer["producer"]
-        terminal.say(f"the producer ended with code {code}: it has not sent all it had; its last lines say why")
+        terminal.say(f"the producer ended with code {code}: it did not send all its ticks; see its last lines")
     return 0 if report.code == Code.COMPLETE and not any(producer.values()) else 1
 
 
@@ -84,7 +84,7 @@ def _prove(bootstrap: str, topic: str, paths: LakePaths) -> Report:
 
 
 def main() -> int:
-    """Check what can be checked before anything starts, then run."""
+    """Check settings and the machine before anything starts, then run."""
     try:
         load_env_file()
         settings = judged_or_exit()

@@ -1,8 +1,8 @@
-"""`financelake`, as a virtualenv has it.
+"""The `financelake` command of a virtualenv.
 
-In a checkout it asks the lake that `make local` and `make up` run by their `.env`, from whichever folder it is called.
-Installed from a wheel there is no `.env`: it asks the lake that `--data` or DATA_DIR names. In containers and tests
-`python -m finance_lake` is the same command, which reads its environment alone.
+In a checkout it reads the lake that `make local` and `make up` run according to `.env`, whatever the working directory.
+Installed from a wheel there is no `.env`, and it reads the lake that `--data` or DATA_DIR names. In containers and tests
+`python -m finance_lake` is the same command, but reads only its environment.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ PROJECT = Path(__file__).parents[2]
 
 
 def prepare(project: Path) -> None:
-    """Put what a checkout's `.env` says into the environment; its DATA_DIR counts from the checkout. Raises EnvFileError."""
+    """Load a checkout's `.env` into the environment; its DATA_DIR is relative to the checkout. Raises EnvFileError."""
     if not (project / EXAMPLE).exists():
         return
-    told = os.environ.get("DATA_DIR")
+    data_dir = os.environ.get("DATA_DIR")
     load_env_file(project)
-    if not told:
+    if not data_dir:
         folder = Path(os.environ.get("DATA_DIR") or "data")
         os.environ["DATA_DIR"] = str(folder) if folder.is_absolute() else os.path.relpath(project / folder)
 
 
 def main() -> None:
-    """Run it; exit code 2 for a `.env` that is not as it must be."""
+    """Run the command; exit with code 2 if `.env` is not valid."""
     try:
         prepare(PROJECT)
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         sys.exit(USAGE)
-    from finance_lake.cli import app  # noqa: PLC0415 (what it imports may read the environment)
+    from finance_lake.cli import app  # noqa: PLC0415 (its imports may read the environment)
 
     app()

@@ -1,4 +1,4 @@
-"""Settings of the local pipeline: which roles, for how long, on which ports."""
+"""Settings of the local pipeline: roles, duration and ports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(RoleSettings):
-    """Keys of `.env` and of the command line that `make local` reads; the roles read their own."""
+    """Keys of `.env` and the command line that `make local` reads. The roles read their own settings."""
 
     roles: Annotated[tuple[str, ...], NoDecode] = ALL_ROLES
     run_seconds: float = Field(0, ge=0, allow_inf_nan=False)
@@ -34,8 +34,8 @@ class Settings(RoleSettings):
         names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
         unknown = [name for name in names if name not in ALL_ROLES]
         if unknown:
-            message = f"no such role: {' '.join(unknown)}; there are {' '.join(ALL_ROLES)}"
+            message = f"no such role: {' '.join(unknown)}; the roles are {' '.join(ALL_ROLES)}"
             raise ValueError(message)
         if not names:
-            raise ValueError("names no role")
+            raise ValueError("must name at least one role")
         return tuple(name for name in ALL_ROLES if name in names)

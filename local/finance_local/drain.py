@@ -1,4 +1,4 @@
-"""Drain: after the producer has stopped, wait until the tables have reached the topic's end. Verify says what they hold."""
+"""Drain: after the producer has stopped, wait until the tables have reached the topic's end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Drained:
-    """How far the tables are, against the end of the topic."""
+    """The position and row counts of the tables, and the end offsets of the topic."""
 
     end: Offsets
     committed: Offsets
@@ -30,14 +30,14 @@ class Drained:
     quarantined: int
 
     def sentence(self, *, is_complete: bool) -> str:
-        """One line for the terminal; whether all is there is the proof's to say."""
+        """Format as one line; `is_complete` is the result of verify."""
         ends = ", ".join(f"{partition}:{end}" for partition, end in sorted(self.end.items()))
         verdict = "all of the topic is in the tables" if is_complete else f"not all of it is in the tables: {self.committed}"
         return f"{self.ticks} rows, {self.quarantined} quarantined, end offsets {ends}: {verdict}."
 
 
 def drain(bootstrap: str, topic: str, paths: LakePaths, is_interrupted: Callable[[], bool]) -> Drained:
-    """Wait until the table has reached the topic's end offsets, or has not moved for PATIENCE_SECONDS.
+    """Wait until ticks has reached the topic's end offsets, or has made no progress for PATIENCE_SECONDS.
 
     Raises BrokerUnavailableError, TopicNotFoundError.
     """
@@ -45,11 +45,11 @@ def drain(bootstrap: str, topic: str, paths: LakePaths, is_interrupted: Callable
     committed: Offsets = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and not is_interrupted():
-        now = committed_offsets(paths.ticks)
-        if not still_to_come(now, broker):
-            committed = now
+        current = committed_offsets(paths.ticks)
+        if not still_to_come(current, broker):
+            committed = current
             break
-        if now != committed:
-            committed, deadline = now, time.monotonic() + PATIENCE_SECONDS
+        if current != committed:
+            committed, deadline = current, time.monotonic() + PATIENCE_SECONDS
         time.sleep(POLL_SECONDS)
     return Drained(broker.end, committed, row_count(paths.ticks), row_count(paths.quarantine))

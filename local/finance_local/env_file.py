@@ -1,8 +1,8 @@
-"""`.env`, restricted to what every reader of it understands alike.
+"""Parse `.env`, restricted to syntax that all of its readers interpret alike.
 
 Make, Compose and python-dotenv disagree on quotes, spaces, `#`, `$` and escapes. A line `KEY=value` with a value of plain
-characters means the same to all of them, so nothing else is allowed, and the rest needs no rules. Standard library only:
-`make up` runs this with the machine's own Python, before anything is installed.
+characters means the same to all of them, so nothing else is allowed. Standard library only, because `make up` runs this with
+the system Python before anything is installed.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import re
 LINE = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_./:,@%+=-]*)")
 BEGINNING = re.compile(r"\s*([A-Z][A-Z0-9_]{0,39})\s*=")
 
-# Who the containers run as; `make up` writes these itself, so .env.example has none of them.
+# The user and group of the containers. `make up` writes these itself, so they are not in .env.example.
 USER_KEYS = ("LAKE_UID", "LAKE_GID")
 
 
 class EnvFileError(ValueError):
-    """The file holds lines that are not allowed; the message names each of them."""
+    """The file has lines that are not allowed; the message names each of them."""
 
 
 def parse(text: str, known: set[str] | None = None) -> dict[str, str]:
-    """Return keys and values. Raises EnvFileError for lines of another form, doubled keys and, if given, unknown ones."""
+    """Return keys and values. Raises EnvFileError for other syntax, duplicate keys and, if `known` is given, unknown keys."""
     values: dict[str, str] = {}
     wrong: list[str] = []
-    # Not splitlines: to the other readers a line ends with a newline only.
+    # Not splitlines, because for the other readers only a newline ends a line.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or (line.startswith("#") and "\r" not in line):
             continue
@@ -46,15 +46,15 @@ def known_keys(example: str) -> set[str]:
 
 def _fault(match: re.Match[str] | None, values: dict[str, str], known: set[str] | None) -> str | None:
     if match is None:
-        return "write KEY=value, the value of letters, digits and _ . / : , @ % + = - only, with no quotes, spaces or comment"
+        return "write KEY=value with only letters, digits and _ . / : , @ % + = - in the value; no quotes, spaces or comment"
     if match[1] in values:
-        return "this key stands here twice"
+        return "this key is set twice"
     if known is not None and match[1] not in known:
         return "there is no such key; .env.example explains all of them"
     return None
 
 
 def _key(line: str) -> str:
-    """Name the line by its key, if it has one: all else may be a secret, or anything."""
+    """Return the key of a line, if it has one, for messages. The rest is not shown, because it may be a secret."""
     match = BEGINNING.match(line)
     return f", {match[1]!r}" if match else ""

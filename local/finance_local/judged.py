@@ -1,4 +1,4 @@
-"""The settings of all roles, judged before any process starts: a wrong one is no reason to make a topic first."""
+"""Validate the settings of all roles before any process starts, so that a wrong one is reported before a topic is created."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SETTINGS: dict[str, type[RoleSettings]] = {
 
 
 def judged_or_exit(*only: str) -> Settings:
-    """Read the settings of the supervisor; name every wrong key of it and of its roles in one go and exit with code 2.
+    """Return the supervisor's settings. If any key of it or of its roles is wrong, print all of them and exit with code 2.
 
-    The roles are those of ROLES, or `only` some.
+    The roles are those of ROLES, or `only` the given ones.
     """
     wrong = _wrong([Settings])
     roles = only or (ALL_ROLES if wrong else Settings().roles)
-    wrong += [one for one in _wrong(SETTINGS[role] for role in roles if role in SETTINGS) if one not in wrong]
+    wrong += [message for message in _wrong(SETTINGS[role] for role in roles if role in SETTINGS) if message not in wrong]
     if wrong:
         sys.stderr.write("\n".join(wrong) + "\n")
         sys.exit(USAGE)
@@ -39,10 +39,10 @@ def judged_or_exit(*only: str) -> Settings:
 
 
 def _wrong(classes: Iterable[type[RoleSettings]]) -> list[str]:
-    found: list[str] = []
+    messages: list[str] = []
     for settings in classes:
         try:
             settings()
         except ValidationError as error:
-            found += [one for one in complaints(error) if one not in found]
-    return found
+            messages += [message for message in complaints(error) if message not in messages]
+    return messages

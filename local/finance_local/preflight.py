@@ -1,4 +1,4 @@
-"""What must be so before anything starts: a lake that is stopped and keeps its topic, Java 17, ports and folders to use."""
+"""Checks before anything starts: the lake is stopped and its topic unchanged; Java 17, ports and folders are usable."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ REQUIRE = Path("local/require").resolve()
 
 
 class UnfitMachineError(Exception):
-    """Something is missing or taken; the message says what, and how to mend it."""
+    """Something is missing or in use; the message says what and how to fix it."""
 
 
 class OtherTopicError(Exception):
-    """The lake holds another topic than the one that is asked for; the message names both."""
+    """The lake holds another topic than the configured one; the message names both."""
 
 
 def require_fit(settings: Settings) -> None:
-    """Raise AlreadyRunningError, OtherTopicError or UnfitMachineError if the roles could not run; nothing has started yet."""
+    """Raise AlreadyRunningError, OtherTopicError or UnfitMachineError if the roles could not run."""
     require_stopped(settings)
     require_the_lakes_topic(settings)
     require_java()
@@ -39,37 +39,39 @@ def require_fit(settings: Settings) -> None:
 
 
 def require_stopped(settings: Settings) -> None:
-    """Raise AlreadyRunningError if one of the roles runs already; the message says since when, and in which process."""
+    """Raise AlreadyRunningError if one of the roles already runs; the message says since when and in which process."""
     for role in settings.roles:
         hold(settings.data_dir, role).close()
 
 
 def require_the_lakes_topic(settings: Settings) -> None:
-    """Raise OtherTopicError before a tick is sent to a topic that this lake does not hold."""
+    """Raise OtherTopicError if KAFKA_TOPIC is not the lake's topic, before a tick is sent to it."""
     paths = LakePaths(settings.data_dir)
     try:
         identity = read_identity(paths)
     except (CorruptStateError, DeltaError):
-        return  # the job says what is damaged, and how to mend it
+        return  # the job reports what is damaged and how to fix it
     if identity and identity.topic != settings.kafka_topic:
         raise OtherTopicError(
-            f"The lake at {paths.root} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another one: "
-            f"set KAFKA_TOPIC={identity.topic}, or give {settings.kafka_topic} a lake of its own with DATA_DIR."
+            f"The lake at {paths.root} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another topic: "
+            f"set KAFKA_TOPIC={identity.topic}, or set DATA_DIR to another folder for {settings.kafka_topic}."
         )
 
 
 def require_java() -> None:
-    """Raise UnfitMachineError unless there is a Java of the right version."""
+    """Raise UnfitMachineError if there is no Java of the right version."""
     result = subprocess.run([REQUIRE, "java"], env=composed(), capture_output=True, text=True, check=False)
     if result.returncode:
         raise UnfitMachineError(result.stderr.strip())
 
 
 def require_usable_folders(settings: Settings) -> None:
-    """Raise UnfitMachineError if Java could not load what it unpacks below DATA_DIR, or not find its jars."""
+    """Raise UnfitMachineError if Java could not load libraries that it unpacks below DATA_DIR, or not find its jars."""
     jars = settings.kafka_jars.resolve()
     if ":" in str(jars):
-        raise UnfitMachineError(f"Java reads a colon in {jars} as the end of a path: move the project to a folder without one.")
+        raise UnfitMachineError(
+            f"Java reads the colon in {jars} as the end of a path: move the project to a folder without a colon in its path."
+        )
     folder = settings.data_dir / "run" / "tmp"
     beneath.make_folder(settings.data_dir, folder)
     try:
@@ -79,16 +81,16 @@ def require_usable_folders(settings: Settings) -> None:
 
 
 def require_free_ports(settings: Settings) -> None:
-    """Raise UnfitMachineError if a port that a role will listen on is taken."""
+    """Raise UnfitMachineError if a port that a role will listen on is in use."""
     ports = {
         "zookeeper": ("ZOOKEEPER_PORT", settings.zookeeper_port),
         "kafka": ("KAFKA_PORT", settings.kafka_port),
         "spark-job": ("SPARK_UI_PORT", settings.spark_ui_port),
     }
-    wanted = [ports[role] for role in settings.roles if role in ports]
-    taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in wanted if port and not _is_free(port)]
+    needed = [ports[role] for role in settings.roles if role in ports]
+    taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in needed if port and not _is_free(port)]
     if taken:
-        raise UnfitMachineError("; ".join(taken) + "; or stop what listens there.")
+        raise UnfitMachineError("; ".join(taken) + "; or stop the process that listens there.")
 
 
 def _is_free(port: int) -> bool:

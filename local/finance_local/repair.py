@@ -1,7 +1,7 @@
-"""`python -m finance_local.repair recover|redrive`: run the job's repair with what `.env` says, and with a broker.
+"""`python -m finance_local.repair recover|redrive`: run a repair of the job with the settings of `.env`, and with a broker.
 
-Where none answers, ZooKeeper and Kafka are started for the time of the repair: a lake that is down can be repaired, whichever
-way it runs otherwise.
+If no broker responds, `recover` starts ZooKeeper and Kafka for the duration of the repair. So a lake that is down can be
+repaired, whether it usually runs as local processes or in containers.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BROKER = ("zookeeper", "kafka")
 
 
 def broker_answers(port: int) -> bool:
-    """Whether anybody listens where the broker does."""
+    """Whether a process listens on the broker's port."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 async def repair(command: str, settings: Settings) -> int:
-    """Run the command, with a broker if it needs one; return its exit code. SIGTERM ends it, and what it has started."""
+    """Run the command, with a broker if it needs one; return its exit code. SIGTERM ends it and everything it has started."""
     if task := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if command != "recover" or broker_answers(settings.kafka_port):
@@ -51,7 +51,7 @@ async def repair(command: str, settings: Settings) -> int:
     terminal = Terminal()
     roles = all_roles(settings)
     supervisor = Supervisor({name: roles[name] for name in BROKER}, settings.data_dir, lambda *_: None)
-    terminal.say("No broker answers: starting ZooKeeper and Kafka for the time of the repair ...")
+    terminal.say("No broker responds: starting ZooKeeper and Kafka for the repair ...")
     try:
         await supervisor.start()
         return await _run(command, settings)
@@ -74,7 +74,7 @@ async def _run(command: str, settings: Settings) -> int:
 
 
 def main() -> int:
-    """Check what can be checked, then repair."""
+    """Check settings and the machine, then repair."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command not in COMMANDS:
         sys.stderr.write(f"usage: python -m finance_local.repair {'|'.join(COMMANDS)}\n")

@@ -1,6 +1,6 @@
-"""Delete all state of the lake, and all of it together: `PYTHONPATH=local:role python3 -m finance_local.reset` (`make reset`).
+"""Delete all state of the lake: `PYTHONPATH=local:role python3 -m finance_local.reset` (`make reset`).
 
-Topic and tables belong together; a half of them is worse than none, so there is no smaller reset.
+Topic and tables belong together. Deleting only one of them leaves a lake that cannot be used, so there is no partial reset.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def _is_held(folder: Path, lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except beneath.IrregularError:  # nobody can hold what is no lock
+    except beneath.IrregularError:  # not a lock file, so nothing can hold it
         return False
     return False
 
 
 def is_a_lake(folder: Path) -> bool:
-    """Whether the folder holds what the lake makes, and nothing that it does not."""
-    made = {
+    """Whether the folder contains only files that the lake creates."""
+    created = {
         "zookeeper",
         "kafka",
         "checkpoints",
@@ -50,7 +50,7 @@ def is_a_lake(folder: Path) -> bool:
         "aside",
         KEPT,
     }
-    return all(path.name in made and not path.is_symlink() for path in folder.iterdir())
+    return all(path.name in created and not path.is_symlink() for path in folder.iterdir())
 
 
 def _agrees(question: str) -> bool:
@@ -61,23 +61,25 @@ def _agrees(question: str) -> bool:
 
 
 def main() -> int:
-    """Ask, then delete; refuses while a role runs, and on a folder that holds other things."""
+    """Ask for confirmation, then delete. Refuses while a role runs, or if the folder contains other files."""
     try:
         values = env_file.parse(ENV_FILE.read_text()) if ENV_FILE.exists() else {}
     except env_file.EnvFileError as error:
-        sys.stderr.write(f"{ENV_FILE} is not as it must be:\n{error}\n")
+        sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2
     folder = Path(os.environ.get("DATA_DIR") or values.get("DATA_DIR") or "data")
     if not folder.is_dir():
         print(f"There is nothing at {folder}.")
         return 0
     if is_running(folder):
-        sys.stderr.write(f"The lake at {folder} is running: `make down` or Ctrl-C first.\n")
+        sys.stderr.write(
+            f"The lake at {folder} is running: stop it first, `make down` for containers, Ctrl-C for `make local`.\n"
+        )
         return 1
     if not is_a_lake(folder):
-        sys.stderr.write(f"{folder} holds files that are not the lake's: nothing was deleted.\n")
+        sys.stderr.write(f"{folder} contains files that are not the lake's: nothing was deleted.\n")
         return 1
-    if os.environ.get("YES") != "1" and not _agrees(f"Delete the topic, the tables and all else below {folder}? [y/N] "):
+    if os.environ.get("YES") != "1" and not _agrees(f"Delete the topic, the tables and everything else below {folder}? [y/N] "):
         print("Nothing was deleted.")
         return 0
     for path in folder.iterdir():

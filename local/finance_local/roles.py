@@ -1,4 +1,4 @@
-"""The five roles as processes: how each is started, when it is ready, how long it may take to stop."""
+"""The five roles as processes: how each starts, when it is ready, and how long it may take to stop."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Role:
     """One role.
 
     Attributes:
-        command, environment: how it is started; the environment is added to what every process gets
-        is_ready: whether it does its work; None for a one-shot, which is ready when it has ended with 0
-        grace_seconds: between SIGTERM and SIGKILL
-        may_finish: whether ending with 0 by itself is no fault
-        takes_own_lock: whether the role itself holds its lock; for the others the supervisor takes it and hands it on
-        restarts: how often within RESTART_WINDOW_SECONDS it is started again, once it was ready, if it ends by itself
+        command, environment: how it starts; the environment is added to the common one of all processes
+        is_ready: whether it is working; None for a one-shot, which is ready when it has ended with 0
+        grace_seconds: time between SIGTERM and SIGKILL
+        may_finish: whether it may end with 0 by itself
+        takes_own_lock: whether the role acquires its lock itself; otherwise the supervisor acquires it and passes it on
+        restarts: maximum number of restarts within RESTART_WINDOW_SECONDS, if it ends by itself after it was ready
 
     """
 
@@ -46,7 +46,7 @@ class Role:
 
 
 def all_roles(settings: Settings) -> dict[str, Role]:
-    """Return every role, in the order in which they start; they stop in the order of STOPPING."""
+    """Return all roles by name. They start in the order of STARTING and stop in the order of STOPPING."""
     data_dir = str(settings.data_dir.resolve())
     address = f"{LOOPBACK}:{settings.kafka_port}"
     java = {"KAFKA_JARS": str(settings.kafka_jars.resolve()), "BROKER_CONF": str(BROKER), "DATA_DIR": data_dir}
@@ -95,9 +95,9 @@ def all_roles(settings: Settings) -> dict[str, Role]:
     return {role.name: role for role in roles}
 
 
-# What starts together: producer and job need nothing of each other.
+# Roles that start together: producer and job do not depend on each other.
 STARTING = (("zookeeper",), ("kafka",), ("topic-init",), ("spark-job", "producer"))
-# Writers first, so that nobody loses what it still has to say; ZooKeeper last, so that the broker can sign off.
+# Writers stop first, so that they can still flush; ZooKeeper stops last, so that the broker can deregister.
 STOPPING = ("producer", "spark-job", "topic-init", "kafka", "zookeeper")
 
 

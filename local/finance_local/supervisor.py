@@ -1,7 +1,7 @@
-"""Start roles in order, watch them, stop them in order, leave none behind.
+"""Start roles in order, watch them, stop them in order, and leave no process behind.
 
-honcho and circus start and stop processes too, but neither waits for readiness between them nor stops them one after another;
-the order is what this module is for (docs/adr/0005).
+honcho and circus start and stop processes too, but neither waits for readiness between starts nor stops processes one after
+another. This module exists for that order (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ RESTART_WINDOW_SECONDS = 600.0
 
 
 class RoleEndedError(Exception):
-    """A role ended that should have gone on; the message names it."""
+    """A role ended unexpectedly; the message names it."""
 
 
 class Supervisor:
-    """The processes of the roles. `say(role, line)` shows a line of a role's output."""
+    """Runs the processes of the roles. `say(role, line)` shows a line of a role's output."""
 
     def __init__(self, roles: Mapping[str, Role], data_dir: Path, say: Callable[[str, str], None]) -> None:
-        """Take the roles to run; nothing starts yet."""
+        """Accept the roles to run; nothing starts yet."""
         self._roles = roles
         self._data_dir = data_dir
         self._say = say
@@ -53,7 +53,7 @@ class Supervisor:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
-        """Start all roles, each stage when the one before it is ready."""
+        """Start all roles, each stage once the one before it is ready."""
         for stage in STARTING:
             chosen = [self._roles[name] for name in stage if name in self._roles]
             for role in chosen:
@@ -62,13 +62,13 @@ class Supervisor:
                 await self._wait_until_ready(role)
 
     async def until_one_ends(self) -> None:
-        """Wait for ever, or raise RoleEndedError when a role ends that should not."""
+        """Wait forever; raise RoleEndedError when a role ends unexpectedly."""
         await asyncio.shield(self._ended)
 
     async def stop(self, *names: str) -> dict[str, int]:
-        """Stop the named roles, or all, in the stopping order: SIGTERM, the role's grace, SIGKILL for it and its children.
+        """Stop the named roles, or all, in stopping order: SIGTERM, the role's grace period, SIGKILL for it and its children.
 
-        Return their exit codes; one that was killed has a negative one.
+        Return the exit codes by role; the code of a killed role is negative.
         """
         codes = {}
         for name in STOPPING:
@@ -77,8 +77,8 @@ class Supervisor:
         return codes
 
     async def _start(self, role: Role) -> None:
-        beneath.remove(self._data_dir, heartbeat_file(self._data_dir, role.name))  # what an earlier run left proves nothing
-        # A session of its own: Ctrl-C in the terminal reaches the supervisor alone.
+        beneath.remove(self._data_dir, heartbeat_file(self._data_dir, role.name))  # do not trust the file of an earlier run
+        # With `start_new_session`, Ctrl-C in the terminal reaches only the supervisor.
         lock = None if role.takes_own_lock else hold(self._data_dir, role.name)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -99,19 +99,19 @@ class Supervisor:
         self._tasks[role.name] = asyncio.create_task(self._follow(role, process))
 
     async def _follow(self, role: Role, process: asyncio.subprocess.Process) -> None:
-        # What a role has started may outlive it and keep its output open: its end and that of its output are two events.
+        # Children of a role may outlive it and keep its output open, so the role may end before its output does.
         showing = asyncio.create_task(self._show(role, process))
         while process.returncode is None:
             await asyncio.sleep(POLL_SECONDS)
-        beneath.remove(self._data_dir, heartbeat_file(self._data_dir, role.name))  # its last promise is for seconds to come
+        beneath.remove(self._data_dir, heartbeat_file(self._data_dir, role.name))  # its deadline may still lie in the future
         await asyncio.wait([showing], timeout=LAST_LINES_SECONDS)
         code = process.returncode
-        fine = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))
-        if not fine and self._may_start_again(role):
+        is_expected = role.name in self._expected_to_end or (code == 0 and (role.may_finish or role.is_ready is None))
+        if not is_expected and self._may_start_again(role):
             self._kill_group(role, process)
             await self._start_again(role, code)
-        elif not fine:
-            self._fail(role, f"ended with code {code}; its last lines stand above.")
+        elif not is_expected:
+            self._fail(role, f"ended with code {code}; see its last lines above.")
         await showing
 
     def _fail(self, role: Role, how: str) -> None:
@@ -120,9 +120,9 @@ class Supervisor:
 
     def _may_start_again(self, role: Role) -> bool:
         now = time.monotonic()
-        lately = [moment for moment in self._restarted.get(role.name, []) if now - moment < RESTART_WINDOW_SECONDS]
-        self._restarted[role.name] = [*lately, now]
-        return role.name in self._was_ready and len(lately) < role.restarts
+        recent = [moment for moment in self._restarted.get(role.name, []) if now - moment < RESTART_WINDOW_SECONDS]
+        self._restarted[role.name] = [*recent, now]
+        return role.name in self._was_ready and len(recent) < role.restarts
 
     async def _start_again(self, role: Role, code: int) -> None:
         number = len(self._restarted[role.name])
@@ -134,14 +134,14 @@ class Supervisor:
             await self._start(role)
         except AlreadyRunningError as error:
             self._fail(role, f"cannot start again: {error}")
-        if role.name in self._expected_to_end:  # it was told to stop meanwhile
+        if role.name in self._expected_to_end:  # `stop` was called meanwhile
             await self._stop(role, self._processes.pop(role.name))
 
     async def _show(self, role: Role, process: asyncio.subprocess.Process) -> None:
         while process.stdout:
             try:
                 line = await process.stdout.readline()
-            except ValueError:  # asyncio has dropped what it had of the line
+            except ValueError:  # asyncio has discarded the line
                 self._say(role.name, "(a line of more than 1 MiB is not shown)")
                 continue
             if not line:
@@ -153,7 +153,7 @@ class Supervisor:
         while process.returncode is None and not (role.is_ready and await role.is_ready()):
             await asyncio.sleep(POLL_SECONDS)
         if process.returncode is not None:
-            # Not for the follower alone: a child of the role that still has its output open would hold up the start.
+            # Do not wait only for the follower: a child of the role that keeps its output open would block the start.
             await asyncio.wait([self._tasks[role.name], self._ended], return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             await self._ended
@@ -171,8 +171,8 @@ class Supervisor:
         return await process.wait()
 
     def _kill_group(self, role: Role, process: asyncio.subprocess.Process) -> None:
-        late = process.returncode is None
+        is_late = process.returncode is None
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        if late:
+        if is_late:
             self._say(role.name, f"did not stop within {role.grace_seconds:.0f} s and was killed")

@@ -1,6 +1,6 @@
-"""Put `.env` into the environment of a command.
+"""Load `.env` into the environment of a command.
 
-The commands themselves read their environment only: in a container there is no `.env`, and there is one parser for it.
+The commands themselves read only their environment, because there is no `.env` in a container, and only one parser for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EXAMPLE = Path(".env.example")
 
 
 def load_env_file(project: Path = Path()) -> None:
-    """Put what a project's `.env` says into the environment, where nothing stands there already. Raises EnvFileError."""
+    """Load a project's `.env` into the environment, without overriding variables. Raises EnvFileError."""
     known = env_file.known_keys((project / EXAMPLE).read_text())
     if (project / ENV_FILE).exists():
         for key, value in env_file.parse((project / ENV_FILE).read_text(), known).items():
@@ -23,5 +23,5 @@ def load_env_file(project: Path = Path()) -> None:
 
 
 def complaint(error: env_file.EnvFileError) -> str:
-    """Say what is wrong with the file."""
-    return f"{ENV_FILE} is not as it must be:\n{error}\n"
+    """Return a message about an invalid `.env`."""
+    return f"{ENV_FILE} is not valid:\n{error}\n"

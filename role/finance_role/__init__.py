@@ -1,1 +1,1 @@
-"""What every role of the lake shares: settings from the environment, a lock, a heartbeat, a log that reads as a story."""
+"""Code that all roles share: settings from the environment, a lock, a heartbeat, logging, safe file access."""

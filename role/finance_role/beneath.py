@@ -1,9 +1,10 @@
-"""Files below a lake's folder: opened, written and removed by descriptor, so that no link leads out of the lake.
+"""Open, write and remove files below a lake's folder by descriptor, so that no link leads out of the lake.
 
-A lake may come from a stranger, and may hold a link, a pipe or a folder where one of our files belongs. So each part of a path
-is opened from the folder before it, and a link is never followed; what stands in a file's place has to be a regular file, or
-IrregularError says what it is. The lake's folder itself is its user's choice and may be a link, as where it is kept on another
-disk. Standard library only: probes and scripts import it. What Kafka and ZooKeeper write has kafka/broker/refuse-links.
+A lake is untrusted and may contain a link, a pipe or a folder in the place of a file. So each part of a path is opened relative
+to the folder before it, and links are never followed. If something other than a regular file is in a file's place,
+IrregularError names it. The lake's folder itself is chosen by the user and may be a link, for example to another disk. Standard
+library only, because probes and scripts import this module. For files that Kafka and ZooKeeper write, kafka/broker/refuse-links
+does the check.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# A pipe in a file's place must not hold the process up.
+# Non-blocking, so that a pipe in a file's place does not block the process.
 GUARDED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
 SMALL_BYTES = 16 * 1024 * 1024
 KINDS = (
     (stat.S_ISLNK, "a symbolic link, which is not followed: below a lake's folder there may be none"),
-    (stat.S_ISDIR, "a folder, and no file"),
-    (stat.S_ISFIFO, "a pipe, and no file"),
-    (stat.S_ISSOCK, "a socket, and no file"),
-    (stat.S_ISREG, "a file, and no folder"),
+    (stat.S_ISDIR, "a folder, not a file"),
+    (stat.S_ISFIFO, "a pipe, not a file"),
+    (stat.S_ISSOCK, "a socket, not a file"),
+    (stat.S_ISREG, "a file, not a folder"),
 )
 
 
 class IrregularError(OSError):
-    """Something else stands where a file or a folder of the lake belongs; the message is `path` and `what` it is."""
+    """Something else is in the place of a file or folder of the lake; the message is `path` and `what` it is."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} {what}")
@@ -42,113 +43,114 @@ class IrregularError(OSError):
 
 
 def opened(root: Path, path: Path) -> BinaryIO:
-    """Open a file below the lake's folder for reading. Raises IrregularError, FileNotFoundError and what else `open` does."""
+    """Open a file below the lake's folder for reading. Raises IrregularError, FileNotFoundError and other OSErrors."""
     with _within(root, path) as (here, name):
         return os.fdopen(_regular(name, here, path, os.O_RDONLY), "rb")
 
 
 def read(root: Path, path: Path, most: int = SMALL_BYTES) -> bytes:
-    """Read a file whole. Raises as `opened` does, and IrregularError where it has more than so many bytes."""
+    """Read a whole file. Raises like `opened`, and IrregularError if it has more than `most` bytes."""
     with opened(root, path) as file:
         if (size := os.fstat(file.fileno()).st_size) > most:
-            raise IrregularError(path, f"has {size:,} bytes, and {most:,} at most are read of such a file")
+            raise IrregularError(path, f"has {size:,} bytes, more than the limit of {most:,}")
         return file.read()
 
 
 def look(root: Path, path: Path) -> os.stat_result:
-    """Tell size and times of a file without opening it. Raises as `opened` does."""
+    """Return the status of a file (size, times) without opening it. Raises like `opened`."""
     with _within(root, path) as (here, name):
-        return _looked_at(name, here, path)
+        return _status(name, here, path)
 
 
-def fault(found: os.stat_result) -> str | None:
-    """Say what somebody has put in the place of a regular file; None if it is one."""
-    return None if stat.S_ISREG(found.st_mode) else f"is {_kind(found)}"
+def fault(status: os.stat_result) -> str | None:
+    """Return what is in the place of a regular file; None if it is one."""
+    return None if stat.S_ISREG(status.st_mode) else f"is {_kind(status)}"
 
 
 def listed(root: Path, folder: Path) -> dict[str, os.stat_result]:
-    """List what is in a folder below the lake's, by name, without following anything. Raises as `opened` does."""
+    """Return the status of each entry in a folder below the lake's, by name, without following links. Raises like `opened`."""
     with _within(root, folder / "any") as (here, _), os.scandir(here) as entries:
-        found = {}
+        statuses = {}
         for entry in entries:
             with suppress(FileNotFoundError):  # removed meanwhile
-                found[entry.name] = entry.stat(follow_symlinks=False)
-        return found
+                statuses[entry.name] = entry.stat(follow_symlinks=False)
+        return statuses
 
 
 def look_at_all(root: Path, folder: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
-    """Tell size and times of those of these files, named relative to the folder, that are there.
+    """Return the status of each of these files, named relative to the folder, that exists.
 
-    Raises IrregularError for the first that is no file, or lies behind a link: before libraries open many of them by path.
+    Raises IrregularError for the first that is not a regular file or is behind a link. Call it before a library opens many
+    files by path.
     """
-    found = {}
+    statuses = {}
     by_folder = defaultdict[str, list[str]](list)
     for name in names:
-        at, _, last = name.rpartition("/")
-        by_folder[at].append(last)
-    for at, lasts in by_folder.items():
-        with suppress(FileNotFoundError), _within(root, folder / at / "any") as (here, _):
-            for last in lasts:
-                if state := _if_there(last, here, folder / at):
-                    found[f"{at}/{last}" if at else last] = state
-    return found
+        parent, _, base = name.rpartition("/")
+        by_folder[parent].append(base)
+    for parent, bases in by_folder.items():
+        with suppress(FileNotFoundError), _within(root, folder / parent / "any") as (here, _):
+            for base in bases:
+                if status := _status_if_exists(base, here, folder / parent):
+                    statuses[f"{parent}/{base}" if parent else base] = status
+    return statuses
 
 
 def require_unlinked(root: Path, folder: Path) -> None:
-    """Raise IrregularError for a link in a folder, at any depth, or on the way to it: before libraries write there by path."""
+    """Raise IrregularError for a link in a folder, at any depth, or above it. Call it before a library writes there by path."""
     with suppress(FileNotFoundError), _within(root, folder / "any") as (here, _):
         for at, folders, files, within in os.fwalk(".", dir_fd=here, follow_symlinks=False):
             for name in (*folders, *files):
-                with suppress(FileNotFoundError):  # a lake that runs removes files meanwhile
-                    found = os.stat(name, dir_fd=within, follow_symlinks=False)
-                    if stat.S_ISLNK(found.st_mode):
-                        raise IrregularError(folder / at / name, f"is {_kind(found)}")
+                with suppress(FileNotFoundError):  # a running lake removes files meanwhile
+                    status = os.stat(name, dir_fd=within, follow_symlinks=False)
+                    if stat.S_ISLNK(status.st_mode):
+                        raise IrregularError(folder / at / name, f"is {_kind(status)}")
 
 
 def write_whole(root: Path, path: Path, content: bytes, *, flush: bool = True) -> None:
-    """Write a file so that a reader finds the old content or the new, never a part; with `flush` also after a power cut.
+    """Write a file atomically: a reader sees the old content or the new, never a part; with `flush` even after a power cut.
 
-    Raises IrregularError where no file of ours stands in its place.
+    Raises IrregularError if something other than a regular file is in its place.
     """
     with _within(root, path, make=True) as (here, name):
         with suppress(FileNotFoundError):
-            _looked_at(name, here, path)
-        beside = f".{name}.{secrets.token_hex(4)}.new"
+            _status(name, here, path)
+        temporary = f".{name}.{secrets.token_hex(4)}.new"
         try:
-            with os.fdopen(os.open(beside, NEW | GUARDED, 0o666, dir_fd=here), "wb") as file:
+            with os.fdopen(os.open(temporary, NEW | GUARDED, 0o666, dir_fd=here), "wb") as file:
                 file.write(content)
                 file.flush()
                 if flush:
                     os.fsync(file.fileno())
-            os.rename(beside, name, src_dir_fd=here, dst_dir_fd=here)
+            os.rename(temporary, name, src_dir_fd=here, dst_dir_fd=here)
         except BaseException:
             with suppress(OSError):
-                os.unlink(beside, dir_fd=here)
+                os.unlink(temporary, dir_fd=here)
             raise
         if flush:
             os.fsync(here)
 
 
 def create(root: Path, path: Path) -> int:
-    """Make a file that is not there yet; return its descriptor, for appending. Raises FileExistsError, IrregularError."""
+    """Create a file; return its descriptor, for appending. Raises FileExistsError, IrregularError."""
     with _within(root, path, make=True) as (here, name):
         return _regular(name, here, path, NEW)
 
 
 def append(root: Path, path: Path) -> int:
-    """Open a file for reading and appending, made if it is not there; return its descriptor. Raises IrregularError."""
+    """Open a file for reading and appending, creating it if needed; return its descriptor. Raises IrregularError."""
     with _within(root, path, make=True) as (here, name):
         return _regular(name, here, path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
 
 def make_folder(root: Path, path: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those on the way to it, unless they are there. Raises IrregularError."""
+    """Create a folder and its parents, unless they exist. Raises IrregularError."""
     with _within(root, path, make=True) as (here, name):
         os.close(_entered(name, here, (path,), mode))
 
 
 def remove(root: Path, path: Path) -> None:
-    """Remove what stands there, a folder with all that is in it, a link without what it leads to; it may be gone already."""
+    """Remove a file, a folder with its contents, or a link without its target. It need not exist."""
     with suppress(FileNotFoundError), _within(root, path) as (here, name):
         if stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
             shutil.rmtree(name, ignore_errors=True, dir_fd=here)
@@ -157,15 +159,15 @@ def remove(root: Path, path: Path) -> None:
 
 
 def move(root: Path, path: Path, target: Path) -> None:
-    """Give a file or a folder another name below the lake's folder, and let both names outlast a power cut."""
-    with _within(root, path) as (here, name), _within(root, target, make=True) as (there, new):
-        os.rename(name, new, src_dir_fd=here, dst_dir_fd=there)
-        os.fsync(there)
-        os.fsync(here)
+    """Move a file or a folder below the lake's folder, and sync both parent folders so that it survives a power cut."""
+    with _within(root, path) as (source, name), _within(root, target, make=True) as (destination, new):
+        os.rename(name, new, src_dir_fd=source, dst_dir_fd=destination)
+        os.fsync(destination)
+        os.fsync(source)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power cut."""
+    """Sync a folder, so that the names in it survive a power cut."""
     descriptor = os.open(folder, FOLDER)
     try:
         os.fsync(descriptor)
@@ -175,7 +177,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _within(root: Path, path: Path, *, make: bool = False) -> Iterator[tuple[int, str]]:
-    """Open the folder that a path below `root` is in; give its descriptor, and the name that the path ends with."""
+    """Open the parent folder of a path below `root`; yield its descriptor and the last part of the path."""
     *folders, name = _parts(root, path)
     if make:
         root.mkdir(parents=True, exist_ok=True)
@@ -191,7 +193,7 @@ def _within(root: Path, path: Path, *, make: bool = False) -> Iterator[tuple[int
 
 
 def _parts(root: Path, path: Path) -> list[str]:
-    # As text: this is done for each of many thousands of files, and Path.relative_to takes as long as opening one.
+    # Uses strings, because this runs for many thousands of files, and Path.relative_to takes as long as opening a file.
     text, base = os.fspath(path), os.fspath(root)
     start = 0 if base == "." else len(base.rstrip("/")) + 1
     parts = text[start:].split("/") if start == 0 or text.startswith(f"{base.rstrip('/')}/") else []
@@ -200,7 +202,7 @@ def _parts(root: Path, path: Path) -> list[str]:
     except UnicodeError:
         is_name = False
     if not is_name or not text[start:] or not parts or ".." in parts or text.startswith("/") > base.startswith("/"):
-        raise IrregularError(path, f"is no place below {root}")
+        raise IrregularError(path, f"is not a path below {root}")
     return parts
 
 
@@ -211,45 +213,45 @@ def _entered(name: str, here: int, path: tuple[Path | str, ...], mode: int | Non
     try:
         return os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=here)
     except OSError as error:
-        raise _told(error, name, here, Path(*path), stat.S_ISDIR) from None
+        raise _explained(error, name, here, Path(*path), stat.S_ISDIR) from None
 
 
 def _regular(name: str, here: int, path: Path, flags: int) -> int:
     try:
         descriptor = os.open(name, flags | GUARDED, 0o666, dir_fd=here)
     except OSError as error:
-        raise _told(error, name, here, path, stat.S_ISREG) from None
+        raise _explained(error, name, here, path, stat.S_ISREG) from None
     if what := fault(os.fstat(descriptor)):
         os.close(descriptor)
         raise IrregularError(path, what)
     return descriptor
 
 
-def _looked_at(name: str, here: int, path: Path) -> os.stat_result:
-    found = os.stat(name, dir_fd=here, follow_symlinks=False)
-    if what := fault(found):
+def _status(name: str, here: int, path: Path) -> os.stat_result:
+    status = os.stat(name, dir_fd=here, follow_symlinks=False)
+    if what := fault(status):
         raise IrregularError(path, what)
-    return found
+    return status
 
 
-def _if_there(name: str, here: int, folder: Path) -> os.stat_result | None:
+def _status_if_exists(name: str, here: int, folder: Path) -> os.stat_result | None:
     try:
-        found = os.stat(name, dir_fd=here, follow_symlinks=False)
+        status = os.stat(name, dir_fd=here, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if what := fault(found):
+    if what := fault(status):
         raise IrregularError(folder / name, what)
-    return found
+    return status
 
 
-def _told(error: OSError, name: str, here: int, path: Path, is_wanted: Callable[[int], bool]) -> OSError:
-    """Say what stands there, if that is why it cannot be opened; else name the whole path."""
+def _explained(error: OSError, name: str, here: int, path: Path, is_expected: Callable[[int], bool]) -> OSError:
+    """Return IrregularError if something of another kind is in the place; else the same error with the whole path."""
     with suppress(OSError):
-        found = os.stat(name, dir_fd=here, follow_symlinks=False)
-        if not is_wanted(found.st_mode):
-            return IrregularError(path, f"is {_kind(found)}")
+        status = os.stat(name, dir_fd=here, follow_symlinks=False)
+        if not is_expected(status.st_mode):
+            return IrregularError(path, f"is {_kind(status)}")
     return OSError(error.errno, error.strerror, str(path))
 
 
-def _kind(found: os.stat_result) -> str:
-    return next((what for is_one, what in KINDS if is_one(found.st_mode)), "a device, and no file")
+def _kind(status: os.stat_result) -> str:
+    return next((what for is_kind, what in KINDS if is_kind(status.st_mode)), "a device, not a file")

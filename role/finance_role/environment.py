@@ -1,8 +1,8 @@
-"""The environment of every process of the lake: composed by us from a short list, never handed on as the caller has it.
+"""The environment of every process of the lake: composed from a short list, never inherited from the caller as it is.
 
-A variable of the caller can change what a process writes: `JAVA_TOOL_OPTIONS` with another language had Kafka name its files in
-other digits, and the next start took the topic for empty. So a process gets what stands here, and nothing else. Standard
-library only: probes and scripts import it.
+A variable of the caller can change what a process writes. For example, `JAVA_TOOL_OPTIONS` with another language made Kafka
+name its files with other digits, and after the next start the topic looked empty. So a process gets only the variables listed
+here. Standard library only, because probes and scripts import this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from finance_role import beneath
 
 JAVA = 17
 
-# One locale, one encoding and one time zone, whatever the caller's are.
+# One locale, encoding and time zone, whatever the caller's are.
 FIXED = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
@@ -28,7 +28,7 @@ FIXED = {
     "PYTHONNOUSERSITE": "1",
 }
 OF_THE_MACHINE = ("PATH", "HOME", "PYTHONDONTWRITEBYTECODE")
-# The project's own settings: keys of .env, keys of one run, and what an image says about itself.
+# The project's own settings: keys of .env, keys of a single run, and keys set in images.
 SETTINGS = frozenset(
     {
         *("TICK_SOURCE", "SYMBOLS", "TICKS_PER_SECOND", "SEED", "MAX_TICKS", "MALFORMED_RATE", "REPLAY_FILE", "REPLAY_SPEED"),
@@ -44,9 +44,9 @@ SETTINGS = frozenset(
 )
 # Switches of tests, which Spark's workers inherit.
 OF_TESTS = ("FAILPOINT", "FAILPOINT_GROUP")
-# What a program with a window needs besides.
+# Variables that a program with a window also needs.
 OF_A_DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "BROWSER", "TERM")
-# Variables that would change what Java, Spark or Python do. The lake's processes never get them; doctor names them.
+# Variables that would change the behaviour of Java, Spark or Python. The lake's processes never get them; doctor names them.
 DANGEROUS = re.compile(
     r"_?JAVA_(TOOL_)?OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH|KAFKA_(\w+_)?OPTS|(PY)?SPARK_\w+|HADOOP_\w+|YARN_\w+|HIVE_\w+"
     r"|PYTHON(PATH|HOME|STARTUP|WARNINGS|IOENCODING|OPTIMIZE|HASHSEED)|LD_(PRELOAD|LIBRARY_PATH)"
@@ -54,22 +54,22 @@ DANGEROUS = re.compile(
 
 
 class UnusableScratchError(Exception):
-    """Temporary files cannot be where they are to be; the message says why, and how to mend it."""
+    """The folder for temporary files cannot be used; the message says why and how to fix it."""
 
 
 def composed(own: Mapping[str, str] | None = None, *, also: Iterable[str] = (), settings: bool = True) -> dict[str, str]:
-    """Compose a process's environment: ours, of the caller's only what is listed or named in `also`; `own` comes last.
+    """Return a process's environment: fixed values, the caller's listed variables and those in `also`; `own` overrides all.
 
-    Without `settings` the caller's keys of .env are left out too.
+    With `settings=False` the caller's values for keys of .env are left out too.
     """
-    wanted = {*OF_THE_MACHINE, *OF_TESTS, *also} | (SETTINGS if settings else set())
-    taken = {key: value for key, value in os.environ.items() if key in wanted}
+    allowed = {*OF_THE_MACHINE, *OF_TESTS, *also} | (SETTINGS if settings else set())
+    inherited = {key: value for key, value in os.environ.items() if key in allowed}
     java = {"JAVA_HOME": str(home)} if (home := java_home()) else {}
-    return {**taken, **FIXED, **java, **(own or {})}
+    return {**inherited, **FIXED, **java, **(own or {})}
 
 
 def settle(umask: str, own: Mapping[str, str] | None = None) -> None:
-    """Give this very process such an environment, for all that it starts, and the mode of the files that it will make."""
+    """Replace this process's own environment by a composed one, and set its umask."""
     environment = composed(own)
     os.environ.clear()
     os.environ.update(environment)
@@ -78,48 +78,48 @@ def settle(umask: str, own: Mapping[str, str] | None = None) -> None:
 
 
 def importing(*packages: ModuleType) -> dict[str, str]:
-    """Give the variable by which another Python finds these packages: in an image nothing else tells it."""
-    folders = (str(Path(one.__path__[0]).parents[one.__name__.count(".")]) for one in packages)
+    """Return PYTHONPATH for another Python to find these packages, which in an image it cannot find otherwise."""
+    folders = (str(Path(package.__path__[0]).parents[package.__name__.count(".")]) for package in packages)
     return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
 
 
 def foreign() -> list[str]:
-    """Name the caller's variables that the lake's processes do not get though they would matter to them."""
+    """Return the names of the caller's variables that would affect the lake's processes but are not passed to them."""
     return sorted(key for key in os.environ if DANGEROUS.fullmatch(key) and key not in SETTINGS)
 
 
 def java_home() -> Path | None:
-    """Give JAVA_HOME if there is a Java there that is new enough; else the one on the PATH has to do."""
-    told = os.environ.get("JAVA_HOME", "")
-    if not told or not os.access(Path(told) / "bin" / "java", os.X_OK):
+    """Return JAVA_HOME if it has a Java that is new enough; None means that the one on PATH is used."""
+    home = os.environ.get("JAVA_HOME", "")
+    if not home or not os.access(Path(home) / "bin" / "java", os.X_OK):
         return None
-    return Path(told) if _release(Path(told)) >= JAVA else None
+    return Path(home) if _release(Path(home)) >= JAVA else None
 
 
 def stale_java_home() -> str | None:
-    """Give a JAVA_HOME that is set and of no use."""
-    told = os.environ.get("JAVA_HOME", "")
-    return told if told and java_home() is None else None
+    """Return JAVA_HOME if it is set but has no usable Java."""
+    home = os.environ.get("JAVA_HOME", "")
+    return home if home and java_home() is None else None
 
 
 def _release(home: Path) -> int:
-    """Read which Java is in a folder; one that does not say is taken as it is."""
+    """Read the Java version in a folder; an unknown version counts as new enough."""
     try:
-        said = re.search(r'^JAVA_VERSION="(\d+)', (home / "release").read_text(errors="replace"), re.MULTILINE)
+        version = re.search(r'^JAVA_VERSION="(\d+)', (home / "release").read_text(errors="replace"), re.MULTILINE)
     except OSError:
-        said = None
-    return int(said[1]) if said else JAVA
+        version = None
+    return int(version[1]) if version else JAVA
 
 
 def scratch(data_dir: Path, role: str) -> Path:
-    """Where the temporary files of a role are: not in a /tmp that others made, and may have mounted without execution."""
+    """Return the folder for a role's temporary files. It is not /tmp, which may be mounted noexec."""
     return data_dir.resolve() / "run" / "tmp" / role
 
 
 def make_scratch(data_dir: Path, role: str) -> Path:
-    """Make the folder, or empty it of what a killed run has left; the caller holds the role.
+    """Create the folder, emptied of files of a killed run; the caller must hold the role's lock.
 
-    Raises UnusableScratchError, and beneath.IrregularError for a link on the way to it.
+    Raises UnusableScratchError, and beneath.IrregularError if a folder on the path is a link.
     """
     root, folder = data_dir.resolve(), scratch(data_dir, role)
     beneath.remove(root, folder)
@@ -129,7 +129,7 @@ def make_scratch(data_dir: Path, role: str) -> Path:
 
 
 def require_execution(folder: Path) -> None:
-    """Raise UnusableScratchError where native libraries, which Java unpacks into its temporary folder, could not be loaded."""
+    """Raise UnusableScratchError if Java could not load native libraries that it unpacks into this folder."""
     if not allows_execution(folder):
         raise UnusableScratchError(
             f"{folder} is on a volume mounted noexec: Java could not load its native libraries (zstd, snappy) from there. "
@@ -138,5 +138,5 @@ def require_execution(folder: Path) -> None:
 
 
 def allows_execution(folder: Path) -> bool:
-    """Whether programs and libraries in a folder that is there may be executed."""
+    """Whether programs and libraries in an existing folder may be executed."""
     return not os.statvfs(folder).f_flag & os.ST_NOEXEC

@@ -1,15 +1,16 @@
-"""Paths are literals: what each library must be told, so that it takes every character of a name as itself.
+"""Pass paths to libraries so that they treat every character literally.
 
-The kernel takes any bytes but `/` and zero. Libraries read more into them:
+The kernel accepts any bytes except `/` and zero in a name. Libraries interpret some of them:
 
-- DuckDB takes `*`, `?` and `[` as patterns, and `key=value` anywhere on the way to a file as a column of it. It is told of an
-  alias: a symbolic link with a plain name (`for_duckdb`).
-- deltalake is a library of URLs: it resolves links, then takes `%20` for a space and a backslash for `/`, and refuses control
-  characters and what is not UTF-8. Nothing that it can be told helps: such a folder holds no lake (`fault`).
-- pyarrow's `from_uri` takes a path for a URI. It is given its LocalFileSystem instead, which takes paths.
-- Kafka splits `log.dirs` at commas and ZooKeeper unescapes its configuration: they run in the lake's folder and are told
-  relative paths (kafka/broker/run-broker, run-zookeeper). Spark and Hadoop take a path as it is.
-- A `file:` URL in an option of Java is `Path.as_uri()`.
+- DuckDB treats `*`, `?` and `[` as patterns, and `key=value` anywhere in a path as a column. It gets an alias: a symbolic link
+  with a plain name (`for_duckdb`).
+- deltalake works with URLs: it resolves links, then reads `%20` as a space and a backslash as `/`, and refuses control
+characters
+  and names that are not UTF-8. There is no way around this, so such a folder cannot hold a lake (`fault`).
+- pyarrow's `from_uri` treats a path as a URI. Its LocalFileSystem, which accepts paths, is used instead.
+- Kafka splits `log.dirs` at commas and ZooKeeper unescapes its configuration. Both run in the lake's folder and get relative
+  paths (kafka/broker/run-broker, run-zookeeper). Spark and Hadoop accept paths as they are.
+- A `file:` URL in a Java option is `Path.as_uri()`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-# What no library is known to read anything into. Everything else has an alias, also what is only unusual.
+# Characters that no library is known to interpret. A path with any other character gets an alias.
 PLAIN = re.compile(r"[A-Za-z0-9_./+@,: -]*")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -33,19 +34,19 @@ _aliases: dict[str, str] = {}
 
 
 class PathError(OSError):
-    """A path that cannot be given to a library as it is; the message is a sentence."""
+    """A path that cannot be passed to a library; the message is a sentence."""
 
 
 def fault(folder: Path) -> str | None:
-    """Say what in the name of a lake's folder a library cannot take as it is, and what to do; None if there is nothing."""
-    for name in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 (a part `..` is one of the name)
+    """Return what in the path of a lake's folder a library cannot handle, and what to do; None if nothing."""
+    for name in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 (resolves `..` without following links)
         if what := _unusable(name):
             return f"{name!a} has {what}: choose another folder, or rename it"
     return None
 
 
 def unspeakable(name: str) -> str | None:
-    """Say what in a name no line of a log and no line of `.env` can hold; None if there is nothing."""
+    """Return what in a name cannot be written to a log line or to `.env`; None if nothing."""
     if control := _CONTROL.search(name):
         return f"the control character {control[0]!a} in it"
     try:
@@ -64,22 +65,22 @@ def _unusable(name: str) -> str | None:
 
 
 def for_duckdb(path: Path) -> Path:
-    """Give an absolute path to the same file or folder, of which DuckDB takes every character as itself.
+    """Return an absolute path to the same file or folder in which DuckDB treats every character literally.
 
-    It is an alias where the name is not plain, the same one for as long as this process lives, and ends with the process; a
-    child sees it. Raises PathError where no alias can be made.
+    If the name is not plain, the path is an alias. It stays the same for the lifetime of this process, is removed at its end,
+    and is valid in child processes. Raises PathError if no alias can be created.
     """
     name = str(path.absolute())
     if PLAIN.fullmatch(name):
         return Path(name)
     with _lock:
-        if name not in _aliases or not os.path.lexists(_aliases[name]):  # whatever tidies folders of temporary files
+        if name not in _aliases or not os.path.lexists(_aliases[name]):  # something may clean up temporary folders
             _aliases[name] = _alias(name)
         return Path(_aliases[name])
 
 
 def by_name(text: str) -> str:
-    """Put the true paths into what a library says of aliases."""
+    """Replace aliases by the original paths in a message of a library."""
     with _lock:
         for name, alias in _aliases.items():
             text = text.replace(alias, name)
@@ -96,6 +97,6 @@ def _alias(name: str) -> str:
             continue
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         alias = f"{folder}/alias"
-        os.symlink(name, alias)  # noqa: PTH211 (the name may hold anything)
+        os.symlink(name, alias)  # noqa: PTH211 (the name may contain any character)
         return alias
-    raise PathError(f"{name!a} needs an alias for DuckDB, and no folder for temporary files takes one: set TMPDIR")
+    raise PathError(f"{name!a} needs an alias for DuckDB, and no temporary folder can hold one: set TMPDIR")

@@ -1,7 +1,7 @@
-"""One process a role: whoever runs a role holds the lock `data/locks/<role>.lock` as long as it lives.
+"""One process per role: a running role holds the lock `data/locks/<role>.lock`.
 
-The lock is the kernel's (flock), so it ends with its holder, also on kill -9, and it holds between containers and processes of
-one machine. Between a Docker virtual machine (macOS) and its host it is not reliable.
+It is a kernel lock (flock), so it is released when its holder ends, even on kill -9, and it works between containers and
+processes of one machine. Between a Docker virtual machine (macOS) and its host it is not reliable.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class AlreadyRunningError(Exception):
 
 
 def hold(data_dir: Path, role: str) -> IO[str]:
-    """Take the role's lock; it is held until the returned file is closed. Raises AlreadyRunningError if it is taken.
+    """Acquire the role's lock; it is held until the returned file is closed. Raises AlreadyRunningError if it is taken.
 
-    Raises beneath.IrregularError where something else stands in its place.
+    Raises beneath.IrregularError if something other than a regular file is in its place.
     """
     file = os.fdopen(beneath.append(data_dir, data_dir / "locks" / f"{role}.lock"), "a+", encoding="utf-8")
     try:
@@ -45,9 +45,9 @@ def hold(data_dir: Path, role: str) -> IO[str]:
 
 
 def hold_or_exit(data_dir: Path, role: str) -> IO[str]:
-    """Take the role's lock, or say who has it, or what stands in its place, and exit with code 78.
+    """Acquire the role's lock; if that fails, print why and exit with code 78.
 
-    Compose does not answer that with a restart loop.
+    Compose does not restart a role that exits with this code.
     """
     try:
         return hold(data_dir, role)

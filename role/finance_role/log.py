@@ -1,4 +1,4 @@
-"""The log: one line an event, `time level event key=value ...`, to standard output, unbuffered."""
+"""Logging: one line per event, `time level event key=value ...`, to standard output, unbuffered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: each role reads its own part of the environment once, in `__main__`, and passes it on as a frozen object."""
+"""Settings: each role reads its part of the environment once, in `__main__`, into a frozen object."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from finance_role.literal_paths import fault
 
 
 class RoleSettings(BaseSettings):
-    """The keys that all roles know. A field `ticks_per_second` is read from TICKS_PER_SECOND; an empty value is the default."""
+    """Keys shared by all roles. A field `ticks_per_second` is read from TICKS_PER_SECOND; an empty value is the default."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="forbid")
 
     data_dir: Path = Field(Path("data"), validate_default=True)
-    data_umask: str = Field("0027", pattern=r"^0?[0-7]{3}$")  # what others may not do with the lake's files
+    data_umask: str = Field("0027", pattern=r"^0?[0-7]{3}$")  # permissions removed from the lake's files
 
     @field_validator("data_dir")
     @classmethod
-    def _taken_as_it_is(cls, folder: Path) -> Path:
+    def _is_usable(cls, folder: Path) -> Path:
         if what := fault(folder):
             raise ValueError(what)
         return folder
@@ -34,7 +34,7 @@ S = TypeVar("S", bound=RoleSettings)
 
 
 def settings_or_exit(settings: type[S]) -> S:
-    """Read the settings from the environment; name every wrong key in one go and exit with code 2."""
+    """Read the settings from the environment; if any are wrong, print all of them and exit with code 2."""
     try:
         return settings()
     except ValidationError as error:
@@ -43,14 +43,14 @@ def settings_or_exit(settings: type[S]) -> S:
 
 
 def begin_role(settings: type[S]) -> S:
-    """Read a role's settings, or exit; then give this process an environment of our own (finance_role.environment)."""
-    told = settings_or_exit(settings)
-    settle(told.data_umask)
-    return told
+    """Read a role's settings, or exit; then clean this process's environment (finance_role.environment)."""
+    values = settings_or_exit(settings)
+    settle(values.data_umask)
+    return values
 
 
 def complaints(error: ValidationError) -> list[str]:
-    """One sentence for each wrong key: its name, what it holds and what it may hold."""
+    """Return a sentence for each wrong key: its name, its value and what is allowed."""
     return [f"{_key(problem['loc'])}={problem['input']!r}: {problem['msg']}." for problem in error.errors()]
 
 

@@ -245,7 +245,7 @@ def test_a_refusal_does_not_loop_and_recover_repairs_the_lake(lake: Containers) 
     job = lake.inspect()["spark-job"]
     assert job["State"]["ExitCode"] == 78
     assert job["RestartCount"] <= 3
-    assert "were removed by somebody else" in lake.compose("logs", "--no-color", "spark-job")
+    assert "were removed by another writer" in lake.compose("logs", "--no-color", "spark-job")
 
     environment = {**lake.environment, "ENV_FILE": os.devnull, "YES": "1"}
     command = [sys.executable, "-m", "finance_local.repair", "recover"]

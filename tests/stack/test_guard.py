@@ -96,7 +96,7 @@ def assert_job_goes_on(stack: Stack) -> None:
 
 def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
     DeltaTable(str(lake.paths.ticks)).restore(2)
-    assert "were removed by somebody else" in refusal(lake)
+    assert "were removed by another writer" in refusal(lake)
     repair(lake, "recover")
     assert_job_goes_on(lake)
 
@@ -122,8 +122,8 @@ def test_a_recreated_topic_stops_the_running_job(stack: Stack) -> None:
     stack.make_topic().send([GOOD] * 500)  # more than before, so that offsets alone do not show it
     assert job.end(90) == 1
     assert f"spark-job ended with code {REFUSED}" in job.text()
-    assert "deleted and made again" in job.text()
-    assert "deleted and made again" in refusal(stack)
+    assert "deleted and created again" in job.text()
+    assert "deleted and created again" in refusal(stack)
 
 
 def test_redrive_works_with_and_without_a_running_job(lake: Stack) -> None:

@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: lakes, damage, stacks, a dashboard that is served, nasty names."""
+"""Shared by tests and benchmarks: lakes, damage, stacks, a running dashboard, nasty names."""

@@ -1,4 +1,4 @@
-"""docs/COOKBOOK.md as its tests read it. `python -m tests.support.cookbook` writes its results anew, but Spark's."""
+"""Read docs/COOKBOOK.md for its tests. `python -m tests.support.cookbook` rewrites its results, except those of Spark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETUP = re.compile(r"^```python setup\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
 class Recipe(NamedTuple):
-    """A question, the block that answers it, and the result that the page shows."""
+    """A question, the code that answers it, and the result that the page shows."""
 
     title: str
     language: str
@@ -33,12 +33,12 @@ class Recipe(NamedTuple):
 
     @property
     def needs_spark(self) -> bool:
-        """Whether it is run in a Spark session."""
+        """Whether it runs in a Spark session."""
         return self.language == "python spark"
 
 
 def recipes() -> list[Recipe]:
-    """Read the page."""
+    """Return the recipes of the page."""
     titled = TITLE.split(PAGE.read_text())[1:]
     return [
         Recipe(title, f"{kind}{more}", code, result)
@@ -48,7 +48,7 @@ def recipes() -> list[Recipe]:
 
 
 def run(recipe: Recipe, **names: object) -> str:
-    """Run a recipe on the lake in `data`, and give what it shows."""
+    """Run a recipe on the lake in `data`; return its output."""
     known: dict[str, object] = dict(names)
     exec(SETUP.findall(PAGE.read_text())[0], known)  # noqa: S102 (our own page)
     if recipe.language == "sql":
@@ -62,7 +62,7 @@ def run(recipe: Recipe, **names: object) -> str:
 
 
 def as_text(rows: pa.Table) -> str:
-    """Lay rows out as the page does: columns in line, the names above them."""
+    """Format rows as the page does: aligned columns below their names."""
     cells = [rows.column_names, *([_cell(value) for value in row.values()] for row in rows.to_pylist())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
@@ -74,7 +74,7 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    """Write the results anew."""
+    """Rewrite the results."""
     text = PAGE.read_text()
     with tempfile.TemporaryDirectory() as folder:
         market(Path(folder) / "data")

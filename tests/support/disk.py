@@ -1,4 +1,4 @@
-"""A small volume, and filling it."""
+"""Mount a small volume, and fill it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL_DISK_MB = 600
 
 @contextmanager
 def small_disk(folder: Path, *how: str) -> Iterator[Path | None]:
-    """Mount a small volume on the folder, if this machine lets us; `how` are further options of the mount."""
+    """Mount a small volume on the folder; yield None if that is not permitted. `how` are additional mount options."""
     options = ",".join([f"size={SMALL_DISK_MB}m,mode=0755", *how])
     mount = shutil.which("mount")
     mounted = mount and subprocess.run([mount, "-t", "tmpfs", "-o", options, "chaos", folder], check=False).returncode == 0
@@ -29,7 +29,7 @@ def small_disk(folder: Path, *how: str) -> Iterator[Path | None]:
 
 @contextmanager
 def bound(folder: Path, place: Path) -> Iterator[bool]:
-    """Let a folder be seen at another place too, which is no link; whether this machine lets us."""
+    """Bind-mount a folder at another place; yield whether that is permitted."""
     mount = shutil.which("mount")
     mounted = bool(mount) and subprocess.run([str(mount), "--bind", folder, place], check=False).returncode == 0
     try:
@@ -41,7 +41,7 @@ def bound(folder: Path, place: Path) -> Iterator[bool]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """Leave no byte free on the volume meanwhile."""
+    """Fill the volume completely for the duration."""
     filler = disk / "filler"
     with suppress(OSError), filler.open("wb") as file:
         while True:

@@ -1,4 +1,4 @@
-"""Lakes made in milliseconds, for tests, by the job's own decoding, file writing and commits; without a JVM."""
+"""Lakes for tests, built in milliseconds with the job's own decoding, file writing and commits, without a JVM."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RECORDS = pa.schema(
 
 
 def numbered(count: int, first: int = 0, source: str = "sim-1") -> list[bytes]:
-    """Make ticks as a producer does: numbered, each with a price of its own."""
+    """Return ticks as a producer makes them: numbered, each with a different price."""
     return [
         json.dumps({"symbol": "AAPL", "price": 100 + number / 100, "seq": number, "source": source}).encode()
         for number in range(first, first + count)
@@ -54,7 +54,7 @@ def numbered(count: int, first: int = 0, source: str = "sim-1") -> list[bytes]:
 
 
 class Creator(Writer):
-    """The driver that has just created the lake. It has nobody to fence and raises no epoch: version 1 is its first batch."""
+    """The driver that has just created the lake. It fences no driver and raises no epoch: version 1 is its first batch."""
 
     def __init__(self, paths: LakePaths, identity: Identity) -> None:
         super().__init__(paths, identity)
@@ -65,10 +65,10 @@ class Creator(Writer):
 
 
 class BuiltLake:
-    """A lake that the test fills batch by batch, with a broker that exists in its mind only."""
+    """A lake that the test fills batch by batch, with an imaginary broker."""
 
     def __init__(self, root: Path, *, partitions: int = 1, first: int = 0) -> None:
-        """Create it, with empty tables; its partitions begin at offset `first`."""
+        """Create the lake with empty tables; its partitions begin at offset `first`."""
         self.paths = LakePaths(root)
         self.ends = dict.fromkeys(range(partitions), first)
         self.batch = -1
@@ -79,7 +79,7 @@ class BuiltLake:
 
     @property
     def broker(self) -> TopicDescription:
-        """A broker that has all that was stored, and no more."""
+        """The description of a broker that has exactly the stored records."""
         first = dict.fromkeys(self.ends, 0)
         return TopicDescription(self.identity.cluster, self.identity.topic_id, first, dict(self.ends))
 
@@ -91,13 +91,13 @@ class BuiltLake:
         return self.batch
 
     def plan(self, count: int, partition: int = 0) -> int:
-        """Begin the next batch; return the offset where it begins."""
+        """Start the next batch; return its first offset."""
         start = self.ends[partition]
         self.plan_all({partition: count})
         return start
 
     def plan_all(self, counts: dict[int, int]) -> None:
-        """Begin a batch with records of several partitions."""
+        """Start a batch with records of several partitions."""
         self.batch += 1
         self.spans = {number: OffsetRange(end, end + counts.get(number, 0)) for number, end in self.ends.items()}
         self.ends = {number: span.end for number, span in self.spans.items()}
@@ -113,32 +113,32 @@ class BuiltLake:
         return list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
 
     def commit(self, name: str, files: Sequence[WrittenFile], holes: int = 0) -> None:
-        """Commit what the files have for one table, as the sink does."""
+        """Commit the files of one table, as the sink does."""
         files = [file for file in files if file.table == name]
         if name == TICKS or files:
             self.writer.commit(name, Change.of(files, self.spans, holes))
 
     def note_losses(self, *losses: Loss) -> None:
-        """Note offsets as known to be lost, as recover does."""
+        """Mark offsets as lost, as recover does."""
         self.identity = msgspec.structs.replace(self.identity, losses=losses)
         for name in (QUARANTINE, TICKS):
             record = self.writer.record(name)
             self.writer.restate(name, self.identity, record.position, record.total)
 
     def mix_with_another_lake(self, elsewhere: Path) -> None:
-        """Put the quarantine of another lake, whose id is `another`, in the place of this one's."""
+        """Replace the quarantine by that of another lake, whose id is `another`."""
         other = LakePaths(elsewhere)
         create_tables(other, msgspec.structs.replace(self.identity, lake="another"))
         shutil.rmtree(self.paths.quarantine)
         shutil.copytree(other.quarantine, self.paths.quarantine)
 
     def lose_identity(self) -> None:
-        """Take the identity from both tables, as no tool does by accident."""
+        """Remove the identity from both tables."""
         for name in (QUARANTINE, TICKS):
             DeltaTable(str(self.paths.table(name))).alter.set_table_properties({PROPERTY: ""}, raise_if_not_exists=False)
 
     def append(self, name: str, files: Sequence[WrittenFile], record: CommitMetadata | None = None) -> None:
-        """Commit files as somebody else would: without a transaction, and without a record if none is given."""
+        """Commit files as another writer would: without a transaction, and without commit metadata unless `record` is given."""
         table = DeltaTable(str(self.paths.table(name)))
         actions: list[AddAction | RemoveAction] = [
             AddAction(
@@ -155,6 +155,6 @@ class BuiltLake:
         table.create_write_transaction(actions, "append", table.schema(), PARTITIONS[name], commit_properties=properties)
 
     def files(self, name: str) -> list[Path]:
-        """Give the live data files of a table."""
+        """Return the live data files of a table."""
         table = DeltaTable(str(self.paths.table(name)))
         return [self.paths.table(name) / path for path in pa.table(table.get_add_actions()).column("path").to_pylist()]

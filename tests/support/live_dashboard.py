@@ -1,4 +1,4 @@
-"""What the browser's tests and benchmark play on: a lake that grows on demand, the server as a process, a page in Chromium."""
+"""Support for browser tests and benchmarks: a lake that grows on demand, a server process, a page in Chromium."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ START_SECONDS = 30
 
 
 class LiveLake(BuiltLake):
-    """A lake whose batches arrive now, as those of a running job do."""
+    """A lake whose batches arrive now, like those of a running job."""
 
     def __init__(self, root: Path, *, partitions: int = 1) -> None:
-        """Let its roles beat."""
+        """Create the lake with live heartbeats."""
         super().__init__(root, partitions=partitions)
         for role in BEATING:
             self.beat(role)
 
     def beat(self, role: str, seconds: float = 3600) -> None:
-        """Let a role promise to be alive for so long."""
+        """Write a heartbeat of a role, valid for `seconds`."""
         Heartbeat(heartbeat_file(self.paths.root, role), seconds).beat()
 
     @property
     def version(self) -> int:
-        """The newest version of the ticks."""
+        """The newest version of the ticks table."""
         return self.batch + 1
 
     def add(self, values: Sequence[bytes], at: datetime | None = None) -> int:
-        """Store a batch of records that arrived at a moment; return the version of the ticks after it."""
+        """Store a batch of records that arrived at time `at`; return the new version of the ticks table."""
         moment = at or datetime.now(UTC)
         start = self.plan(len(values))
         rows = [
@@ -70,7 +70,7 @@ class LiveLake(BuiltLake):
 
 
 def tick(symbol: str, price: str, at: datetime, size: int = 1, **others: object) -> bytes:
-    """Encode a tick; its price is written as it is given."""
+    """Encode a tick; the text of its price is used as it is."""
     nanoseconds = round(at.timestamp() * 1000) * 10**6
     rest = json.dumps({"size": size, "ts_event": nanoseconds, **others})
     return f'{{"symbol": "{symbol}", "price": {price}, {rest[1:]}'.encode()
@@ -78,7 +78,7 @@ def tick(symbol: str, price: str, at: datetime, size: int = 1, **others: object)
 
 @contextmanager
 def serving(folder: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `financelake serve` on a lake; give its address and its process."""
+    """Run `financelake serve` on a lake; yield its address and its process."""
     port = port or free_port()
     command = [sys.executable, "-m", "finance_lake", "serve", "--data", str(folder), "--host", host, "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
@@ -103,26 +103,26 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
 
 @contextmanager
 def looking_at(address: str, browser: Browser) -> Iterator[Page]:
-    """Open the dashboard. What the page complains of fails the test, and so does a request to anywhere else."""
+    """Open the dashboard. Errors and warnings on the page fail the test, and so does a request to another host."""
     context = browser.new_context(viewport={"width": 1280, "height": 760})
-    opened = context.new_page()
+    page = context.new_page()
     complaints: list[str] = []
 
-    def heard(message: ConsoleMessage) -> None:
-        # Chromium itself tells of connections that a stopped server refuses.
+    def on_console(message: ConsoleMessage) -> None:
+        # Chromium itself reports connections that a stopped server refuses.
         if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
             complaints.append(message.text)
 
-    def asked(request: Request) -> None:
+    def on_request(request: Request) -> None:
         if not request.url.startswith((address, "blob:", "data:")):
             complaints.append(f"a request to {request.url}")
 
-    opened.on("console", heard)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", asked)
-    opened.goto(address)
-    opened.wait_for_selector('#candles:not([data-bars="0"])')
-    yield opened
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", on_request)
+    page.goto(address)
+    page.wait_for_selector('#candles:not([data-bars="0"])')
+    yield page
     context.close()
     assert not complaints
 

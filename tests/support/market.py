@@ -1,7 +1,7 @@
-"""A morning of a small market, the same each time it is made: what docs/COOKBOOK.md and the notebook are run on.
+"""A morning of a small market, reproducible: the data of docs/COOKBOOK.md and the notebook.
 
-Three symbols from 10:00 to 12:00 on 24 November 2026, a commit every minute. As in life some ticks come late, some have no
-size, one symbol falls silent, a few numbers of the source are missing and a few records are malformed.
+Three symbols from 10:00 to 12:00 on 24 November 2026, a commit every minute. Some ticks come late, some have no size, one
+symbol pauses, a few sequence numbers of the source are missing and a few records are malformed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STAMP = re.compile(rb'"timestamp":\d+')
 
 
 class Record(NamedTuple):
-    """What reaches the topic, and when."""
+    """A record and its time of arrival."""
 
     arrived: datetime
     symbol: str
@@ -43,7 +43,7 @@ class Record(NamedTuple):
 
 
 def market(folder: Path) -> BuiltLake:
-    """Make the lake in a folder."""
+    """Create the lake in a folder."""
     lake = BuiltLake(folder, partitions=2)
     waiting = sorted(_records())
     committed = OPENING
@@ -59,7 +59,7 @@ def market(folder: Path) -> BuiltLake:
 
 
 def _records() -> list[Record]:
-    chance = random.Random(7)  # noqa: S311 (a market, no secret)
+    chance = random.Random(7)  # noqa: S311 (not a secret)
     cents, records, at, number = dict(CENTS), list[Record](), OPENING, 0
     while (at := at + timedelta(microseconds=chance.randrange(200_000, 13_000_000))) < CLOSING:
         symbol = chance.choice(sorted(CENTS))
@@ -98,7 +98,7 @@ def _store(lake: BuiltLake, batch: list[Record]) -> None:
 
 
 def _date_commit(lake: BuiltLake, committed: datetime) -> None:
-    """Let the newest commits say that they were made at that time."""
+    """Set the timestamp of the newest commits."""
     for name in (QUARANTINE, TICKS):
         newest = max((lake.paths.table(name) / "_delta_log").glob("*.json"))
         entry = newest.read_bytes()

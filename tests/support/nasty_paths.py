@@ -1,4 +1,4 @@
-"""Names of folders and files that libraries read something into, for tests: with each, all must go as with a plain one."""
+"""File names that libraries interpret, for tests: with each, everything must work as with a plain name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from hypothesis import strategies as st
 
 ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
-# By what is in them; each is one name, without `/`.
+# Names by what they contain; each is a single name, without `/`.
 NASTY = {
     "spaces": " a  b ",
     "comma": "a,b",
@@ -34,7 +34,7 @@ NASTY = {
     "letters": "é中ＡＢ",
     "long": "x" * 200,
 }
-# What deltalake cannot be told, by what is said of it.
+# Names that deltalake cannot handle, with the message about each.
 REFUSED = {
     "e%20f": "'%20' in it",
     "%2e": "'%2e' in it",
@@ -43,7 +43,7 @@ REFUSED = {
     "a\x1bb": r"the control character '\x1b' in it",
     "\udcff": "bytes in it that are not UTF-8",
 }
-# Any of Unicode but what is refused; short, as a name has 255 bytes.
+# Any Unicode text that is not refused; short, because a name has at most 255 bytes.
 ANY_NAME = (
     st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="/\\"), min_size=1, max_size=40)
     | st.text("*?[]{}=#%:,;'\"$&|~ !^-+.a1", min_size=1, max_size=40)

@@ -1,4 +1,4 @@
-"""A job of a later version, which writes one more column to each table."""
+"""Simulate a later version of the job that writes one more column to each table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATER = {TICKS: pa.field("venue", pa.string()), QUARANTINE: pa.field("attempts",
 
 
 def write_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the workers write them. Nothing of the job that commits knows of it yet."""
+    """Make the workers write the columns, while the committing part of the job does not know them."""
 
     def decoded(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
         ticks, quarantine = decode_records(records, ingested_at)
@@ -28,7 +28,7 @@ def write_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def know_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the whole job know of them."""
+    """Make the whole job know the columns."""
     write_later_columns(monkeypatch)
     for name, field in LATER.items():
         monkeypatch.setitem(FIELDS, name, FIELDS[name].append(field))

@@ -1,4 +1,4 @@
-"""Roles of the lake as real processes, for tests: `python -m finance_local`, as a person would run it."""
+"""Roles of the lake as real processes, for tests: `python -m finance_local`, as a user would run it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.1
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
-    """Poll until the condition holds; fail with `what` (as it is then, if it is a function) if it does not in time."""
+    """Poll until the condition holds; if it does not in time, fail with `what` (called if it is a function)."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -48,21 +48,21 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str | Callable[[
 
 
 def coordinates(paths: LakePaths) -> Counter[tuple[int, int]]:
-    """Count how often each (partition, offset) stands in the two tables together."""
-    found: Counter[tuple[int, int]] = Counter()
+    """Count how often each (partition, offset) is in the two tables together."""
+    counts: Counter[tuple[int, int]] = Counter()
     for folder in (paths.ticks, paths.quarantine):
         table = open_table(folder)
         if table is not None:
             rows = table.to_pyarrow_table(columns=["kafka_partition", "kafka_offset"])
-            found.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
-    return found
+            counts.update(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
+    return counts
 
 
 class Run:
-    """One supervisor and its roles; what they print goes to a file that failures show."""
+    """One supervisor and its roles; their output goes to a file that is shown on failure."""
 
     def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
-        """Start it."""
+        """Start the supervisor."""
         self.log = folder / f"{name}.log"
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
@@ -76,11 +76,11 @@ class Run:
             )
 
     def text(self) -> str:
-        """Return all that it has printed."""
+        """Return the output so far."""
         return self.log.read_text()
 
     def wait_for(self, pattern: str, seconds: float = 180) -> None:
-        """Wait until a line matches; fail if the supervisor ends before, or time runs out."""
+        """Wait until the output matches; fail if the supervisor ends before, or after `seconds`."""
 
         def printed() -> bool:
             if re.search(pattern, self.text()):
@@ -93,11 +93,11 @@ class Run:
         wait_until(printed, seconds, lambda: f"{pattern!r} in\n{self.text()[-4000:]}")
 
     def count(self, pattern: str) -> int:
-        """Count the lines that match so far."""
+        """Count the matches in the output so far."""
         return len(re.findall(pattern, self.text()))
 
     def role_process(self, role: str) -> psutil.Process:
-        """Return the process of a role (the JVM for ZooKeeper and the broker)."""
+        """Return the process of a role; for ZooKeeper and the broker, the JVM."""
         marks = {
             "zookeeper": "QuorumPeerMain",
             "kafka": "kafka.Kafka",
@@ -105,7 +105,7 @@ class Run:
             "spark-job": "finance_job",
         }
         for process in psutil.Process(self.process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # a probe, say, that has ended meanwhile
+            with suppress(psutil.NoSuchProcess):  # for example a probe that has ended meanwhile
                 command = process.cmdline()
                 if any(marks[role] in part for part in command) and "bash" not in command[0]:
                     return process
@@ -119,26 +119,26 @@ class Run:
             raise AssertionError(f"still running after {seconds:.0f} s:\n{self.text()[-4000:]}") from None
 
     def stop(self, seconds: float = 120) -> int:
-        """Stop it as Ctrl-C would, and see that nothing is left behind."""
+        """Stop it like Ctrl-C, and check that no process is left behind."""
         if self.process.poll() is None:
             family = psutil.Process(self.process.pid).children(recursive=True)
             self.process.send_signal(signal.SIGINT)
             code = self.end(seconds)
-            left = [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-            assert not left, f"left behind: {left}"
+            remaining = [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+            assert not remaining, f"left behind: {remaining}"
             return code
         return int(self.process.returncode)
 
     def kill_everything(self) -> None:
-        """Last resort of a fixture: leave no process, whatever the test did."""
+        """Kill all processes, whatever the test did; the last resort of a fixture."""
         try:
             family = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             family = []
         for process in family:
-            with_group = process.pid
+            group = process.pid
             try:
-                os.killpg(with_group, signal.SIGKILL)
+                os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
                 process.kill() if process.is_running() else None
         if self.process.poll() is None:
@@ -148,7 +148,7 @@ class Run:
 
 @dataclass
 class Stack:
-    """A broker with one topic, and a data folder of its own for producer and job."""
+    """A broker with one topic, and a separate data folder for producer and job."""
 
     folder: Path
     kafka_port: int
@@ -158,7 +158,7 @@ class Stack:
 
     @property
     def paths(self) -> LakePaths:
-        """The lake of this test."""
+        """The paths of this test's lake."""
         return LakePaths(self.folder / "data")
 
     @property
@@ -193,7 +193,7 @@ class Stack:
         return self
 
     def send(self, values: Iterable[bytes | None]) -> None:
-        """Publish records by hand, all acknowledged."""
+        """Publish records and wait for all acknowledgements."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
         faults: list[object] = []
         for value in values:
@@ -203,11 +203,11 @@ class Stack:
         assert not faults
 
     def end_offsets(self) -> dict[int, int]:
-        """Ask the broker where the topic ends."""
+        """Query the broker for the topic's end offsets."""
         return describe_topic(self.bootstrap, self.topic).end
 
     def stored(self) -> Counter[tuple[int, int]]:
-        """Count how often each (partition, offset) stands in the two tables together."""
+        """Count how often each (partition, offset) is in the two tables together."""
         return coordinates(self.paths)
 
     def wait_until_stored(self, seconds: float = 180) -> None:
@@ -223,7 +223,7 @@ class Stack:
         wait_until(reached, seconds, lambda: f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
 
     def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run `financelake verify` on the lake, as a program would."""
+        """Run `financelake verify` on the lake as a process."""
         lake = {"DATA_DIR": str(self.paths.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic}
         command = [sys.executable, "-m", "finance_lake", "verify", *options]
         return subprocess.run(
@@ -231,14 +231,15 @@ class Stack:
         )
 
     def assert_proven(self) -> None:
-        """Have the lake prove itself, values and all."""
+        """Assert that `verify --values` succeeds."""
         verified = self.verify("--values")
         assert verified.returncode == 0, verified.stdout + verified.stderr
 
     def assert_complete(self) -> None:
-        """Each offset of the topic exactly once in the tables: nothing lost, nothing twice."""
-        wanted = {(partition, offset) for partition, end in self.end_offsets().items() for offset in range(end)}
+        """Assert that each offset of the topic is in the tables exactly once."""
+        expected = {(partition, offset) for partition, end in self.end_offsets().items() for offset in range(end)}
         stored = self.stored()
-        assert set(stored) == wanted, f"lost: {sorted(wanted - set(stored))[:10]}, foreign: {sorted(set(stored) - wanted)[:10]}"
-        twice = [coordinate for coordinate, count in stored.items() if count > 1]
-        assert not twice, f"twice: {twice[:10]}"
+        lost, foreign = sorted(expected - set(stored)), sorted(set(stored) - expected)
+        assert not lost + foreign, f"lost: {lost[:10]}, foreign: {foreign[:10]}"
+        duplicates = [coordinate for coordinate, count in stored.items() if count > 1]
+        assert not duplicates, f"twice: {duplicates[:10]}"

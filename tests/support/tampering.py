@@ -1,4 +1,4 @@
-"""What careless hands do to a lake: changes of rows that leave the table's log in order and the job's records as they were."""
+"""Tamper with a lake: change rows while the table's log stays valid and the job's commit metadata unchanged."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ MOMENT_MS = 1_764_000_000_000
 
 
 def judge(lake: BuiltLake, broker: TopicDescription | None = None, *, records: Iterable[Record] | None = None) -> Report:
-    """Verify without waiting; `records` are what the topic has, for `--values`."""
+    """Verify without waiting; `records` are the topic's records, for `--values`."""
 
     def read(_: dict[int, OffsetRange]) -> Iterable[list[Record]]:
         return [[record] for record in records or ()]
 
-    world = VerifyContext(TOPIC, lambda: broker or lake.broker, None if records is None else read, patience_seconds=0)  # type: ignore[arg-type]
-    return verify(lake.paths, world)
+    context = VerifyContext(TOPIC, lambda: broker or lake.broker, None if records is None else read, patience_seconds=0)  # type: ignore[arg-type]
+    return verify(lake.paths, context)
 
 
 def found(report: Report) -> dict[Code, dict[int, list[tuple[int, int]]]]:
-    """Give the places of the findings by code, as (first, last)."""
+    """Return the places of the findings by code and partition, as (first, last)."""
     places: dict[Code, dict[int, list[tuple[int, int]]]] = {}
     for finding in report.findings:
         by_partition = places.setdefault(finding.code, {})
@@ -53,7 +53,7 @@ def found(report: Report) -> dict[Code, dict[int, list[tuple[int, int]]]]:
 
 
 def rewrite(lake: BuiltLake, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Replace all data files of a table by one with changed rows."""
+    """Replace all data files of a table by one file with changed rows."""
     folder = lake.paths.table(name)
     table = DeltaTable(str(folder))
     old = pa.table(table.get_add_actions(flatten=True)).to_pylist()
@@ -74,7 +74,7 @@ def rewrite(lake: BuiltLake, name: str, change: Callable[[pa.Table], pa.Table]) 
 
 
 def add(file: WrittenFile) -> AddAction:
-    """Give the action that makes a data file live."""
+    """Return the action that adds a data file to the log."""
     statistics = msgspec.json.encode(file.statistics).decode()
     return AddAction(
         path=file.path,
@@ -87,18 +87,18 @@ def add(file: WrittenFile) -> AddAction:
 
 
 def at(rows: pa.Table, partition: int, *offsets: int) -> pa.Array:
-    """Tell which rows are at these coordinates."""
-    here = pc.is_in(rows.column("kafka_offset"), pa.array(offsets, pa.int64()))
-    return pc.and_(pc.equal(rows.column("kafka_partition"), pa.scalar(partition, pa.int32())), here)
+    """Return a mask of the rows at these coordinates."""
+    at_offsets = pc.is_in(rows.column("kafka_offset"), pa.array(offsets, pa.int64()))
+    return pc.and_(pc.equal(rows.column("kafka_partition"), pa.scalar(partition, pa.int32())), at_offsets)
 
 
 def drop(lake: BuiltLake, name: str, partition: int, *offsets: int) -> None:
-    """Take rows out of a table."""
+    """Delete rows of a table."""
     rewrite(lake, name, lambda rows: rows.filter(pc.invert(at(rows, partition, *offsets))))
 
 
 def double(lake: BuiltLake, name: str, partition: int, *offsets: int) -> None:
-    """Put rows into a table a second time."""
+    """Duplicate rows of a table."""
     rewrite(lake, name, lambda rows: pa.concat_tables([rows, rows.filter(at(rows, partition, *offsets))]))
 
 

@@ -1,4 +1,4 @@
-"""Print by how many MB a worker grows over records that are all malformed and long, read as a reader hands them over.
+"""Print by how many MB a worker grows while it processes long malformed records from one of the readers.
 
 python -m tests.support.worker_memory spark RECORDS
 python -m tests.support.worker_memory direct RECORDS BOOTSTRAP
@@ -33,7 +33,7 @@ ARRIVED = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def growth_mb(*arguments: object) -> float:
-    """Run this module in a process of its own; return what it prints."""
+    """Run this module in a separate process; return the number that it prints."""
     command = [sys.executable, "-m", "tests.support.worker_memory", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -51,12 +51,12 @@ def from_spark(records: int) -> Iterator[pa.RecordBatch]:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has had resident so far."""
+    """Return the peak resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
-    """Have the records written to data files in a scratch folder."""
+    """Write the records to data files in a temporary folder, and print the growth."""
     reader, records = sys.argv[1], int(sys.argv[2])
     if reader == "spark":
         batches = in_steps(from_spark(records))

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises of every container, read from the file itself: no engine is needed to check it."""
+"""Check docker-compose.yml itself, without a container engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finance_local.config import ALL_ROLES
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-# Services that a profile adds; they only look.
+# Services that a profile adds; they only read.
 ADDED = {"dashboard"}
 LONG_RUNNING = sorted(SERVICES.keys() - {"topic-init"})
 WITH_STATE = sorted(SERVICES.keys() - {"topic-init"} - ADDED)
@@ -27,7 +27,7 @@ RESTART = {
     "spark-job": "on-failure:3",
     "dashboard": "unless-stopped",
 }
-# Published for people; ZooKeeper and topic-init have nobody to talk to.
+# Services with published ports.
 PUBLISHING = {"kafka", "spark-job", "dashboard"}
 
 every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -39,12 +39,12 @@ def seconds(duration: str) -> int:
     return int(match[1])
 
 
-def test_plain_compose_up_means_the_five_services() -> None:
+def test_compose_up_without_profiles_starts_the_five_services() -> None:
     assert set(SERVICES) == {"zookeeper", "kafka", "topic-init", "producer", "spark-job"} | ADDED
     assert {name for name, service in SERVICES.items() if "profiles" in service} == ADDED
 
 
-def test_the_dashboard_is_a_profile_of_its_own_that_only_reads() -> None:
+def test_the_dashboard_is_a_profile_with_a_read_only_mount() -> None:
     dashboard = SERVICES["dashboard"]
     assert dashboard["profiles"] == ["dashboard"]
     (mount,) = dashboard["volumes"]
@@ -132,23 +132,23 @@ def test_the_broker_advertises_the_loopback_interface_to_the_host() -> None:
     assert listeners == {"INTERNAL": "kafka:19092", "HOST": "127.0.0.1:${KAFKA_PORT:-9092}"}
 
 
-def test_restart_policies_end_no_work_and_loop_on_no_refusal() -> None:
+def test_restart_policies() -> None:
     assert {name: service["restart"] for name, service in SERVICES.items()} == RESTART
 
 
 @pytest.mark.parametrize("name", WITH_STATE)
-def test_state_is_in_the_one_data_folder(name: str) -> None:
+def test_state_is_in_the_data_folder(name: str) -> None:
     assert {"type": "bind", "source": "${DATA_DIR:-data}", "target": "/data"} in SERVICES[name]["volumes"]
     assert "volumes" not in COMPOSE
 
 
-def test_no_other_mount_can_be_written() -> None:
+def test_no_other_mount_is_writable() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", ())]
     assert all(mount["read_only"] for mount in mounts if mount["target"] != "/data")
 
 
 @pytest.mark.parametrize(("name", "own"), [("kafka", 60), ("producer", 10), ("spark-job", 60), ("zookeeper", 10)])
-def test_each_role_has_the_time_that_it_takes_to_stop(name: str, own: int) -> None:
+def test_each_role_has_enough_time_to_stop(name: str, own: int) -> None:
     assert seconds(SERVICES[name]["stop_grace_period"]) >= own
 
 
@@ -167,7 +167,7 @@ def test_one_service_builds_each_image() -> None:
 
 
 @pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "spark-job"])
-def test_images_begin_with_the_one_base_image_by_its_tag(folder: str) -> None:
+def test_images_use_the_same_base_image_by_tag(folder: str) -> None:
     dockerfile = (ROOT / folder / "Dockerfile").read_text()
     assert re.findall(r"^ARG BASE_IMAGE=(.+)$", dockerfile, re.MULTILINE) == ["debian:bookworm-slim"]
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
@@ -177,7 +177,7 @@ def test_images_begin_with_the_one_base_image_by_its_tag(folder: str) -> None:
             assert service["build"]["args"]["BASE_IMAGE"] == "${BASE_IMAGE:-debian:bookworm-slim}"
 
 
-def test_no_secret_stands_in_an_environment() -> None:
+def test_no_environment_has_a_secret() -> None:
     keys = [key for service in SERVICES.values() for key in service.get("environment", ())]
     assert not [key for key in keys if re.search("PASSWORD|SECRET|TOKEN|CREDENTIAL", key)]
     assert set(COMPOSE["secrets"]) == {"ca"}

@@ -1,4 +1,4 @@
-"""One set of keys and defaults: .env.example, docker-compose.yml, settings classes, scripts and docs say the same."""
+"""Keys and defaults agree in .env.example, docker-compose.yml, settings classes, scripts and docs."""
 
 from __future__ import annotations
 
@@ -38,54 +38,54 @@ ROLE_SETTINGS: dict[str, type[RoleSettings]] = {
 }
 IN_CONTAINERS = [name for name in ROLE_SETTINGS if name not in {"local", "financelake", "dashboard"}]
 
-# Fields of settings classes that are no keys of .env.
+# Fields of settings classes that are not keys of .env.
 NOT_IN_ENV_FILE = {
-    "KAFKA_BOOTSTRAP": "follows from KAFKA_PORT locally, from the network in containers",
-    "BROKER_WAIT_SECONDS": "patience of topic-init, no choice of a user",
+    "KAFKA_BOOTSTRAP": "derived from KAFKA_PORT locally, from the network in containers",
+    "BROKER_WAIT_SECONDS": "a timeout of topic-init, not a user setting",
     "SPARK_BIND": "the loopback interface, or all of a container's own network",
     "SPARK_JARS": "where the build puts them",
     "SPARK_ARCHIVE": "where the build puts it",
     "KAFKA_JARS": "where the build puts them",
-    "ROLES": "given for one run of `make local`",
-    "RUN_SECONDS": "given for one run of `make local`",
+    "ROLES": "set for a single run of `make local`",
+    "RUN_SECONDS": "set for a single run of `make local`",
 }
-# Keys that scripts read: which, with the default that they fall back to.
+# Keys that scripts read, with a default of their own.
 READ_BY_SCRIPTS = {
     "KAFKA_HEAP": "kafka/broker/run-broker",
     "ZOOKEEPER_HEAP": "kafka/broker/run-zookeeper",
 }
-# Variables that no settings class has and a role gets all the same: what a repair is asked for.
+# Variables that are in no settings class and still reach a role: the options of repairs.
 OF_REPAIRS = {"YES", "SKIP", "ALTERED", "EXCUSE", "REASON"}
 READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
 # Keys of .env that compose does not interpolate.
-NOT_IN_COMPOSE = {"ZOOKEEPER_PORT": "ZooKeeper is not published; in its own network it keeps 2181"}
-# Variables that compose interpolates and .env.example does not have.
+NOT_IN_COMPOSE = {"ZOOKEEPER_PORT": "ZooKeeper is not published; inside the network it keeps 2181"}
+# Variables that compose interpolates and that are not in .env.example.
 COMPOSE_ONLY = {
     ("LAKE_UID", ":-1000"): "written by `make up`, never by a person",
     ("LAKE_GID", ":-1000"): "written by `make up`, never by a person",
     ("BASE_IMAGE", ":-debian:bookworm-slim"): "a mirror's name for the base image, in CI",
 }
-# An empty default that has to become something for a mount, or to stay empty unless there is a mount.
+# Empty defaults that need a value for a mount, or stay empty unless there is a mount.
 NOT_THE_DEFAULT_OF_THE_EXAMPLE = {
     ("EXTRA_CA_BUNDLE", ":-/dev/null"): "a secret needs a file",
     ("REPLAY_FILE", ":-/dev/null"): "a mount needs a source",
     ("REPLAY_FILE", ":+/replay"): "the file is called that inside the container",
 }
-# What a container's environment holds though .env does not decide it, or decides it outside of the container.
+# Values of a container's environment that do not come from .env, or that have another value inside the container.
 FIXED_IN_CONTAINERS = {
     "KAFKA_BOOTSTRAP": ("kafka:19092", "the broker's name in the network"),
-    "SPARK_UI_PORT": ("4040", "the port inside; the published one is the key's"),
+    "SPARK_UI_PORT": ("4040", "the port inside; the key sets the published one"),
     "SPARK_BIND": ("0.0.0.0", "inside its own network"),  # noqa: S104
     "REPLAY_FILE": ("${REPLAY_FILE:+/replay}", "the mount"),
 }
-# Fields that compose does not pass on.
+# Fields that compose does not pass to containers.
 LEFT_TO_THE_IMAGE = {
     "DATA_DIR": "the mount /data, set in the image",
     "SPARK_JARS": "set in the image",
-    "SPARK_ARCHIVE": "none in the image: 180 MB",
+    "SPARK_ARCHIVE": "not in the image: 180 MB",
     "BROKER_WAIT_SECONDS": "its default",
 }
-# Rows that the table may have beyond .env's keys: keys of one run.
+# Rows that the table may have besides the keys of .env: keys of a single run.
 TABLE_MAY_ADD = {"ROLES", "RUN_SECONDS", "YES", "ENV_FILE"}
 
 INTERPOLATION = re.compile(r"(?<!\$)\$(?:\{(\w+)([^}]*)\}|(\w+))")
@@ -106,12 +106,12 @@ def keys_of(settings: type[RoleSettings]) -> set[str]:
 
 def interpolations() -> set[tuple[str, str]]:
     lines = (line.partition(" # ")[0] for line in COMPOSE_TEXT.splitlines() if not line.lstrip().startswith("#"))
-    found = INTERPOLATION.findall("\n".join(lines))
-    return {(braced or plain, modifier) for braced, modifier, plain in found}
+    matches = INTERPOLATION.findall("\n".join(lines))
+    return {(braced or plain, modifier) for braced, modifier, plain in matches}
 
 
 @pytest.mark.parametrize("role", ROLE_SETTINGS)
-def test_the_example_holds_the_defaults_of_each_settings_class(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_has_the_defaults_of_each_settings_class(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = ROLE_SETTINGS[role]()
     for key, value in EXAMPLE.items():
         monkeypatch.setenv(key, value)
@@ -123,12 +123,12 @@ def test_each_field_of_a_settings_class_is_a_key_of_the_example(role: str) -> No
     assert keys_of(ROLE_SETTINGS[role]) - EXAMPLE.keys() - NOT_IN_ENV_FILE.keys() == set()
 
 
-def test_each_key_of_the_example_is_read_by_someone() -> None:
+def test_each_key_of_the_example_is_read() -> None:
     fields = {key for settings in ROLE_SETTINGS.values() for key in keys_of(settings)}
     assert EXAMPLE.keys() - fields == READ_BY_COMPOSE_ALONE.keys()
 
 
-def test_every_setting_reaches_the_processes_and_nothing_else_is_taken_for_one() -> None:
+def test_exactly_the_settings_reach_the_processes() -> None:
     fields = {key for settings in ROLE_SETTINGS.values() for key in keys_of(settings)}
     assert fields | OF_REPAIRS == SETTINGS
 
@@ -155,8 +155,8 @@ def test_compose_interpolates_with_the_defaults_of_the_example() -> None:
 
 @pytest.mark.parametrize("role", IN_CONTAINERS)
 def test_a_container_gets_every_key_that_its_role_reads_and_no_other(role: str) -> None:
-    given = COMPOSE["services"][role]["environment"].keys()
-    assert given == keys_of(ROLE_SETTINGS[role]) - LEFT_TO_THE_IMAGE.keys()
+    passed = COMPOSE["services"][role]["environment"].keys()
+    assert passed == keys_of(ROLE_SETTINGS[role]) - LEFT_TO_THE_IMAGE.keys()
 
 
 @pytest.mark.parametrize("role", IN_CONTAINERS)
@@ -167,7 +167,7 @@ def test_a_container_gets_each_key_under_its_own_name(role: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "spark-job"])
-def test_the_images_hold_their_state_where_compose_mounts_it(folder: str) -> None:
+def test_the_images_keep_their_state_where_compose_mounts_it(folder: str) -> None:
     assert re.search(r"\bDATA_DIR=/data\b", (ROOT / folder / "Dockerfile").read_text())
 
 

@@ -1,4 +1,4 @@
-"""How the folders depend on each other: as docs and DESIGN draw it, and no other way."""
+"""Packages depend on each other only as the documentation describes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLDERS = {
     "finance_local": "local/finance_local",
     "finance_role": "role/finance_role",
 }
-# Which of our packages, or modules of them, each may import besides itself. Arrows go one way.
+# The packages of the project, or modules of them, that each package may import besides itself. There are no cycles.
 ALLOWED = {
     "finance_contract": set[str](),
     "finance_role": set[str](),
@@ -38,25 +38,25 @@ ALLOWED = {
     "finance_verify": {"finance_contract", "finance_kafka", "finance_role", "finance_storage"},
     "finance_job": {"finance_contract", "finance_kafka", "finance_role", "finance_storage", "finance_verify"},
     "finance_lake": {"finance_contract", "finance_kafka", "finance_role", "finance_storage", "finance_verify"},
-    # The supervisor starts the services as processes; of them it imports what judges their settings, and nothing else.
+    # The supervisor starts the services as processes, and imports only their settings classes.
     "finance_local": {
         *("finance_kafka", "finance_lake", "finance_role", "finance_storage", "finance_verify"),
         *("finance_job.config", "finance_producer.config", "finance_topic.config"),
     },
 }
-# What stands outside of the standard library: each needs little, so each can be installed where others cannot.
+# Third-party packages that each may import: few, so that each can be installed where others cannot.
 THIRD_PARTY = {
     "finance_contract": {"msgspec"},
     "finance_kafka": {"confluent_kafka", "msgspec", "numpy"},
     "finance_storage": {"deltalake", "msgspec", "numpy", "pyarrow"},
     "finance_verify": {"deltalake", "msgspec", "numpy", "pyarrow"},
 }
-# These read their environment at the edge; all others get a settings object. Every entry has its reason.
+# Modules that read the environment, with the reason; all others get a settings object.
 READS_THE_ENVIRONMENT = {
     "spark-job/finance_job/failpoint.py": "a switch of tests, which Spark's workers inherit",
     "role/finance_role/environment.py": "composes the environment of every process",
-    "local/finance_local/with_env.py": "puts .env into the environment",
-    "local/finance_local/command.py": "likewise, with DATA_DIR as seen from the caller's folder",
+    "local/finance_local/with_env.py": "loads .env into the environment",
+    "local/finance_local/command.py": "likewise, with DATA_DIR relative to the working directory",
     "local/finance_local/containers.py": "standard library only: runs before anything is installed",
     "local/finance_local/reset.py": "standard library only: runs before anything is installed",
 }
@@ -112,43 +112,43 @@ def test_no_top_level_folder_is_a_package() -> None:
     assert not list(ROOT.glob("*/__init__.py"))
 
 
-def test_every_package_of_the_project_is_judged_here() -> None:
-    found = {path.parent.name for path in ROOT.glob("*/finance_*/__init__.py")}
-    assert found == FOLDERS.keys()
+def test_every_package_of_the_project_is_checked_here() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/finance_*/__init__.py")}
+    assert packages == FOLDERS.keys()
 
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_a_package_imports_only_what_the_layout_allows(package: str) -> None:
     allowed = {package, *ALLOWED[package]}
     for path in modules(package):
-        # `from finance_lake import state` names the parent too; what counts is what is taken from it.
-        taken = {
+        # `from finance_lake import state` names the parent too; only what is imported from it counts.
+        imported = {
             name for name in ours(imports(path)) if not any(other.startswith(f"{name}.") for other in imports(path) & allowed)
         }
-        wrong = {name for name in taken if not any(is_below(name, one) for one in allowed)}
+        wrong = {name for name in imported if not any(is_below(name, other) for other in allowed)}
         assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
 @pytest.mark.parametrize("package", THIRD_PARTY)
 def test_pure_packages_need_little_beyond_the_standard_library(package: str) -> None:
-    allowed = THIRD_PARTY[package] | sys.stdlib_module_names | {package, *(one.partition(".")[0] for one in ALLOWED[package])}
+    allowed = THIRD_PARTY[package] | sys.stdlib_module_names | {package, *(name.partition(".")[0] for name in ALLOWED[package])}
     for path in modules(package):
         wrong = {name.partition(".")[0] for name in imports(path)} - allowed
         assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
 def imported_at_start(path: Path, known: Collection[str]) -> set[str]:
-    """Our modules that a module imports when it is imported itself: not those of functions and of type checking."""
-    found: set[str] = set()
+    """Return the project's modules that a module imports at import time, not in functions or for type checking."""
+    names: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names}
-    return found & set(known)
+            names |= {name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names}
+    return names & set(known)
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_there_is_no_import_cycle() -> None:
     paths = {name_of(path): path for package in FOLDERS for path in modules(package)}
     graph = {name: imported_at_start(path, paths) for name, path in paths.items()}
     tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
@@ -176,13 +176,13 @@ def test_an_image_has_the_packages_that_its_own_import(image: str, packages: set
     assert {name.partition(".")[0] for name in needed} <= copied
 
 
-def test_the_producer_needs_of_the_storage_only_what_its_image_can_import() -> None:
+def test_the_ledger_imports_only_what_the_producers_image_has() -> None:
     assert ours(imports(ROOT / "lake/finance_storage/ledger.py")) <= {"finance_role", "finance_role.beneath"}
 
 
-def test_what_runs_before_the_virtualenv_needs_the_standard_library_alone() -> None:
+def test_modules_that_run_before_the_virtualenv_need_only_the_standard_library() -> None:
     for name in ("local/finance_local/__init__.py", *BEFORE_THE_VIRTUALENV):
-        wrong = {one for one in imports(ROOT / name) if one.partition(".")[0] not in sys.stdlib_module_names}
+        wrong = {module for module in imports(ROOT / name) if module.partition(".")[0] not in sys.stdlib_module_names}
         assert wrong <= {"finance_local", "finance_local.env_file", "finance_role", "finance_role.beneath"}, (
             f"{name} imports {sorted(wrong)}"
         )

@@ -1,4 +1,4 @@
-"""Every file that is written below a lake's folder: a link in its place, or on the way to it, leads nowhere and is named."""
+"""For every file written below a lake's folder: a link in its place, or above it, is not followed and is named."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from tests.unit.test_layout import FOLDERS, ROOT, modules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PRECIOUS = "what somebody else has written\n"
+PRECIOUS = "the content of another file\n"
 BROKER = ROOT / "kafka" / "broker"
 DATE = "date=2026-11-24"
 
 
 class Written(NamedTuple):
-    """A file or folder below a lake, and what writes it; in the places `replaced` a link is removed, not refused."""
+    """A file or folder below a lake, and what writes it. A link at one of the `replaced` paths is removed, not refused."""
 
     path: str
     write: Callable[[BuiltLake], object]
@@ -76,8 +76,8 @@ def _beat_again(lake: BuiltLake) -> None:
 
 
 def _answer(lake: BuiltLake) -> None:
-    asked = request.RedriveRequest(uuid.UUID(int=1), "all")
-    beneath.write_whole(lake.paths.root, lake.paths.root / "run" / "redrive.request", msgspec.json.encode(asked))
+    redrive = request.RedriveRequest(uuid.UUID(int=1), "all")
+    beneath.write_whole(lake.paths.root, lake.paths.root / "run" / "redrive.request", msgspec.json.encode(redrive))
     request.serve(lake.paths, lambda _: RedriveAnswer(done=True, sentence="done"), structlog.get_logger())
 
 
@@ -130,7 +130,7 @@ WRITTEN = [
 
 
 def _places(written: Written) -> Iterator[str]:
-    """Give the path, the names beside it under which it could be written first, and each folder on the way to it."""
+    """Yield the path, possible temporary names next to it, and each folder above it."""
     path = Path(written.path)
     yield from (written.path, str(path.with_name(f".{path.name}.new")), str(path.with_suffix(".new")))
     yield from (str(parent) for parent in path.parents if parent.name)
@@ -147,7 +147,7 @@ def _plant(lake: BuiltLake, place: str, target: Path) -> None:
     link = lake.paths.root / place
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.is_dir():
-        beneath.move(lake.paths.root, link, lake.paths.root / "what was there")
+        beneath.move(lake.paths.root, link, lake.paths.root / "moved away")
     link.symlink_to(target)
 
 
@@ -158,7 +158,7 @@ def lake(tmp_path: Path) -> BuiltLake:
     return built
 
 
-@pytest.mark.parametrize(("written", "place"), CASES, ids=[f"{one.path}: {place}" for one, place in CASES])
+@pytest.mark.parametrize(("written", "place"), CASES, ids=[f"{written.path}: {place}" for written, place in CASES])
 @pytest.mark.parametrize("kind", ["file", "folder", "nothing"])
 def test_a_link_below_a_lake_is_never_followed(
     lake: BuiltLake, tmp_path: Path, written: Written, place: str, kind: str
@@ -177,8 +177,8 @@ def test_a_link_below_a_lake_is_never_followed(
         refused = str(error)
 
     assert _outside(outside) == before
-    is_beside = place != written.path and not Path(written.path).is_relative_to(place)
-    if not is_beside and place not in written.replaced:
+    is_temporary = place != written.path and not Path(written.path).is_relative_to(place)
+    if not is_temporary and place not in written.replaced:
         assert f"{lake.paths.root / place} is a symbolic link" in refused
     if place in written.replaced:
         assert not (lake.paths.root / place).is_symlink()
@@ -195,7 +195,7 @@ def test_the_folder_of_a_lake_may_itself_be_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "another disk" / "run" / "verdict.json").is_file()
 
 
-def test_verify_gives_its_verdict_and_says_why_it_is_not_kept(lake: BuiltLake, tmp_path: Path) -> None:
+def test_verify_prints_its_verdict_and_why_it_was_not_saved(lake: BuiltLake, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text(PRECIOUS)
     lake.paths.verdict.parent.mkdir()
     lake.paths.verdict.symlink_to(tmp_path / "precious")
@@ -205,7 +205,7 @@ def test_verify_gives_its_verdict_and_says_why_it_is_not_kept(lake: BuiltLake, t
     assert (tmp_path / "precious").read_text() == PRECIOUS
 
 
-def test_a_role_and_make_local_are_refused_in_a_sentence(
+def test_a_role_and_make_local_refuse_with_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "outside").mkdir()
@@ -234,7 +234,7 @@ def test_a_role_and_make_local_are_refused_in_a_sentence(
         ("run-java", ["kafka", "-version"], "run/tmp/kafka"),
     ],
 )
-def test_the_brokers_scripts_follow_no_link_either(tmp_path: Path, script: str, arguments: list[str], place: str) -> None:
+def test_the_brokers_scripts_follow_no_link(tmp_path: Path, script: str, arguments: list[str], place: str) -> None:
     outside, data = tmp_path / "outside", tmp_path / "data"
     outside.mkdir()
     (outside / "file").write_text(PRECIOUS)
@@ -243,26 +243,26 @@ def test_the_brokers_scripts_follow_no_link_either(tmp_path: Path, script: str, 
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(data), "BROKER_CONF": str(BROKER), "ZOOKEEPER_PORT": "1"}
     environment |= {"ZOOKEEPER_BIND": "127.0.0.1", "ZOOKEEPER_CONNECT": "127.0.0.1:1", "KAFKA_LISTENERS": "HOST://x:1"}
     environment |= {"KAFKA_ADVERTISED": "HOST://x:1", "KAFKA_JARS": "/none"}
-    told = subprocess.run([BROKER / script, *arguments], env=environment, capture_output=True, text=True, timeout=30)
-    assert (told.returncode, told.stderr) == (
+    result = subprocess.run([BROKER / script, *arguments], env=environment, capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stderr) == (
         REFUSED,
         f"{data / place} is a symbolic link, which is not followed: below a lake's folder there may be none.\n",
     )
     assert _outside(outside) == {"file": PRECIOUS}
 
 
-# Who else makes, moves or removes files, and where: none of it is below a lake.
+# Other modules that create, move or remove files, and where; none of it is below a lake.
 WRITES_ELSEWHERE = {
-    "role/finance_role/beneath.py": "does it for all others",
-    "role/finance_role/literal_paths.py": "an alias among the machine's temporary files",
+    "role/finance_role/beneath.py": "does it for all other modules",
+    "role/finance_role/literal_paths.py": "an alias in the system's temporary folder",
     "lake/finance_lake/export.py": "the file that the user names",
-    "lake/finance_lake/cli/app.py": "standard output goes nowhere",
-    "lake/finance_lake/query/engine.py": "what DuckDB spills, among the machine's temporary files",
+    "lake/finance_lake/cli/app.py": "redirects standard output to /dev/null",
+    "lake/finance_lake/query/engine.py": "DuckDB's spill files, in the system's temporary folder",
     "lake/finance_lake/cli/notebook.py": "the notebook that the user names",
-    "spark-job/finance_job/session.py": "among the machine's temporary files, where Spark cannot be told of the lake's folder",
-    "spark-job/finance_job/archive.py": "a scratch lake of its own",
+    "spark-job/finance_job/session.py": "in the system's temporary folder, if Spark cannot use the lake's folder",
+    "spark-job/finance_job/archive.py": "a separate temporary lake",
     "local/finance_local/containers.py": "`.env`; and the lake's folder itself, by descriptor",
-    "local/finance_local/reset.py": "deletes what is below a lake, and refuses links",
+    "local/finance_local/reset.py": "deletes everything below a lake, and refuses links",
 }
 WRITING = {
     *("write_text", "write_bytes", "touch", "mkdir", "makedirs", "rename", "unlink", "rmdir", "rmtree", "removedirs"),
@@ -277,14 +277,15 @@ def _writes(path: Path) -> bool:
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        modes = [one.value for one in (*node.args, *(key.value for key in node.keywords)) if isinstance(one, ast.Constant)]
+        arguments = (*node.args, *(key.value for key in node.keywords))
+        modes = [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
         is_open = name == "open" and any(isinstance(mode, str) and set(mode) & set("wax+") and len(mode) < 4 for mode in modes)
         if is_open or (name in WRITING and owner != "beneath") or (owner == "os" and name in {"open", "replace", "remove"}):
             return True
     return False
 
 
-def test_nobody_else_writes_files() -> None:
+def test_no_other_module_writes_files() -> None:
     packages = [name for name in FOLDERS if "." not in name]
-    found = {str(path.relative_to(ROOT)) for name in packages for path in modules(name) if _writes(path)}
-    assert found - {"lake/finance_lake/query/lake_files.py"} == WRITES_ELSEWHERE.keys()
+    writers = {str(path.relative_to(ROOT)) for name in packages for path in modules(name) if _writes(path)}
+    assert writers - {"lake/finance_lake/query/lake_files.py"} == WRITES_ELSEWHERE.keys()

@@ -1,4 +1,4 @@
-"""The pictures of the documents are those that their scripts draw."""
+"""The pictures in docs/img are up to date with their script."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 IMAGES = Path(__file__).parents[2] / "docs" / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-PIXELS_A_CHARACTER = 7.2  # of the larger text, in a wide font
+PIXELS_A_CHARACTER = 7.2  # for the larger text, in a wide font
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Draw the pictures beside a copy of the script."""
+    """Draw the pictures with a copy of the script."""
     folder = tmp_path_factory.mktemp("img")
     (folder / "architecture.py").write_text((IMAGES / "architecture.py").read_text())
     subprocess.run([sys.executable, folder / "architecture.py"], check=True)
@@ -24,12 +24,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_picture_of_the_architecture_is_what_its_script_draws(drawn: Path, theme: str) -> None:
+def test_the_architecture_picture_is_up_to_date(drawn: Path, theme: str) -> None:
     name = f"architecture-{theme}.svg"
     assert (IMAGES / name).read_text() == (drawn / name).read_text()
 
 
-def test_no_text_of_the_picture_leaves_it(drawn: Path) -> None:
+def test_no_text_exceeds_the_picture(drawn: Path) -> None:
     picture = ElementTree.parse(drawn / "architecture-light.svg").getroot()  # noqa: S314 (our own)
     width = float(picture.attrib["viewBox"].split()[2])
     for text in picture.iter(f"{SVG}text"):

@@ -1,4 +1,4 @@
-"""The golden values, and the page for people: both say what the code does."""
+"""The golden values and kafka/README.md agree with the code."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_every_malformed_example_yields_its_reason(reason: Reason, value: bytes 
     assert caught.value.reason is reason
 
 
-def test_there_is_one_malformed_example_for_every_reason_and_no_other_file() -> None:
+def test_every_reason_has_one_malformed_example_and_there_is_no_other_file() -> None:
     of_values = [reason for reason in Reason if reason is not Reason.TIMESTAMP_RANGE]
     assert list(examples.malformed()) == of_values
     files = {path.name for path in (FOLDER / "examples" / "malformed").iterdir()}
@@ -36,7 +36,7 @@ def test_every_valid_example_is_a_tick(value: bytes) -> None:
     assert decode(value).symbol
 
 
-def test_the_minimal_example_is_the_message_of_the_original() -> None:
+def test_the_minimal_example_has_only_symbol_and_price() -> None:
     assert examples.valid()["minimal"] == b'{"symbol": "AAPL", "price": 174.5}'
 
 
@@ -47,7 +47,7 @@ def test_the_readme_lists_every_reason_in_its_order() -> None:
 @pytest.mark.parametrize(("code", "example"), [row for row in malformed_section() if row[1] and "..." not in row[1]])
 def test_every_example_in_the_readme_yields_its_reason(code: str, example: str) -> None:
     if code == "invalid_utf8":
-        pytest.skip("its example is the name of a byte")
+        pytest.skip("its example in the table is the name of a byte")
     with pytest.raises(Malformed) as caught:
         decode(example.encode())
     assert caught.value.reason == code

@@ -1,4 +1,4 @@
-"""The contract depends on nothing but msgspec: both services carry it."""
+"""The contract depends only on msgspec, because both services include it."""
 
 import ast
 import sys

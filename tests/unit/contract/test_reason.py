@@ -1,4 +1,4 @@
-"""What a verdict shows of a record: little, and nothing that could act on a log or a terminal."""
+"""The detail of a malformed record is short and safe for logs and terminals."""
 
 import pickle
 
@@ -23,7 +23,7 @@ def verdict(value: bytes) -> Malformed | None:
 @settings(deadline=None, max_examples=500)
 @given(st.text(st.characters(), min_size=1, max_size=400))
 @example("\ud800\u202e\x1b[31m\r\n\x7f\x85\u2028" * 50)
-def test_a_detail_is_short_and_printable_whatever_goes_in(text: str) -> None:
+def test_a_detail_is_short_and_printable_whatever_the_input(text: str) -> None:
     assert is_safe(Malformed(Reason.NOT_JSON, text).detail)
 
 
@@ -31,7 +31,7 @@ def test_a_detail_is_short_and_printable_whatever_goes_in(text: str) -> None:
 @given(
     st.binary(max_size=300), st.sampled_from(["%s", '{"symbol":"%s","price":1}', '{"%s":1,"%s":1}', '{"symbol":%s}', "{}%s"])
 )
-def test_the_detail_of_every_verdict_is_short_and_printable(noise: bytes, frame: str) -> None:
+def test_the_detail_of_every_malformed_value_is_short_and_printable(noise: bytes, frame: str) -> None:
     malformed = verdict(frame.replace("%s", noise.decode("latin-1")).encode())
     assert malformed is None or is_safe(malformed.detail)
 
@@ -42,7 +42,7 @@ def test_a_detail_never_grows_with_the_record() -> None:
     assert malformed.detail == "'" + "\\xe9" * 40 + "'"
 
 
-def test_a_verdict_survives_the_way_between_processes() -> None:
+def test_malformed_can_be_pickled() -> None:
     sent = Malformed(Reason.SYMBOL_INVALID, "a\nb\\" * 60)
     received = pickle.loads(pickle.dumps(sent))  # noqa: S301 (our own bytes)
     assert (received.reason, received.detail, str(received)) == (sent.reason, sent.detail, str(sent))

@@ -1,4 +1,4 @@
-"""Writing a tick: exact, plain, compact, and read back as it was."""
+"""Encoding a tick: exact, compact, and decoded to the same tick."""
 
 import json
 from decimal import Decimal
@@ -12,13 +12,13 @@ from finance_contract import Tick, decode, encode, key
 
 @settings(deadline=None, max_examples=300)
 @given(st.from_type(Tick))
-def test_every_tick_is_read_back_as_it_was_written(tick: Tick) -> None:
+def test_every_tick_is_decoded_as_it_was_encoded(tick: Tick) -> None:
     assert decode(encode(tick)) == tick
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.from_type(Tick))
-def test_a_message_holds_the_fields_that_are_there_in_their_order(tick: Tick) -> None:
+def test_a_message_has_the_present_fields_in_order(tick: Tick) -> None:
     written = json.loads(encode(tick), parse_float=Decimal)
     expected = {name: getattr(tick, name) for name in Tick.__struct_fields__}
     assert list(written.items()) == [(name, value) for name, value in expected.items() if value is not None]
@@ -41,13 +41,13 @@ def test_a_price_is_written_exactly_and_without_an_exponent(price: str, written:
     assert encode(Tick("GE", Decimal(price), seq=7)) == b'{"symbol":"GE","price":' + written + b',"seq":7}'
 
 
-def test_only_the_price_itself_is_rewritten_even_where_a_text_looks_like_it() -> None:
+def test_only_the_price_is_rewritten_even_if_a_text_looks_like_it() -> None:
     tick = Tick('"price":1E+2', Decimal("1E+2"), source='"price":1E+2')
     assert json.loads(encode(tick)) == {"symbol": '"price":1E+2', "price": 100, "source": '"price":1E+2'}
 
 
 @pytest.mark.parametrize("price", ["NaN", "sNaN", "Infinity", "-Infinity"])
-def test_a_price_that_is_no_number_is_not_written(price: str) -> None:
+def test_a_price_that_is_not_finite_is_refused(price: str) -> None:
     with pytest.raises(ValueError, match="is not a price"):
         encode(Tick("AAPL", Decimal(price)))
 

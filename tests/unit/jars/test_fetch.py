@@ -1,4 +1,4 @@
-"""Jars come in only with the SHA-256 that the lock file states."""
+"""Jars are accepted only with the SHA-256 in the lock file."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ivy_brings(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> list[list[str]]:
-    """Put a download in place of Ivy's that brings these files; the list names what was asked for."""
-    asked: list[list[str]] = []
+    """Replace Ivy's download by these files; the returned list names the requested ones."""
+    requested: list[list[str]] = []
 
     def retrieve(jars: Iterable[Any], _ivy: Path, scratch: Path) -> Path:
-        asked.append([jar.file_name for jar in jars])
+        requested.append([jar.file_name for jar in jars])
         folder = scratch / "jars"
         folder.mkdir()
         for name, content in files.items():
@@ -57,7 +57,7 @@ def ivy_brings(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> list
         return folder
 
     monkeypatch.setattr(fetch, "retrieve", retrieve)
-    return asked
+    return requested
 
 
 def run(lock: Path) -> Path:
@@ -77,35 +77,35 @@ def test_a_lock_file_is_read_without_its_comments(lock: Path) -> None:
     ]
 
 
-def test_the_right_jars_come_in_and_nothing_else_stays(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_locked_jars_are_kept(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ivy_brings(monkeypatch, {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER, "three-3.0.jar": b"uninvited"})
     assert contents(run(lock)) == {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER}
 
 
 def test_a_jar_with_another_checksum_is_refused_and_named(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ivy_brings(monkeypatch, {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER + b"!"})
-    with pytest.raises(SystemExit, match=r"two-2\.0\.jar is not the file .* refused"):
+    with pytest.raises(SystemExit, match=r"two-2\.0\.jar does not match .* refused"):
         run(lock)
     assert "two-2.0.jar" not in contents(lock.parent / "jars")
 
 
-def test_a_jar_that_did_not_come_is_refused(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jar_that_was_not_downloaded_is_an_error(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ivy_brings(monkeypatch, {"two-2.0.jar": OTHER})
     with pytest.raises(SystemExit, match=r"one-1\.0\.jar"):
         run(lock)
 
 
-def test_only_what_is_missing_or_damaged_is_fetched(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ivy_brings(monkeypatch, {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER})
+def test_only_missing_or_damaged_jars_are_fetched(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = ivy_brings(monkeypatch, {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER})
     folder = run(lock)
     (folder / "two-2.0.jar").write_bytes(b"damaged")
     run(lock)
     run(lock)
-    assert asked == [["one-1.0.jar", "two-2.0.jar"], ["two-2.0.jar"]]
+    assert requested == [["one-1.0.jar", "two-2.0.jar"], ["two-2.0.jar"]]
     assert contents(folder) == {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER}
 
 
-def test_jars_that_are_there_need_no_java(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_jars_need_no_java(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ivy_brings(monkeypatch, {"one-1.0.jar": GOOD, "two-2.0.jar": OTHER})
     run(lock)
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -118,9 +118,9 @@ def test_a_missing_java_is_named_with_the_command_that_installs_it(lock: Path, m
         run(lock)
 
 
-def test_ivy_is_asked_for_these_jars_and_not_for_what_they_depend_on(lock: Path) -> None:
+def test_ivy_fetches_these_jars_without_their_dependencies(lock: Path) -> None:
     dependencies = fetch.ivy_module(fetch.read_lock(lock.read_text())).getroot().findall("dependencies/dependency")
-    assert [(each.get("org"), each.get("name"), each.get("rev"), each.get("transitive")) for each in dependencies] == [
+    assert [(item.get("org"), item.get("name"), item.get("rev"), item.get("transitive")) for item in dependencies] == [
         ("org.one", "one", "1.0", "false"),
         ("org.two", "two", "2.0", "false"),
     ]

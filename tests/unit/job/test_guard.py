@@ -167,19 +167,19 @@ def test_a_gap_in_the_log_is_refused(lake: BuiltLake) -> None:
 
 def test_a_restored_table_is_refused(lake: BuiltLake) -> None:
     DeltaTable(str(lake.paths.ticks)).restore(2)
-    assert "5 were removed by somebody else" in refusal(lake)
+    assert "5 were removed by another writer" in refusal(lake)
 
 
 @pytest.mark.parametrize(("name", "predicate"), [(TICKS, "kafka_offset = 3"), (QUARANTINE, "kafka_partition = 1")])
 def test_deleted_rows_are_refused(lake: BuiltLake, name: str, predicate: str) -> None:
     DeltaTable(str(lake.paths.table(name))).delete(predicate)
-    assert "were removed by somebody else" in refusal(lake)
+    assert "were removed by another writer" in refusal(lake)
 
 
 def test_a_foreign_append_is_refused(lake: BuiltLake) -> None:
     files = lake.write([GOOD], 0, 3)
     lake.append(TICKS, [file for file in files if file.table == TICKS])
-    assert "1 were added by somebody else" in refusal(lake)
+    assert "1 were added by another writer" in refusal(lake)
 
 
 # ---- the broker ---------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_another_cluster_is_refused(lake: BuiltLake) -> None:
 
 def test_a_recreated_topic_is_refused_whatever_it_holds(lake: BuiltLake) -> None:
     recreated = replace(lake.broker, topic_id="other", end={0: 10_000, 1: 10_000})
-    assert "deleted and made again" in refusal(lake, recreated)
+    assert "deleted and created again" in refusal(lake, recreated)
 
 
 def test_a_topic_that_lost_records_which_the_lake_needs_is_refused(lake: BuiltLake) -> None:

@@ -238,7 +238,7 @@ def test_duplicates_that_kafka_no_longer_has_are_left_to_the_user(lake: BuiltLak
 
 
 def test_another_topic_is_refused(lake: BuiltLake) -> None:
-    with pytest.raises(RecoverError, match="deleted and made again"):
+    with pytest.raises(RecoverError, match="deleted and created again"):
         make_plan(lake.paths, TOPIC, replace(lake.broker, topic_id="other"), {}, {})
 
 

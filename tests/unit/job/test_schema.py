@@ -77,8 +77,8 @@ def test_each_difference_is_added_refused_or_ignored(
     if refusal:
         assert refusal in messages[0]
         assert messages[0].startswith("finance_delta has ")
-        assert "To mend it: " in messages[0]
-        with pytest.raises(UnfitSchemaError, match="To mend it"):
+        assert "To fix it: " in messages[0]
+        with pytest.raises(UnfitSchemaError, match="To fix it"):
             require_fit(differences)
 
 
@@ -198,7 +198,7 @@ def test_verify_names_the_unknown_column_and_counts_every_row(unaware: BuiltLake
     report = judge(unaware)
     assert {finding.code for finding in report.findings} == {Code.CORRUPT}
     assert len(report.findings) == 6
-    assert "has column 'venue', which the table lacks: `make recover` mends it" in str(report.findings[0])
+    assert "has column 'venue', which the table lacks: `make recover` repairs it" in str(report.findings[0])
     assert (report.figures.lost, report.figures.unreadable) == (0, 0)
 
 

@@ -141,7 +141,7 @@ def test_a_century_of_client_timestamps_is_one_partition(tmp_path: Path) -> None
         )
     report = judge(lake)
     assert report.code is Code.ALTERED
-    assert "3,600 rows of finance_delta have another `date`" in str(report.findings[0])
+    assert "3,600 rows of finance_delta have a `date` that is not" in str(report.findings[0])
 
 
 def test_odd_timestamps_are_verified_counted_and_shown(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_a_verdict_that_cannot_be_saved_is_still_printed(built: BuiltLake) -> No
     (built.paths.root / "run").write_text("a file where a folder should be")
     result = run(built, "verify", "--no-broker")
     assert (result.exit_code, result.stdout.splitlines()[-1][:8]) == (1, "complete")
-    assert f"The verdict cannot be saved: {built.paths.root / 'run'} is a file, and no folder." in result.stderr
+    assert f"The verdict cannot be saved: {built.paths.root / 'run'} is a file, not a folder." in result.stderr
 
 
 def test_bars_keep_every_digit_in_json(built: BuiltLake) -> None:

@@ -141,5 +141,5 @@ def test_a_folder_whose_name_deltalake_would_misread_is_refused(tmp_path: Path, 
 def test_a_data_file_whose_name_an_engine_would_misread_is_not_read(built: BuiltLake, path: str) -> None:
     entry = max((built.paths.ticks / "_delta_log").glob("*.json"))
     entry.write_text(re.sub(r'"path":"[^"]+"', lambda _: f'"path":{json.dumps(path)}', entry.read_text()))
-    with fl.open(built.paths.root) as lake, pytest.raises(fl.UnreadableError, match="which is no name of a data file"):
+    with fl.open(built.paths.root) as lake, pytest.raises(fl.UnreadableError, match="which is not a valid data file name"):
         lake.ticks()

@@ -160,20 +160,20 @@ def _pipe_at(name: str) -> Callable[[BuiltLake], object]:
 
 
 NESTED = "[" * DEEP + "]" * DEEP
-NO_ENTRY = "3.json is torn, or no entry"
+NO_ENTRY = "3.json is torn or not a log entry"
 ZERO_AT = r"\"position\":{\"0\":7"
 STRANGE = {
-    "a path from the root": Strange(_pointing("{outside}"), "outside.parquet is no place below"),
-    "a path upward": Strange(_pointing("../../outside.parquet"), "is no place below"),
-    "a path upward, encoded": Strange(_pointing("%2e%2e/%2e%2e/outside.parquet"), "is no place below"),
-    "a path upward in the middle": Strange(_pointing("date=2026-11-24/../../../outside.parquet"), "is no place below"),
-    "a path into another table": Strange(_pointing("../finance_quarantine/x.parquet"), "is no place below"),
+    "a path from the root": Strange(_pointing("{outside}"), "outside.parquet is not a path below"),
+    "a path upward": Strange(_pointing("../../outside.parquet"), "is not a path below"),
+    "a path upward, encoded": Strange(_pointing("%2e%2e/%2e%2e/outside.parquet"), "is not a path below"),
+    "a path upward in the middle": Strange(_pointing("date=2026-11-24/../../../outside.parquet"), "is not a path below"),
+    "a path into another table": Strange(_pointing("../finance_quarantine/x.parquet"), "is not a path below"),
     "a URL": Strange(_pointing("file://{outside}"), "is missing"),
     "a pattern": Strange(_pointing("date=2026-11-24/*.parquet"), "*.parquet is missing"),
     "another key": Strange(_pointing("symbol=X/a.parquet"), "a.parquet is missing"),
     "no name": Strange(_pointing(""), "is a folder"),
     "the folder": Strange(_pointing("."), "is a folder"),
-    "a zero": Strange(_pointing("date=2026-11-24/\0"), "is no place below"),
+    "a zero": Strange(_pointing("date=2026-11-24/\0"), "is not a path below"),
     "half a character": Strange(_pointing("date=2026-11-24/\udcff"), ""),
     "a long name": Strange(_pointing("x" * 5000), "cannot be read"),
     "a pipe as data file": Strange(_in_place_of_a_file(_pipe), "is a pipe"),

@@ -1,4 +1,4 @@
-"""What is looked at before any process starts: settings of all roles, a lake that runs, its topic, the folders."""
+"""Checks before any process starts: settings of all roles, a running lake, its topic, the folders."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_wrong_setting_of_any_role_is_named_before_anything_starts(
     assert not lake.exists()
 
 
-def test_all_that_is_wrong_is_named_at_once_and_each_once(
+def test_all_wrong_settings_are_named_together_and_each_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for key, value in WRONG:
@@ -86,7 +86,7 @@ def test_all_that_is_wrong_is_named_at_once_and_each_once(
     assert sorted(named) == sorted(key for key, _ in WRONG)
 
 
-def test_settings_of_roles_that_are_not_to_run_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_roles_that_do_not_run_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLES", "zookeeper kafka")
     monkeypatch.setenv("TICKS_PER_SECOND", "abc")
     assert judged_or_exit().roles == ("zookeeper", "kafka")
@@ -94,17 +94,17 @@ def test_settings_of_roles_that_are_not_to_run_do_not_matter(monkeypatch: pytest
 
 @pytest.mark.usefixtures("_nothing_may_start")
 @pytest.mark.parametrize("role", ["zookeeper", "producer", "spark-job"])
-def test_a_lake_that_runs_already_is_said_with_its_process_and_since_when(
+def test_a_running_lake_is_refused_with_its_process_and_start_time(
     lake: Path, role: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with hold(lake, role):
         assert program.main() == 78
-    told = capsys.readouterr().err
-    assert re.search(rf"{role} already runs on .*process {os.getpid()} on \S+, since \d{{4}}-\d\d-\d\dT[\d:]{{8}}Z", told)
-    assert "port" not in told
+    stderr = capsys.readouterr().err
+    assert re.search(rf"{role} already runs on .*process {os.getpid()} on \S+, since \d{{4}}-\d\d-\d\dT[\d:]{{8}}Z", stderr)
+    assert "port" not in stderr
 
 
-def test_a_stopped_lake_is_free_and_stays_so(lake: Path) -> None:
+def test_checking_a_stopped_lake_leaves_its_locks_free(lake: Path) -> None:
     preflight.require_stopped(Settings())
     hold(lake, "kafka").close()
 
@@ -120,13 +120,13 @@ def test_another_topic_than_the_lakes_is_refused_before_a_tick_is_sent(
     create_tables(LakePaths(lake), identity("finance"))
     monkeypatch.setenv("KAFKA_TOPIC", "trades")
     assert program.main() == 78
-    told = capsys.readouterr().err
-    assert f"The lake at {lake} holds the topic finance; KAFKA_TOPIC=trades is another one: set KAFKA_TOPIC=finance" in told
-    assert "deleted" not in told
+    stderr = capsys.readouterr().err
+    assert f"The lake at {lake} holds the topic finance; KAFKA_TOPIC=trades is another topic: set KAFKA_TOPIC=finance" in stderr
+    assert "deleted" not in stderr
 
 
 @pytest.mark.parametrize("topic", ["finance", None])
-def test_the_lakes_own_topic_and_a_lake_that_is_not_there_yet_are_fine(lake: Path, topic: str | None) -> None:
+def test_the_lakes_own_topic_and_a_lake_that_does_not_exist_yet_are_accepted(lake: Path, topic: str | None) -> None:
     if topic:
         create_tables(LakePaths(lake), identity(topic))
     preflight.require_the_lakes_topic(Settings())
@@ -148,7 +148,7 @@ def test_a_folder_in_which_java_could_not_load_its_libraries_is_refused(lake: Pa
     lake.mkdir()
     with small_disk(lake, "noexec") as disk:
         if disk is None:
-            pytest.skip("this machine mounts no volume")
+            pytest.skip("no permission to mount a volume")
         with pytest.raises(preflight.UnfitMachineError, match="noexec"):
             preflight.require_usable_folders(Settings())
 
@@ -158,14 +158,14 @@ def test_jars_below_a_folder_with_a_colon_are_refused(tmp_path: Path) -> None:
         preflight.require_usable_folders(Settings(kafka_jars=tmp_path / "a:b"))
 
 
-def test_a_role_that_starts_meanwhile_is_still_refused(lake: Path) -> None:
+def test_a_role_that_already_runs_is_refused(lake: Path) -> None:
     with hold(lake, "kafka"), pytest.raises(AlreadyRunningError):
         preflight.require_stopped(Settings())
 
 
 @pytest.mark.usefixtures("_nothing_may_start")
 @pytest.mark.parametrize("command", repair.COMMANDS)
-def test_a_repair_judges_the_jobs_settings_first_and_no_others(
+def test_a_repair_validates_only_the_settings_of_the_job(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["repair", command])
@@ -174,6 +174,6 @@ def test_a_repair_judges_the_jobs_settings_first_and_no_others(
     with pytest.raises(SystemExit) as ended:
         repair.main()
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert "SPARK_CORES='0'" in told
-    assert "TICKS_PER_SECOND" not in told
+    stderr = capsys.readouterr().err
+    assert "SPARK_CORES='0'" in stderr
+    assert "TICKS_PER_SECOND" not in stderr

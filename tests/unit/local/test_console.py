@@ -1,4 +1,4 @@
-"""What the terminal shows and what its log keeps: a quiet hour is a line a minute, a warning is always shown."""
+"""What the terminal shows and what its log contains: routine batches become a line a minute, a warning is always shown."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ def batch(number: int, quarantined: int = 0) -> str:
     return f"2026-11-26T20:00:00Z [info] batch id={number} {counts} offsets=0:1 lag=0 ms=417 version=5"
 
 
-LOUD = ["2026-11-26T20:00:00Z [warning] the query failed and starts again reason=x", batch(7, quarantined=1), "Traceback", ""]
+ALWAYS_SHOWN = [
+    "2026-11-26T20:00:00Z [warning] the query failed and starts again reason=x",
+    batch(7, quarantined=1),
+    "Traceback",
+    "",
+]
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -41,7 +46,7 @@ class Clock:
         return self.now
 
 
-def test_the_first_batches_are_shown_and_then_a_sum_each_minute() -> None:
+def test_the_first_batches_are_shown_and_then_a_summary_each_minute() -> None:
     clock = Clock()
     condenser = Condenser(clock)
     shown = []
@@ -53,25 +58,25 @@ def test_the_first_batches_are_shown_and_then_a_sum_each_minute() -> None:
     assert shown[SHOWN_FIRST:] == [f"{minute} batches, {minute * 101:,} rows, none quarantined; run/local.log has each"] * 2
 
 
-@pytest.mark.parametrize("line", LOUD)
-def test_a_line_that_needs_to_be_looked_at_is_shown_at_once_in_a_quiet_hour(line: str) -> None:
+@pytest.mark.parametrize("line", ALWAYS_SHOWN)
+def test_any_other_line_is_shown_immediately(line: str) -> None:
     condenser = Condenser(Clock())
     for number in range(SHOWN_FIRST + 3):
         list(condenser.shown(batch(number)))
     assert list(condenser.shown(line)) == ["3 batches, 303 rows, none quarantined; run/local.log has each", line]
 
 
-@given(st.lists(st.sampled_from([*LOUD, *(batch(number) for number in range(9))])))
-def test_no_other_line_is_ever_held_back_and_every_row_is_counted(lines: list[str]) -> None:
+@given(st.lists(st.sampled_from([*ALWAYS_SHOWN, *(batch(number) for number in range(9))])))
+def test_only_routine_lines_are_held_back_and_every_row_is_counted(lines: list[str]) -> None:
     condenser = Condenser(Clock())
     shown = [line for text in [*lines, "the end"] for line in condenser.shown(text)]
-    assert [line for line in shown if line in LOUD] == [line for line in lines if line in LOUD]
+    assert [line for line in shown if line in ALWAYS_SHOWN] == [line for line in lines if line in ALWAYS_SHOWN]
     rows = sum(
-        int(found.replace(",", ""))
+        int(number.replace(",", ""))
         for line in shown
-        for found in re.findall(r"rows=(\d+)|, ([\d,]+) rows", line)
-        for found in found
-        if found
+        for groups in re.findall(r"rows=(\d+)|, ([\d,]+) rows", line)
+        for number in groups
+        if number
     )
     assert rows == sum(101 for line in lines if "batch id" in line)
 
@@ -82,29 +87,29 @@ def terminal(monkeypatch: pytest.MonkeyPatch, file: Path, *, is_terminal: bool) 
     monkeypatch.setattr(
         console, "Console", lambda **how: Console(file=screen, force_terminal=is_terminal, no_color=True, **how)
     )
-    with closing(Terminal(file)) as said:
-        yield said, screen
+    with closing(Terminal(file)) as output:
+        yield output, screen
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_the_log_has_every_line_and_a_pipe_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:  # noqa: FBT001
-    with terminal(monkeypatch, log_file(tmp_path), is_terminal=is_terminal) as (said, screen):
-        said.say("Running.")
+def test_the_log_and_a_pipe_get_every_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:  # noqa: FBT001
+    with terminal(monkeypatch, log_file(tmp_path), is_terminal=is_terminal) as (output, screen):
+        output.say("Running.")
         for number in range(SHOWN_FIRST + 5):
-            said.line("spark-job", batch(number))
-        said.line("kafka", "\x1b[31mred\ud800")
-    kept = log_file(tmp_path).read_text().splitlines()
-    assert len(kept) == SHOWN_FIRST + 7
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z Running\.", kept[0])
-    assert "\x1b" not in kept[-1]
+            output.line("spark-job", batch(number))
+        output.line("kafka", "\x1b[31mred\ud800")
+    lines = log_file(tmp_path).read_text().splitlines()
+    assert len(lines) == SHOWN_FIRST + 7
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z Running\.", lines[0])
+    assert "\x1b" not in lines[-1]
     assert screen.getvalue().count("batch id=") == SHOWN_FIRST + (0 if is_terminal else 5)
 
 
 def test_the_log_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "LOG_BYTES", 2000)
-    with terminal(monkeypatch, log_file(tmp_path), is_terminal=False) as (said, _):
+    with terminal(monkeypatch, log_file(tmp_path), is_terminal=False) as (output, _):
         for number in range(200):
-            said.line("spark-job", batch(number))
+            output.line("spark-job", batch(number))
     assert len(list((tmp_path / "run").glob("local.log*"))) == 1 + console.LOG_FILES
 
 
@@ -117,14 +122,14 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "kept"
 
 
-def test_a_full_disk_does_not_end_what_is_logged(
+def test_a_full_disk_does_not_stop_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("this machine has no /dev/full")
+        pytest.skip("there is no /dev/full")
     monkeypatch.setattr(beneath, "append", lambda *_: os.open("/dev/full", os.O_WRONLY))
     with suppress(OSError), closing(Terminal(log_file(tmp_path))) as terminal:
         terminal.say("Running.")
-        told = capsys.readouterr()
-        assert "Running." in told.out
-        assert "Traceback" not in told.err
+        captured = capsys.readouterr()
+        assert "Running." in captured.out
+        assert "Traceback" not in captured.err

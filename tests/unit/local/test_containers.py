@@ -1,4 +1,4 @@
-"""What `make up` prepares: `.env` with the containers' user, and a data folder that is theirs."""
+"""What `make up` prepares: `.env` with the containers' user, and a data folder owned by that user."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def test_containers_run_as_the_caller_and_never_as_root(caller: tuple[int, int],
     assert containers.lake_user(*caller) == expected
 
 
-def test_the_users_keys_are_replaced_and_all_else_is_kept() -> None:
+def test_the_user_keys_are_replaced_and_everything_else_is_kept() -> None:
     text = "LAKE_UID=1\n# LAKE_UID=2\nSEED=7\nLAKE_GID=3\nLAKE_UIDS=4\n"
     assert containers.with_user(text, 501, 20) == "# LAKE_UID=2\nSEED=7\nLAKE_UIDS=4\nLAKE_UID=501\nLAKE_GID=20\n"
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["A=1", "", "# x", "#\x0cA=1", "LAKE_UID=5", "LAKE_GID=6"])).map("\n".join))
-def test_writing_the_user_twice_is_writing_it_once(text: str) -> None:
+def test_setting_the_user_is_idempotent(text: str) -> None:
     once = containers.with_user(text, 501, 20)
     assert containers.with_user(once, 501, 20) == once
     kept = [line for line in text.split("\n") if not line.startswith("LAKE_")]
     assert [line for line in once.split("\n") if line and not line.startswith("LAKE_")] == [line for line in kept if line]
 
 
-def test_the_first_run_makes_both_files_and_the_second_changes_nothing(clone: Path) -> None:
+def test_the_first_run_creates_both_and_the_second_changes_nothing(clone: Path) -> None:
     assert containers.main() == 0
     text = (clone / ".env").read_text()
     uid, gid = user()
@@ -64,7 +64,7 @@ def test_the_first_run_makes_both_files_and_the_second_changes_nothing(clone: Pa
     assert (clone / ".env").read_text() == text
 
 
-def test_what_a_person_has_set_is_kept(clone: Path) -> None:
+def test_existing_settings_are_kept(clone: Path) -> None:
     (clone / ".env").write_text("SEED=8\nDATA_DIR=elsewhere\n")
     assert containers.main() == 0
     assert (clone / ".env").read_text().startswith("SEED=8\nDATA_DIR=elsewhere\nLAKE_UID=")
@@ -73,20 +73,20 @@ def test_what_a_person_has_set_is_kept(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", ["SEED=8\n", "DATA_DIR=\nSEED=8\n"], ids=["absent", "empty"])
-def test_a_file_without_the_folder_means_the_default_and_never_the_clone_itself(clone: Path, settings: str) -> None:
+def test_without_data_dir_the_default_is_used_and_never_the_clone_itself(clone: Path, settings: str) -> None:
     (clone / ".env").write_text(settings)
     assert containers.main() == 0
     assert (clone / "data").is_dir()
     assert (clone / ".env.example").stat().st_uid == os.getuid()
 
 
-def test_a_folder_from_the_command_line_comes_first(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_from_the_environment_takes_precedence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "of this run")
     assert containers.main() == 0
     assert [path.name for path in clone.iterdir() if path.is_dir()] == ["of this run"]
 
 
-def test_the_machines_own_python_is_enough(clone: Path) -> None:
+def test_the_system_python_is_enough(clone: Path) -> None:
     command = [sys.executable, "-S", "-m", "finance_local.containers"]
     environment = {
         "PYTHONPATH": ":".join(str(Path(__file__).parents[3] / name) for name in ("local", "role")),
@@ -96,13 +96,13 @@ def test_the_machines_own_python_is_enough(clone: Path) -> None:
     assert "LAKE_UID=" in (clone / ".env").read_text()
 
 
-def test_a_file_that_a_running_lake_removes_meanwhile_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_a_running_lake_removes_meanwhile_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "rglob", lambda folder, _: iter([folder / "run" / "producer.new"]))
-    containers.give(tmp_path, os.getuid(), os.getgid())
+    containers.set_owner(tmp_path, os.getuid(), os.getgid())
     assert tmp_path.stat().st_uid == os.getuid()
 
 
-def test_all_that_is_in_the_data_folder_comes_to_belong_to_the_user(clone: Path) -> None:
+def test_everything_in_the_data_folder_gets_the_user_as_owner(clone: Path) -> None:
     inner = clone / "data" / "kafka" / "log"
     inner.parent.mkdir(parents=True)
     inner.touch()
@@ -111,60 +111,60 @@ def test_all_that_is_in_the_data_folder_comes_to_belong_to_the_user(clone: Path)
     assert owners == {user()}
 
 
-def test_a_link_is_given_away_but_not_what_it_points_to(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owner_of_a_link_is_changed_but_not_of_its_target(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clone / "data").mkdir()
     (clone / "data" / "link").symlink_to(clone / "outside")
     (clone / "outside").touch()
-    given: list[tuple[str, bool]] = []
+    changed: list[tuple[str, bool]] = []
 
     def chown(name: str, _uid: int, _gid: int, **how: Any) -> None:  # noqa: ANN401
-        given.append((name, how["follow_symlinks"]))
+        changed.append((name, how["follow_symlinks"]))
 
     opened: list[str] = []
     monkeypatch.setattr(os, "chown", chown)
     monkeypatch.setattr(os, "fchown", lambda number, *_: opened.append(Path(f"/proc/self/fd/{number}").readlink().name))
-    containers.give(clone / "data", os.getuid() + 1, os.getgid())
-    assert given == [("link", False)]
+    containers.set_owner(clone / "data", os.getuid() + 1, os.getgid())
+    assert changed == [("link", False)]
     assert opened == ["data"]
 
 
-def test_what_is_exchanged_for_a_link_between_two_looks_is_left_alone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file and a folder are looked at, and are links to a file and a folder of root's when it comes to give them away."""
+def test_a_file_replaced_by_a_link_after_its_check_is_left_alone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace a file and a folder by links to root's after they are checked and before their owner is changed."""
     (clone / "data" / "folder").mkdir(parents=True)
     (clone / "data" / "file").touch()
     (clone / "secret").mkdir()
     (clone / "secret" / "shadow").touch()
-    given: list[Path] = []
-    looked = os.stat
+    changed: list[Path] = []
+    original = os.stat
 
-    def exchange_after(path: Any, *arguments: Any, **how: Any) -> os.stat_result:  # noqa: ANN401
-        found = looked(path, *arguments, **how)
+    def replace_after(path: Any, *arguments: Any, **how: Any) -> os.stat_result:  # noqa: ANN401
+        status = original(path, *arguments, **how)
         if path == "file" and "dir_fd" in how:
             (clone / "data" / "file").unlink()
             (clone / "data" / "file").symlink_to(clone / "secret" / "shadow")
         if path == "folder" and "dir_fd" in how:
             (clone / "data" / "folder").rename(clone / "moved")
             (clone / "data" / "folder").symlink_to(clone / "secret")
-        return found
+        return status
 
-    monkeypatch.setattr(os, "stat", exchange_after)
-    monkeypatch.setattr(os, "fchown", lambda number, *_: given.append(Path(f"/proc/self/fd/{number}").readlink()))
+    monkeypatch.setattr(os, "stat", replace_after)
+    monkeypatch.setattr(os, "fchown", lambda number, *_: changed.append(Path(f"/proc/self/fd/{number}").readlink()))
     with suppress(OSError):
-        containers.give(clone / "data", os.getuid() + 1, os.getgid())
-    assert given
-    assert not [path for path in given if path.is_relative_to(clone / "secret")]
+        containers.set_owner(clone / "data", os.getuid() + 1, os.getgid())
+    assert changed
+    assert not [path for path in changed if path.is_relative_to(clone / "secret")]
 
 
-def test_a_file_with_a_second_name_elsewhere_is_not_given_away(clone: Path) -> None:
+def test_the_owner_of_a_file_with_another_hard_link_is_not_changed(clone: Path) -> None:
     (clone / "data").mkdir()
     (clone / "shadow").touch()
     (clone / "data" / "innocent").hardlink_to(clone / "shadow")
-    with pytest.raises(containers.LinkError, match="innocent has a second name"):
-        containers.give(clone / "data", os.getuid() + 1, os.getgid())
+    with pytest.raises(containers.LinkError, match="innocent has another hard link"):
+        containers.set_owner(clone / "data", os.getuid() + 1, os.getgid())
 
 
 @pytest.mark.parametrize("name", [".env", "data"])
-def test_a_link_in_the_place_of_what_is_ours_is_refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_link_in_the_place_of_env_or_data_is_refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (clone / "outside").mkdir()
     (clone / "target").write_text("SEED=8\n")
     (clone / name).symlink_to(clone / ("target" if name == ".env" else "outside"))
@@ -173,27 +173,27 @@ def test_a_link_in_the_place_of_what_is_ours_is_refused(clone: Path, name: str, 
     assert (clone / "target").read_text() == "SEED=8\n"
 
 
-def test_a_pipe_does_not_hold_it_up(clone: Path) -> None:
+def test_a_pipe_does_not_block(clone: Path) -> None:
     (clone / "data").mkdir()
     os.mkfifo(clone / "data" / "pipe")
     assert containers.main() == 0
 
 
-@pytest.mark.parametrize(("asked", "code"), [("finance", 0), ("trades", 78)])
-def test_the_topic_of_the_lake_is_looked_at_before_anything_is_sent(
-    clone: Path, asked: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("topic", "code"), [("finance", 0), ("trades", 78)])
+def test_another_topic_than_the_lakes_is_refused(
+    clone: Path, topic: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity = Identity("lake", "cluster", "finance", "id", {0: 0}, "2026-11-26T00:00:00+00:00")
     create_tables(LakePaths(clone / "data"), identity)
     monkeypatch.delenv("KAFKA_TOPIC", raising=False)
     (clone / ".env.example").write_text("KAFKA_TOPIC=finance\nDATA_DIR=data\n")
-    (clone / ".env").write_text(f"KAFKA_TOPIC={asked}\n")
+    (clone / ".env").write_text(f"KAFKA_TOPIC={topic}\n")
     assert containers.IDENTITY_PROPERTY == PROPERTY
     assert containers.main() == code
     assert ("set KAFKA_TOPIC=finance" in capsys.readouterr().err) == bool(code)
 
 
-def test_a_file_that_is_not_as_it_must_be_is_refused_and_left_alone(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_file_is_refused_and_left_alone(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (clone / ".env").write_text("SEED='8'\nNO_SUCH_KEY=1\n")
     assert containers.main() == 2
     assert (clone / ".env").read_text() == "SEED='8'\nNO_SUCH_KEY=1\n"
@@ -202,7 +202,7 @@ def test_a_file_that_is_not_as_it_must_be_is_refused_and_left_alone(clone: Path,
     assert "line 2" in complaint
 
 
-def test_a_folder_of_somebody_else_is_named_with_its_remedy(
+def test_a_folder_of_another_user_is_named_with_the_remedy(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: int) -> None:
@@ -212,4 +212,4 @@ def test_a_folder_of_somebody_else_is_named_with_its_remedy(
     monkeypatch.setattr(os, "fchown", refuse)
     monkeypatch.setattr(containers, "lake_user", lambda *_: (os.getuid() + 1, os.getgid()))
     assert containers.main() == 1
-    assert re.search(r"data belongs to somebody else: `sudo chown -R", capsys.readouterr().err)
+    assert re.search(r"data belongs to another user: `sudo chown -R", capsys.readouterr().err)

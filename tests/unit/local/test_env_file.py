@@ -1,4 +1,4 @@
-"""`.env` means the same to whoever reads it, because only lines that can mean one thing are allowed."""
+"""`.env` means the same to all of its readers, because only unambiguous lines are allowed."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ HOSTILE = [
 LETTERS = "abcxyzABCXYZ0189_./:,@%+=-"
 keys = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True)
 files = st.dictionaries(keys, st.text(LETTERS, max_size=12))
-# Letters of which lines are made that a reader could understand in another way.
+# Characters of lines that readers could interpret differently.
 noise = st.text(st.sampled_from("AB=x1 \t#'\"$\\{}\n\r\x0b\x0c\x1c\x85\N{LINE SEPARATOR}"), max_size=20)
 
 
 @pytest.mark.parametrize("line", HOSTILE, ids=ascii)
-def test_a_line_that_readers_could_understand_differently_is_refused(line: str) -> None:
+def test_a_line_that_readers_could_interpret_differently_is_refused(line: str) -> None:
     with pytest.raises(EnvFileError, match="line 2"):
         parse(f"B=1\n{line}\n")
 
 
 @pytest.mark.parametrize("line", HOSTILE, ids=ascii)
-def test_a_complaint_never_shows_a_value(line: str) -> None:
+def test_a_message_never_shows_a_value(line: str) -> None:
     with pytest.raises(EnvFileError) as caught:
         parse(line)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_doubled_or_unknown_key_is_refused_without_its_value() -> None:
+def test_a_duplicate_or_unknown_key_is_refused_without_its_value() -> None:
     with pytest.raises(EnvFileError) as caught:
         parse("A=1\nA=hunter2\nC=hunter2\n", {"A", "B"})
     complaints = str(caught.value).splitlines()
@@ -77,11 +77,11 @@ def test_all_faults_are_named_together() -> None:
     assert [line.split(",")[0] for line in str(caught.value).splitlines()] == ["line 1", "line 3"]
 
 
-def test_blank_lines_and_comments_are_passed_over() -> None:
+def test_blank_lines_and_comments_are_ignored() -> None:
     assert parse("# A=1\n\n  \t\n#\nB=2") == {"B": "2"}
 
 
-def test_the_keys_of_the_example_and_the_users_are_known() -> None:
+def test_the_keys_of_the_example_and_of_the_user_are_known() -> None:
     assert known_keys("A=1\n") == {"A", *USER_KEYS}
 
 
@@ -106,6 +106,6 @@ def test_dotenv_reads_every_accepted_file_in_the_same_way(text: str) -> None:
     assert dotenv_values(stream=io.StringIO(text)) == values
 
 
-def test_the_example_is_such_a_file() -> None:
+def test_the_example_is_read_alike() -> None:
     text = (ROOT / ".env.example").read_text()
     assert dotenv_values(stream=io.StringIO(text)) == parse(text)

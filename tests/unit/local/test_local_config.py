@@ -27,9 +27,9 @@ def test_roles_are_chosen_by_name_and_run_in_their_own_order(
     assert Settings().roles == roles
 
 
-def test_an_unknown_role_is_named_beside_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_role_is_named_with_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLES", "kafka spark")
-    with pytest.raises(ValidationError, match=r"no such role: spark; there are zookeeper .* spark-job"):
+    with pytest.raises(ValidationError, match=r"no such role: spark; the roles are zookeeper .* spark-job"):
         Settings()
 
 

@@ -1,4 +1,4 @@
-"""The Makefile where people put a checkout, and what it says when a step fails."""
+"""The Makefile in checkouts with unusual paths, and its messages when a step fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READY = (".venv/.ready", "build/jars/.ready")
 
 @pytest.fixture(params=FOLDERS)
 def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Make a checkout whose virtualenv is there already, with a Python that the test writes."""
+    """Create a checkout that already has a virtualenv, with a Python that the test writes."""
     folder = tmp_path / str(request.param)
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / "build" / "jars").mkdir(parents=True)
@@ -53,6 +53,6 @@ def test_the_lake_starts_from_any_folder(checkout: Path) -> None:
     assert made.stdout.splitlines()[-1] == "started -m finance_local"
 
 
-def test_what_needs_no_virtualenv_runs_from_any_folder(checkout: Path) -> None:
+def test_reset_needs_no_virtualenv(checkout: Path) -> None:
     made = make(checkout, "", "reset")
     assert "There is nothing at data" in made.stdout, made.stderr

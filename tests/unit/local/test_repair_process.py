@@ -1,4 +1,4 @@
-"""A repair that is told to end, or killed, ends what it has started."""
+"""A repair that is terminated or killed ends the processes that it has started."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def runs(pid: int) -> bool:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)])
 def test_the_jobs_command_ends_with_the_repair(tmp_path: Path, number: signal.Signals, code: int) -> None:
     if sys.platform != "linux":
-        pytest.skip("only Linux tells a child of its parent's death")
+        pytest.skip("only Linux signals a child when its parent ends")
     program = tmp_path / "waits"
     program.write_text("#!/bin/sh\necho $$\nexec sleep 60\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""`make reset`: all of the lake or nothing, never while it runs, never anything else."""
+"""`make reset`: deletes all of the lake or nothing, never while it runs, and never other files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def contents(lake: Path) -> set[str]:
     return {path.name for path in lake.iterdir()}
 
 
-def test_all_state_goes_and_the_page_about_it_stays(lake: Path) -> None:
+def test_all_state_is_deleted_except_the_readme(lake: Path) -> None:
     assert reset.main() == 0
     assert contents(lake) == {"README.md"}
 
@@ -64,13 +64,13 @@ def test_any_other_answer_deletes_nothing(lake: Path, monkeypatch: pytest.Monkey
     assert contents(lake) == before
 
 
-def test_nobody_there_to_answer_deletes_nothing(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_: str) -> str:
+def test_without_standard_input_nothing_is_deleted(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end_of_file(_: str) -> str:
         raise EOFError
 
     before = contents(lake)
     answer(monkeypatch, "")
-    monkeypatch.setattr("builtins.input", nobody)
+    monkeypatch.setattr("builtins.input", end_of_file)
     assert reset.main() == 0
     assert contents(lake) == before
 
@@ -84,14 +84,14 @@ def test_a_lake_that_runs_is_refused(lake: Path, role: str, capsys: pytest.Captu
     assert "is running" in capsys.readouterr().err
 
 
-def test_the_lock_of_a_role_that_has_ended_is_no_hindrance(lake: Path) -> None:
+def test_the_lock_of_a_role_that_has_ended_is_ignored(lake: Path) -> None:
     hold(lake, "kafka").close()
     assert reset.main() == 0
     assert contents(lake) == {"README.md"}
 
 
 @pytest.mark.parametrize("name", ["thesis.docx", ".git"])
-def test_a_folder_with_other_things_in_it_is_refused(lake: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_other_files_is_refused(lake: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (lake / name).touch()
     before = contents(lake)
     assert reset.main() == 1
@@ -99,13 +99,13 @@ def test_a_folder_with_other_things_in_it_is_refused(lake: Path, name: str, caps
     assert "nothing was deleted" in capsys.readouterr().err
 
 
-def test_no_folder_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATA_DIR", raising=False)
     assert reset.main() == 0
 
 
-def test_the_folder_is_the_one_of_the_settings(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_that_of_the_settings(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = lake.parent / "elsewhere"
     (elsewhere / "kafka").mkdir(parents=True)
     (lake.parent / ".env").write_text("DATA_DIR=elsewhere\n")

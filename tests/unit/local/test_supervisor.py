@@ -1,4 +1,4 @@
-"""The supervisor with real processes: order, readiness, faults, and nobody left behind."""
+"""The supervisor with real processes: order, readiness, faults, and no process left behind."""
 
 from __future__ import annotations
 
@@ -52,30 +52,30 @@ sys.exit(3)
 """
 
 
-class Said:
-    """What the roles have said, and who has said it."""
+class Output:
+    """The output lines of the roles."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start with no lines."""
         self.lines: list[tuple[str, str]] = []
 
     def note(self, role: str, text: str) -> None:
-        """Take a line."""
+        """Add a line."""
         self.lines.append((role, text))
 
     def by(self, role: str) -> list[str]:
-        """Give the lines of a role."""
+        """Return the lines of a role."""
         return [text for name, text in self.lines if name == role]
 
     async def until(self, role: str, text: str) -> None:
-        """Wait until a role has said it."""
+        """Wait until a role has printed a line."""
         await until(lambda: text in self.by(role))
 
 
 async def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         await asyncio.sleep(0.01)
 
 
@@ -92,7 +92,7 @@ def role(  # noqa: PLR0913
     return Role(name, command, grace_seconds, {}, is_ready, may_finish, takes_own_lock)
 
 
-async def at_once() -> bool:
+async def immediately() -> bool:
     return True
 
 
@@ -100,16 +100,16 @@ async def never() -> bool:
     return False
 
 
-def ready_when_up(said: Said, name: str) -> Callable[[], Awaitable[bool]]:
+def ready_when_up(output: Output, name: str) -> Callable[[], Awaitable[bool]]:
     async def is_ready() -> bool:
-        return "up" in said.by(name)
+        return "up" in output.by(name)
 
     return is_ready
 
 
 @asynccontextmanager
-async def supervising(folder: Path, said: Said, *roles: Role) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor({one.name: one for one in roles}, folder, said.note)
+async def supervising(folder: Path, output: Output, *roles: Role) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor({role.name: role for role in roles}, folder, output.note)
     try:
         yield supervisor
     finally:
@@ -120,76 +120,76 @@ def run(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 2 * PATIENCE_SECONDS))
 
 
-def is_there(pid: int) -> bool:
+def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
 def running(session_of: int | None = None) -> set[int]:
-    """Give the processes that descend from this one, or those of a session; zombies are none."""
-    found: dict[int, tuple[int, int]] = {}
+    """Return the processes that descend from this one, or those of a session, without zombies."""
+    processes: dict[int, tuple[int, int]] = {}
     for folder in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
             state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             if state not in "ZX":
-                found[int(folder.name)] = int(parent), int(session)
+                processes[int(folder.name)] = int(parent), int(session)
     if session_of is not None:
-        return {pid for pid, (_, session) in found.items() if session == session_of}
+        return {pid for pid, (_, session) in processes.items() if session == session_of}
     below = {os.getpid()}
-    while more := {pid for pid, (parent, _) in found.items() if parent in below} - below:
+    while more := {pid for pid, (parent, _) in processes.items() if parent in below} - below:
         below |= more
     return below - {os.getpid()}
 
 
 @pytest.fixture
 def processes() -> Processes:
-    """Give the processes that this test has started and that still run; other tests may keep a broker."""
+    """Return the running processes that this test has started; other tests may keep a broker."""
     before = running()
     return lambda: running() - before
 
 
 @pytest.fixture
-def said() -> Said:
-    return Said()
+def output() -> Output:
+    return Output()
 
 
-def test_a_role_starts_when_the_one_before_it_is_ready_and_not_sooner(tmp_path: Path, said: Said) -> None:
-    asked = 0
+def test_a_role_starts_when_the_one_before_it_is_ready_and_not_sooner(tmp_path: Path, output: Output) -> None:
+    polls = 0
     is_open = asyncio.Event()
 
     async def zookeeper_is_ready() -> bool:
-        nonlocal asked
-        asked += 1
+        nonlocal polls
+        polls += 1
         return is_open.is_set()
 
     async def scenario() -> None:
-        roles = role("kafka", RUNS, is_ready=at_once), role("zookeeper", RUNS, is_ready=zookeeper_is_ready)
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        roles = role("kafka", RUNS, is_ready=immediately), role("zookeeper", RUNS, is_ready=zookeeper_is_ready)
+        async with supervising(tmp_path, output, *roles) as supervisor:
             starting = asyncio.create_task(supervisor.start())
-            await said.until("zookeeper", "up")
-            await until(lambda: asked >= 3)
-            assert said.by("kafka") == []
+            await output.until("zookeeper", "up")
+            await until(lambda: polls >= 3)
+            assert output.by("kafka") == []
             assert not (tmp_path / "locks" / "kafka.lock").exists()
             is_open.set()
             await starting
-            await said.until("kafka", "up")
+            await output.until("kafka", "up")
 
     run(scenario())
 
 
-def test_a_one_shot_is_done_before_those_that_need_it_start(tmp_path: Path, said: Said) -> None:
+def test_a_one_shot_ends_before_the_roles_that_need_it_start(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        roles = role("producer", RUNS, is_ready=at_once), role("topic-init", "print('made')")
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        roles = role("producer", RUNS, is_ready=immediately), role("topic-init", "print('made')")
+        async with supervising(tmp_path, output, *roles) as supervisor:
             await supervisor.start()
-            await said.until("producer", "up")
-            assert said.lines == [("topic-init", "made"), ("producer", "up")]
+            await output.until("producer", "up")
+            assert output.lines == [("topic-init", "made"), ("producer", "up")]
 
     run(scenario())
 
 
-def test_a_finished_one_shot_is_no_fault(tmp_path: Path, said: Said) -> None:
+def test_a_finished_one_shot_is_not_a_failure(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("topic-init", "print('made')")) as supervisor:
+        async with supervising(tmp_path, output, role("topic-init", "print('made')")) as supervisor:
             await supervisor.start()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(supervisor.until_one_ends(), 0.05)
@@ -197,20 +197,20 @@ def test_a_finished_one_shot_is_no_fault(tmp_path: Path, said: Said) -> None:
     run(scenario())
 
 
-def test_a_one_shot_that_fails_ends_the_start_by_name(tmp_path: Path, said: Said) -> None:
+def test_a_one_shot_that_fails_ends_the_start_and_is_named(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        roles = role("topic-init", "print('oh'); raise SystemExit(1)"), role("producer", RUNS, is_ready=at_once)
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        roles = role("topic-init", "print('oh'); raise SystemExit(1)"), role("producer", RUNS, is_ready=immediately)
+        async with supervising(tmp_path, output, *roles) as supervisor:
             with pytest.raises(RoleEndedError, match=r"^topic-init ended with code 1"):
                 await supervisor.start()
-        assert said.lines == [("topic-init", "oh")]
+        assert output.lines == [("topic-init", "oh")]
 
     run(scenario())
 
 
-def test_a_role_that_ends_before_it_is_ready_ends_the_start_by_name(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_ends_before_it_is_ready_ends_the_start_and_is_named(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("kafka", "raise SystemExit(7)", is_ready=never)) as supervisor:
+        async with supervising(tmp_path, output, role("kafka", "raise SystemExit(7)", is_ready=never)) as supervisor:
             with pytest.raises(RoleEndedError, match=r"^kafka ended with code 7"):
                 await supervisor.start()
 
@@ -219,11 +219,11 @@ def test_a_role_that_ends_before_it_is_ready_ends_the_start_by_name(tmp_path: Pa
 
 @pytest.mark.parametrize(("code", "end"), [("raise SystemExit(3)", 3), ("pass", 0), ("import os; os.kill(os.getpid(), 9)", -9)])
 def test_a_role_that_ends_later_is_named_with_its_code(
-    tmp_path: Path, said: Said, code: str, end: int, processes: Processes
+    tmp_path: Path, output: Output, code: str, end: int, processes: Processes
 ) -> None:
     async def scenario() -> None:
         waits = f"import signal; signal.signal(signal.SIGUSR1, lambda *_: 0); print('up', flush=True); signal.pause(); {code}"
-        async with supervising(tmp_path, said, role("kafka", waits, is_ready=ready_when_up(said, "kafka"))) as supervisor:
+        async with supervising(tmp_path, output, role("kafka", waits, is_ready=ready_when_up(output, "kafka"))) as supervisor:
             await supervisor.start()
             ended = asyncio.create_task(supervisor.until_one_ends())
             (pid,) = processes()
@@ -234,45 +234,45 @@ def test_a_role_that_ends_later_is_named_with_its_code(
     run(scenario())
 
 
-def test_the_end_of_a_role_is_seen_though_its_child_lives_on(tmp_path: Path, said: Said) -> None:
+def test_the_end_of_a_role_is_noticed_although_its_child_runs_on(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("spark-job", LEAVES_A_CHILD, is_ready=at_once)) as supervisor:
+        async with supervising(tmp_path, output, role("spark-job", LEAVES_A_CHILD, is_ready=immediately)) as supervisor:
             with pytest.raises(RoleEndedError, match=r"^spark-job ended with code 3"):
                 await asyncio.wait_for(asyncio.gather(supervisor.start(), supervisor.until_one_ends()), PATIENCE_SECONDS / 2)
-            await until(lambda: bool(said.lines))
-            child = int(said.lines[0][1].split()[1])
-            assert is_there(child)
-        await until(lambda: child not in running(os.getsid(child) if is_there(child) else -1))
+            await until(lambda: bool(output.lines))
+            child = int(output.lines[0][1].split()[1])
+            assert exists(child)
+        await until(lambda: child not in running(os.getsid(child) if exists(child) else -1))
 
     run(scenario())
 
 
-def test_the_start_ends_too_with_a_role_whose_child_lives_on(tmp_path: Path, said: Said) -> None:
+def test_the_start_ends_with_a_role_whose_child_runs_on(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("spark-job", LEAVES_A_CHILD, is_ready=never)) as supervisor:
+        async with supervising(tmp_path, output, role("spark-job", LEAVES_A_CHILD, is_ready=never)) as supervisor:
             with pytest.raises(RoleEndedError, match=r"^spark-job ended with code 3"):
                 await asyncio.wait_for(supervisor.start(), PATIENCE_SECONDS / 2)
 
     run(scenario())
 
 
-def test_a_role_that_may_finish_finishes_without_fault(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_may_finish_can_end_with_0(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
         async with supervising(
-            tmp_path, said, role("producer", "print('sent')", is_ready=never, may_finish=True)
+            tmp_path, output, role("producer", "print('sent')", is_ready=never, may_finish=True)
         ) as supervisor:
             await supervisor.start()
-            assert said.lines == [("producer", "sent")]
+            assert output.lines == [("producer", "sent")]
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(supervisor.until_one_ends(), 0.05)
 
     run(scenario())
 
 
-def test_a_role_that_may_finish_must_not_fail(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_may_finish_must_not_fail(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
         failing = role("producer", "raise SystemExit(1)", is_ready=never, may_finish=True)
-        async with supervising(tmp_path, said, failing) as supervisor:
+        async with supervising(tmp_path, output, failing) as supervisor:
             with pytest.raises(RoleEndedError, match="producer"):
                 await supervisor.start()
 
@@ -280,43 +280,43 @@ def test_a_role_that_may_finish_must_not_fail(tmp_path: Path, said: Said) -> Non
 
 
 def test_roles_stop_one_after_another_writers_first_and_zookeeper_last(
-    tmp_path: Path, said: Said, processes: Processes
+    tmp_path: Path, output: Output, processes: Processes
 ) -> None:
     names = ["zookeeper", "kafka", "spark-job", "producer"]
 
     async def scenario() -> None:
-        roles = [role(name, SAYS_GOODBYE, is_ready=ready_when_up(said, name)) for name in names]
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        roles = [role(name, SAYS_GOODBYE, is_ready=ready_when_up(output, name)) for name in names]
+        async with supervising(tmp_path, output, *roles) as supervisor:
             await supervisor.start()
-            said.lines.clear()
+            output.lines.clear()
             await supervisor.stop()
-            assert said.lines == [(name, "down") for name in ("producer", "spark-job", "kafka", "zookeeper")]
+            assert output.lines == [(name, "down") for name in ("producer", "spark-job", "kafka", "zookeeper")]
             assert processes() == set()
 
     run(scenario())
 
 
-def test_a_role_is_not_told_to_stop_before_the_one_before_it_has_stopped(tmp_path: Path, said: Said) -> None:
+def test_a_role_is_not_stopped_before_the_previous_one_has_ended(tmp_path: Path, output: Output) -> None:
     slow = SAYS_GOODBYE.replace('print("down"', 'sys.stdin.close() or [None for _ in range(3_000_000)] and print("down"')
 
     async def scenario() -> None:
         roles = [
-            role("producer", slow, is_ready=ready_when_up(said, "producer")),
-            role("kafka", SAYS_GOODBYE, is_ready=ready_when_up(said, "kafka")),
+            role("producer", slow, is_ready=ready_when_up(output, "producer")),
+            role("kafka", SAYS_GOODBYE, is_ready=ready_when_up(output, "kafka")),
         ]
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        async with supervising(tmp_path, output, *roles) as supervisor:
             await supervisor.start()
-            said.lines.clear()
+            output.lines.clear()
             await supervisor.stop()
-            assert said.lines == [("producer", "down"), ("kafka", "down")]
+            assert output.lines == [("producer", "down"), ("kafka", "down")]
 
     run(scenario())
 
 
-def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Said, processes: Processes) -> None:
+def test_a_named_role_can_be_stopped_alone(tmp_path: Path, output: Output, processes: Processes) -> None:
     async def scenario() -> None:
-        roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("kafka", "producer")]
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        roles = [role(name, RUNS, is_ready=ready_when_up(output, name)) for name in ("kafka", "producer")]
+        async with supervising(tmp_path, output, *roles) as supervisor:
             await supervisor.start()
             assert len(processes()) == 2
             assert set(await supervisor.stop("producer")) == {"producer"}
@@ -327,57 +327,59 @@ def test_a_named_role_stops_alone_and_that_is_no_fault(tmp_path: Path, said: Sai
     run(scenario())
 
 
-def test_a_role_that_fails_while_it_is_stopped_has_its_code_returned(tmp_path: Path, said: Said) -> None:
+def test_the_exit_code_of_a_role_that_fails_while_stopping_is_returned(tmp_path: Path, output: Output) -> None:
     unsent = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(1)); print('up', flush=True); time.sleep(60)"
 
     async def scenario() -> None:
-        failing = role("producer", unsent, is_ready=ready_when_up(said, "producer"))
-        async with supervising(tmp_path, said, failing) as supervisor:
+        failing = role("producer", unsent, is_ready=ready_when_up(output, "producer"))
+        async with supervising(tmp_path, output, failing) as supervisor:
             await supervisor.start()
             assert await supervisor.stop("producer") == {"producer": 1}
 
     run(scenario())
 
 
-def test_who_ignores_sigterm_is_killed_after_its_grace_and_its_children_too(
-    tmp_path: Path, said: Said, processes: Processes
+def test_a_role_that_ignores_sigterm_is_killed_with_its_children_after_its_grace_period(
+    tmp_path: Path, output: Output, processes: Processes
 ) -> None:
     async def scenario() -> None:
-        stubborn = role("kafka", IGNORES_SIGTERM, is_ready=ready_when_up(said, "kafka"), grace_seconds=0.2)
-        async with supervising(tmp_path, said, stubborn) as supervisor:
+        stubborn = role("kafka", IGNORES_SIGTERM, is_ready=ready_when_up(output, "kafka"), grace_seconds=0.2)
+        async with supervising(tmp_path, output, stubborn) as supervisor:
             await supervisor.start()
             (pid,) = {pid for pid in processes() if os.getsid(pid) == pid}
             assert len(running(pid)) == 2
             started = time.monotonic()
             await supervisor.stop()
             assert time.monotonic() - started >= 0.2
-            assert said.by("kafka")[-1] == "did not stop within 0 s and was killed"
+            assert output.by("kafka")[-1] == "did not stop within 0 s and was killed"
             await until(lambda: running(pid) == set())
 
     run(scenario())
 
 
-def test_children_of_a_role_that_stops_in_time_are_not_left_behind(tmp_path: Path, said: Said, processes: Processes) -> None:
+def test_children_of_a_role_that_stops_in_time_are_not_left_behind(
+    tmp_path: Path, output: Output, processes: Processes
+) -> None:
     careless = IGNORES_SIGTERM.replace("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild", "child")
 
     async def scenario() -> None:
         async with supervising(
-            tmp_path, said, role("kafka", careless, is_ready=ready_when_up(said, "kafka"), grace_seconds=0.2)
+            tmp_path, output, role("kafka", careless, is_ready=ready_when_up(output, "kafka"), grace_seconds=0.2)
         ) as supervisor:
             await supervisor.start()
             (pid,) = {pid for pid in processes() if os.getsid(pid) == pid}
             assert len(running(pid)) == 2
             await supervisor.stop()
             await until(lambda: running(pid) == set())
-            assert not any("was killed" in line for line in said.by("kafka"))
+            assert not any("was killed" in line for line in output.by("kafka"))
 
     run(scenario())
 
 
-def test_each_role_runs_in_a_session_of_its_own(tmp_path: Path, said: Said, processes: Processes) -> None:
+def test_each_role_runs_in_its_own_session(tmp_path: Path, output: Output, processes: Processes) -> None:
     async def scenario() -> None:
-        roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("kafka", "producer")]
-        async with supervising(tmp_path, said, *roles) as supervisor:
+        roles = [role(name, RUNS, is_ready=ready_when_up(output, name)) for name in ("kafka", "producer")]
+        async with supervising(tmp_path, output, *roles) as supervisor:
             await supervisor.start()
             pids = processes()
             assert {os.getsid(pid) for pid in pids} == pids
@@ -386,9 +388,9 @@ def test_each_role_runs_in_a_session_of_its_own(tmp_path: Path, said: Said, proc
     run(scenario())
 
 
-def test_the_lock_of_a_role_is_held_as_long_as_it_lives(tmp_path: Path, said: Said) -> None:
+def test_the_lock_of_a_role_is_held_while_it_runs(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("kafka", RUNS, is_ready=ready_when_up(said, "kafka"))) as supervisor:
+        async with supervising(tmp_path, output, role("kafka", RUNS, is_ready=ready_when_up(output, "kafka"))) as supervisor:
             await supervisor.start()
             with pytest.raises(AlreadyRunningError, match="kafka already runs"):
                 hold(tmp_path, "kafka")
@@ -398,45 +400,45 @@ def test_the_lock_of_a_role_is_held_as_long_as_it_lives(tmp_path: Path, said: Sa
     run(scenario())
 
 
-def test_a_role_that_takes_its_own_lock_finds_it_free(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_takes_its_own_lock_finds_it_free(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
-        owner = role("producer", RUNS, is_ready=ready_when_up(said, "producer"), takes_own_lock=True)
-        async with supervising(tmp_path, said, owner) as supervisor:
+        owner = role("producer", RUNS, is_ready=ready_when_up(output, "producer"), takes_own_lock=True)
+        async with supervising(tmp_path, output, owner) as supervisor:
             await supervisor.start()
             hold(tmp_path, "producer").close()
 
     run(scenario())
 
 
-def test_a_role_that_runs_elsewhere_is_not_started_again(tmp_path: Path, said: Said, processes: Processes) -> None:
+def test_a_role_that_runs_elsewhere_is_not_started_again(tmp_path: Path, output: Output, processes: Processes) -> None:
     async def scenario() -> None:
-        roles = [role(name, RUNS, is_ready=ready_when_up(said, name)) for name in ("zookeeper", "kafka")]
+        roles = [role(name, RUNS, is_ready=ready_when_up(output, name)) for name in ("zookeeper", "kafka")]
         with hold(tmp_path, "kafka"):
-            async with supervising(tmp_path, said, *roles) as supervisor:
+            async with supervising(tmp_path, output, *roles) as supervisor:
                 with pytest.raises(AlreadyRunningError, match="kafka already runs"):
                     await supervisor.start()
                 assert len(processes()) == 1
-        assert said.by("kafka") == []
+        assert output.by("kafka") == []
         assert processes() == set()
 
     run(scenario())
 
 
-def test_the_heartbeat_of_an_earlier_run_makes_no_role_ready(tmp_path: Path, said: Said) -> None:
+def test_the_heartbeat_of_an_earlier_run_does_not_make_a_role_ready(tmp_path: Path, output: Output) -> None:
     beats = heartbeat_file(tmp_path, "spark-job")
     Heartbeat(beats, patience_seconds=3600).beat()
-    asked = 0
+    polls = 0
 
     async def has_a_heartbeat() -> bool:
-        nonlocal asked
-        asked += 1
+        nonlocal polls
+        polls += 1
         return is_alive(beats)
 
     async def scenario() -> None:
         job = role("spark-job", RUNS, is_ready=has_a_heartbeat, takes_own_lock=True)
-        async with supervising(tmp_path, said, job) as supervisor:
+        async with supervising(tmp_path, output, job) as supervisor:
             starting = asyncio.create_task(supervisor.start())
-            await until(lambda: asked >= 3 or starting.done())
+            await until(lambda: polls >= 3 or starting.done())
             assert not starting.done()
             Heartbeat(beats, patience_seconds=3600).beat()
             await starting
@@ -444,12 +446,12 @@ def test_the_heartbeat_of_an_earlier_run_makes_no_role_ready(tmp_path: Path, sai
     run(scenario())
 
 
-def test_a_role_that_was_stopped_does_not_count_as_alive(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_was_stopped_does_not_count_as_alive(tmp_path: Path, output: Output) -> None:
     beats = heartbeat_file(tmp_path, "spark-job")
 
     async def scenario() -> None:
-        job = role("spark-job", RUNS, is_ready=at_once, takes_own_lock=True)
-        async with supervising(tmp_path, said, job) as supervisor:
+        job = role("spark-job", RUNS, is_ready=immediately, takes_own_lock=True)
+        async with supervising(tmp_path, output, job) as supervisor:
             await supervisor.start()
             Heartbeat(beats, patience_seconds=3600).beat()
             await supervisor.stop()
@@ -458,30 +460,30 @@ def test_a_role_that_was_stopped_does_not_count_as_alive(tmp_path: Path, said: S
     run(scenario())
 
 
-def test_both_outputs_of_a_role_are_shown_and_no_byte_upsets_it(tmp_path: Path, said: Said) -> None:
+def test_stdout_and_stderr_of_a_role_are_shown_whatever_their_bytes(tmp_path: Path, output: Output) -> None:
     code = r"import sys; sys.stdout.buffer.write(b'a\xff\n\nno end'); sys.stdout.flush(); sys.stderr.write('\nerror')"
 
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("topic-init", code)) as supervisor:
+        async with supervising(tmp_path, output, role("topic-init", code)) as supervisor:
             await supervisor.start()
-            assert said.by("topic-init") == ["a\N{REPLACEMENT CHARACTER}", "", "no end", "error"]
+            assert output.by("topic-init") == ["a\N{REPLACEMENT CHARACTER}", "", "no end", "error"]
 
     run(scenario())
 
 
-def test_a_line_without_end_does_not_upset_it_either(tmp_path: Path, said: Said) -> None:
+def test_a_very_long_line_is_skipped(tmp_path: Path, output: Output) -> None:
     code = "print('x' * 5_000_000, flush=True); print('after', flush=True)"
 
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("topic-init", code)) as supervisor:
+        async with supervising(tmp_path, output, role("topic-init", code)) as supervisor:
             await supervisor.start()
-            assert said.by("topic-init")[-1] == "after"
+            assert output.by("topic-init")[-1] == "after"
 
     run(scenario())
 
 
 def test_the_environment_of_a_role_is_added_to_that_of_the_supervisor(
-    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEED", "8")
     monkeypatch.setenv("DATA_DIR", "elsewhere")
@@ -489,19 +491,19 @@ def test_the_environment_of_a_role_is_added_to_that_of_the_supervisor(
     command = [sys.executable, "-S", "-c", code]
 
     async def scenario() -> None:
-        async with supervising(tmp_path, said, Role("topic-init", command, 1, {"DATA_DIR": "here"})) as supervisor:
+        async with supervising(tmp_path, output, Role("topic-init", command, 1, {"DATA_DIR": "here"})) as supervisor:
             await supervisor.start()
-            assert said.by("topic-init") == ["8 here"]
+            assert output.by("topic-init") == ["8 here"]
 
     run(scenario())
 
 
-def dies_when_told(name: str, *, restarts: int, said: Said) -> Role:
+def dies_on_signal(name: str, *, restarts: int, output: Output) -> Role:
     code = (
         "import os, signal, sys; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3)); print('up', flush=True); signal.pause()"
     )
     command = [sys.executable, "-I", "-S", "-c", code]
-    return Role(name, command, PATIENCE_SECONDS, {}, ready_when_up(said, name), restarts=restarts)
+    return Role(name, command, PATIENCE_SECONDS, {}, ready_when_up(output, name), restarts=restarts)
 
 
 @pytest.fixture
@@ -510,44 +512,46 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_pause")
-def test_a_broker_that_dies_is_started_again_so_often_and_no_more(tmp_path: Path, said: Said, processes: Processes) -> None:
+def test_a_broker_that_ends_is_restarted_a_limited_number_of_times(
+    tmp_path: Path, output: Output, processes: Processes
+) -> None:
     async def scenario() -> None:
-        async with supervising(tmp_path, said, dies_when_told("kafka", restarts=2, said=said)) as supervisor:
+        async with supervising(tmp_path, output, dies_on_signal("kafka", restarts=2, output=output)) as supervisor:
             await supervisor.start()
             ended = asyncio.create_task(supervisor.until_one_ends())
             for number in (1, 2, 3):
-                await until(lambda: said.by("kafka").count("up") == number and len(processes()) == 1)  # noqa: B023
+                await until(lambda: output.by("kafka").count("up") == number and len(processes()) == 1)  # noqa: B023
                 assert not ended.done()
                 os.kill(processes().pop(), signal.SIGUSR1)
             with pytest.raises(RoleEndedError, match=r"^kafka ended with code 3"):
                 await ended
-        again = [line for line in said.by("kafka") if "started again" in line]
+        again = [line for line in output.by("kafka") if "started again" in line]
         assert again == [f"ended with code 3 and is started again ({n} of 2 times in ten minutes)" for n in (1, 2)]
 
     run(scenario())
 
 
 @pytest.mark.usefixtures("_no_pause")
-def test_restarts_that_are_long_past_do_not_count(
-    tmp_path: Path, said: Said, processes: Processes, monkeypatch: pytest.MonkeyPatch
+def test_old_restarts_do_not_count(
+    tmp_path: Path, output: Output, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor_module, "RESTART_WINDOW_SECONDS", 0.0)
 
     async def scenario() -> None:
-        async with supervising(tmp_path, said, dies_when_told("kafka", restarts=1, said=said)) as supervisor:
+        async with supervising(tmp_path, output, dies_on_signal("kafka", restarts=1, output=output)) as supervisor:
             await supervisor.start()
             for number in (1, 2, 3):
-                await until(lambda: said.by("kafka").count("up") == number and len(processes()) == 1)  # noqa: B023
+                await until(lambda: output.by("kafka").count("up") == number and len(processes()) == 1)  # noqa: B023
                 os.kill(processes().pop(), signal.SIGUSR1)
-            await until(lambda: said.by("kafka").count("up") == 4)
+            await until(lambda: output.by("kafka").count("up") == 4)
 
     run(scenario())
 
 
-def test_a_role_that_dies_before_it_was_ready_is_not_started_again(tmp_path: Path, said: Said) -> None:
+def test_a_role_that_ends_before_it_was_ready_is_not_restarted(tmp_path: Path, output: Output) -> None:
     async def scenario() -> None:
         dies = Role("kafka", [sys.executable, "-c", "raise SystemExit(3)"], 1, {}, never, restarts=3)
-        async with supervising(tmp_path, said, dies) as supervisor:
+        async with supervising(tmp_path, output, dies) as supervisor:
             with pytest.raises(RoleEndedError, match="kafka ended with code 3"):
                 await supervisor.start()
 
@@ -555,17 +559,17 @@ def test_a_role_that_dies_before_it_was_ready_is_not_started_again(tmp_path: Pat
 
 
 @pytest.mark.parametrize("pause", [0.0, 5.0])
-def test_a_stop_while_a_role_is_started_again_leaves_nothing_behind(
-    tmp_path: Path, said: Said, processes: Processes, monkeypatch: pytest.MonkeyPatch, pause: float
+def test_a_stop_during_a_restart_leaves_no_process_behind(
+    tmp_path: Path, output: Output, processes: Processes, monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
     monkeypatch.setattr(supervisor_module, "RESTART_PAUSE_SECONDS", pause)
     monkeypatch.setattr(supervisor_module, "LAST_LINES_SECONDS", 0.01)
 
     async def scenario() -> None:
-        async with supervising(tmp_path, said, dies_when_told("kafka", restarts=3, said=said)) as supervisor:
+        async with supervising(tmp_path, output, dies_on_signal("kafka", restarts=3, output=output)) as supervisor:
             await supervisor.start()
             os.kill(processes().pop(), signal.SIGUSR1)
-            await until(lambda: any("started again" in line for line in said.by("kafka")))
+            await until(lambda: any("started again" in line for line in output.by("kafka")))
             await supervisor.stop()
             assert processes() == set()
             hold(tmp_path, "kafka").close()
@@ -575,7 +579,7 @@ def test_a_stop_while_a_role_is_started_again_leaves_nothing_behind(
 
 def test_roles_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     if sys.platform != "linux":
-        pytest.skip("only Linux tells a child of its parent's death")
+        pytest.skip("only Linux signals a child when its parent ends")
     code = f"""
 import asyncio, sys
 from pathlib import Path
@@ -607,16 +611,16 @@ def running_now(pid: int) -> bool:
     return False
 
 
-def test_a_role_gets_nothing_of_the_callers_environment_that_is_not_listed(
-    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+def test_a_role_gets_only_listed_variables_of_the_callers_environment(
+    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=ar")
     monkeypatch.setenv("LC_ALL", "ar_EG.UTF-8")
     code = "import os; print(os.environ.get('JAVA_TOOL_OPTIONS'), os.environ['LC_ALL'])"
 
     async def scenario() -> None:
-        async with supervising(tmp_path, said, role("topic-init", code)) as supervisor:
+        async with supervising(tmp_path, output, role("topic-init", code)) as supervisor:
             await supervisor.start()
-            assert said.by("topic-init") == ["None C.UTF-8"]
+            assert output.by("topic-init") == ["None C.UTF-8"]
 
     run(scenario())

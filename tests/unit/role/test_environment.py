@@ -1,4 +1,4 @@
-"""What a process of the lake gets of its caller's environment: what is listed, whatever else is there."""
+"""A process of the lake gets only the listed variables of its caller's environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALLOWED = {*FIXED, *OF_TESTS, *OF_THE_MACHINE, *SETTINGS, "JAVA_HOME"}
-# What has been seen to change files, results or the start of a JVM, a Python or Spark.
+# Variables known to change files, results or the start of a JVM, Python or Spark.
 HARMFUL = {
     "JAVA_TOOL_OPTIONS": "-Duser.language=ar -Duser.country=EG",
     "_JAVA_OPTIONS": "-Djava.io.tmpdir=/nowhere",
@@ -70,24 +70,22 @@ VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"
 
 
 @given(st.dictionaries(NAMES, VALUES), st.dictionaries(NAMES, VALUES, max_size=3))
-def test_whatever_the_caller_has_a_process_gets_what_is_listed_and_our_locale(
-    variables: dict[str, str], own: dict[str, str]
-) -> None:
+def test_a_process_gets_only_listed_variables_and_a_fixed_locale(variables: dict[str, str], own: dict[str, str]) -> None:
     with caller(variables):
-        got = composed(own)
-    assert got.keys() <= ALLOWED | own.keys()
-    assert {**FIXED, **own}.items() <= got.items()
-    assert all(got[key] == value for key, value in variables.items() if key in SETTINGS and key not in own)
+        composition = composed(own)
+    assert composition.keys() <= ALLOWED | own.keys()
+    assert {**FIXED, **own}.items() <= composition.items()
+    assert all(composition[key] == value for key, value in variables.items() if key in SETTINGS and key not in own)
 
 
 @pytest.mark.parametrize("variable", HARMFUL)
-def test_what_would_change_a_process_is_not_handed_on_and_is_named(variable: str) -> None:
+def test_a_harmful_variable_is_not_passed_on_and_is_named(variable: str) -> None:
     with caller({variable: HARMFUL[variable], "PATH": "/bin"}):
         assert variable not in composed()
         assert foreign() == [variable]
 
 
-def test_our_own_settings_are_not_called_foreign() -> None:
+def test_the_projects_settings_are_not_foreign() -> None:
     with caller(dict.fromkeys(SETTINGS, "x")):
         assert foreign() == []
 
@@ -110,15 +108,15 @@ def test_a_java_home_counts_if_its_java_is_new_enough(tmp_path: Path, release: s
         assert stale_java_home() == (None if works else str(tmp_path))
 
 
-@pytest.mark.parametrize("told", ["/opt/java-that-was-removed", "relative", "\x7f"])
-def test_a_stale_java_home_is_passed_over(told: str) -> None:
-    with caller({"JAVA_HOME": told}):
+@pytest.mark.parametrize("home", ["/opt/java-that-was-removed", "relative", "\x7f"])
+def test_a_stale_java_home_is_ignored(home: str) -> None:
+    with caller({"JAVA_HOME": home}):
         assert "JAVA_HOME" not in composed()
-        assert stale_java_home() == told
+        assert stale_java_home() == home
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_role_that_is_started_directly_makes_the_same_of_any_locale(locale: str, tmp_path: Path) -> None:
+def test_a_role_started_directly_ignores_the_callers_locale(locale: str, tmp_path: Path) -> None:
     code = """
 from finance_role.settings import RoleSettings, begin_role
 begin_role(RoleSettings)
@@ -127,21 +125,21 @@ pathlib.Path('made').touch()
 print(sorted(os.environ), time.tzname[0], os.environ['LC_ALL'], oct(pathlib.Path('made').stat().st_mode & 0o777))
 """
     hostile = {**HARMFUL, "LANG": locale, "LC_ALL": locale, "TZ": "Asia/Kathmandu", "PATH": os.environ["PATH"]}
-    for key in ("PYTHONHOME", "PYTHONIOENCODING", "PYTHONWARNINGS", "LD_PRELOAD"):  # these act before any line of ours
+    for key in ("PYTHONHOME", "PYTHONIOENCODING", "PYTHONWARNINGS", "LD_PRELOAD"):  # they act before any of our code
         hostile.pop(key)
-    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=hostile, capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=hostile, capture_output=True, text=True, check=True)
     names = sorted({*FIXED, "PATH"})
-    assert told.stdout == f"{names} UTC C.UTF-8 0o640\n"
+    assert result.stdout == f"{names} UTC C.UTF-8 0o640\n"
 
 
 @pytest.mark.parametrize(("umask", "mode"), [("0027", 0o640), ("022", 0o644), ("0077", 0o600)])
-def test_the_setting_says_who_may_read(tmp_path: Path, umask: str, mode: int) -> None:
+def test_the_umask_is_set(tmp_path: Path, umask: str, mode: int) -> None:
     code = f"from finance_role.environment import settle; settle({umask!r}); open('made', 'w').close()"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert (tmp_path / "made").stat().st_mode & 0o777 == mode
 
 
-def test_scratch_is_below_the_lake_private_and_emptied_of_what_a_killed_run_left(tmp_path: Path) -> None:
+def test_scratch_is_below_the_lake_private_and_emptied(tmp_path: Path) -> None:
     left = scratch(tmp_path, "kafka") / "libzstd.so"
     left.parent.mkdir(parents=True)
     left.touch()
@@ -150,7 +148,7 @@ def test_scratch_is_below_the_lake_private_and_emptied_of_what_a_killed_run_left
     assert left.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_scratch_that_is_a_link_does_not_empty_what_it_leads_to(tmp_path: Path) -> None:
+def test_scratch_that_is_a_link_does_not_empty_its_target(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()
     (tmp_path / "run" / "tmp").mkdir(parents=True)
@@ -162,7 +160,7 @@ def test_scratch_that_is_a_link_does_not_empty_what_it_leads_to(tmp_path: Path) 
 def test_a_volume_without_execution_is_named_before_a_library_fails_to_load(tmp_path: Path) -> None:
     with small_disk(tmp_path, "noexec") as disk:
         if disk is None:
-            pytest.skip("this machine mounts no volume")
+            pytest.skip("no permission to mount a volume")
         with pytest.raises(UnusableScratchError, match=re.escape(str(tmp_path)) + r".*noexec.*DATA_DIR"):
             make_scratch(tmp_path, "kafka")
         assert not environment.allows_execution(tmp_path)

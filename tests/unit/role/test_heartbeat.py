@@ -1,4 +1,4 @@
-"""A heartbeat is a promise with a deadline."""
+"""A heartbeat has a deadline until which its role counts as alive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1_764_000_000.0
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
     return heartbeat_file(tmp_path, "spark-job")
 
 
-def test_the_file_is_where_the_healthchecks_look(tmp_path: Path) -> None:
+def test_the_file_is_where_health_checks_expect_it(tmp_path: Path) -> None:
     assert heartbeat_file(tmp_path, "producer") == tmp_path / "run" / "producer.heartbeat"
 
 
@@ -45,7 +45,7 @@ def test_a_role_that_has_not_begun_is_not_alive(file: Path) -> None:
     assert not is_alive(file)
 
 
-def test_a_start_alone_is_no_beat_and_ends_the_promise_of_an_earlier_run(file: Path, clock: Clock) -> None:
+def test_a_start_alone_is_not_a_beat_and_removes_the_beat_of_an_earlier_run(file: Path, clock: Clock) -> None:
     Heartbeat(file, 1000).beat()
     assert is_alive(file)
     clock.now += 1
@@ -61,7 +61,7 @@ def test_a_role_is_alive_until_its_patience_ends(file: Path, clock: Clock) -> No
     assert not is_alive(file)
 
 
-def test_another_beat_renews_the_promise(file: Path, clock: Clock) -> None:
+def test_another_beat_extends_the_deadline(file: Path, clock: Clock) -> None:
     heartbeat = Heartbeat(file, 5)
     heartbeat.beat()
     clock.now += 4
@@ -70,7 +70,7 @@ def test_another_beat_renews_the_promise(file: Path, clock: Clock) -> None:
     assert is_alive(file)
 
 
-def test_many_beats_touch_the_disk_once_a_second(file: Path, clock: Clock) -> None:
+def test_the_file_is_written_at_most_once_a_second(file: Path, clock: Clock) -> None:
     heartbeat = Heartbeat(file, 5)
     heartbeat.beat()
     file.unlink()
@@ -82,13 +82,13 @@ def test_many_beats_touch_the_disk_once_a_second(file: Path, clock: Clock) -> No
     assert file.exists()
 
 
-def test_nothing_else_stays_beside_the_file(file: Path) -> None:
+def test_no_temporary_file_remains(file: Path) -> None:
     Heartbeat(file, 5).beat()
     assert list(file.parent.iterdir()) == [file]
 
 
-@pytest.mark.parametrize(("patience", "code", "word"), [(60, 0, "alive"), (-1, 1, "silent")])
-def test_the_probe_says_by_its_exit_code_whether_the_role_is_alive(file: Path, patience: float, code: int, word: str) -> None:
+@pytest.mark.parametrize(("patience", "code", "word"), [(60, 0, "alive"), (-1, 1, "no heartbeat in time")])
+def test_the_exit_code_of_the_probe_says_whether_the_role_is_alive(file: Path, patience: float, code: int, word: str) -> None:
     Heartbeat(file, patience).beat()
     probe = subprocess.run(
         [sys.executable, "-m", "finance_role.heartbeat", str(file)], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""One process a role, whatever becomes of it."""
+"""One process per role, however the process ends."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ sys.stdin.read()
 """
 
 
-def test_a_second_holder_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+def test_a_second_holder_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     with hold(tmp_path, "kafka"), pytest.raises(AlreadyRunningError, match=rf"kafka already runs .*process {os.getpid()} on"):
         hold(tmp_path, "kafka")
 
 
-def test_being_refused_does_not_change_who_has_it(tmp_path: Path) -> None:
+def test_a_refusal_does_not_change_the_holder(tmp_path: Path) -> None:
     with hold(tmp_path, "kafka"):
         before = (tmp_path / "locks" / "kafka.lock").read_text()
         for _ in range(2):
@@ -43,13 +43,13 @@ def test_other_roles_and_other_lakes_are_free(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_that_was_given_back_can_be_taken(tmp_path: Path) -> None:
+def test_a_released_lock_can_be_acquired(tmp_path: Path) -> None:
     hold(tmp_path, "kafka").close()
     with hold(tmp_path, "kafka"):
         assert (tmp_path / "locks" / "kafka.lock").read_text().count("process") == 1
 
 
-def test_the_lock_ends_with_a_holder_that_is_killed(tmp_path: Path) -> None:
+def test_a_killed_holder_releases_the_lock(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout

@@ -1,4 +1,4 @@
-"""Paths are literals: any name that a file system takes is one file to every library, or refused by name."""
+"""Paths are literal: every library reads any name that a file system accepts as one file, or the name is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _write(file: Path, number: int) -> Path:
 
 
 @pytest.mark.parametrize("name", NASTY.values(), ids=NASTY)
-def test_duckdb_reads_the_one_file_of_that_name(tmp_path: Path, name: str) -> None:
+def test_duckdb_reads_exactly_the_file_with_that_name(tmp_path: Path, name: str) -> None:
     _write(tmp_path / "a" / "decoy", 1)
     assert _read(_write(tmp_path / name / f"{name[:100]}.parquet", 7)) == [(7,)]
 
@@ -53,21 +53,21 @@ def test_a_folder_of_any_name_is_one_folder_to_duckdb_and_to_deltalake(names: li
         assert table.version() == 0
 
 
-@pytest.mark.parametrize(("name", "said"), REFUSED.items(), ids=map(ascii, REFUSED))
-def test_a_name_that_deltalake_cannot_be_told_is_refused_by_name(tmp_path: Path, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "message"), REFUSED.items(), ids=map(ascii, REFUSED))
+def test_a_name_that_deltalake_cannot_handle_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / name)
     for folder in (tmp_path / name / "data", link):  # deltalake resolves links
         what = fault(folder)
         assert what is not None
-        assert said in what
+        assert message in what
         assert ascii(name)[1:-1] in what
         assert what.isprintable()
 
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if name != "a\x1bb"], ids=ascii)
-def test_what_is_refused_is_indeed_more_than_deltalake_takes(tmp_path: Path, name: str) -> None:
+def test_deltalake_fails_on_refused_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(Exception, match=r"Kernel error|Generic error|contained non-unicode|surrogates"):
         DeltaTable.create(str(tmp_path / name), Schema.from_arrow(pa.schema([pa.field("a", pa.int64())])))
@@ -80,22 +80,22 @@ def test_no_role_starts_on_a_folder_that_is_refused(tmp_path: Path, monkeypatch:
     assert "'%20' in it, which deltalake takes for another character: choose another folder" in str(refused.value)
     monkeypatch.delenv("DATA_DIR")
     (tmp_path / "100%25").mkdir()
-    monkeypatch.chdir(tmp_path / "100%25")  # the default counts from there
+    monkeypatch.chdir(tmp_path / "100%25")  # the default is relative to it
     with pytest.raises(ValueError, match="'%25' in it"):
         RoleSettings()
 
 
-def test_a_plain_path_needs_no_alias_and_an_alias_stays_the_same_and_is_made_again(tmp_path: Path) -> None:
+def test_a_plain_path_needs_no_alias_and_a_removed_alias_is_recreated(tmp_path: Path) -> None:
     assert for_duckdb(tmp_path) == tmp_path
     odd = _write(tmp_path / "*" / "x", 7).parent
     alias = for_duckdb(odd)
     assert alias == for_duckdb(odd)
-    alias.unlink()  # as tidying of temporary files does
+    alias.unlink()  # as a cleanup of temporary files does
     assert _read(odd / "x") == [(7,)]
     assert by_name(f"{for_duckdb(odd)}/x is torn") == f"{odd}/x is torn"
 
 
-def test_an_odd_folder_for_temporary_files_is_passed_over_and_none_at_all_is_said(
+def test_a_temporary_folder_with_an_odd_name_is_skipped_and_having_none_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "[tmp]"

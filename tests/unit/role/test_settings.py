@@ -1,4 +1,4 @@
-"""Settings: read once, frozen, and every wrong key named in one go."""
+"""Settings: read once, frozen, and all wrong keys named together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finance_role.settings import RoleSettings, settings_or_exit
 
 
 class Settings(RoleSettings):
-    """Two keys beside the common one."""
+    """Two keys in addition to the common ones."""
 
     ticks_per_second: float = Field(100, ge=0)
     max_ticks: int = 0
@@ -34,7 +34,7 @@ def test_an_empty_value_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_or_exit(Settings).max_ticks == 0
 
 
-def test_keys_of_other_roles_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_of_other_roles_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_HEAP", "1g")
     assert settings_or_exit(Settings) == Settings()
 
@@ -51,7 +51,7 @@ def test_all_wrong_keys_are_named_together_and_the_exit_code_is_2(
     assert [line.split(":")[0] for line in lines] == ["TICKS_PER_SECOND='-1'", "MAX_TICKS='many'"]
 
 
-def test_settings_do_not_change_after_they_are_read() -> None:
+def test_settings_are_immutable() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.max_ticks = 1  # type: ignore[misc]

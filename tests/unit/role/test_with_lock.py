@@ -1,4 +1,4 @@
-"""Containers take the lock in bash, local processes in Python: it is the same lock."""
+"""Containers acquire the lock in bash, local processes in Python: it is the same lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finance_role.lock import AlreadyRunningError, hold
 
 WITH_LOCK = Path(__file__).parents[3] / "kafka/broker/with-lock"
 
-pytestmark = pytest.mark.skipif(shutil.which("flock") is None, reason="no flock here, as on macOS; containers have it")
+pytestmark = pytest.mark.skipif(shutil.which("flock") is None, reason="no flock command, as on macOS; containers have it")
 
 
 def command(data_dir: Path, *inner: str) -> list[str]:
@@ -41,8 +41,8 @@ def test_a_local_process_is_refused_while_a_container_has_the_role(tmp_path: Pat
 
 
 def test_the_command_runs_under_the_lock_with_its_own_exit_code(tmp_path: Path) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         command(tmp_path, "sh", "-c", 'echo "$0 $1"; exit 3', "a", "b c"), capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout) == (3, "a b c\n")
+    assert (result.returncode, result.stdout) == (3, "a b c\n")
     hold(tmp_path, "kafka").close()

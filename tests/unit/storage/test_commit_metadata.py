@@ -1,4 +1,4 @@
-"""The commit record: what is written into the log comes back, and nothing else passes for one."""
+"""Commit metadata: what is written to the log is read back, and nothing else is accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from finance_kafka.offsets import OffsetRange
 from finance_storage.commit_metadata import CommitMetadata, Total, decode_metadata
 
-RECORD = CommitMetadata(
+METADATA = CommitMetadata(
     contract=1,
     offsets={0: OffsetRange(10, 15), 1: OffsetRange(0, 0)},
     rows={0: 5},
@@ -31,7 +31,7 @@ OLD = (
 )
 offsets = st.integers(0, 2**63 - 1)
 digests = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
-records = st.builds(
+all_metadata = st.builds(
     CommitMetadata,
     contract=st.integers(1, 9),
     offsets=st.dictionaries(st.integers(0, 999), st.builds(OffsetRange, offsets, offsets)),
@@ -48,13 +48,13 @@ records = st.builds(
 
 
 @settings(deadline=None)
-@given(records)
-def test_a_record_comes_back_as_it_was(record: CommitMetadata) -> None:
-    assert decode_metadata(record.encode()) == record
+@given(all_metadata)
+def test_metadata_is_read_back_as_written(metadata: CommitMetadata) -> None:
+    assert decode_metadata(metadata.encode()) == metadata
 
 
-def test_a_record_is_the_json_that_older_commits_hold() -> None:
-    assert RECORD.encode() == (
+def test_metadata_is_the_same_json_as_in_older_commits() -> None:
+    assert METADATA.encode() == (
         '{"contract":1,'
         '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab",'
         '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2,'
@@ -62,8 +62,8 @@ def test_a_record_is_the_json_that_older_commits_hold() -> None:
     )
 
 
-def test_a_record_of_version_0_1_is_read_without_lake_epoch_and_sequence() -> None:
-    assert decode_metadata(OLD) == msgspec.structs.replace(RECORD, lake="", epoch=0, sequence=0)
+def test_metadata_of_version_0_1_is_read_without_lake_epoch_and_sequence() -> None:
+    assert decode_metadata(OLD) == msgspec.structs.replace(METADATA, lake="", epoch=0, sequence=0)
 
 
 def test_a_range_counts_its_offsets() -> None:
@@ -71,15 +71,15 @@ def test_a_range_counts_its_offsets() -> None:
 
 
 @pytest.mark.parametrize("field", sorted({*CommitMetadata.__struct_fields__} - {"lake", "epoch", "sequence", "redriven"}))
-def test_a_record_that_lacks_a_field_is_none(field: str) -> None:
-    fields = json.loads(RECORD.encode())
+def test_metadata_that_lacks_a_field_is_refused(field: str) -> None:
+    fields = json.loads(METADATA.encode())
     del fields[field]
     with pytest.raises(msgspec.ValidationError):
         decode_metadata(json.dumps(fields))
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "null", '"OPTIMIZE"', '{"batch": 3}'])
-def test_other_json_is_no_record(text: str) -> None:
+def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode_metadata(text)
 
@@ -87,21 +87,21 @@ def test_other_json_is_no_record(text: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("sequence", "3"), ("rows", {"x": 1}), ("offsets", {"0": [1]}), ("digest", 7), ("offsets", [])]
 )
-def test_a_record_with_a_field_of_another_type_is_none(field: str, value: object) -> None:
+def test_metadata_with_a_field_of_another_type_is_refused(field: str, value: object) -> None:
     with pytest.raises(msgspec.ValidationError):
-        decode_metadata(json.dumps({**json.loads(RECORD.encode()), field: value}))
+        decode_metadata(json.dumps({**json.loads(METADATA.encode()), field: value}))
 
 
-def test_a_field_of_a_later_version_is_passed_over() -> None:
-    assert decode_metadata(json.dumps({**json.loads(RECORD.encode()), "comment": "new"})) == RECORD
+def test_a_field_of_a_later_version_is_ignored() -> None:
+    assert decode_metadata(json.dumps({**json.loads(METADATA.encode()), "comment": "new"})) == METADATA
 
 
-@pytest.mark.parametrize("text", ["", "written by hand", RECORD.encode()[:-1]])
-def test_text_that_is_no_json_is_no_record(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "written by hand", METADATA.encode()[:-1]])
+def test_text_that_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_metadata(text)
 
 
-def test_a_record_does_not_change() -> None:
+def test_metadata_is_immutable() -> None:
     with pytest.raises(AttributeError, match="immutable"):
-        RECORD.sequence = 4  # type: ignore[misc]
+        METADATA.sequence = 4  # type: ignore[misc]

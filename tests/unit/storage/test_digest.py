@@ -1,4 +1,4 @@
-"""The digest of rows: blind to order and files, sensitive to everything else."""
+"""The digest of rows: independent of order and files, sensitive to everything else."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ OTHER_ROW: dict[str, Any] = {
 NULLS: dict[str, Any] = dict.fromkeys(SCHEMA.names)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What is not in the tables, and what would be read wrongly: a decimal whose digits do not fit into one word among them.
-OF_OTHERS = [
+# Types that the job does not write, among them a decimal whose digits do not fit into one word.
+OTHER_TYPES = [
     pa.float64(),
     pa.bool_(),
     pa.date32(),
@@ -111,7 +111,7 @@ def word(value: Any) -> int:  # noqa: ANN401
 
 
 def by_definition(row: dict[str, Any]) -> int:
-    """Say the definition of a row's digest again, in Python's integers."""
+    """Compute a row's digest by its definition, in Python integers."""
     mixed = sum(word(value) * (hashed(name.encode()) | 1) for name, value in row.items()) % MODULUS
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % MODULUS
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % MODULUS
@@ -120,7 +120,7 @@ def by_definition(row: dict[str, Any]) -> int:
 
 @settings(deadline=None)
 @given(rows_strategy)
-def test_the_digest_is_what_its_definition_says(rows: list[dict[str, Any]]) -> None:
+def test_the_digest_follows_its_definition(rows: list[dict[str, Any]]) -> None:
     assert digest(*rows) == sum(map(by_definition, rows)) % MODULUS
 
 
@@ -176,13 +176,13 @@ def test_the_smallest_change_of_a_value_changes_the_digest(column: str, changed:
 
 
 @pytest.mark.parametrize("column", SCHEMA.names)
-def test_values_that_change_places_between_rows_change_the_digest(column: str) -> None:
+def test_values_swapped_between_rows_change_the_digest(column: str) -> None:
     swapped = {**ROW, column: OTHER_ROW[column]}, {**OTHER_ROW, column: ROW[column]}
     assert digest(*swapped) != digest(ROW, OTHER_ROW)
 
 
 @pytest.mark.parametrize(("one", "other"), [("size", "seq"), ("symbol", "source")])
-def test_values_that_change_places_between_columns_change_the_digest(one: str, other: str) -> None:
+def test_values_swapped_between_columns_change_the_digest(one: str, other: str) -> None:
     assert digest({**ROW, one: ROW[other], other: ROW[one]}) != digest(ROW)
 
 
@@ -209,7 +209,7 @@ def test_null_is_neither_zero_nor_empty_nor_its_name(column: str, value: object)
     assert digest({**NULLS, column: value}, NULLS) != digest(NULLS, NULLS)
 
 
-def test_a_row_that_stands_twice_counts_twice() -> None:
+def test_a_row_that_occurs_twice_counts_twice() -> None:
     assert digest(ROW, ROW) == 2 * digest(ROW) % MODULUS
     assert digest(ROW, ROW) != digest(ROW)
 
@@ -221,7 +221,7 @@ def test_when_a_row_was_stored_does_not_count() -> None:
 
 @settings(deadline=None)
 @given(st.lists(row_strategy, min_size=1, max_size=8), st.data())
-def test_chunks_and_slices_leave_the_digest_as_it_is(rows: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_chunks_and_slices_do_not_change_the_digest(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(rows)))
     chunked = pa.concat_tables([table(*rows[:cut]), table(*rows[cut:])])
     surrounded = table(ROW, *rows, NULLS, OTHER_ROW).slice(1, len(rows))
@@ -229,20 +229,20 @@ def test_chunks_and_slices_leave_the_digest_as_it_is(rows: list[dict[str, Any]],
     assert {digest_of(form) for form in (chunked, surrounded, batch)} == {digest(*rows)}
 
 
-def test_what_stands_behind_a_null_does_not_count() -> None:
+def test_the_bytes_behind_a_null_do_not_count() -> None:
     hidden = pa.Array.from_buffers(pa.int64(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(bytes([7] * 16))])
     plain = pa.array([hidden[0].as_py(), None], pa.int64())
     assert hidden.equals(plain)
     assert digest_of(pa.table({"size": hidden})) == digest_of(pa.table({"size": plain}))
 
 
-def test_a_parquet_file_gives_back_the_digest(tmp_path: Path) -> None:
+def test_a_parquet_file_keeps_the_digest(tmp_path: Path) -> None:
     rows = table(ROW, OTHER_ROW, NULLS, {**ROW, "price": Decimal("-9999999999.99999999")})
     pq.write_table(rows, tmp_path / "rows.parquet", store_decimal_as_integer=True, compression="zstd")
     assert digest_of(pq.read_table(tmp_path / "rows.parquet")) == digest_of(rows)
 
 
-def test_a_timestamp_counts_by_its_moment_and_not_by_its_unit() -> None:
+def test_a_timestamp_counts_by_its_time_and_not_by_its_unit() -> None:
     moments = pa.array([MOMENT, None], pa.timestamp("us", tz="UTC"))
     nanoseconds = moments.cast(pa.timestamp("ns", tz="UTC"))
     assert digest_of(pa.table({"at": nanoseconds})) == digest_of(pa.table({"at": moments}))
@@ -258,15 +258,15 @@ def two_of(kind: pa.DataType) -> tuple[object, object]:
     return ("1", "2") if pa.types.is_dictionary(kind) else (False, True) if pa.types.is_boolean(kind) else (1.0, 2.0)
 
 
-@pytest.mark.parametrize("kind", OF_OTHERS, ids=str)
-def test_a_column_of_others_counts_by_what_is_in_it(kind: pa.DataType) -> None:
+@pytest.mark.parametrize("kind", OTHER_TYPES, ids=str)
+def test_a_column_of_another_type_counts_by_its_values(kind: pa.DataType) -> None:
     rows = pa.table({"symbol": ["A", "B", "C"]})
-    odd = [rows.append_column("odd", pa.array([one, None, None], kind)) for one in two_of(kind)]
-    assert len({digest_of(rows), *map(digest_of, odd)}) == 3
+    with_column = [rows.append_column("other", pa.array([value, None, None], kind)) for value in two_of(kind)]
+    assert len({digest_of(rows), *map(digest_of, with_column)}) == 3
 
 
-@pytest.mark.parametrize("kind", [*OF_OTHERS, pa.string(), pa.int64(), pa.list_(pa.int64())], ids=str)
-def test_a_column_that_came_later_counts_where_it_is_not_null(kind: pa.DataType) -> None:
+@pytest.mark.parametrize("kind", [*OTHER_TYPES, pa.string(), pa.int64(), pa.list_(pa.int64())], ids=str)
+def test_a_column_that_was_added_later_counts_where_it_is_not_null(kind: pa.DataType) -> None:
     rows = pa.table({"symbol": ["A", None, "C"]})
     assert digest_of(rows.append_column("later", pa.nulls(3, kind))) == digest_of(rows)
     assert digest_of(rows.append_column("size", pa.nulls(3, pa.int64()))) != digest_of(rows)
@@ -279,16 +279,16 @@ def test_a_text_counts_whatever_its_layout(kind: pa.DataType) -> None:
 
 
 def test_digests_of_many_rows_add_up_too() -> None:
-    """Also prints how fast it is; no time is asserted."""
+    """Also print the speed; no time is asserted."""
     rows = pa.concat_tables([table(ROW, OTHER_ROW, NULLS)] * 1000 * 100).combine_chunks()
     started = time.perf_counter()
-    found = digest_of(rows)
+    result = digest_of(rows)
     print(f"digest: {rows.num_rows / (time.perf_counter() - started) / 1e6:.1f} million rows/s of {len(SCHEMA.names)} columns")
-    assert found == 100_000 * digest(ROW, OTHER_ROW, NULLS) % MODULUS
+    assert result == 100_000 * digest(ROW, OTHER_ROW, NULLS) % MODULUS
 
 
-def test_the_digest_is_the_one_that_older_commits_hold() -> None:
-    """A change here makes every table that exists look altered: it needs a new contract version."""
+def test_the_digest_equals_that_in_older_commits() -> None:
+    """A change here would make every existing table look altered: it needs a new contract version."""
     assert to_text(digest(ROW, OTHER_ROW, NULLS)) == "269c0c547d1fe978"
 
 

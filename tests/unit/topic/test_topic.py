@@ -1,4 +1,4 @@
-"""topic-init's judgement of a topic, with an admin client that answers from a table."""
+"""How topic-init creates and compares a topic, with a fake admin client."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from finance_topic.config import Settings
 if TYPE_CHECKING:
     from confluent_kafka.admin import NewTopic
 
-WANTED = Settings().topic_config()
+REQUIRED = Settings().topic_config()
 
 
 class Admin:
-    """A broker with one topic, `finance`; the first requests for metadata it does not answer, or without naming the topic."""
+    """A broker with the topic `finance`. The first `deaf` metadata requests fail; the first `unaware` ones lack the topic."""
 
     def __init__(self, partitions: int = 4, config: dict[str, str] | None = None, deaf: int = 0, unaware: int = 0) -> None:
         self.partitions = partitions
-        self.config = {"segment.bytes": "1073741824", **WANTED, **(config or {})}
+        self.config = {"segment.bytes": "1073741824", **REQUIRED, **(config or {})}
         self.deaf = deaf
         self.unaware = unaware
-        self.asked = 0
+        self.requests = 0
 
     def list_topics(self, **_: Any) -> Any:  # noqa: ANN401
-        self.asked += 1
-        if self.asked <= self.deaf:
+        self.requests += 1
+        if self.requests <= self.deaf:
             raise KafkaException("no answer")
-        return SimpleNamespace(topics={} if self.asked <= self.unaware else {"finance": object()})
+        return SimpleNamespace(topics={} if self.requests <= self.unaware else {"finance": object()})
 
-    def create_topics(self, wanted: list[NewTopic], **_: Any) -> dict[str, Future[Any]]:  # noqa: ANN401
+    def create_topics(self, new_topics: list[NewTopic], **_: Any) -> dict[str, Future[Any]]:  # noqa: ANN401
         codes = {"finance": KafkaError.TOPIC_ALREADY_EXISTS, "no/topic": KafkaError.TOPIC_EXCEPTION}
-        answers: dict[str, Future[Any]] = {new.topic: Future() for new in wanted}
+        answers: dict[str, Future[Any]] = {new.topic: Future() for new in new_topics}
         for name, answer in answers.items():
             if code := codes.get(name):
                 answer.set_exception(KafkaException(KafkaError(code)))
@@ -44,9 +44,9 @@ class Admin:
                 answer.set_result(None)
         return answers
 
-    def describe_topics(self, wanted: Any, **_: Any) -> dict[str, Future[Any]]:  # noqa: ANN401
+    def describe_topics(self, topics: Any, **_: Any) -> dict[str, Future[Any]]:  # noqa: ANN401
         description = SimpleNamespace(partitions=list(range(self.partitions)), topic_id="an-id")
-        return {name: _done(description) for name in wanted.topic_names}
+        return {name: _done(description) for name in topics.topic_names}
 
     def describe_configs(self, resources: list[Any], **_: Any) -> dict[Any, Future[Any]]:  # noqa: ANN401
         entries = {name: SimpleNamespace(value=value) for name, value in self.config.items()}
@@ -54,7 +54,7 @@ class Admin:
 
 
 class Names:
-    """In place of confluent_kafka's TopicCollection, which does not give its names back."""
+    """Replaces confluent_kafka's TopicCollection, whose names cannot be read."""
 
     def __init__(self, topic_names: list[str]) -> None:
         self.topic_names = topic_names
@@ -72,14 +72,14 @@ def _done(result: Any) -> Future[Any]:  # noqa: ANN401
 
 
 def differences(admin: Any) -> list[str]:  # noqa: ANN401
-    return topic.differences(admin, "finance", 4, WANTED)
+    return topic.differences(admin, "finance", 4, REQUIRED)
 
 
-def test_a_topic_as_wanted_has_no_differences() -> None:
+def test_a_topic_with_the_required_settings_has_no_differences() -> None:
     assert differences(Admin()) == []
 
 
-def test_other_partitions_and_other_settings_are_all_named() -> None:
+def test_all_differences_are_named() -> None:
     assert differences(Admin(3, {"retention.ms": "1", "cleanup.policy": "compact"})) == [
         "3 partitions, not 4",
         "cleanup.policy=compact, not delete",
@@ -87,49 +87,49 @@ def test_other_partitions_and_other_settings_are_all_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", WANTED)
+@pytest.mark.parametrize("key", REQUIRED)
 def test_each_setting_is_compared(key: str) -> None:
-    assert differences(Admin(config={key: "other"})) == [f"{key}=other, not {WANTED[key]}"]
+    assert differences(Admin(config={key: "other"})) == [f"{key}=other, not {REQUIRED[key]}"]
 
 
-def test_the_topic_keeps_every_offset_and_dates_records_by_the_brokers_clock() -> None:
-    assert WANTED["cleanup.policy"] == "delete"
-    assert WANTED["message.timestamp.type"] == "LogAppendTime"
-    assert int(WANTED["max.message.bytes"]) == 1024 * 1024
+def test_the_topic_is_not_compacted_and_uses_the_brokers_clock() -> None:
+    assert REQUIRED["cleanup.policy"] == "delete"
+    assert REQUIRED["message.timestamp.type"] == "LogAppendTime"
+    assert int(REQUIRED["max.message.bytes"]) == 1024 * 1024
 
 
 def test_retention_is_given_in_hours() -> None:
     assert Settings(kafka_retention_hours=2).topic_config()["retention.ms"] == "7200000"
 
 
-def test_a_broker_that_answers_late_is_waited_for() -> None:
+def test_it_waits_for_a_broker_that_answers_late() -> None:
     admin: Any = Admin(deaf=3)
     topic.wait_for_broker(admin, 60)
-    assert admin.asked == 4
+    assert admin.requests == 4
 
 
-def test_a_broker_that_never_answers_is_given_up() -> None:
+def test_it_gives_up_on_a_broker_that_never_answers() -> None:
     admin: Any = Admin(deaf=10**9)
     with pytest.raises(KafkaException):
         topic.wait_for_broker(admin, 0.05)
 
 
-def test_a_topic_that_is_there_is_not_made_again() -> None:
+def test_an_existing_topic_is_not_created_again() -> None:
     admin: Any = Admin()
-    assert not topic.create(admin, "finance", 4, WANTED)
-    assert topic.create(admin, "finances", 4, WANTED)
+    assert not topic.create(admin, "finance", 4, REQUIRED)
+    assert topic.create(admin, "finances", 4, REQUIRED)
 
 
-def test_a_topic_that_cannot_be_made_is_an_error() -> None:
+def test_a_topic_that_cannot_be_created_is_an_error() -> None:
     admin: Any = Admin()
     with pytest.raises(KafkaException, match="Invalid topic"):
-        topic.create(admin, "no/topic", 4, WANTED)
+        topic.create(admin, "no/topic", 4, REQUIRED)
 
 
-def test_a_broker_that_has_just_started_is_given_time_to_know_the_topic() -> None:
+def test_it_waits_until_a_new_broker_knows_the_topic() -> None:
     admin: Any = Admin(unaware=2)
     topic.wait_for_topic(admin, "finance", 60)
-    assert admin.asked == 3
+    assert admin.requests == 3
 
 
 def test_a_topic_that_stays_unknown_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""One lake for all: two partitions, three batches, malformed records, a ledger."""
+"""The lake of these tests: two partitions, three batches, malformed records, a ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> BuiltLake:
-    """Give partition 0: ticks 0 to 9, bad 10, ticks 11 to 15; partition 1: good 0, bad 1 and 2."""
+    """Create partition 0 with ticks 0 to 9, bad 10, ticks 11 to 15; partition 1 with good 0, bad 1 and 2."""
     built = BuiltLake(tmp_path, partitions=2)
     built.store([*numbered(10), BAD])
     built.store([GOOD, BAD, BAD], partition=1)

@@ -1,4 +1,4 @@
-"""Lakes that are in order: verify must have no word against them."""
+"""Correct lakes: verify must have no findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_lake_in_order_is_complete(lake: BuiltLake) -> None:
+def test_a_correct_lake_is_complete(lake: BuiltLake) -> None:
     report = judge(lake)
     assert report.findings == ()
     assert report.code is Code.COMPLETE
@@ -32,14 +32,14 @@ def test_a_lake_in_order_is_complete(lake: BuiltLake) -> None:
     assert (report.figures.acknowledged, report.figures.unheard, report.figures.unacknowledged) == (15, 0, 0)
 
 
-def test_a_newborn_lake_is_complete(tmp_path: Path) -> None:
+def test_a_new_lake_is_complete(tmp_path: Path) -> None:
     report = judge(BuiltLake(tmp_path))
     assert report.findings == ()
     assert report.figures.position == {0: 0}
 
 
 @pytest.mark.parametrize("missing", [TICKS, QUARANTINE])
-def test_a_lake_that_was_interrupted_while_it_was_created_is_complete_or_behind(tmp_path: Path, missing: str) -> None:
+def test_a_lake_whose_creation_was_interrupted_is_complete_or_behind(tmp_path: Path, missing: str) -> None:
     lake = BuiltLake(tmp_path)
     for name in (TICKS, QUARANTINE):
         shutil.rmtree(lake.paths.table(name))
@@ -78,14 +78,14 @@ def test_a_lake_that_began_at_a_later_offset_is_complete(tmp_path: Path) -> None
     assert report.figures.rows == 5
 
 
-def test_a_partition_that_was_added_to_the_topic_is_in_order(lake: BuiltLake) -> None:
+def test_a_partition_added_to_the_topic_is_complete(lake: BuiltLake) -> None:
     lake.ends[2] = 0
     lake.store([GOOD, GOOD], partition=2)
     assert judge(lake).findings == ()
 
 
 @pytest.mark.parametrize("tables", [[], [QUARANTINE]])
-def test_a_batch_under_way_is_no_fault(lake: BuiltLake, tables: list[str]) -> None:
+def test_a_batch_under_way_is_not_a_finding(lake: BuiltLake, tables: list[str]) -> None:
     broker = lake.broker
     files = lake.write([GOOD, BAD, GOOD], 0, lake.plan(3))
     for name in tables:
@@ -100,7 +100,7 @@ def test_a_half_committed_batch_does_not_hide_what_is_missing_before_it(lake: Bu
     assert found(judge(lake)) == {Code.GAP: {1: [(1, 1)]}, Code.BEHIND: {0: [(16, 18)]}}
 
 
-def test_a_table_that_is_behind_says_by_how_much(lake: BuiltLake) -> None:
+def test_a_table_that_is_behind_reports_by_how_much(lake: BuiltLake) -> None:
     lake.ends[1] += 4
     report = judge(lake)
     assert found(report) == {Code.BEHIND: {1: [(3, 6)]}}
@@ -108,7 +108,7 @@ def test_a_table_that_is_behind_says_by_how_much(lake: BuiltLake) -> None:
     assert "behind: 0 lost, 0 doubled, 4 still to come" in report.sentence()
 
 
-def test_a_topic_that_grew_after_its_ends_were_asked_is_no_fault(lake: BuiltLake) -> None:
+def test_a_topic_that_grew_after_its_ends_were_read_is_not_a_finding(lake: BuiltLake) -> None:
     answers = [lake.broker]
     lake.store(numbered(5, first=15))
     answers.append(lake.broker)
@@ -117,7 +117,7 @@ def test_a_topic_that_grew_after_its_ends_were_asked_is_no_fault(lake: BuiltLake
     assert not answers
 
 
-def test_known_losses_are_no_gap(lake: BuiltLake) -> None:
+def test_known_losses_are_not_a_gap(lake: BuiltLake) -> None:
     lake.commit(TICKS, lake.write(numbered(5, first=20), 0, lake.plan(9) + 4))
     assert found(judge(lake)) == {Code.GAP: {0: [(16, 19)]}}
     lake.note_losses(Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00"))
@@ -126,7 +126,7 @@ def test_known_losses_are_no_gap(lake: BuiltLake) -> None:
     assert any("4 offsets are known to be lost" in note for note in report.notes)
 
 
-def test_acknowledged_ticks_among_known_losses_are_told_and_not_blamed(lake: BuiltLake) -> None:
+def test_acknowledged_ticks_among_known_losses_are_a_note(lake: BuiltLake) -> None:
     lake.commit(TICKS, lake.write(numbered(5, first=19), 0, lake.plan(9) + 4))
     lake.note_losses(Loss(0, 16, 20, "Kafka has removed them", "2026-11-24T12:00:00+00:00"))
     write_ledger(lake, {"acknowledged": [[0, 23]]})
@@ -135,7 +135,7 @@ def test_acknowledged_ticks_among_known_losses_are_told_and_not_blamed(lake: Bui
     assert any("seq 15-18" in note for note in report.notes)
 
 
-def test_holes_of_transactional_producers_are_told_and_not_called_a_gap(lake: BuiltLake) -> None:
+def test_holes_of_transactional_producers_are_a_note(lake: BuiltLake) -> None:
     lake.plan(4)
     files = lake.write([GOOD, GOOD], 0, 16)
     lake.commit(TICKS, files, holes=2)
@@ -153,14 +153,14 @@ def test_a_hole_does_not_excuse_a_gap(lake: BuiltLake) -> None:
     assert report.figures.lost == 1
 
 
-def test_without_a_broker_the_files_alone_are_judged_and_it_says_so(lake: BuiltLake) -> None:
+def test_without_a_broker_the_files_alone_are_judged_and_a_note_says_so(lake: BuiltLake) -> None:
     lake.ends[1] += 4
     report = verify(lake.paths, VerifyContext(TOPIC, None))
     assert report.findings == ()
-    assert any("the broker was not asked" in note for note in report.notes)
+    assert any("the files alone were judged" in note for note in report.notes)
 
 
-def test_where_there_is_no_lake_the_commands_that_make_one_are_named(tmp_path: Path) -> None:
+def test_without_a_lake_the_error_names_the_commands_that_create_one(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     for name in (TICKS, QUARANTINE):
         shutil.rmtree(lake.paths.table(name))

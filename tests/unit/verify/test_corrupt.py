@@ -1,4 +1,4 @@
-"""Files that are gone, cut, torn or decayed: code 13, the file, and the offsets that it can have held; no gap beside it."""
+"""Files that are missing, cut, torn or damaged: code 13, the file, the offsets that it may contain, and no gap besides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def file_of(lake: BuiltLake, name: str, rows: int) -> Path:
     return file
 
 
-def test_a_data_file_that_is_gone_is_named_with_its_offsets(lake: BuiltLake) -> None:
+def test_a_missing_data_file_is_named_with_its_offsets(lake: BuiltLake) -> None:
     file = file_of(lake, TICKS, 5)
     file.unlink()
     report = judge(lake)
@@ -41,7 +41,7 @@ def test_a_data_file_that_is_gone_is_named_with_its_offsets(lake: BuiltLake) -> 
     assert "5 unreadable" in report.sentence()
 
 
-def test_a_data_file_of_the_quarantine_that_is_gone_is_named(lake: BuiltLake) -> None:
+def test_a_missing_data_file_of_the_quarantine_is_named(lake: BuiltLake) -> None:
     file_of(lake, QUARANTINE, 2).unlink()
     assert found(judge(lake)) == {Code.CORRUPT: {1: [(1, 2)]}}
 
@@ -97,7 +97,7 @@ def test_a_column_that_was_added_to_the_table_later_may_be_absent(lake: BuiltLak
     assert sum(len(rows.batch) for rows in read_rows(file, columns.append(pa.field("venue", pa.string())))) == file.rows
 
 
-def test_a_flipped_bit_in_a_column_that_no_digest_guards_fails_its_checksum(lake: BuiltLake) -> None:
+def test_a_flipped_bit_in_a_column_without_a_digest_fails_the_checksum(lake: BuiltLake) -> None:
     file, _ = only_file(lake, TICKS)
     content = (file.folder / file.name).read_bytes()
     chunk = next(
@@ -146,7 +146,7 @@ def test_an_alteration_is_found_beside_a_damaged_file(lake: BuiltLake) -> None:
 
 
 @pytest.mark.parametrize("name", [TICKS, QUARANTINE])
-def test_a_flipped_bit_never_passes_unseen(lake: BuiltLake, name: str) -> None:
+def test_a_flipped_bit_is_never_missed(lake: BuiltLake, name: str) -> None:
     file = file_of(lake, name, {TICKS: 10, QUARANTINE: 2}[name])
     content, rows = file.read_bytes(), pq.ParquetFile(file).read()
     places = {TICKS: {0: [(0, 9)]}, QUARANTINE: {1: [(1, 2)]}}[name]
@@ -208,11 +208,11 @@ def test_an_entry_that_lost_whole_lines_is_a_gap(lake: BuiltLake) -> None:
     assert found(judge(lake)) == {Code.GAP: {0: [(11, 15)]}}
 
 
-def test_a_table_that_is_gone_is_corrupt(lake: BuiltLake) -> None:
+def test_a_missing_table_is_corrupt(lake: BuiltLake) -> None:
     lake.paths.ticks.rename(lake.paths.root / "elsewhere")
     report = judge(lake)
     assert report.code is Code.CORRUPT
-    assert found(report)[Code.CORRUPT] == {0: [(0, 10)], 1: [(0, 2)]}  # as far as the quarantine knows
+    assert found(report)[Code.CORRUPT] == {0: [(0, 10)], 1: [(0, 2)]}  # up to the quarantine's position
     assert "finance_delta is missing" in report.findings[0].what
 
 
@@ -232,7 +232,7 @@ def test_a_torn_identity_is_corrupt(lake: BuiltLake) -> None:
     assert PROPERTY in report.findings[0].what
 
 
-def test_a_hole_that_a_writer_closes_between_two_looks_is_no_damage(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_is_written_between_two_checks_is_not_damage(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     path = entry(lake, TICKS, -1)
     content = path.read_bytes()
     path.write_bytes(b"")
@@ -240,14 +240,14 @@ def test_a_hole_that_a_writer_closes_between_two_looks_is_no_damage(lake: BuiltL
     assert judge(lake).findings == ()
 
 
-def test_numbers_of_a_source_in_a_damaged_file_are_not_the_producers_fault(lake: BuiltLake) -> None:
+def test_numbers_in_a_damaged_file_are_not_the_producers_fault(lake: BuiltLake) -> None:
     file_of(lake, TICKS, 5).unlink()
     report = judge(lake)
     assert report.producer is Code.COMPLETE
     assert any("seq 10-14" in note for note in report.notes)
 
 
-def test_all_batches_of_a_lake_can_be_gone(tmp_path: Path) -> None:
+def test_all_data_files_of_a_table_can_be_missing(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     lake.store(numbered(5))
     lake.store(numbered(5, first=5))

@@ -24,7 +24,7 @@ def test_offsets_are_counted_up_to_two(batches: list[list[int]]) -> None:
 
 
 @given(st.lists(st.booleans()), st.integers(0, 10**12), st.integers(1, 5))
-def test_runs_are_the_first_stretches_of_true(flags: list[bool], start: int, most: int) -> None:
+def test_runs_are_the_first_ranges_of_true(flags: list[bool], start: int, most: int) -> None:
     found = runs(np.array(flags, dtype=bool), start, most)
     everything = runs(np.array(flags, dtype=bool), start, len(flags) + 1)
     assert found == everything[:most]
@@ -35,7 +35,7 @@ def test_runs_are_the_first_stretches_of_true(flags: list[bool], start: int, mos
 def test_a_part_is_cut_to_the_span() -> None:
     coverage = Coverage(OffsetRange(10, 20))
     assert [
-        coverage.times[coverage.part(OffsetRange(*one))].size for one in [(0, 12), (12, 15), (18, 99), (30, 40), (5, 3)]
+        coverage.times[coverage.part(OffsetRange(*span))].size for span in [(0, 12), (12, 15), (18, 99), (30, 40), (5, 3)]
     ] == [
         2,
         3,
@@ -50,7 +50,7 @@ def test_spots_count_all_and_keep_the_first() -> None:
     for start in range(0, 10 * KEPT, KEPT):
         spots.add(np.zeros(KEPT, np.int64), np.arange(start, start + KEPT) * 2)
     assert spots.count == 10 * KEPT
-    assert spots.places() == {0: [OffsetRange(2 * one, 2 * one + 1) for one in range(NAMED)]}
+    assert spots.places() == {0: [OffsetRange(2 * number, 2 * number + 1) for number in range(NAMED)]}
 
 
 def test_spots_keep_few_of_many_partitions() -> None:

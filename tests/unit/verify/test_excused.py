@@ -1,4 +1,4 @@
-"""A tick that somebody else has sent under a producer's name: named with both places, excused by name, told ever after."""
+"""A tick that another client sent under a producer's source: reported with both places, excused by name, noted afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.tampering import double, found, judge, write_ledger
 
 @pytest.fixture
 def lake(lake: BuiltLake) -> BuiltLake:
-    """To the lake of all comes a tick of sim-1 at 1:3, whose number is that of the tick at 0:12."""
+    """Add a tick of sim-1 at 1:3 with the same number as the tick at 0:12."""
     lake.store(numbered(1, first=11), partition=1)
     return lake
 
@@ -28,7 +28,7 @@ def plan_of(lake: BuiltLake, excuse: str) -> Plan:
 
 
 def excuse(lake: BuiltLake, places: str) -> Report:
-    """Excuse as `make recover EXCUSE=places` does, and judge."""
+    """Excuse ticks as `make recover EXCUSE=places` does, and verify."""
     Recovery(lake.paths, lambda _: iter(()), plan_of(lake, places), lambda _: None).run()
     open_lake(lake.paths, TOPIC, lake.broker)
     return judge(lake)
@@ -37,27 +37,27 @@ def excuse(lake: BuiltLake, places: str) -> Report:
 def test_both_places_are_named(lake: BuiltLake) -> None:
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    told = "1 ticks of sim-1 are in finance_delta more than once: seq 11; 11 at 0:12 and 1:3"
-    assert report.findings[0].what == told
+    message = "1 ticks of sim-1 are in finance_delta more than once: seq 11; 11 at 0:12 and 1:3"
+    assert report.findings[0].what == message
     assert found(report) == {Code.PRODUCER: {0: [(12, 12)], 1: [(3, 3)]}}
     assert report.as_json()["findings"][0]["places"] == {"0": [[12, 13]], "1": [[3, 4]]}
 
 
-def test_many_are_counted_and_the_first_are_named(lake: BuiltLake) -> None:
+def test_many_duplicates_are_counted_and_the_first_are_named(lake: BuiltLake) -> None:
     lake.store(numbered(10), partition=1)
-    (told,) = [finding.what for finding in judge(lake).findings]
-    assert told.startswith(
+    (message,) = [finding.what for finding in judge(lake).findings]
+    assert message.startswith(
         "11 ticks of sim-1 are in finance_delta more than once: seq 0-9, 11; 0 at 0:0 and 1:4; 1 at 0:1 and 1:5;"
     )
-    assert told.count(" and ") == 8
+    assert message.count(" and ") == 8
 
 
-def test_one_far_beyond_the_ledger_is_named(lake: BuiltLake) -> None:
+def test_a_duplicate_far_beyond_the_ledger_is_named(lake: BuiltLake) -> None:
     lake.store([b'{"symbol":"A","price":1,"seq":%d,"source":"sim-1"}' % (2**62)] * 2, partition=1)
     assert f"{2**62} at 1:4 and 1:5" in judge(lake).findings[0].what
 
 
-def test_ticks_that_the_pipeline_doubled_are_no_producers_and_the_note_says_where(lake: BuiltLake) -> None:
+def test_ticks_duplicated_by_the_pipeline_are_named_with_their_places(lake: BuiltLake) -> None:
     double(lake, TICKS, 0, 3)
     report = judge(lake)
     assert report.code is Code.DUPLICATE
@@ -66,7 +66,7 @@ def test_ticks_that_the_pipeline_doubled_are_no_producers_and_the_note_says_wher
 
 
 @pytest.mark.parametrize("place", ["1:3", "0:12"])
-def test_one_of_both_that_is_excused_counts_no_more_for_its_source(lake: BuiltLake, place: str) -> None:
+def test_an_excused_tick_no_longer_counts_for_its_source(lake: BuiltLake, place: str) -> None:
     before = DeltaTable(str(lake.paths.ticks)).to_pyarrow_table().num_rows
     report = excuse(lake, place)
     assert report.findings == ()
@@ -74,26 +74,23 @@ def test_one_of_both_that_is_excused_counts_no_more_for_its_source(lake: BuiltLa
     assert DeltaTable(str(lake.paths.ticks)).to_pyarrow_table().num_rows == before
 
 
-def test_what_is_excused_is_told_in_every_verdict(lake: BuiltLake) -> None:
+def test_excused_ticks_are_in_every_verdict(lake: BuiltLake) -> None:
     report = excuse(lake, "1:3")
     assert report.figures.excused == 1
     assert "1 excused" in report.sentence()
-    assert (
-        "note: 1 ticks are excused by name, their numbers are not held against their source (partition 1: 3)"
-        in report.as_text()
-    )
+    assert "note: 1 ticks are excused by name; their numbers do not count for their source (partition 1: 3)" in report.as_text()
     assert report.as_json()["figures"]["excused"] == 1
     lake.ends[0] += 5
     assert "1 excused" in judge(lake).sentence()
 
 
-def test_both_that_are_excused_leave_a_number_that_is_nowhere(lake: BuiltLake) -> None:
+def test_excusing_both_ticks_leaves_their_number_missing(lake: BuiltLake) -> None:
     report = excuse(lake, "0:12,1:3")
     assert report.code is Code.PRODUCER
     assert "1 ticks of sim-1 were acknowledged and are not in finance_delta: seq 11" in report.findings[0].what
 
 
-def test_another_one_of_the_same_number_is_found_again(lake: BuiltLake) -> None:
+def test_another_duplicate_of_an_excused_number_is_found(lake: BuiltLake) -> None:
     excuse(lake, "1:3")
     lake.writer.invalidate_cache()
     identity = read_identity(lake.paths)
@@ -104,11 +101,11 @@ def test_another_one_of_the_same_number_is_found_again(lake: BuiltLake) -> None:
     assert judge(lake).findings[0].what.endswith("seq 11; 11 at 0:12 and 1:4")
 
 
-def test_it_is_a_part_of_both_tables_and_stays_there(lake: BuiltLake) -> None:
+def test_excuses_are_stored_in_both_tables_and_kept(lake: BuiltLake) -> None:
     excuse(lake, "1:3")
     identity = read_identity(lake.paths)
     assert identity is not None
-    assert [(one.partition, one.start, one.end) for one in identity.excused] == [(1, 3, 4)]
+    assert [(entry.partition, entry.start, entry.end) for entry in identity.excused] == [(1, 3, 4)]
     assert plan_of(lake, "1:3").is_idle
     assert plan_of(lake, "1:3").excused == identity.excused
     for name in (TICKS, QUARANTINE):
@@ -116,7 +113,7 @@ def test_it_is_a_part_of_both_tables_and_stays_there(lake: BuiltLake) -> None:
         assert msgspec.json.decode(properties["financelake.identity"])["excused"]
 
 
-def test_the_list_is_whole_so_an_excuse_can_be_taken_back(lake: BuiltLake) -> None:
+def test_a_new_list_replaces_the_old_one_so_an_excuse_can_be_withdrawn(lake: BuiltLake) -> None:
     excuse(lake, "0:3")
     plan = plan_of(lake, "1:3")
     assert list(plan.steps())[:2] == [
@@ -128,12 +125,12 @@ def test_the_list_is_whole_so_an_excuse_can_be_taken_back(lake: BuiltLake) -> No
 
 
 @pytest.mark.parametrize("place", ["1:1", "0:10", "0:99", "7:0"])
-def test_what_is_no_tick_cannot_be_excused(lake: BuiltLake, place: str) -> None:
+def test_only_ticks_can_be_excused(lake: BuiltLake, place: str) -> None:
     with pytest.raises(RecoverError, match="no tick to excuse at partition"):
         plan_of(lake, place)
 
 
-def test_a_recovery_for_another_reason_leaves_excuses_as_they_are(lake: BuiltLake) -> None:
+def test_a_recovery_for_another_reason_keeps_excuses(lake: BuiltLake) -> None:
     excuse(lake, "1:3")
     plan = make_plan(lake.paths, TOPIC, lake.broker, {}, {})
     assert plan.is_idle
@@ -141,17 +138,17 @@ def test_a_recovery_for_another_reason_leaves_excuses_as_they_are(lake: BuiltLak
     assert judge(lake).figures.excused == 1
 
 
-def test_recover_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recover_accepts_offsets_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RecoverSettings().excuse == ""
-    for told in ("1:3,0:5-6", "none"):
-        monkeypatch.setenv("EXCUSE", told)
-        assert RecoverSettings().excuse == told
+    for value in ("1:3,0:5-6", "none"):
+        monkeypatch.setenv("EXCUSE", value)
+        assert RecoverSettings().excuse == value
     monkeypatch.setenv("EXCUSE", "all")
     with pytest.raises(ValueError, match="excuse"):
         RecoverSettings()
 
 
-def test_the_ledger_is_what_makes_a_number_count(lake: BuiltLake) -> None:
+def test_numbers_count_only_with_a_ledger(lake: BuiltLake) -> None:
     (lake.paths.ledgers / "sim-1.jsonl").unlink()
     assert judge(lake).findings == ()
     write_ledger(lake, {"acknowledged": [[0, 14]]})

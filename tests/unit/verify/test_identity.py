@@ -1,4 +1,4 @@
-"""Parts that do not belong together: code 14, whatever else is wrong."""
+"""Parts that do not belong together: code 14, even if other things are wrong too."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def only_identity(lake: BuiltLake) -> str:
     report = judge(lake)
     assert report.code is Code.IDENTITY
-    (finding,) = (finding for finding in report.findings if finding.code is Code.IDENTITY)
-    return finding.what
+    (message,) = (finding.what for finding in report.findings if finding.code is Code.IDENTITY)
+    return message
 
 
 def test_another_cluster(lake: BuiltLake) -> None:
@@ -30,10 +30,10 @@ def test_another_cluster(lake: BuiltLake) -> None:
     assert "Kafka cluster another" in report.findings[0].what
 
 
-def test_a_topic_that_was_made_again(lake: BuiltLake) -> None:
+def test_a_topic_that_was_recreated(lake: BuiltLake) -> None:
     report = judge(lake, replace(lake.broker, topic_id="another", first={0: 0, 1: 0}, end={0: 2, 1: 2}))
     assert [finding.code for finding in report.findings] == [Code.IDENTITY]
-    assert "deleted and made again" in report.findings[0].what
+    assert "deleted and created again" in report.findings[0].what
 
 
 def test_another_topic_than_the_lakes(lake: BuiltLake) -> None:
@@ -60,8 +60,8 @@ def test_tables_without_an_identity_beside_a_broken_log(lake: BuiltLake) -> None
     assert Code.CORRUPT in found(report)
 
 
-def test_files_beside_the_tables_are_not_asked(lake: BuiltLake) -> None:
-    lake.paths.before_tables.write_text('{"cluster": "that of somebody else"}')
+def test_files_beside_the_tables_are_not_read(lake: BuiltLake) -> None:
+    lake.paths.before_tables.write_text('{"cluster": "another"}')
     assert judge(lake).findings == ()
 
 
@@ -86,12 +86,12 @@ def test_a_topic_that_ends_before_the_table(lake: BuiltLake) -> None:
     assert "the broker has lost records" in report.findings[0].what
 
 
-def test_records_that_kafka_removed_before_the_lake_had_them_are_a_gap(lake: BuiltLake) -> None:
+def test_records_that_kafka_removed_before_the_lake_stored_them_are_a_gap(lake: BuiltLake) -> None:
     report = judge(lake, replace(lake.broker, first={0: 20, 1: 0}, end={0: 25, 1: 3}))
     assert found(report) == {Code.GAP: {0: [(16, 19)]}, Code.BEHIND: {0: [(20, 24)]}}
 
 
-def test_identity_comes_before_all_else(lake: BuiltLake) -> None:
+def test_identity_takes_precedence(lake: BuiltLake) -> None:
     drop(lake, TICKS, 0, 3)
     lake.files(TICKS)[-1].unlink()
     report = judge(lake, replace(lake.broker, cluster="another"))

@@ -1,4 +1,4 @@
-"""The producers' own verdict: code 15, by ledger, and only where the pipeline does not explain it."""
+"""The verdict on producers: code 15, by ledger, and only if the pipeline does not explain the difference."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from finance_verify.verdict import Report
 
 
-def words(report: Report) -> str:
+def messages(report: Report) -> str:
     return "\n".join(finding.what for finding in report.findings if finding.code is Code.PRODUCER)
 
 
-def test_acknowledged_ticks_that_are_nowhere_are_the_producers_fault(lake: BuiltLake) -> None:
+def test_missing_acknowledged_ticks_are_the_producers_fault(lake: BuiltLake) -> None:
     write_ledger(lake, {"acknowledged": [[0, 9]]}, {"acknowledged": [[10, 20]]})
     report = judge(lake)
     assert report.code is Code.PRODUCER
     assert (report.pipeline, report.producer) == (Code.COMPLETE, Code.PRODUCER)
-    assert "6 ticks of sim-1 were acknowledged and are not in finance_delta: seq 15-20" in words(report)
+    assert "6 ticks of sim-1 were acknowledged and are not in finance_delta: seq 15-20" in messages(report)
     assert report.figures.unheard == 6
 
 
@@ -38,12 +38,12 @@ def test_a_tick_that_was_sent_twice_is_the_producers_fault(lake: BuiltLake) -> N
     lake.store(numbered(2, first=13))
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    assert "2 ticks of sim-1 are in finance_delta more than once: seq 13-14" in words(report)
+    assert "2 ticks of sim-1 are in finance_delta more than once: seq 13-14" in messages(report)
 
 
 def test_a_tick_that_was_sent_twice_beyond_the_acknowledged_ones_is_found(lake: BuiltLake) -> None:
     lake.store([*numbered(1, first=900), *numbered(1, first=900)])
-    assert "1 ticks of sim-1 are in finance_delta more than once: seq 900" in words(judge(lake))
+    assert "1 ticks of sim-1 are in finance_delta more than once: seq 900" in messages(judge(lake))
 
 
 def test_ticks_that_were_never_acknowledged_are_fine_and_counted(lake: BuiltLake) -> None:
@@ -70,10 +70,10 @@ def test_a_source_without_a_ledger_is_not_judged(lake: BuiltLake) -> None:
     assert judge(lake).findings == ()
 
 
-def test_ticks_of_several_sources_are_told_apart(lake: BuiltLake) -> None:
+def test_ticks_of_several_sources_are_judged_separately(lake: BuiltLake) -> None:
     lake.store([*numbered(3, source="other"), *numbered(1, first=15)])
     write_ledger(lake, {"acknowledged": [[0, 3]]}, source="other")
-    assert words(judge(lake)) == "1 ticks of other were acknowledged and are not in finance_delta: seq 3"
+    assert messages(judge(lake)) == "1 ticks of other were acknowledged and are not in finance_delta: seq 3"
 
 
 def test_a_ledger_of_another_topic_is_not_judged(lake: BuiltLake) -> None:
@@ -90,7 +90,7 @@ def test_while_the_table_is_behind_missing_ticks_are_not_judged(lake: BuiltLake)
 
 
 @pytest.mark.parametrize("change", [{"cluster": "another"}, {"first": {0: 22, 1: 3}, "end": {0: 22, 1: 3}}])
-def test_where_the_topic_is_another_or_was_cut_missing_ticks_are_not_judged(lake: BuiltLake, change: dict[str, Any]) -> None:
+def test_if_the_topic_is_another_or_lost_records_missing_ticks_are_not_judged(lake: BuiltLake, change: dict[str, Any]) -> None:
     write_ledger(lake, {"acknowledged": [[0, 20]]})
     report = judge(lake, replace(lake.broker, **change))
     assert report.code in {Code.IDENTITY, Code.GAP}
@@ -109,7 +109,7 @@ def test_ticks_that_the_pipeline_lost_are_not_the_producers_fault(lake: BuiltLak
     assert any("seq 3-4" in note for note in report.notes)
 
 
-def test_ticks_that_the_pipeline_doubled_are_not_the_producers_fault(lake: BuiltLake) -> None:
+def test_ticks_that_the_pipeline_duplicated_are_not_the_producers_fault(lake: BuiltLake) -> None:
     double(lake, TICKS, 0, 3, 4)
     assert judge(lake).producer is Code.COMPLETE
 
@@ -128,7 +128,7 @@ def test_a_ledger_that_lost_a_line_is_named(lake: BuiltLake, line: int) -> None:
     file.write_text("".join(lines[:line] + lines[line + 1 :]))
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    assert f"{file} was cut: its last line counts 15 acknowledged, the others 10" in words(report)
+    assert f"{file} is incomplete: its last line counts 15 acknowledged ticks, the other lines 10" in messages(report)
 
 
 @pytest.mark.parametrize(
@@ -144,32 +144,32 @@ def test_a_ledger_that_lost_a_line_is_named(lake: BuiltLake, line: int) -> None:
         lambda text: text.replace('"acknowledged": 15', '"acknowledged": "15"'),
     ],
 )
-def test_a_ledger_that_is_none_is_named(lake: BuiltLake, damage: Callable[[str], str]) -> None:
+def test_an_invalid_ledger_is_named(lake: BuiltLake, damage: Callable[[str], str]) -> None:
     file = write_ledger(lake, *LINES, ENDED)
     file.write_text(damage(file.read_text()))
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    assert str(file) in words(report)
+    assert str(file) in messages(report)
 
 
 def test_a_number_in_two_lines_of_a_ledger_is_named(lake: BuiltLake) -> None:
     write_ledger(lake, {"acknowledged": [[0, 9]]}, {"acknowledged": [[9, 14]]})
-    assert "has numbers twice" in words(judge(lake))
+    assert "is not valid or overlaps another" in messages(judge(lake))
 
 
 def test_a_ledger_that_was_emptied_is_named_if_the_table_has_its_ticks(lake: BuiltLake) -> None:
     write_ledger(lake).write_text("")
     report = judge(lake)
     assert report.code is Code.PRODUCER
-    assert "the ledger of sim-1 has no whole line, finance_delta has 15 of its ticks" in words(report)
+    assert "the ledger of sim-1 has no complete line, but finance_delta has 15 of its ticks" in messages(report)
 
 
-def test_a_ledger_that_has_just_begun_is_in_order(lake: BuiltLake) -> None:
+def test_a_ledger_that_has_just_begun_is_valid(lake: BuiltLake) -> None:
     (lake.paths.ledgers / "sim-2.jsonl").write_text('{"source": "sim')
     assert judge(lake).findings == ()
 
 
-def test_a_ledger_with_a_torn_last_line_is_in_order(lake: BuiltLake) -> None:
+def test_a_ledger_with_a_torn_last_line_is_valid(lake: BuiltLake) -> None:
     file = write_ledger(lake, *LINES)
     file.write_text(file.read_text()[:-9])
     report = judge(lake)
@@ -177,7 +177,7 @@ def test_a_ledger_with_a_torn_last_line_is_in_order(lake: BuiltLake) -> None:
     assert (report.figures.acknowledged, report.figures.unacknowledged) == (10, 5)
 
 
-def test_a_run_whose_last_ticks_were_never_answered_has_no_cut_ledger(lake: BuiltLake) -> None:
+def test_a_run_whose_last_ticks_got_no_answer_has_a_complete_ledger(lake: BuiltLake) -> None:
     write_ledger(lake, *LINES, ENDED | {"made": 20, "acknowledged": 17, "unsent": 3})
     assert judge(lake).findings == ()
 
@@ -185,10 +185,10 @@ def test_a_run_whose_last_ticks_were_never_answered_has_no_cut_ledger(lake: Buil
 def test_two_ledgers_of_one_source_are_named(lake: BuiltLake) -> None:
     file = write_ledger(lake, *LINES)
     (file.parent / "copy.jsonl").write_bytes(file.read_bytes())
-    assert "tells of source sim-1, as another ledger does" in words(judge(lake))
+    assert "has the same source as another ledger: sim-1" in messages(judge(lake))
 
 
-def test_malformed_records_take_no_number(tmp_path: Path) -> None:
+def test_malformed_records_use_no_number(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     lake.store([*numbered(5), BAD, BAD, *numbered(5, first=5)])
     write_ledger(lake, {"acknowledged": [[0, 9]]}, ENDED | {"made": 10, "acknowledged": 10, "malformed": 2})

@@ -1,4 +1,4 @@
-"""Whatever rows are dropped, doubled or altered in a correct lake: verify finds exactly those."""
+"""Whatever rows are dropped, duplicated or altered in a correct lake, verify finds exactly those."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Coordinate = tuple[int, int]
 
 
 def drop(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
-    return lambda rows: rows.filter([not here for here in at(rows, partition, offset).to_pylist()])
+    return lambda rows: rows.filter([not is_at for is_at in at(rows, partition, offset).to_pylist()])
 
 
 def double(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
@@ -37,9 +37,9 @@ def double(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
 def alter(partition: int, offset: int) -> Callable[[pa.Table], pa.Table]:
     def change(rows: pa.Table) -> pa.Table:
         name = "symbol" if "symbol" in rows.schema.names else "reason"
-        here = at(rows, partition, offset).to_pylist()
+        mask = at(rows, partition, offset).to_pylist()
         values = rows.column(name).to_pylist()
-        return set_column(rows, name, ["OTHER" if one else old for one, old in zip(here, values, strict=True)])
+        return set_column(rows, name, ["OTHER" if is_at else old for is_at, old in zip(mask, values, strict=True)])
 
     return change
 
@@ -49,24 +49,27 @@ CHANGES = {DROP: drop, DOUBLE: double, ALTER: alter}
 
 def numbers(places: dict[int, list[tuple[int, int]]]) -> set[Coordinate]:
     return {
-        (partition, one) for partition, ranges in places.items() for first, last in ranges for one in range(first, last + 1)
+        (partition, offset)
+        for partition, ranges in places.items()
+        for first, last in ranges
+        for offset in range(first, last + 1)
     }
 
 
 def span_of(lake_batches: list[tuple[int, list[bytes]]], coordinate: Coordinate) -> set[Coordinate]:
-    """Give the coordinates of the batch that brought a row."""
+    """Return the coordinates of the batch that added a row."""
     ends = {0: 0, 1: 0}
     for partition, values in lake_batches:
-        brought = {(partition, ends[partition] + place) for place in range(len(values))}
+        added = {(partition, ends[partition] + place) for place in range(len(values))}
         ends[partition] += len(values)
-        if coordinate in brought:
-            return brought
+        if coordinate in added:
+            return added
     raise AssertionError(coordinate)
 
 
 @settings(deadline=None, max_examples=40)
 @given(batches, st.data())
-def test_what_was_done_to_a_lake_is_what_is_found(lake_batches: list[tuple[int, list[bytes]]], data: st.DataObject) -> None:
+def test_verify_finds_exactly_the_changes(lake_batches: list[tuple[int, list[bytes]]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lake = BuiltLake(Path(folder), partitions=2)
         rows: dict[Coordinate, str] = {}
@@ -76,14 +79,14 @@ def test_what_was_done_to_a_lake_is_what_is_found(lake_batches: list[tuple[int, 
             lake.store(list(values), partition)
         assert judge(lake).findings == ()
         kinds = st.sampled_from([DROP, DOUBLE, ALTER])
-        done = data.draw(st.dictionaries(st.sampled_from(sorted(rows)), kinds, max_size=4)) if rows else {}
-        for coordinate, kind in done.items():
+        changes = data.draw(st.dictionaries(st.sampled_from(sorted(rows)), kinds, max_size=4)) if rows else {}
+        for coordinate, kind in changes.items():
             rewrite(lake, rows[coordinate], CHANGES[kind](*coordinate))
 
         report = judge(lake)
 
         places = {code: numbers(ranges) for code, ranges in found(report).items()}
-        by_kind = {kind: {coordinate for coordinate, one in done.items() if one == kind} for kind in CHANGES}
+        by_kind = {kind: {coordinate for coordinate, change in changes.items() if change == kind} for kind in CHANGES}
         assert places.get(Code.GAP, set()) == by_kind[DROP]
         assert places.get(Code.DUPLICATE, set()) == by_kind[DOUBLE]
         assert report.figures.lost == len(by_kind[DROP])
@@ -92,6 +95,6 @@ def test_what_was_done_to_a_lake_is_what_is_found(lake_batches: list[tuple[int, 
             expected = set().union(*(span_of(lake_batches, coordinate) for coordinate in by_kind[ALTER]))
             assert places.get(Code.ALTERED, set()) == expected
         expected_code = (
-            Code.GAP if by_kind[DROP] else Code.DUPLICATE if by_kind[DOUBLE] else Code.ALTERED if done else Code.COMPLETE
+            Code.GAP if by_kind[DROP] else Code.DUPLICATE if by_kind[DOUBLE] else Code.ALTERED if changes else Code.COMPLETE
         )
         assert report.code is expected_code

@@ -1,4 +1,4 @@
-"""The quarantine as people see it: counted by reason, sampled, and harmless to a terminal."""
+"""The quarantine as shown to users: counted by reason, sampled, and safe for a terminal."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def test_no_control_character_of_a_record_reaches_the_terminal(lake: BuiltLake) 
 
 def test_json_is_one_object(lake: BuiltLake) -> None:
     shown = CliRunner().invoke(app, ["quarantine", "--json", "--samples", "1", "--data", str(lake.paths.root)])
-    told = json.loads(shown.output)
-    assert sum(told["counts"].values()) == 5
-    assert len(told["samples"]) == 3
+    answer = json.loads(shown.output)
+    assert sum(answer["counts"].values()) == 5
+    assert len(answer["samples"]) == 3
 
 
-def test_a_folder_without_a_lake_is_named_with_what_fills_it(tmp_path: Path) -> None:
+def test_a_folder_without_a_lake_is_named_with_the_command_that_fills_it(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["quarantine", "--data", str(tmp_path)])
     assert shown.exit_code == 2
     assert "make local" in shown.output
 
 
-def test_a_long_value_is_cut() -> None:
+def test_a_long_value_is_truncated() -> None:
     assert printable(b"x" * 500) == "x" * 96 + " ..."

@@ -1,4 +1,4 @@
-"""A redrive under way moves rows from one table to the other: for a while they stand in both, and that is no fault."""
+"""A redrive under way moves rows between the tables: for a while they are in both, which is not a finding."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def record(lake: BuiltLake, name: str, rows: int, of_rows: int, redriven: Offset
 
 
 def append_to_ticks(lake: BuiltLake, *offsets: int, named: tuple[int, ...] | None = None) -> None:
-    """Do the first half of a redrive of partition 1; its commit names these offsets, or those that are `named`."""
+    """Do the first half of a redrive of partition 1; its commit names these offsets, or `named` if given."""
     files = [file for offset in offsets for file in lake.write([GOOD], 1, offset)]
     redriven = offset_set.spans_of({1: np.array(offsets if named is None else named, np.int64)})
     lake.append(TICKS, files, record(lake, TICKS, len(files), digest.add([file.digest for file in files]), redriven))
 
 
 def take_out_of_quarantine(lake: BuiltLake, *offsets: int) -> None:
-    """Do the second half."""
+    """Do the second half of a redrive."""
     from finance_storage.data_file import WrittenFile  # noqa: F401, PLC0415
 
     before = quarantined(lake)
     drop(lake, QUARANTINE, 1, *offsets)
-    gone = before - quarantined(lake)
-    lake.append(QUARANTINE, [], record(lake, QUARANTINE, -len(offsets), -gone))
+    removed = before - quarantined(lake)
+    lake.append(QUARANTINE, [], record(lake, QUARANTINE, -len(offsets), -removed))
 
 
 def quarantined(lake: BuiltLake) -> int:
@@ -66,15 +66,15 @@ def quarantined(lake: BuiltLake) -> int:
     return sum(digest.digest_of(pq.ParquetFile(path).read()) for path in lake.files(QUARANTINE))
 
 
-def test_a_redrive_between_its_two_commits_is_in_order(lake: BuiltLake) -> None:
+def test_a_redrive_between_its_two_commits_is_complete(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1, 2)
     report = judge(lake)
     assert report.findings == ()
     assert (report.figures.rows, report.figures.quarantined) == (18, 1)
-    assert any("2 rows stand in both tables and count once" in note for note in report.notes)
+    assert any("2 rows are in both tables and count once" in note for note in report.notes)
 
 
-def test_a_redrive_that_has_ended_is_in_order(lake: BuiltLake) -> None:
+def test_a_redrive_that_has_ended_is_complete(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1)
     take_out_of_quarantine(lake, 1)
     report = judge(lake)
@@ -82,7 +82,7 @@ def test_a_redrive_that_has_ended_is_in_order(lake: BuiltLake) -> None:
     assert (report.figures.rows, report.figures.quarantined) == (17, 2)
 
 
-def test_a_redrive_excuses_the_offsets_that_it_names_only(lake: BuiltLake) -> None:
+def test_a_redrive_excuses_only_the_offsets_that_it_names(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1, 2, named=(1,))
     assert found(judge(lake)) == {Code.DUPLICATE: {1: [(2, 2)]}}
 
@@ -101,14 +101,14 @@ def test_rows_in_both_tables_without_a_redrive_are_duplicates(lake: BuiltLake) -
     assert found(report) == {Code.DUPLICATE: {1: [(1, 2)]}}
 
 
-def test_a_driver_that_takes_over_keeps_what_a_redrive_has_left(lake: BuiltLake) -> None:
+def test_a_driver_that_takes_over_keeps_the_state_of_an_unfinished_redrive(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1, 2)
     writer = Writer(lake.paths, lake.identity)
     assert offset_set.count(writer.half_redriven()) == 2
     assert judge(lake).findings == ()
 
 
-def test_a_redrive_that_ends_between_two_looks_is_looked_at_again(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redrive_that_ends_between_opening_the_tables_is_read_again(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     append_to_ticks(lake, 1, named=())  # as if it had ended, and the quarantine had been opened before
 
     def rest(_: float) -> None:
@@ -119,7 +119,7 @@ def test_a_redrive_that_ends_between_two_looks_is_looked_at_again(lake: BuiltLak
     assert judge(lake).findings == ()
 
 
-def test_after_a_redrive_the_place_of_an_alteration_is_called_a_guess(lake: BuiltLake) -> None:
+def test_after_a_redrive_the_place_of_an_alteration_is_reported_as_a_guess(lake: BuiltLake) -> None:
     append_to_ticks(lake, 1)
     take_out_of_quarantine(lake, 1)
     from tests.support.tampering import rewrite  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Verify and the repairs agree: what recover mends, verify has found before and finds no more; a redrive never disturbs it."""
+"""Verify and the repairs agree: verify finds what recover repairs, and nothing afterwards; a redrive causes no findings."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ def grown(broker: TopicDescription) -> TopicDescription:
 
 
 def aged(broker: TopicDescription) -> TopicDescription:
-    """Kafka has removed the beginning, more of it than the lake has."""
+    """Let Kafka have removed the beginning, beyond the lake's position."""
     return replace(broker, first={0: 20, 1: 1}, end={**broker.end, 0: 25})
 
 
 def emptied(broker: TopicDescription) -> TopicDescription:
-    """Kafka has removed everything, and some of it before the lake had it."""
+    """Let Kafka have removed everything, some of it before the lake stored it."""
     return replace(broker, first={0: 40, 1: 3}, end={0: 40, 1: 3})
 
 
 @pytest.mark.parametrize("skip", [{}, {0: [OffsetRange(12, 16)]}], ids=["all", "skipping"])
 @pytest.mark.parametrize("topic", [unchanged, grown, aged, emptied])
 @pytest.mark.parametrize("damage", [nothing, *recovering.DAMAGES], ids=lambda damage: damage.__name__)
-def test_all_who_say_what_is_complete_agree(
+def test_all_checks_of_completeness_agree(
     lake_to_recover: BuiltLake,
     damage: Callable[[BuiltLake], None],
     topic: Callable[[TopicDescription], TopicDescription],
     skip: OffsetSet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Verify, recover, the guard, status and the end of `make local` draw one picture, before a repair and after it."""
+    """Verify, recover, the guard, status and the end of `make local` agree before and after a repair."""
     lake, broker = lake_to_recover, topic(lake_to_recover.broker)
     monkeypatch.setattr(drain, "describe_topic", lambda *_: broker)
     damage(lake)
@@ -74,7 +74,7 @@ def test_all_who_say_what_is_complete_agree(
     assert (before.code in {Code.COMPLETE, Code.BEHIND}) is not has_work(lake, broker), before.findings
     try:
         recovering.recovered(lake, broker, skip)
-    except RecoverError:  # rows stand there twice, and Kafka no longer has them: for a person to judge
+    except RecoverError:  # duplicate rows that Kafka no longer has: a person has to decide
         assert before.code not in {Code.COMPLETE, Code.BEHIND}
         return
 
@@ -88,7 +88,7 @@ def test_all_who_say_what_is_complete_agree(
 
 
 def has_work(lake: BuiltLake, broker: TopicDescription) -> bool:
-    """Whether recover, or the guard, finds something to mend."""
+    """Whether recover or the guard finds something to repair."""
     try:
         is_idle = make_plan(lake.paths, TOPIC, broker, {}, altered_rows(lake.paths, TOPIC, broker)).is_idle
     except RecoverError:
@@ -98,9 +98,9 @@ def has_work(lake: BuiltLake, broker: TopicDescription) -> bool:
 
 @pytest.fixture
 def redrivable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
-    """Give a lake whose quarantine has records that the rules of today let pass."""
+    """Create a lake whose quarantine has records that are valid by the current rules."""
 
-    def of_yesterday(value: bytes | None) -> Tick:
+    def old_decode(value: bytes | None) -> Tick:
         tick = decode(value)
         if tick.symbol == "LATER":
             raise Malformed(Reason.SYMBOL_INVALID, "not yet")
@@ -108,7 +108,7 @@ def redrivable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltLake:
 
     lake = BuiltLake(tmp_path, partitions=2)
     with monkeypatch.context() as yesterday:
-        yesterday.setattr("finance_job.decode.decode", of_yesterday)
+        yesterday.setattr("finance_job.decode.decode", old_decode)
         lake.store([GOOD, LATER, BAD, LATER])
         lake.store([LATER, None], partition=1)
         lake.store(numbered(5))
@@ -133,6 +133,6 @@ def test_between_the_commits_of_a_redrive_the_lake_is_complete(redrivable: Built
             redrive.redrive(redrivable.paths, redrivable.writer, redrive.ALL)
     report = judge(redrivable)
     assert report.findings == ()
-    assert any("3 rows stand in both tables" in note for note in report.notes)
+    assert any("3 rows are in both tables" in note for note in report.notes)
     redrive.complete(redrivable.paths, redrivable.writer)
     assert judge(redrivable).findings == ()

@@ -1,4 +1,4 @@
-"""Rows that were dropped, doubled, moved or changed behind the job's back: the code, and the place."""
+"""Rows that were dropped, duplicated, moved or changed by another writer: the code and the place."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_table_that_was_restored_is_a_gap(lake: BuiltLake) -> None:
     assert found(report)[Code.GAP] == {0: [(11, 15)], 1: [(0, 0)]}
 
 
-def test_many_gaps_are_counted_all_and_named_at_first(tmp_path: Path) -> None:
+def test_all_gaps_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     lake.store([GOOD] * 200)
     drop(lake, TICKS, 0, *range(0, 200, 2))
@@ -77,10 +77,10 @@ def test_many_gaps_are_counted_all_and_named_at_first(tmp_path: Path) -> None:
     assert found(report)[Code.GAP] == {0: [(offset, offset) for offset in range(0, 40, 2)]}
 
 
-# ---- doubled, foreign ---------------------------------------------------------------------------------------------------
+# ---- duplicated, foreign ------------------------------------------------------------------------------------------------
 
 
-def test_a_doubled_row_is_a_duplicate_at_its_offset(lake: BuiltLake) -> None:
+def test_a_duplicated_row_is_a_duplicate_at_its_offset(lake: BuiltLake) -> None:
     double(lake, TICKS, 0, 3, 4)
     report = judge(lake)
     assert found(report) == {Code.DUPLICATE: {0: [(3, 4)]}}
@@ -89,14 +89,14 @@ def test_a_doubled_row_is_a_duplicate_at_its_offset(lake: BuiltLake) -> None:
     assert "finance_delta more than once" in report.findings[0].what
 
 
-def test_a_row_that_is_there_three_hundred_times_is_no_gap(lake: BuiltLake) -> None:
+def test_a_row_that_occurs_300_times_is_not_a_gap(lake: BuiltLake) -> None:
     rewrite(lake, TICKS, lambda rows: pa.concat_tables([rows] + [rows.filter(at(rows, 0, 3))] * 299))
     report = judge(lake)
     assert found(report) == {Code.DUPLICATE: {0: [(3, 3)]}}
     assert report.figures.doubled == 299
 
 
-def test_a_file_that_was_committed_again_doubles_its_rows(lake: BuiltLake) -> None:
+def test_a_file_that_was_committed_again_duplicates_its_rows(lake: BuiltLake) -> None:
     (file,) = (path for path in lake.files(TICKS) if pq.ParquetFile(path).metadata.num_rows == 5)
     copy = write_data_file(pq.ParquetFile(file).read(), TICKS, str(lake.paths.ticks), {"date": DATE})
     lake.append(TICKS, [copy])
@@ -111,7 +111,7 @@ def test_a_row_in_both_tables_is_a_duplicate(lake: BuiltLake) -> None:
     assert "in both tables" in report.findings[0].what
 
 
-def test_a_doubled_row_of_the_quarantine_is_a_duplicate(lake: BuiltLake) -> None:
+def test_a_duplicated_row_of_the_quarantine_is_a_duplicate(lake: BuiltLake) -> None:
     double(lake, QUARANTINE, 1, 1)
     assert found(judge(lake)) == {Code.DUPLICATE: {1: [(1, 1)]}}
 
@@ -126,11 +126,11 @@ def test_rows_at_offsets_that_the_lake_does_not_hold_are_duplicates(lake: BuiltL
     assert report.figures.doubled == 2
 
 
-def test_a_row_without_an_offset_is_no_row_of_the_topic(lake: BuiltLake) -> None:
+def test_a_row_without_an_offset_is_a_gap_and_a_duplicate(lake: BuiltLake) -> None:
     def forget(rows: pa.Table) -> pa.Table:
         offsets = [
-            None if one["kafka_offset"] == 3 and one["kafka_partition"] == 0 else one["kafka_offset"]
-            for one in rows.to_pylist()
+            None if row["kafka_offset"] == 3 and row["kafka_partition"] == 0 else row["kafka_offset"]
+            for row in rows.to_pylist()
         ]
         return set_column(rows, "kafka_offset", offsets)
 
@@ -146,7 +146,7 @@ def test_a_row_without_an_offset_is_no_row_of_the_topic(lake: BuiltLake) -> None
 def swapped(name: str) -> Callable[[pa.Table], pa.Table]:
     def change(rows: pa.Table) -> pa.Table:
         values = rows.column(name).to_pylist()
-        places = [place for place, here in enumerate(at(rows, 0, 12, 14).to_pylist()) if here]
+        places = [place for place, is_at in enumerate(at(rows, 0, 12, 14).to_pylist()) if is_at]
         values[places[0]], values[places[1]] = values[places[1]], values[places[0]]
         return set_column(rows, name, values)
 
@@ -154,12 +154,12 @@ def swapped(name: str) -> Callable[[pa.Table], pa.Table]:
 
 
 @pytest.mark.parametrize("name", ["price", "seq"])
-def test_two_values_that_changed_places_are_an_alteration_of_their_commit(lake: BuiltLake, name: str) -> None:
+def test_two_swapped_values_are_an_alteration_of_their_commit(lake: BuiltLake, name: str) -> None:
     rewrite(lake, TICKS, swapped(name))
     report = judge(lake)
     assert report.code is Code.ALTERED
     assert found(report) == {Code.ALTERED: {0: [(11, 15)]}}
-    assert "that commit 3 brought" in report.findings[0].what
+    assert "added by commit 3" in report.findings[0].what
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_two_values_that_changed_places_are_an_alteration_of_their_commit(lake: 
 )
 def test_a_changed_value_is_an_alteration(lake: BuiltLake, name: str, value: object) -> None:
     def change(rows: pa.Table) -> pa.Table:
-        here = at(rows, 0, 2).to_pylist()
+        mask = at(rows, 0, 2).to_pylist()
         return set_column(
-            rows, name, [value if one else old for one, old in zip(here, rows.column(name).to_pylist(), strict=True)]
+            rows, name, [value if is_at else old for is_at, old in zip(mask, rows.column(name).to_pylist(), strict=True)]
         )
 
     rewrite(lake, TICKS, change)
@@ -180,22 +180,22 @@ def test_a_changed_value_is_an_alteration(lake: BuiltLake, name: str, value: obj
 @pytest.mark.parametrize("name", ["value", "key", "reason", "detail"])
 def test_a_changed_value_of_the_quarantine_is_an_alteration(lake: BuiltLake, name: str) -> None:
     def change(rows: pa.Table) -> pa.Table:
-        here = at(rows, 1, 1).to_pylist()
+        mask = at(rows, 1, 1).to_pylist()
         return set_column(
-            rows, name, [b"x" if one else old for one, old in zip(here, rows.column(name).to_pylist(), strict=True)]
+            rows, name, [b"x" if is_at else old for is_at, old in zip(mask, rows.column(name).to_pylist(), strict=True)]
         )
 
     rewrite(lake, QUARANTINE, change)
     assert found(judge(lake)) == {Code.ALTERED: {1: [(0, 2)]}}
 
 
-def test_a_rewrite_that_keeps_all_values_is_no_alteration(lake: BuiltLake) -> None:
+def test_a_rewrite_that_keeps_all_values_is_not_an_alteration(lake: BuiltLake) -> None:
     rewrite(lake, TICKS, lambda rows: rows.sort_by([("symbol", "ascending"), ("kafka_offset", "descending")]))
     rewrite(lake, QUARANTINE, lambda rows: rows)
     assert judge(lake).findings == ()
 
 
-def test_compaction_by_deltalake_is_no_alteration(lake: BuiltLake) -> None:
+def test_compaction_by_deltalake_is_not_an_alteration(lake: BuiltLake) -> None:
     DeltaTable(str(lake.paths.ticks)).optimize.compact()
     DeltaTable(str(lake.paths.quarantine)).optimize.compact()
     assert judge(lake).findings == ()
@@ -229,10 +229,10 @@ def test_rows_under_another_date_are_an_alteration(lake: BuiltLake) -> None:
     report = judge(lake)
     assert report.code is Code.ALTERED
     assert found(report) == {Code.ALTERED: {0: [(11, 15)]}}
-    assert "another `date`" in report.findings[0].what
+    assert "a `date` that is not" in report.findings[0].what
 
 
-def test_a_row_that_deltalake_wrote_again_with_the_same_values_is_no_fault(lake: BuiltLake) -> None:
+def test_rows_that_deltalake_rewrote_with_the_same_values_are_not_a_finding(lake: BuiltLake) -> None:
     rows = pq.ParquetFile(lake.files(TICKS)[0]).read()
     offsets, partition = rows.column("kafka_offset").to_pylist(), rows.column("kafka_partition")[0].as_py()
     drop(lake, TICKS, partition, *offsets)
@@ -242,7 +242,7 @@ def test_a_row_that_deltalake_wrote_again_with_the_same_values_is_no_fault(lake:
     assert judge(lake).findings == ()
 
 
-def test_alterations_from_before_the_oldest_entries_of_the_log_are_placed_together(lake: BuiltLake) -> None:
+def test_alterations_from_before_the_oldest_log_entries_are_reported_together(lake: BuiltLake) -> None:
     rewrite(lake, TICKS, swapped("price"))
     lake.store(numbered(3, first=20))
     table = DeltaTable(str(lake.paths.ticks))
@@ -274,7 +274,7 @@ def _newest(lake: BuiltLake) -> CommitMetadata:
     return record
 
 
-def test_bad_and_good_records_in_turn_are_told_apart(tmp_path: Path) -> None:
+def test_alternating_bad_and_good_records_are_distinguished(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     lake.store([GOOD, BAD] * 50)
     drop(lake, QUARANTINE, 0, 51)

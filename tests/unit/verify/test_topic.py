@@ -1,4 +1,4 @@
-"""Reading the topic again, from the mock broker that librdkafka has inside: Kafka's protocol, without a JVM."""
+"""Read ranges of the topic from librdkafka's built-in mock broker: Kafka's protocol without a JVM."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORDS = 3000
 
 @pytest.fixture(scope="module")
 def bootstrap() -> Iterator[str]:
-    """Fill partitions 0 and 1 in turn; every seventh value is a tombstone."""
+    """Fill partitions 0 and 1 alternately; every seventh value is a tombstone."""
     producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     (broker,) = producer.list_topics(timeout=10).brokers.values()
     for number in range(RECORDS):
@@ -36,11 +36,11 @@ def read(bootstrap: str, ranges: dict[int, OffsetRange]) -> list[Record]:
     return [record for records in range_reader.read_ranges(bootstrap, "finance", ranges) for record in records]
 
 
-def test_the_records_of_the_ranges_are_given_in_order_and_no_others(bootstrap: str) -> None:
-    found = read(bootstrap, {0: OffsetRange(5, 1400), 1: OffsetRange(0, 1500), 2: OffsetRange(3, 3)})
-    assert len(found) == 1395 + 1500
-    assert [one.offset for one in found if one.partition == 0] == list(range(5, 1400))
-    assert [one.offset for one in found if one.partition == 1] == list(range(1500))
+def test_only_the_records_of_the_ranges_are_returned_in_order(bootstrap: str) -> None:
+    records = read(bootstrap, {0: OffsetRange(5, 1400), 1: OffsetRange(0, 1500), 2: OffsetRange(3, 3)})
+    assert len(records) == 1395 + 1500
+    assert [record.offset for record in records if record.partition == 0] == list(range(5, 1400))
+    assert [record.offset for record in records if record.partition == 1] == list(range(1500))
 
 
 def test_a_record_has_key_value_and_timestamp(bootstrap: str) -> None:
@@ -54,7 +54,7 @@ def test_at_the_end_of_the_partition_reading_ends(bootstrap: str) -> None:
     assert len(read(bootstrap, {0: OffsetRange(1490, 1510)})) == 10
 
 
-def test_an_offset_that_the_topic_does_not_have_is_no_silence(bootstrap: str) -> None:
+def test_an_offset_that_the_topic_does_not_have_raises(bootstrap: str) -> None:
     reader = KafkaRangeReader(bootstrap, "finance")
     with pytest.raises(OffsetOutOfRangeError, match="of partition 0: data may have been lost"):
         list(reader.read({0: OffsetRange(5000, 5010)}))
@@ -64,12 +64,12 @@ def test_an_offset_that_the_topic_does_not_have_is_no_silence(bootstrap: str) ->
 def test_a_reader_reads_range_after_range(bootstrap: str) -> None:
     reader = KafkaRangeReader(bootstrap, "finance")
     for start in (0, 700, 100):
-        read = [found.offsets.tolist() for found in reader.read({1: OffsetRange(start, start + 50)})]
-        assert list(chain.from_iterable(read)) == list(range(start, start + 50))
+        offsets = [messages.offsets.tolist() for messages in reader.read({1: OffsetRange(start, start + 50)})]
+        assert list(chain.from_iterable(offsets)) == list(range(start, start + 50))
     reader.close()
 
 
-def test_a_broker_that_gives_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_returns_nothing_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(range_reader, "SILENCE_SECONDS", 0.1)
-    with pytest.raises(BrokerUnavailableError, match="gives no records from offset 0:3 on"):
+    with pytest.raises(BrokerUnavailableError, match="returns no records from offset 0:3 on"):
         read("127.0.0.1:1", {0: OffsetRange(3, 9)})

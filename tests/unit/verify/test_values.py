@@ -1,4 +1,4 @@
-"""`--values`: what the topic's records say against what the rows say."""
+"""`--values`: the rows compared with the topic's records."""
 
 from __future__ import annotations
 
@@ -32,42 +32,42 @@ def records(values: list[bytes | None], partition: int = 0, first: int = 0, key:
 
 
 def topic_of_lake() -> list[Record]:
-    """Give what the fixture's lake was made of."""
+    """Return the records that the fixture's lake was made from."""
     return records([*numbered(10), BAD, *numbered(5, first=10)]) + records([GOOD, BAD, BAD], partition=1)
 
 
-def test_rows_that_are_what_the_topic_says_are_complete(lake: BuiltLake) -> None:
+def test_rows_that_match_the_topic_are_complete(lake: BuiltLake) -> None:
     report = judge(lake, records=topic_of_lake())
     assert report.findings == ()
     assert any("19 records were read from the topic again" in note for note in report.notes)
 
 
-def test_rows_that_came_after_the_topics_ends_were_asked_are_no_alteration(lake: BuiltLake) -> None:
+def test_rows_that_arrived_after_the_topics_ends_were_read_are_not_an_alteration(lake: BuiltLake) -> None:
     answers = [lake.broker]
     lake.store(numbered(5, first=15))
     answers += [lake.broker] * 2
-    world = VerifyContext(TOPIC, lambda: answers.pop(0), lambda _: [topic_of_lake()], patience_seconds=0)
-    assert verify(lake.paths, world).findings == ()
+    context = VerifyContext(TOPIC, lambda: answers.pop(0), lambda _: [topic_of_lake()], patience_seconds=0)
+    assert verify(lake.paths, context).findings == ()
 
 
-def test_every_example_of_the_contract_becomes_the_row_that_it_must(tmp_path: Path) -> None:
+def test_every_example_of_the_contract_becomes_the_expected_row(tmp_path: Path) -> None:
     lake = BuiltLake(tmp_path)
     lake.store(VALUES)
     assert judge(lake, records=records(VALUES)).findings == ()
 
 
 @pytest.mark.parametrize("key", [None, b"", b"AAPL", b"x" * 70_000])
-def test_rows_are_made_as_the_job_makes_them(key: bytes | None) -> None:
-    made = [rows.to_pylist() for rows in as_rows(records(VALUES, key=key), TICK_FIELDS, pa.schema(QUARANTINE_FIELDS))]
+def test_expected_rows_equal_those_of_the_job(key: bytes | None) -> None:
+    expected = [rows.to_pylist() for rows in as_rows(records(VALUES, key=key), TICK_FIELDS, pa.schema(QUARANTINE_FIELDS))]
     kafka = [
         {"key": key, "value": value, "partition": 0, "offset": place, "timestamp": ARRIVED}
         for place, value in enumerate(VALUES)
     ]
     job = decode_records(pa.RecordBatch.from_pylist(kafka, RECORDS), pa.scalar(ARRIVED, RECORDS.field("timestamp").type))
     ignored = {"ingested_at", "detail"}
-    for mine, theirs in zip(made, (job.ticks.to_pylist(), job.quarantine.to_pylist()), strict=True):
-        without = [[{name: row[name] for name in mine[0] if name not in ignored} for row in table] for table in (mine, theirs)]
-        assert without[0] == without[1]
+    for ours, jobs in zip(expected, (job.ticks.to_pylist(), job.quarantine.to_pylist()), strict=True):
+        compared = [[{name: row[name] for name in ours[0] if name not in ignored} for row in table] for table in (ours, jobs)]
+        assert compared[0] == compared[1]
     assert set(QUARANTINED) == set(QUARANTINE_FIELDS.names) - ignored
 
 
@@ -82,7 +82,7 @@ def test_rows_are_made_as_the_job_makes_them(key: bytes | None) -> None:
         (10, {"key": b"MSFT"}),
     ],
 )
-def test_a_row_that_is_not_what_its_record_says_is_altered(lake: BuiltLake, offset: int, change: dict[str, Any]) -> None:
+def test_a_row_that_differs_from_its_record_is_altered(lake: BuiltLake, offset: int, change: dict[str, Any]) -> None:
     topic = [
         record._replace(**change) if (record.partition, record.offset) == (0, offset) else record for record in topic_of_lake()
     ]
@@ -92,11 +92,11 @@ def test_a_row_that_is_not_what_its_record_says_is_altered(lake: BuiltLake, offs
     assert found(report) == {Code.ALTERED: {0: [(offset, offset)]}}
 
 
-def test_the_words_of_a_fault_are_not_compared(lake: BuiltLake) -> None:
+def test_the_detail_of_a_malformed_record_is_not_compared(lake: BuiltLake) -> None:
     def reword(rows: pa.Table) -> pa.Table:
-        here = at(rows, 1, 1).to_pylist()
+        mask = at(rows, 1, 1).to_pylist()
         details = rows.column("detail").to_pylist()
-        return set_column(rows, "detail", ["other words" if one else old for one, old in zip(here, details, strict=True)])
+        return set_column(rows, "detail", ["other words" if is_at else old for is_at, old in zip(mask, details, strict=True)])
 
     rewrite(lake, QUARANTINE, reword)
     report = judge(lake, records=topic_of_lake())
@@ -110,7 +110,7 @@ def test_a_row_where_the_topic_has_no_record_is_altered(lake: BuiltLake) -> None
     assert "the topic has no record" in report.findings[0].what
 
 
-def test_what_retention_has_removed_is_not_compared(lake: BuiltLake) -> None:
+def test_records_removed_by_retention_are_not_compared(lake: BuiltLake) -> None:
     broker = replace(lake.broker, first={0: 12, 1: 3})
     report = judge(
         lake, broker, records=[record for record in topic_of_lake() if record.partition == 0 and record.offset >= 12]

@@ -1,4 +1,4 @@
-"""Codes, precedence, and the sentence."""
+"""Codes, their precedence, and the sentence of the verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finance_verify.verdict import Code, Figures, Finding, Report, gravest
 IN_ORDER = [14, 13, 11, 12, 16, 15, 10]
 
 
-def test_the_codes_are_those_that_other_programs_rely_on() -> None:
+def test_the_codes_never_change() -> None:
     assert {code.name.lower(): int(code) for code in Code} == {
         "complete": 0,
         "behind": 10,
@@ -26,17 +26,17 @@ def test_the_codes_are_those_that_other_programs_rely_on() -> None:
     }
 
 
-@pytest.mark.parametrize(("graver", "lesser"), list(combinations(IN_ORDER, 2)))
-def test_the_graver_finding_decides(graver: int, lesser: int) -> None:
-    for codes in ([graver, lesser], [lesser, graver]):
-        assert Report(tuple(Finding(Code(code), "") for code in codes)).code == graver
+@pytest.mark.parametrize(("higher", "lower"), list(combinations(IN_ORDER, 2)))
+def test_the_code_with_precedence_decides(higher: int, lower: int) -> None:
+    for codes in ([higher, lower], [lower, higher]):
+        assert Report(tuple(Finding(Code(code), "") for code in codes)).code == higher
 
 
 def test_without_a_finding_it_is_complete() -> None:
     assert gravest([]) is Code.COMPLETE
 
 
-def test_pipeline_and_producer_are_judged_apart() -> None:
+def test_pipeline_and_producer_have_separate_verdicts() -> None:
     report = Report((Finding(Code.PRODUCER, ""), Finding(Code.BEHIND, "")))
     assert (report.code, report.pipeline, report.producer) == (Code.PRODUCER, Code.BEHIND, Code.PRODUCER)
 
@@ -49,13 +49,13 @@ def test_the_sentence_has_the_figures() -> None:
     )
 
 
-def test_json_has_everything_and_is_json() -> None:
+def test_json_has_everything() -> None:
     finding = Finding(Code.GAP, "what", {1: [OffsetRange(3, 5)]})
-    told = json.loads(json.dumps(Report((finding,), ("a note",), Figures(position={1: 9})).as_json()))
-    assert told["code"] == 11
-    assert told["verdict"] == told["pipeline"] == "gap"
-    assert told["producer"] == "complete"
-    assert told["findings"] == [{"code": 11, "verdict": "gap", "what": "what", "places": {"1": [[3, 5]]}}]
-    assert told["notes"] == ["a note"]
-    assert told["figures"]["position"] == {"1": 9}
-    assert told["sentence"].startswith("gap: ")
+    report = json.loads(json.dumps(Report((finding,), ("a note",), Figures(position={1: 9})).as_json()))
+    assert report["code"] == 11
+    assert report["verdict"] == report["pipeline"] == "gap"
+    assert report["producer"] == "complete"
+    assert report["findings"] == [{"code": 11, "verdict": "gap", "what": "what", "places": {"1": [[3, 5]]}}]
+    assert report["notes"] == ["a note"]
+    assert report["figures"]["position"] == {"1": 9}
+    assert report["sentence"].startswith("gap: ")
