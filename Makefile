@@ -65,7 +65,7 @@ reset: ## ask, then delete all state (YES=1 does not ask)
 check: .venv/.ready ## check format, lint, types, Compose schema, shell and Docker files
 	@tests/check
 
-test: test-unit test-stack ## run every test that this machine can run
+test: test-unit test-stack ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
 
 test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Docker, on all cores
 	$(BIN)/pytest --numprocesses auto --dist worksteal tests/unit

@@ -280,7 +280,10 @@ class Lake:
         paths = [path for entry in entries for path in entry.added]
         live = {file.path for file in snapshot.ticks}
         if len(entries) < snapshot.version - after or not all(path in live or Path(path).exists() for path in paths):
-            raise RequestError(f"The log no longer reaches back to version {after}: read the table instead.")
+            raise RequestError(
+                f"The ticks added after version {after} can no longer be listed, since log entries or data files were removed: "
+                "read the table instead."
+            )
         return paths
 
 

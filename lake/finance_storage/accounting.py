@@ -1,4 +1,4 @@
-"""Check that the two tables and the broker belong together. Pure functions, used by guard and recover.
+"""Check that the two tables and the broker belong together. Pure functions, for guard, repairs, verify and status.
 
 The metadata of each table's newest commit records the position up to which the table is complete, and its row count and digest.
 A batch is committed to the quarantine first, then to ticks. So a crash leaves both at the same position, or the quarantine one
@@ -45,7 +45,7 @@ class Table:
 
     Attributes:
         rows: number of rows in its live files
-        record: metadata of its newest commit that has any
+        metadata: metadata of its newest commit that has any
         identity: identity of the lake that it belongs to; None in lakes made before version 0.2
         rows_ahead: for the quarantine, number of rows of a batch that ticks does not contain yet
         schema_faults: reasons why the job cannot write to its columns
@@ -53,7 +53,7 @@ class Table:
     """
 
     rows: int
-    record: CommitMetadata | None
+    metadata: CommitMetadata | None
     identity: Identity | None = None
     rows_ahead: int = 0
     schema_faults: tuple[Inconsistency, ...] = ()
@@ -61,12 +61,12 @@ class Table:
     @property
     def total(self) -> Total:
         """The row count and digest that it must have."""
-        return self.record.total if self.record else Total()
+        return self.metadata.total if self.metadata else Total()
 
     @property
     def is_empty(self) -> bool:
         """Whether it has never stored anything and no driver has opened it."""
-        return is_untouched(self.rows, self.record)
+        return is_untouched(self.rows, self.metadata)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class State:
     @property
     def position(self) -> Offsets:
         """The next offset that the lake needs, by Kafka partition, according to the ticks table."""
-        if self.ticks and self.ticks.record:
-            return self.ticks.record.position
+        if self.ticks and self.ticks.metadata:
+            return self.ticks.metadata.position
         return dict(self.identity.first) if self.identity else {}
 
 
@@ -210,7 +210,7 @@ def _rows(name: str, table: Table) -> Iterator[Inconsistency]:
 
 
 def _sums(ticks: Table, quarantine: Table, spanned: int) -> Iterator[Inconsistency]:
-    counted_twice = quarantine.rows_ahead + offset_set.count(half_redriven(ticks.record, quarantine.record))
+    counted_twice = quarantine.rows_ahead + offset_set.count(half_redriven(ticks.metadata, quarantine.metadata))
     accounted = ticks.total.rows + quarantine.total.rows + ticks.total.holes - counted_twice
     if accounted != spanned:
         yield Inconsistency(

@@ -66,7 +66,7 @@ class Entry(NamedTuple):
         version: table version after the commit
         committed: time of the commit, UTC
         operation: name of the operation, as its writer states it
-        record: the job's commit metadata; None for maintenance and other writers
+        metadata: the job's commit metadata; None for maintenance and other writers
         added: absolute paths of data files with new rows; files that replace others are not included
         rows: number of rows in these files
         files_added: number of data files added, with new rows or not
@@ -78,7 +78,7 @@ class Entry(NamedTuple):
     version: int
     committed: datetime
     operation: str
-    record: CommitMetadata | None
+    metadata: CommitMetadata | None
     added: tuple[str, ...]
     rows: int
     files_added: int
@@ -109,7 +109,7 @@ def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
         version=version,
         committed=datetime.fromtimestamp(_modified(folder, version) if info.timestamp is None else info.timestamp / 1000, UTC),
         operation=info.maintenance or info.operation,
-        record=metadata_in(info.userMetadata),
+        metadata=metadata_in(info.userMetadata),
         added=tuple(inside(folder, [literal(add.path) for add in adds])),
         rows=sum(msgspec.json.decode(add.stats, type=_Stats).numRecords for add in adds if add.stats),
         files_added=len(every_add),

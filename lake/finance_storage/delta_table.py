@@ -26,7 +26,7 @@ class Commit(NamedTuple):
     """One of the job's commits."""
 
     version: int
-    record: CommitMetadata
+    metadata: CommitMetadata
 
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
@@ -68,7 +68,7 @@ def newest_metadata(table: DeltaTable) -> CommitMetadata | None:
     """Return the metadata of the job's newest commit; None before the first."""
     folder = Path(unquote(urlsplit(table.table_uri).path))
     newest = next(commits(folder, table.version()), None)
-    return newest.record if newest else None
+    return newest.metadata if newest else None
 
 
 def total(table: DeltaTable) -> Total:

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 def commits_at(table: TableView, position: Offsets) -> Iterator[Commit]:
     """Yield a table's commits that are not beyond a position, newest first."""
     for commit in table.commits():
-        if all(offset <= position.get(partition, 0) for partition, offset in commit.record.position.items()):
+        if all(offset <= position.get(partition, 0) for partition, offset in commit.metadata.position.items()):
             yield commit
 
 
 def expected_of(table: TableView, position: Offsets) -> Total:
     """Return the totals that a table must have at a position: those of its newest commit that is not beyond it."""
     newest = next(commits_at(table, position), None)
-    return newest.record.total if newest else Total()
+    return newest.metadata.total if newest else Total()
 
 
 def differs(table: Sum, expected: Total) -> bool:

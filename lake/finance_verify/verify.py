@@ -1,4 +1,6 @@
-"""Verify that the lake holds exactly what is in the topic. Needs no JVM; the job may run. docs/RELIABILITY.md lists the checks.
+"""Verify that the tables hold every record of the topic since the lake's first offset, exactly once. The job may run.
+
+docs/RELIABILITY.md lists the checks.
 
 The order of reading is part of the proof: first the ledgers, then the topic's end offsets, then the tables once they have
 reached those offsets. So every tick that a ledger lists as acknowledged must be in the tables.

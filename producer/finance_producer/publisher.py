@@ -1,7 +1,7 @@
 """Hand ticks to the Kafka client and track them until the broker acknowledges them.
 
-The client is idempotent and waits for all replicas, so its retries neither reorder nor duplicate records. Its queue is bounded:
-a tick that does not fit is retried until there is room.
+The client is idempotent, so its retries neither reorder nor duplicate records, and it waits for all in-sync replicas. Its queue
+is bounded: a tick that does not fit is retried until there is room or the run is stopped.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def examine(paths: LakePaths, broker: TopicDescription) -> accounting.State:
 def _state(paths: LakePaths, broker: TopicDescription) -> accounting.State:
     identity = read_identity(paths)
     ticks = _table(paths, TICKS, identity, {})
-    position = ticks.record.position if ticks and ticks.record else {}
+    position = ticks.metadata.position if ticks and ticks.metadata else {}
     return accounting.State(identity, ticks, _table(paths, QUARANTINE, identity, position), broker)
 
 

@@ -42,7 +42,15 @@ class MisplacedBatchError(Exception):
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """The result of a batch; `version` is that of the table of ticks."""
+    """The result of a batch.
+
+    Attributes:
+        batch: its number in this run of the query; -1 for one that was finished at the start
+        records: offsets that it spans
+        ticks, quarantined: rows added to each table
+        version: of the table of ticks after it
+
+    """
 
     batch: int
     records: int

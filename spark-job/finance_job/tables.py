@@ -35,7 +35,7 @@ def create_tables(paths: LakePaths, identity: Identity) -> None:
             _create(paths.table(name), name, identity)
 
 
-def first_record(identity: Identity) -> CommitMetadata:
+def initial_metadata(identity: Identity) -> CommitMetadata:
     """Return the commit metadata of a table without rows."""
     return CommitMetadata(
         contract=CONTRACT_VERSION,
@@ -61,7 +61,7 @@ def _create(folder: Path, name: str, identity: Identity) -> None:
         partition_by=PARTITIONS[name],
         configuration={**_properties(name), **identity.properties()},
         raise_if_key_not_exists=False,
-        commit_properties=CommitProperties(custom_metadata={"userMetadata": first_record(identity).encode()}),
+        commit_properties=CommitProperties(custom_metadata={"userMetadata": initial_metadata(identity).encode()}),
     )
 
 

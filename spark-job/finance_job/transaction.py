@@ -1,4 +1,4 @@
-"""Read live files from a table's log, and build the actions of a commit. Only `writer` commits.
+"""Read live files from a table's log, and build the actions of a commit. `writer` makes the commits.
 
 delta-rs commits in milliseconds and without a JVM (docs/adr/0013). A log entry appears whole or not at all, and only if its
 version does not exist yet: it is written beside the log and then hard-linked to its name.

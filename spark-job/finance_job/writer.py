@@ -1,4 +1,4 @@
-"""The writer: the only module that commits to a lake's tables, for the stream, repairs and maintenance.
+"""The writer makes every commit that adds or replaces rows, for the stream, repairs and maintenance.
 
 Why no row is written twice, even with two drivers: all commits to a table carry a Delta transaction with the same application
 id, and delta-rs refuses a commit if another one with this id has been made since the table was read. So if two drivers continue
@@ -18,7 +18,7 @@ from deltalake.transaction import RemoveAction
 
 from finance_contract import CONTRACT_VERSION
 from finance_job.schema_guard import differences, require_fit
-from finance_job.tables import PARTITIONS, TABLES, first_record
+from finance_job.tables import PARTITIONS, TABLES, initial_metadata
 from finance_job.transaction import NO_HOOKS, Change, actions
 from finance_role import beneath
 from finance_storage import digest
@@ -57,7 +57,7 @@ class _Opened(NamedTuple):
     """A cached table and its newest commit metadata; valid because no other driver commits to the table."""
 
     table: DeltaTable
-    record: CommitMetadata
+    metadata: CommitMetadata
 
 
 class Writer:
@@ -78,7 +78,7 @@ class Writer:
         tables = {name: self._read(name) for name in TABLES}
         for name, opened in tables.items():
             require_fit(differences(name, opened.table))
-        self.epoch = 1 + max(opened.record.epoch for opened in tables.values())
+        self.epoch = 1 + max(opened.metadata.epoch for opened in tables.values())
         for name in TABLES:
             self._take_over(name)
         for name in TABLES:
@@ -88,14 +88,14 @@ class Writer:
         """Return a table at its newest commit."""
         return self._newest(name).table
 
-    def record(self, name: str) -> CommitMetadata:
+    def metadata(self, name: str) -> CommitMetadata:
         """Return the metadata of a table's newest commit."""
-        return self._newest(name).record
+        return self._newest(name).metadata
 
     @property
     def position(self) -> Offsets:
         """The next offset that the lake needs, by Kafka partition."""
-        return self.record(TICKS).position
+        return self.metadata(TICKS).position
 
     def start(self, partition: int) -> int:
         """Return the next offset of a partition, including one added to the topic since the last commit."""
@@ -103,11 +103,11 @@ class Writer:
 
     def half_committed(self) -> dict[int, OffsetRange]:
         """Return the offsets of a batch that only the quarantine has; empty if there is none."""
-        return ahead(self.position, self.record(QUARANTINE).position, self._identity)
+        return ahead(self.position, self.metadata(QUARANTINE).position, self._identity)
 
     def half_redriven(self) -> OffsetSet:
         """Return the offsets that an unfinished redrive has appended to ticks and not yet removed from the quarantine."""
-        return half_redriven(self.record(TICKS), self.record(QUARANTINE))
+        return half_redriven(self.metadata(TICKS), self.metadata(QUARANTINE))
 
     def commit(self, name: str, change: Change, *, is_backfill: bool = False, redriven: OffsetSet | None = None) -> int:
         """Commit a change together with the position after its offsets; return the table's new version.
@@ -115,9 +115,9 @@ class Writer:
         A backfill does not change the position. `redriven` are the offsets that a redrive moves with this commit. Raises
         FencedError, ConflictError.
         """
-        before = self.record(name)
+        before = self.metadata(name)
         ends = {} if is_backfill else {partition: span.end for partition, span in change.offsets.items()}
-        record = self._next(
+        metadata = self._next(
             before,
             offsets=dict(change.offsets),
             rows=dict(change.rows),
@@ -128,14 +128,14 @@ class Writer:
             redriven=redriven if redriven and name == TICKS else {},
         )
         with self._refusing_conflicts(name):
-            return self._write(name, actions(change.added, change.removed), record)
+            return self._write(name, actions(change.added, change.removed), metadata)
 
     def restate(self, name: str, identity: Identity, position: Offsets, total: Total) -> None:
         """Commit the state of a repaired table: its identity with known losses, its position and its total."""
         self._identity = identity
-        record = self._next(self.record(name), position=dict(position), total=total)
+        metadata = self._next(self.metadata(name), position=dict(position), total=total)
         with self._refusing_conflicts(name):
-            self._set_identity(name, record)
+            self._set_identity(name, metadata)
 
     def add_columns(self, name: str, columns: Sequence[Field]) -> None:
         """Add those of these nullable columns that the table lacks; they read as null in existing files.
@@ -146,18 +146,18 @@ class Writer:
         existing = {field.name for field in opened.table.schema().fields}
         if not (missing := [column for column in columns if column.name not in existing]):
             return
-        record = self._next(opened.record)
+        metadata = self._next(opened.metadata)
         with self._refusing_conflicts(name):
             opened.table.alter.add_columns(
-                missing, commit_properties=self._properties(name, record), post_commithook_properties=NO_HOOKS
+                missing, commit_properties=self._properties(name, metadata), post_commithook_properties=NO_HOOKS
             )
-        self._newly_opened(name, opened.table, record)
+        self._newly_opened(name, opened.table, metadata)
 
     def compact(self, name: str, added: Sequence[WrittenFile], removed: Sequence[LiveFile], why: str) -> None:
         """Commit new files with the same rows, marked as such (`dataChange` false); earlier commit metadata stays valid."""
         opened = self._newest(name)
         properties = CommitProperties(
-            custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.record)]
+            custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.metadata)]
         )
         with self._refusing_conflicts(name):
             _append(opened.table, name, actions(added, removed, data_change=False), properties)
@@ -169,15 +169,15 @@ class Writer:
     def _take_over(self, name: str) -> None:
         for _ in range(MAX_ATTEMPTS):
             opened = self._read(name)
-            if opened.record.epoch >= self.epoch:
-                raise FencedError(self._fenced(opened.record.epoch))
+            if opened.metadata.epoch >= self.epoch:
+                raise FencedError(self._fenced(opened.metadata.epoch))
             self._opened[name] = opened
-            record = self._next(opened.record, redriven=opened.record.redriven)
+            metadata = self._next(opened.metadata, redriven=opened.metadata.redriven)
             try:
                 if _has_identity(opened.table):
-                    self._write(name, [], record)
+                    self._write(name, [], metadata)
                 else:
-                    self._set_identity(name, record)
+                    self._set_identity(name, metadata)
             except CommitFailedError:
                 continue  # the previous driver has committed meanwhile
             return
@@ -194,42 +194,42 @@ class Writer:
             sequence=before.sequence + 1,
         )
 
-    def _write(self, name: str, entries: list[AddAction | RemoveAction], record: CommitMetadata) -> int:
+    def _write(self, name: str, entries: list[AddAction | RemoveAction], metadata: CommitMetadata) -> int:
         table = self._newest(name).table
-        metadata: dict[str, object] = {"userMetadata": record.encode()}
+        custom: dict[str, object] = {"userMetadata": metadata.encode()}
         if not any(isinstance(entry, RemoveAction) for entry in entries):
-            metadata["isBlindAppend"] = True
-        transaction = self._transaction(name, record)
-        _append(table, name, entries, CommitProperties(custom_metadata=metadata, app_transactions=[transaction]))
-        self._opened[name] = _Opened(table, record)
+            custom["isBlindAppend"] = True
+        transaction = self._transaction(name, metadata)
+        _append(table, name, entries, CommitProperties(custom_metadata=custom, app_transactions=[transaction]))
+        self._opened[name] = _Opened(table, metadata)
         return int(table.version())
 
-    def _set_identity(self, name: str, record: CommitMetadata) -> None:
+    def _set_identity(self, name: str, metadata: CommitMetadata) -> None:
         table = self._newest(name).table
         table.alter.set_table_properties(
             self._identity.properties(),
             raise_if_not_exists=False,
-            commit_properties=self._properties(name, record),
+            commit_properties=self._properties(name, metadata),
             post_commithook_properties=NO_HOOKS,
         )
-        self._newly_opened(name, table, record)
+        self._newly_opened(name, table, metadata)
 
-    def _newly_opened(self, name: str, table: DeltaTable, record: CommitMetadata) -> None:
+    def _newly_opened(self, name: str, table: DeltaTable, metadata: CommitMetadata) -> None:
         table.update_incremental()
-        self._opened[name] = _Opened(table, record)
+        self._opened[name] = _Opened(table, metadata)
 
-    def _properties(self, name: str, record: CommitMetadata) -> CommitProperties:
-        metadata = {"userMetadata": record.encode()}
-        return CommitProperties(custom_metadata=metadata, app_transactions=[self._transaction(name, record)])
+    def _properties(self, name: str, metadata: CommitMetadata) -> CommitProperties:
+        custom = {"userMetadata": metadata.encode()}
+        return CommitProperties(custom_metadata=custom, app_transactions=[self._transaction(name, metadata)])
 
-    def _transaction(self, name: str, record: CommitMetadata) -> Transaction:
-        return Transaction(f"financelake:{self._identity.lake}:{name}", record.sequence)
+    def _transaction(self, name: str, metadata: CommitMetadata) -> Transaction:
+        return Transaction(f"financelake:{self._identity.lake}:{name}", metadata.sequence)
 
     def _newest(self, name: str) -> _Opened:
         if name not in self._opened:
             opened = self._read(name)
-            if opened.record.epoch != self.epoch:
-                raise FencedError(self._fenced(opened.record.epoch))
+            if opened.metadata.epoch != self.epoch:
+                raise FencedError(self._fenced(opened.metadata.epoch))
             self._opened[name] = opened
         return self._opened[name]
 
@@ -237,7 +237,7 @@ class Writer:
         table = open_table(self._paths.table(name))
         if table is None:
             raise CorruptStateError(f"{self._paths.table(name)} does not exist: `make recover` repairs it")
-        return _Opened(table, newest_metadata(table) or first_record(self._identity))
+        return _Opened(table, newest_metadata(table) or initial_metadata(self._identity))
 
     @contextmanager
     def _refusing_conflicts(self, name: str) -> Iterator[None]:

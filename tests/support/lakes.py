@@ -122,7 +122,7 @@ class BuiltLake:
         """Mark offsets as lost, as recover does."""
         self.identity = msgspec.structs.replace(self.identity, losses=losses)
         for name in (QUARANTINE, TICKS):
-            record = self.writer.record(name)
+            record = self.writer.metadata(name)
             self.writer.restate(name, self.identity, record.position, record.total)
 
     def mix_with_another_lake(self, elsewhere: Path) -> None:

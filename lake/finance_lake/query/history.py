@@ -49,24 +49,24 @@ def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, obj
 def total_rows(folder: Path, entry: Entry) -> int:
     """Return the rows of a table at an entry: from the job's commit metadata, or counted after another writer's commit."""
     changes = filter(_changes_rows, chain([entry], delta_log.entries(folder, entry.version - 1)))
-    if (newest := next(changes, entry)).record:
-        return newest.record.total.rows
+    if (newest := next(changes, entry)).metadata:
+        return newest.metadata.total.rows
     table = opened(folder, entry.version)
     return live_rows(table) if table else 0
 
 
 def _changes_rows(entry: Entry) -> bool:
     """Return whether a commit may change the number of rows. Maintenance writes no commit metadata and changes no rows."""
-    return bool(entry.record or entry.added or entry.deletes)
+    return bool(entry.metadata or entry.added or entry.deletes)
 
 
 def _row(entry: Entry, total: int | None) -> dict[str, object]:
-    record = entry.record
+    metadata = entry.metadata
     return {
         "version": entry.version,
         "ts": entry.committed,
         "operation": entry.operation,
-        "sequence": record.sequence if record else None,
+        "sequence": metadata.sequence if metadata else None,
         "rows": entry.rows,
         "total": total,
         "files_added": entry.files_added,

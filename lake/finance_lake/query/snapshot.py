@@ -133,7 +133,7 @@ class Snapshot:
 
         def is_known(version: int) -> bool:
             # A batch is committed to the quarantine first: commits up to the ticks' position existed when the ticks did.
-            committed = next((entry.record for entry in delta_log.entries(folder, version) if entry.record), None)
+            committed = next((entry.metadata for entry in delta_log.entries(folder, version) if entry.metadata), None)
             return not committed or all(end <= position.get(number, 0) for number, end in committed.position.items())
 
         if is_known(newest):

@@ -148,10 +148,10 @@ def test_rewritten_files_keep_the_column(any_lake: BuiltLake) -> None:
 def test_recover_has_nothing_to_do_and_counts_the_same_rows(any_lake: BuiltLake) -> None:
     plan = make_plan(any_lake.paths, TOPIC, any_lake.broker, {}, {})
     assert plan.is_idle
-    before = {name: any_lake.writer.record(name).total for name in (TICKS, QUARANTINE)}
+    before = {name: any_lake.writer.metadata(name).total for name in (TICKS, QUARANTINE)}
     Recovery(any_lake.paths, lambda _: iter(()), plan, lambda _: None).run()
     writer = Writer(any_lake.paths, any_lake.identity)
-    assert {name: (writer.record(name).total.rows, writer.record(name).total.digest) for name in before} == {
+    assert {name: (writer.metadata(name).total.rows, writer.metadata(name).total.digest) for name in before} == {
         name: (total.rows, total.digest) for name, total in before.items()
     }
     assert judge(any_lake).findings == ()

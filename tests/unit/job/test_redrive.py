@@ -90,9 +90,9 @@ def test_records_that_pass_now_become_ticks_with_their_own_coordinates(lake: Bui
 
 def test_many_offsets_move_in_several_commits(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redrive, "MAX_RANGES", 0)
-    before = lake.writer.record(TICKS).redrives
+    before = lake.writer.metadata(TICKS).redrives
     assert redrive.redrive(lake.paths, lake.writer, ALL) == Redriven(4, 3)
-    assert lake.writer.record(TICKS).redrives == lake.writer.record(QUARANTINE).redrives == before + 2
+    assert lake.writer.metadata(TICKS).redrives == lake.writer.metadata(QUARANTINE).redrives == before + 2
     assert in_order(lake)
 
 

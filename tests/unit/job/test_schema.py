@@ -113,7 +113,7 @@ def test_a_later_column_is_added_by_a_commit_with_metadata(lake: BuiltLake, monk
         assert later.name not in columns(lake, name, 1)
         assert (table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 2)
         metadata = newest_metadata(table)
-        assert metadata == writer.record(name)
+        assert metadata == writer.metadata(name)
         assert earlier is not None
         assert (metadata.sequence, metadata.position, metadata.total, metadata.rows) == (
             earlier.sequence + 2,

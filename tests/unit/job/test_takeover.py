@@ -50,7 +50,7 @@ def test_both_tables_get_its_identity_and_the_half_batch_is_found(paths: LakePat
 
     for name in (TICKS, QUARANTINE):
         assert identity_of(DeltaTable(str(paths.table(name)))) == identity
-        assert (writer.record(name).epoch, writer.record(name).lake) == (1, identity.lake)
+        assert (writer.metadata(name).epoch, writer.metadata(name).lake) == (1, identity.lake)
     half = writer.half_committed()
     assert sum(span.count for span in half.values()) == 100
     known = offsets_within(writer.table(QUARANTINE), paths.quarantine, half)

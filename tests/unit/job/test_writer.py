@@ -44,7 +44,7 @@ def test_each_driver_raises_the_epoch_of_both_tables(lake: BuiltLake) -> None:
     for epoch in (1, 2):
         second = Writer(lake.paths, lake.identity)
         assert second.epoch == epoch
-        assert {second.record(name).epoch for name in (TICKS, QUARANTINE)} == {epoch}
+        assert {second.metadata(name).epoch for name in (TICKS, QUARANTINE)} == {epoch}
     assert second.position == {0: 6}
     assert judge(lake).findings == ()
 

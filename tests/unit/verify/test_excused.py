@@ -96,7 +96,7 @@ def test_another_duplicate_of_an_excused_number_is_found(lake: BuiltLake) -> Non
     identity = read_identity(lake.paths)
     assert identity is not None
     lake.writer = type(lake.writer)(lake.paths, identity)
-    lake.writer.epoch = lake.writer.record(TICKS).epoch
+    lake.writer.epoch = lake.writer.metadata(TICKS).epoch
     lake.store(numbered(1, first=11), partition=1)
     assert judge(lake).findings[0].what.endswith("seq 11; 11 at 0:12 and 1:4")
 
