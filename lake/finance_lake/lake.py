@@ -62,7 +62,7 @@ class Lake:
         if what := fault(Path(data)):
             raise RequestError(f"The lake's folder {what}.")
         self.paths = LakePaths(Path(data))
-        self._engine = engine or Engine()
+        self.engine = engine or Engine()
         self._partials = FileCache(cache_bytes)
         self._sandboxes = Sandboxes()
         self._finalizer = weakref.finalize(self, self._sandboxes.close)
@@ -109,7 +109,7 @@ class Lake:
         kafka_timestamp, ingested_at, date). Ticks of the same moment are ordered by partition and offset.
         """
         wanted, snapshot = selection(symbols, start, end), take(self.paths, as_of)
-        return Result(self._engine.table(f"SELECT * FROM {snapshot.source(wanted)} ORDER BY {IN_ORDER}"), snapshot.version)
+        return Result(self.engine.table(f"SELECT * FROM {snapshot.source(wanted)} ORDER BY {IN_ORDER}"), snapshot.version)
 
     def batches(
         self, *symbols: str | Iterable[str], start: Time | None = None, end: Time | None = None, as_of: AsOf | None = None
@@ -120,9 +120,9 @@ class Lake:
         """
         wanted, snapshot = selection(symbols, start, end), take(self.paths, as_of)
         rows = snapshot.source(wanted)
-        count = self._engine.table(f"SELECT count(*) AS ticks FROM {rows}").column("ticks")[0].as_py()
-        schema = self._engine.table(f"SELECT * FROM {rows} LIMIT 0").schema
-        return count, schema, self._engine.batches(f"SELECT * FROM {rows} ORDER BY {IN_ORDER}")
+        count = self.engine.table(f"SELECT count(*) AS ticks FROM {rows}").column("ticks")[0].as_py()
+        schema = self.engine.table(f"SELECT * FROM {rows} LIMIT 0").schema
+        return count, schema, self.engine.batches(f"SELECT * FROM {rows} ORDER BY {IN_ORDER}")
 
     def since(self, version: int, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
         """Return the ticks that the versions after `version` added, up to the newest or to `as_of`, in the order of `ticks`.
@@ -133,7 +133,7 @@ class Lake:
         wanted, snapshot = selection(symbols), take(self.paths, as_of)
         added = self._added(snapshot, version)
         sql = f"SELECT * FROM {source(TICKS, added, snapshot.later_ticks)} WHERE {wanted.where} ORDER BY {IN_ORDER}"
-        return Result(self._engine.table(sql), snapshot.version)
+        return Result(self.engine.table(sql), snapshot.version)
 
     def bars(
         self,
@@ -164,16 +164,16 @@ class Lake:
 
         def compute(missing: Sequence[str]) -> pa.Table:
             rows = f"(SELECT * FROM {source(TICKS, missing, with_file=True)} WHERE {where})"
-            return self._engine.table(bars.partial(rows, step, f"{FILE}, "))
+            return self.engine.table(bars.partial(rows, step, f"{FILE}, "))
 
         partials = self._partials.of(question, files, compute)
         within = f"SELECT * FROM partials WHERE {_bucket_range(wanted, step)}"
-        return Result(self._engine.table(bars.whole(within, step), partials=partials), snapshot.version)
+        return Result(self.engine.table(bars.whole(within, step), partials=partials), snapshot.version)
 
     def latest(self, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
         """Return the newest tick of each of these symbols, or of all, sorted by symbol; columns as in `ticks`."""
         wanted, snapshot = selection(symbols), take(self.paths, as_of)
-        rows = latest.search(self._engine, snapshot, self._symbols_of_files(snapshot), wanted.symbols)
+        rows = latest.search(self.engine, snapshot, self._symbols_of_files(snapshot), wanted.symbols)
         return Result(rows, snapshot.version)
 
     def asof(  # noqa: PLR0913 (keywords, each with a default)
@@ -210,7 +210,7 @@ class Lake:
         right_rows = self.ticks(right, end=end, as_of=version) if isinstance(right, str) else right
         max_age = timedelta(microseconds=step_us(tolerance)) if isinstance(tolerance, str) else tolerance
         sql = asof.join(left_rows.columns, right_rows.columns, None if across else by, max_age, suffix)
-        rows = self._engine.table(sql, left_rows=left_rows.arrow, right_rows=right_rows.arrow)
+        rows = self.engine.table(sql, left_rows=left_rows.arrow, right_rows=right_rows.arrow)
         return Result(rows, max(left_rows.version, right_rows.version))
 
     def sql(self, query: str, as_of: AsOf | None = None, *, limits: Limits | None = None, cut: bool = False) -> Result:
@@ -239,7 +239,7 @@ class Lake:
         rows = source(QUARANTINE, [file.path for file in snapshot.quarantine], snapshot.later_quarantine)
         most = "" if limit is None else f" LIMIT {int(limit)}"
         order = "coalesce(kafka_timestamp, ingested_at) DESC, kafka_partition, kafka_offset DESC"
-        return Result(self._engine.table(f"SELECT * FROM {rows} WHERE {where} ORDER BY {order}{most}"), snapshot.version)
+        return Result(self.engine.table(f"SELECT * FROM {rows} WHERE {where} ORDER BY {order}{most}"), snapshot.version)
 
     def history(self, limit: int | None = None, as_of: AsOf | None = None) -> Result:
         """Return the versions of the table of ticks, newest first, as far back as its log reaches, at most `limit`.
@@ -266,13 +266,13 @@ class Lake:
         row; its silence is counted in the next minute that has ticks.
         """
         wanted, snapshot = selection(symbols, start, end), take(self.paths, as_of)
-        rows = self._engine.table(coverage.coverage_sql(snapshot, wanted))
+        rows = self.engine.table(coverage.coverage_sql(snapshot, wanted))
         return Result(coverage.with_durations(rows), snapshot.version)
 
     def _symbols_of_files(self, snapshot: Snapshot) -> pa.Table:
         """Return which symbols each data file holds."""
         files = [file.path for file in snapshot.ticks]
-        return self._partials.of("symbols", files, lambda missing: self._engine.table(latest.held(missing)))
+        return self._partials.of("symbols", files, lambda missing: self.engine.table(latest.held(missing)))
 
     def _added(self, snapshot: Snapshot, after: int) -> list[str]:
         """Return the absolute paths of the data files that the versions after `after` added."""

@@ -50,7 +50,12 @@ def is_a_lake(folder: Path) -> bool:
         "aside",
         KEPT,
     }
-    return all(path.name in created and not path.is_symlink() for path in folder.iterdir())
+    return all((path.name in created or _is_table(path)) and not path.is_symlink() for path in folder.iterdir())
+
+
+def _is_table(path: Path) -> bool:
+    """Whether it is a Delta table with a name as derived tables have it."""
+    return path.name.startswith("finance_") and (path / "_delta_log").is_dir()
 
 
 def _agrees(question: str) -> bool:

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from finance_job.config import Settings
+from finance_job.derived.tables import followed
 from finance_job.failpoint import arm
 from finance_job.guard import StartupRefusedError, TopicWatch, open_lake, put_old_state_aside, wait_for_topic
 from finance_job.maintenance.compaction import CompactionMismatchError, Maintenance
@@ -110,7 +111,8 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
             maintenance.step()
 
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(paths.ticks))
-        supervise(stopping, lambda: query.start(sink, log), sink, between_polls, log)
+        with followed(spark, paths, identity.lake, settings.bars_seconds, log):
+            supervise(stopping, lambda: query.start(sink, log), sink, between_polls, log)
         log.info("stopping")
     finally:
         watch.close()

@@ -6,7 +6,21 @@ Subcommands import their dependencies when they run. This keeps `--help` and com
 
 from __future__ import annotations
 
-from finance_lake.cli import bars, doctor, export, history, notebook, quarantine, serve, show, sql, status, tail, verify
+from finance_lake.cli import (
+    bars,
+    doctor,
+    export,
+    history,
+    notebook,
+    quarantine,
+    reconcile,
+    serve,
+    show,
+    sql,
+    status,
+    tail,
+    verify,
+)
 from finance_lake.cli.app import app
 
 app.command()(status.status)
@@ -17,6 +31,7 @@ app.command()(sql.sql)
 app.command()(bars.bars)
 app.command()(history.history)
 app.command()(verify.verify)
+app.command()(reconcile.reconcile)
 app.command()(quarantine.quarantine)
 app.command()(export.export)
 app.command()(serve.serve)

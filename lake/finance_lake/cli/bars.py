@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from finance_lake.lake import Lake
+
 SHOWN = 20
 # Symbols shown when none are named. --json returns all.
 MAX_SYMBOLS = 100
@@ -22,6 +25,7 @@ FEW = 10
 PRICES = ("open", "high", "low", "close")
 # Decimals of a VWAP shown; more if the prices have more.
 VWAP_DECIMALS = 4
+CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
 
 
 def bars(
@@ -35,6 +39,10 @@ def bars(
         int | None,
         typer.Option(min=1, help="Newest bars of each symbol to show (default: 20; all with --start, --end or --json)."),
     ] = None,
+    revisions: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="SYMBOL MINUTE", help="All revisions of a stored bar: AAPL 10:31 (today, UTC) or an ISO time."),
+    ] = None,
     chart: Annotated[bool, typer.Option("--chart", help="Draw candles, as many as fit the terminal.")] = False,
     as_json: AsJson = False,
     data: Data = None,
@@ -45,6 +53,9 @@ def bars(
     from finance_lake.query.values import rows
 
     lake = lake_of(data)
+    if revisions:
+        _show_revisions(lake, *revisions, as_json=as_json)
+        return
     result = lake.bars(size, symbols, start, end, as_of)
     everything = as_json or (not chart and (start or end))
     most = last or (len(result) if everything else max_candles() if chart else SHOWN)
@@ -68,6 +79,22 @@ def bars(
     _report_cut(len(result), len(counts), symbols_shown, most, cut=cut)
     symbol, count = counts[0].as_py().values() if len(counts) else ("AAPL", 0)
     hint(_next(symbol, chart=chart, few=min(count, most) < FEW))
+
+
+def _show_revisions(lake: Lake, symbol: str, minute: str, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from finance_lake.cli.display import print_json_rows, print_rows
+    from finance_lake.derived import revisions
+
+    at = f"{datetime.now(UTC):%Y-%m-%d}T{minute}" if CLOCK.fullmatch(minute) else minute
+    result = revisions(lake, symbol, at)
+    if as_json:
+        print_json_rows({"version": result.version}, result.arrow)
+    elif len(result):
+        print_rows(result.rows(), result.columns)
+    else:
+        say(f"No bar of {symbol} begins at {at} UTC.")
 
 
 def _report_cut(bars: int, symbols: int, symbols_shown: int, most: int, *, cut: bool) -> None:

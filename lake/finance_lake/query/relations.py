@@ -72,6 +72,11 @@ def source(table: str, paths: Iterable[str], later: Columns | None = None, *, wi
     return f"read_parquet([{listed}]{options})"
 
 
+def parquet_files(paths: Iterable[str]) -> str:
+    """Return the SQL of the rows of some files, at least one, with the columns that the files have."""
+    return f"read_parquet([{', '.join(map(quoted, paths))}], hive_partitioning = false)"
+
+
 def _no_rows(columns: Columns) -> str:
     return f"(SELECT {', '.join(f'NULL::{kind} AS {identifier(name)}' for name, kind in columns.items())} WHERE false)"
 

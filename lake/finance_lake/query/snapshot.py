@@ -80,12 +80,12 @@ class Snapshot:
     @cached_property
     def ticks(self) -> tuple[SnapshotFile, ...]:
         """The data files of the ticks."""
-        return _files(self.table, self.paths.ticks)
+        return data_files(self.table, self.paths.ticks)
 
     @cached_property
     def quarantine(self) -> tuple[SnapshotFile, ...]:
         """The data files of the quarantine at the version that matches the ticks. Raises RequestError if it is too old."""
-        return _files(self._quarantine, self.paths.quarantine) if self._quarantine else ()
+        return data_files(self._quarantine, self.paths.quarantine) if self._quarantine else ()
 
     @cached_property
     def later_ticks(self) -> Columns:
@@ -192,7 +192,8 @@ def _later(name: str, table: DeltaTable) -> Columns:
     return sql_columns(later_columns(name, pa.schema(table.schema().to_arrow())))
 
 
-def _files(table: DeltaTable, folder: Path) -> tuple[SnapshotFile, ...]:
+def data_files(table: DeltaTable, folder: Path) -> tuple[SnapshotFile, ...]:
+    """Return the live data files of a table. Raises UnreadableError."""
     actions = add_actions(table)
     try:
         rows = values.rows(actions.select([name for name in STATISTICS if name in actions.column_names]))

@@ -18,6 +18,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
     for name in ("zookeeper", "kafka", "checkpoints", "finance_delta", "finance_quarantine", "ledger", "locks", "run"):
         (folder / name).mkdir(parents=True)
+    (folder / "finance_bars_1m" / "_delta_log").mkdir(parents=True)
     (folder / "finance_delta" / "part.parquet").touch()
     (folder / "lake.json").touch()
     (folder / "README.md").touch()

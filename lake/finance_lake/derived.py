@@ -1,0 +1,103 @@
+"""Derived tables, read: their newest rows, the revisions of a row, and whether bars are what their ticks say.
+
+The job appends revisions (finance_job.derived). Of a key (`symbol`, `ts`), the row with the largest `as_of` counts. A
+`tick_count` of 0 withdraws the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from finance_lake.query.relations import parquet_files
+from finance_lake.query.result import Result
+from finance_lake.query.selection import quoted, selection, timestamp
+from finance_lake.query.snapshot import data_files, opened
+from finance_lake.query.times import parse_time
+from finance_storage.errors import NoLakeError, RequestError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from finance_lake.lake import Lake
+    from finance_lake.query.times import Time
+
+BARS = "bars_1m"
+SIZE = "1m"
+COLUMNS = ("open", "high", "low", "close", "volume", "vwap")
+SWITCH = "BARS_SECONDS=60 has the job keep it."
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """Bars held against their ticks.
+
+    Attributes:
+        as_of: version of the table of ticks that the bars were computed from
+        bars: how many there are
+        differing: keys whose newest revision is not what the ticks say: symbol, ts, `stored`, `computed` (null if absent)
+
+    """
+
+    as_of: int
+    bars: int
+    differing: Result
+
+
+def newest(lake: Lake, name: str = BARS) -> Result:
+    """Return the newest row of each key, by symbol, then time. Raises NoLakeError if there is no such table."""
+    rows = lake.engine.table(f"SELECT * FROM ({_newest(lake, name)}) WHERE tick_count > 0 ORDER BY symbol, ts")
+    return Result(rows, _position(lake, name))
+
+
+def revisions(lake: Lake, symbol: str, ts: Time, name: str = BARS) -> Result:
+    """Return all revisions of a key, the oldest first. Raises NoLakeError, RequestError for what is no symbol or time."""
+    where = f"{selection(symbol).where} AND ts = {timestamp(parse_time(ts, 'ts'))}"
+    rows = lake.engine.table(f"SELECT * FROM {_rows(lake, name)} WHERE {where} ORDER BY as_of")
+    return Result(rows, _position(lake, name))
+
+
+def reconcile(lake: Lake) -> Reconciliation:
+    """Compute all 1-minute bars from the ticks again, as of the version that the stored ones have, and compare.
+
+    Raises NoLakeError if there are no stored bars, RequestError where that version of the ticks can no longer be read.
+    """
+    as_of = _position(lake, BARS)
+    computed = lake.bars(SIZE, as_of=as_of).arrow
+    # A volume beyond 64 bits is stored, and null in a query's bars.
+    stored = f"""SELECT symbol, ts, open, high, low, close, TRY_CAST(volume AS BIGINT) AS volume, vwap, tick_count AS ticks
+                 FROM ({_newest(lake, BARS)}) WHERE tick_count > 0"""
+    different = f"""
+        WITH stored AS ({stored}),
+            s AS (SELECT symbol, ts, stored FROM stored), c AS (SELECT symbol, ts, computed FROM computed)
+        SELECT symbol, ts, stored::VARCHAR AS stored, computed::VARCHAR AS computed FROM s FULL JOIN c USING (symbol, ts)
+        WHERE stored IS DISTINCT FROM computed ORDER BY symbol, ts"""
+    found = lake.engine.table(different, computed=computed)
+    count = lake.engine.table(f"SELECT count(*) AS bars FROM ({stored})").column("bars")[0].as_py()
+    return Reconciliation(as_of, count, Result(found, as_of))
+
+
+def _newest(lake: Lake, name: str) -> str:
+    one = "QUALIFY row_number() OVER (PARTITION BY symbol, ts ORDER BY as_of DESC) = 1"
+    return f"SELECT * FROM {_rows(lake, name)} {one}"
+
+
+def _position(lake: Lake, name: str) -> int:
+    table: pa.Table = lake.engine.table(f"SELECT max(as_of) AS as_of FROM {_rows(lake, name)}")
+    as_of = table.column("as_of")[0].as_py()
+    if as_of is None:
+        raise NoLakeError(f"finance_{name} has no rows yet: {SWITCH}")
+    return int(as_of)
+
+
+def _rows(lake: Lake, name: str) -> str:
+    if not name.isidentifier():
+        raise RequestError(f"{quoted(name)} is not the name of a derived table.")
+    folder = lake.paths.root / f"finance_{name}"
+    table = opened(folder)
+    if table is None:
+        raise NoLakeError(f"There is no table at {folder}: {SWITCH}")
+    paths = [file.path for file in data_files(table, folder)]
+    if not paths:
+        raise NoLakeError(f"finance_{name} has no rows yet: {SWITCH}")
+    return parquet_files(paths)

@@ -1,0 +1,159 @@
+"""Revisions: the rows of a derived table are computed again from the ticks, as of one version of the tick table, and appended.
+
+Why a revision is written once, whatever is killed. A revision is a function of the keys and of the tick table's version. It is
+committed with that version as the table's Delta transaction, and Delta skips a transaction that is not newer than the last one.
+So the newest transaction is the position of the table, in the same commit as its rows. A batch that is processed again changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import pyarrow as pa
+from deltalake import DeltaTable as DeltaRs
+from deltalake import Schema
+from pyspark.sql import functions as f
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from finance_job.derived.table import KEY, coordinates
+from finance_job.failpoint import hit
+from finance_role import beneath
+from finance_storage.delta_table import open_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from finance_job.derived.table import DerivedTable
+    from finance_storage.paths import LakePaths
+
+PROPERTY = "financelake.lake"  # id of the lake that a derived table belongs to
+MAX_INTERVALS = 64  # of event time in one query; beyond it, neighbours are joined
+
+
+class TickTable(NamedTuple):
+    """The tick table of a lake, and the session that reads it: not that of ingestion, see `derived.tables`."""
+
+    spark: SparkSession
+    paths: LakePaths
+    lake: str
+
+
+class Interval(NamedTuple):
+    """Event times `[start, end)` in microseconds since 1970."""
+
+    start: int
+    end: int
+
+
+class Revisions:
+    """The revisions of one derived table. Reads ticks and writes with delta-spark; creates the table with delta-rs."""
+
+    def __init__(self, ticks: TickTable, table: DerivedTable) -> None:
+        """Open the table, or create it. Raises IrregularError where a link is in its place."""
+        self._spark = ticks.spark
+        self._ticks = str(ticks.paths.ticks)
+        self._table = table
+        self._folder = table.folder(ticks.paths)
+        self._transaction = f"financelake:{ticks.lake}:{table.name}"
+        beneath.require_unlinked(ticks.paths.root, self._folder)
+        stored = open_table(self._folder)
+        if stored and stored.metadata().configuration.get(PROPERTY) != ticks.lake:
+            # Rows of another lake would count as newer than this one's: its tick table has versions of its own.
+            beneath.move(ticks.paths.root, self._folder, ticks.paths.aside / f"{self._folder.name}-{uuid.uuid4()}")
+            stored = None
+        if stored is None:
+            self._create(ticks.lake)
+
+    @property
+    def position(self) -> int | None:
+        """Version of the tick table that the newest revision was computed from; None before the first."""
+        table = open_table(self._folder)
+        version = table.transaction_version(self._transaction) if table else None
+        return None if version is None else int(version)
+
+    def restate(self, keys: pa.Table, as_of: int) -> None:
+        """Append a revision of these keys (columns `symbol` and `ts`)."""
+        wanted = self._spark.createDataFrame(keys).hint("broadcast")
+        ticks = self._ticks_at(as_of).where(_within(intervals(keys, self._table.bucket_seconds)))
+        self._append(self._spark.createDataFrame(keys), self._rows(ticks.join(wanted, list(KEY), "left_semi")), as_of)
+
+    def restate_all(self, as_of: int) -> None:
+        """Append a revision of every key that the ticks have, and of those that only this table has."""
+        rows = self._rows(self._ticks_at(as_of))
+        known = self._spark.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
+        self._append(known.union(rows.select(*KEY)).distinct(), rows, as_of)
+
+    def _ticks_at(self, version: int) -> DataFrame:
+        ticks = self._spark.read.format("delta").option("versionAsOf", version).load(self._ticks)
+        return ticks.withColumn("ts", self._table.bucket())
+
+    def _rows(self, ticks: DataFrame) -> DataFrame:
+        counts = ticks.groupBy(*KEY).agg(*coordinates())
+        return self._table.compute(ticks).join(counts, list(KEY))
+
+    def _append(self, keys: DataFrame, rows: DataFrame, as_of: int) -> None:
+        revision = (
+            keys.join(rows, list(KEY), "left")
+            .withColumn("tick_count", f.coalesce("tick_count", f.lit(0)))
+            .withColumn("as_of", f.lit(as_of).cast("bigint"))
+            .select(*self._table.schema.names)
+        )
+        hit(f"before-{self._table.name}-commit")
+        (
+            revision.coalesce(1)
+            .write.format("delta")
+            .mode("append")
+            .option("txnAppId", self._transaction)
+            .option("txnVersion", as_of)
+            .option("userMetadata", msgspec.json.encode({"as_of": as_of}).decode())
+            .save(str(self._folder))
+        )
+        hit(f"after-{self._table.name}-commit")
+
+    def _create(self, lake: str) -> None:
+        DeltaRs.create(
+            str(self._folder),
+            Schema.from_arrow(_arrow_schema(self._table)),
+            configuration={
+                PROPERTY: lake,
+                "delta.enableDeletionVectors": "false",
+                "delta.columnMapping.mode": "none",
+                "delta.dataSkippingStatsColumns": "symbol,ts,as_of",
+            },
+            raise_if_key_not_exists=False,
+        )
+
+
+def _arrow_schema(table: DerivedTable) -> pa.Schema:
+    schema = to_arrow_schema(table.schema, timezone="UTC")
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def intervals(keys: pa.Table, bucket_seconds: int) -> list[Interval]:
+    """Return the event times that the buckets of some keys cover, in order.
+
+    If there are more than `MAX_INTERVALS`, neighbours are joined across the shortest gaps.
+    """
+    length = bucket_seconds * 1_000_000
+    starts = sorted(set(keys.column("ts").cast(pa.int64()).to_pylist()))
+    gaps = sorted((after - before for before, after in pairwise(starts)), reverse=True)
+    shortest = max(gaps[MAX_INTERVALS - 1] if len(gaps) >= MAX_INTERVALS else 0, length)
+    joined: list[Interval] = []
+    for start in starts:
+        if joined and start - (joined[-1].end - length) <= shortest:
+            joined[-1] = Interval(joined[-1].start, start + length)
+        else:
+            joined.append(Interval(start, start + length))
+    return joined
+
+
+def _within(times: list[Interval]) -> str:
+    terms = (
+        f"(ts_event >= timestamp_micros({interval.start}) AND ts_event < timestamp_micros({interval.end}))"
+        for interval in times
+    )
+    return " OR ".join(terms) or "false"

@@ -1,0 +1,59 @@
+"""The derived tables of the lake. To add one, write its module and name it here."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from finance_job.derived.bars_1m import BARS_1M
+from finance_job.derived.coverage_1m import COVERAGE_1M
+from finance_job.derived.following import Following
+from finance_job.derived.revision import TickTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+    from structlog.typing import FilteringBoundLogger
+
+    from finance_storage.paths import LakePaths
+
+DERIVED_TABLES = (BARS_1M, COVERAGE_1M)
+
+
+@contextmanager
+def followed(
+    spark: SparkSession, paths: LakePaths, lake: str, trigger_seconds: float, log: FilteringBoundLogger
+) -> Iterator[None]:
+    """Keep all derived tables up to date meanwhile; none of them if `trigger_seconds` is 0."""
+    if not trigger_seconds:
+        yield
+        return
+    ticks = TickTable(derived_session(spark), paths, lake)
+    running = [Following(ticks, table, trigger_seconds, log) for table in DERIVED_TABLES]
+    for one in running:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in running:
+            one.stop()
+
+
+def derived_session(spark: SparkSession) -> SparkSession:
+    """Return a session with settings for small plans; its queries are not those that ingestion's listener hears."""
+    session = spark.newSession()
+    for key, value in {
+        # Each batch has new literals, so generated code would be compiled again each time, for more than it saves.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        # The default is INT96, which other readers take for times without a zone.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # One task at a time reads, so a core is left to ingestion.
+        "spark.sql.files.maxPartitionBytes": "1g",
+    }.items():
+        session.conf.set(key, value)
+    return session

@@ -1,0 +1,305 @@
+"""Derived tables: their newest rows are what the ticks say, whatever happened to the ticks in between."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+import structlog
+from deltalake import DeltaTable
+
+from finance_contract import Tick
+from finance_contract.tick import encode
+from finance_job.derived.bars_1m import BARS_1M
+from finance_job.derived.coverage_1m import COVERAGE_1M, coverage
+from finance_job.derived.following import Following
+from finance_job.derived.revision import MAX_INTERVALS, Interval, Revisions, TickTable, intervals
+from finance_job.derived.tables import derived_session
+from finance_lake.derived import newest, reconcile, revisions
+from finance_lake.lake import Lake
+from tests.support.lakes import LAKE, BuiltLake
+from tests.support.stack import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+BEGIN_NS = int(datetime(2026, 11, 24, 10, 30, tzinfo=UTC).timestamp()) * 10**9
+MINUTE_NS = 60 * 10**9
+BAR = ("symbol", "ts", "open", "high", "low", "close", "volume", "vwap")
+NEWEST = """SELECT * FROM revisions QUALIFY row_number() OVER (PARTITION BY symbol, ts ORDER BY as_of DESC) = 1"""
+
+
+@pytest.fixture(scope="module")
+def session(spark: SparkSession) -> SparkSession:
+    return derived_session(spark)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> BuiltLake:
+    return BuiltLake(tmp_path / "data", partitions=2)
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    return random.Random(seed)  # noqa: S311
+
+
+def some_ticks(chance: random.Random, count: int, minutes: range = range(5)) -> list[bytes]:
+    return [
+        encode(
+            Tick(
+                chance.choice(["AAPL", "MSFT", "BRK.B"]),
+                Decimal(chance.randrange(1, 10**12)).scaleb(-8),
+                size=chance.choice([None, 0, chance.randrange(1, 1000)]),
+                ts_event=BEGIN_NS + chance.choice(minutes) * MINUTE_NS + chance.randrange(0, MINUTE_NS),
+            )
+        )
+        for _ in range(count)
+    ]
+
+
+def revisions_of(lake: BuiltLake, table: Any = BARS_1M) -> pa.Table:  # noqa: ANN401
+    return DeltaTable(str(table.folder(lake.paths))).to_pyarrow_table()
+
+
+def stored_bars(lake: BuiltLake) -> list[tuple[Any, ...]]:
+    rows = duckdb.from_arrow(revisions_of(lake)).query("revisions", NEWEST)
+    assert rows is not None
+    return rows.filter("tick_count > 0").order("symbol, ts").select(*BAR, "tick_count").fetchall()
+
+
+def true_bars(lake: BuiltLake) -> list[tuple[Any, ...]]:
+    with Lake(lake.paths.root) as opened:
+        rows = opened.bars("1m").arrow.select([*BAR, "ticks"])
+    return [tuple(row.values()) for row in rows.to_pylist()]
+
+
+def bars_of(session: SparkSession, lake: BuiltLake) -> Revisions:
+    return Revisions(TickTable(session, lake.paths, LAKE), BARS_1M)
+
+
+def keys(*pairs: tuple[str, int]) -> pa.Table:
+    """Give keys by symbol and minute."""
+    times = [datetime.fromtimestamp((BEGIN_NS + minute * MINUTE_NS) / 10**9, UTC) for _, minute in pairs]
+    return pa.table({"symbol": [symbol for symbol, _ in pairs], "ts": pa.array(times, pa.timestamp("us", "UTC"))})
+
+
+def test_all_bars_are_those_of_the_ticks(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 200))
+    lake.store(some_ticks(chance, 100), partition=1)
+    version = DeltaTable(str(lake.paths.ticks)).version()
+    bars = bars_of(session, lake)
+    assert bars.position is None
+    bars.restate_all(version)
+    assert bars.position == version
+    assert stored_bars(lake) == true_bars(lake)
+    assert revisions_of(lake).schema.field("ts").type == pa.timestamp("us", "UTC")
+    with Lake(lake.paths.root) as opened:
+        assert newest(opened).arrow.schema.field("ts").type == pa.timestamp("us", "UTC")
+    protocol = DeltaTable(str(BARS_1M.folder(lake.paths))).protocol()
+    assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("price", "size"),
+    [("9999999999.99999999", 2**63 - 1), ("9999999999.99999999", 10**12), ("0.00000001", 1), ("1", None), ("1", 0)],
+)
+def test_extremes_are_exact_and_overflow_nothing(session: SparkSession, lake: BuiltLake, price: str, size: int | None) -> None:
+    lake.store([encode(Tick("AAPL", Decimal(price), size=size, ts_event=BEGIN_NS + number)) for number in range(60)])
+    bars_of(session, lake).restate_all(1)
+    (stored,), (true,) = stored_bars(lake), true_bars(lake)
+    volume = BAR.index("volume")
+    assert stored[volume] == 60 * (size or 0)  # the query's is null beyond 64 bits
+    assert [*stored[:volume], *stored[volume + 1 :]] == [*true[:volume], *true[volume + 1 :]]
+
+
+def test_a_late_tick_restates_its_minute_alone(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 100))
+    bars = bars_of(session, lake)
+    bars.restate_all(1)
+    before = revisions_of(lake).num_rows
+    lake.store([encode(Tick("AAPL", Decimal("0.5"), ts_event=BEGIN_NS + 2 * MINUTE_NS + 1))])
+    bars.restate(keys(("AAPL", 2)), 2)
+    assert revisions_of(lake).num_rows == before + 1
+    assert stored_bars(lake) == true_bars(lake)
+
+
+def test_the_same_revision_is_appended_once(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 50))
+    for _ in range(2):
+        bars_of(session, lake).restate_all(1)
+    rows = revisions_of(lake)
+    assert rows.num_rows == rows.group_by(["symbol", "ts", "as_of"]).aggregate([]).num_rows
+
+
+def test_a_minute_without_ticks_any_more_is_withdrawn(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 60))
+    bars = bars_of(session, lake)
+    bars.restate_all(1)
+    DeltaTable(str(lake.paths.ticks)).delete("symbol = 'MSFT'")
+    bars.restate_all(2)
+    assert stored_bars(lake) == true_bars(lake)
+    withdrawn = [row for row in revisions_of(lake).to_pylist() if not row["tick_count"]]
+    assert withdrawn
+    assert {row["symbol"] for row in withdrawn} == {"MSFT"}
+
+
+@pytest.fixture
+def following(session: SparkSession, lake: BuiltLake) -> Iterator[Following]:
+    thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, structlog.get_logger())
+    thread.start()
+    yield thread
+    thread.stop()
+
+
+def wait_for_bars(lake: BuiltLake) -> None:
+    def caught_up() -> bool:
+        table = BARS_1M.folder(lake.paths)
+        return table.exists() and stored_bars(lake) == true_bars(lake)
+
+    wait_until(caught_up, 180, lambda: f"bars that are those of the ticks: {stored_bars(lake)} != {true_bars(lake)}")
+
+
+def test_bars_follow_the_ticks(lake: BuiltLake, chance: random.Random, following: Following) -> None:
+    for number in range(3):
+        lake.store(some_ticks(chance, 20, range(number, number + 3)), partition=number % 2)
+        wait_for_bars(lake)
+    compact(lake)
+    lake.store(some_ticks(chance, 10))
+    wait_for_bars(lake)
+    DeltaTable(str(lake.paths.ticks)).delete("symbol = 'AAPL'")
+    lake.writer.invalidate_cache()
+    lake.store(some_ticks(chance, 5))
+    wait_for_bars(lake)
+    assert following.is_alive()
+    rows = revisions_of(lake)
+    assert rows.num_rows == rows.group_by(["symbol", "ts", "as_of"]).aggregate([]).num_rows
+
+
+def compact(lake: BuiltLake) -> None:
+    with_files = DeltaTable(str(lake.paths.ticks)).file_uris()
+    DeltaTable(str(lake.paths.ticks)).optimize.compact()
+    assert DeltaTable(str(lake.paths.ticks)).file_uris() != with_files
+    lake.writer.invalidate_cache()
+
+
+def test_a_later_start_goes_on_from_the_position(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    for _ in range(2):
+        lake.store(some_ticks(chance, 20))
+        thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, structlog.get_logger())
+        thread.start()
+        wait_for_bars(lake)
+        thread.stop()
+        assert not (lake.paths.root / "run" / "derived" / "bars_1m").exists()
+    assert DeltaTable(str(BARS_1M.folder(lake.paths))).version() == 2  # creation aside: one revision a start
+
+
+def test_ingestion_does_not_hear_of_derived_tables(spark: SparkSession, session: SparkSession, following: Following) -> None:
+    assert following.is_alive()
+    assert spark.sparkContext is session.sparkContext
+    assert not spark.streams.active
+
+
+def test_coverage_of_ten_ticks(session: SparkSession) -> None:
+    second = 1_000_000
+
+    def row(number: int, event: float, source: str = "sim") -> tuple[Any, ...]:
+        at = datetime.fromtimestamp(BEGIN_NS / 10**9 + event, UTC)
+        return (
+            "AAPL",
+            at.replace(second=0, microsecond=0),
+            source,
+            0,
+            number,
+            at,
+            datetime.fromtimestamp(BEGIN_NS / 10**9 + number, UTC),
+        )
+
+    rows = [row(number, event) for number, event in enumerate([0, 1, 2.5, 2, 5, 6, 7, 4, 9])] + [row(20, 10, "other")]
+    names = ["symbol", "ts", "source", "kafka_partition", "kafka_offset", "ts_event", "kafka_timestamp"]
+    (found,) = coverage(session.createDataFrame(rows, names)).collect()
+    assert found.asDict() | {"ts": None} == {
+        "symbol": "AAPL",
+        "ts": None,
+        "out_of_order": 2,
+        "sources": 2,
+        "min_delay_us": -second,
+        "max_delay_us": 10 * second,
+        "max_gap_us": 2 * second,
+    }
+
+
+def test_coverage_is_kept_too(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 40))
+    Revisions(TickTable(session, lake.paths, LAKE), COVERAGE_1M).restate_all(1)
+    counts = revisions_of(lake, COVERAGE_1M).group_by("symbol").aggregate([("tick_count", "sum")])
+    assert sum(counts.column("tick_count_sum").to_pylist()) == 40
+
+
+def test_intervals_are_few_and_cover_all_minutes() -> None:
+    assert intervals(keys(("A", 0), ("B", 0), ("A", 1), ("A", 5)), 60) == [
+        Interval(BEGIN_NS // 1000, BEGIN_NS // 1000 + 120_000_000),
+        Interval(BEGIN_NS // 1000 + 300_000_000, BEGIN_NS // 1000 + 360_000_000),
+    ]
+    many = intervals(keys(*(("A", 7 * number + number // 10) for number in range(1000))), 60)
+    assert len(many) <= MAX_INTERVALS + 1
+
+
+def test_reconciling_finds_no_difference_and_names_one(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 120))
+    bars_of(session, lake).restate_all(1)
+    lake.store(some_ticks(chance, 30))  # the stored bars are one version behind, and right as of theirs
+    with Lake(lake.paths.root) as opened:
+        found = reconcile(opened)
+        assert (found.as_of, found.bars) == (1, len(opened.bars("1m", as_of=1)))
+        assert found.differing.rows() == []
+        wrong = newest(opened).arrow.slice(0, 1).to_pylist()[0]
+        folder = str(BARS_1M.folder(lake.paths))
+        DeltaTable(folder).update(
+            {"high": "high + 1"}, predicate=f"symbol = '{wrong['symbol']}' AND ts = '{wrong['ts']:%Y-%m-%dT%H:%M:%SZ}'"
+        )
+        (different,) = reconcile(opened).differing.rows()
+        assert (different["symbol"], different["ts"]) == (wrong["symbol"], wrong["ts"])
+
+
+def test_a_table_of_another_lake_is_moved_aside(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    lake.store(some_ticks(chance, 50))
+    Revisions(TickTable(session, lake.paths, "another"), BARS_1M).restate(keys(("GONE", 0)), 1)
+    bars_of(session, lake).restate_all(1)
+    assert stored_bars(lake) == true_bars(lake)
+    assert [path.name[:15] for path in lake.paths.aside.iterdir()] == ["finance_bars_1m"]
+
+
+def test_the_revisions_of_a_bar_tell_how_it_came_to_be(session: SparkSession, lake: BuiltLake) -> None:
+    revisions_made = bars_of(session, lake)
+    for number, price in enumerate(("2", "3"), 1):
+        lake.store([encode(Tick("AAPL", Decimal(price), ts_event=BEGIN_NS + number))])
+        revisions_made.restate(keys(("AAPL", 0)), number)
+    with Lake(lake.paths.root) as opened:
+        rows = revisions(opened, "AAPL", "2026-11-24T10:30").rows()
+    assert [(row["as_of"], row["close"], row["tick_count"]) for row in rows] == [(1, 2, 1), (2, 3, 2)]
+
+
+def test_the_example_of_the_page_is_a_derived_table(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "DERIVED.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)  # noqa: S102 (the project's own page)
+    lake.store(some_ticks(chance, 40))
+    Revisions(TickTable(session, lake.paths, LAKE), names["SPREAD_1M"]).restate_all(1)
+    stored = {(row["symbol"], row["ts"]): row["spread"] for row in revisions_of(lake, names["SPREAD_1M"]).to_pylist()}
+    with Lake(lake.paths.root) as opened:
+        assert stored == {(bar["symbol"], bar["ts"]): bar["high"] - bar["low"] for bar in opened.bars("1m").rows()}
