@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 BARS = "bars_1m"
 SIZE = "1m"
-COLUMNS = ("open", "high", "low", "close", "volume", "vwap")
 SWITCH = "BARS_SECONDS=60 has the job keep it."
 
 
@@ -46,15 +45,17 @@ class Reconciliation:
 
 def newest(lake: Lake, name: str = BARS) -> Result:
     """Return the newest row of each key, by symbol, then time. Raises NoLakeError if there is no such table."""
-    rows = lake.engine.table(f"SELECT * FROM ({_newest(lake, name)}) WHERE tick_count > 0 ORDER BY symbol, ts")
-    return Result(rows, _position(lake, name))
+    stored = _rows(lake, name)
+    rows = lake.engine.table(f"SELECT * FROM ({_newest(stored)}) WHERE tick_count > 0 ORDER BY symbol, ts")
+    return Result(rows, _position(lake, stored))
 
 
 def revisions(lake: Lake, symbol: str, ts: Time, name: str = BARS) -> Result:
     """Return all revisions of a key, the oldest first. Raises NoLakeError, RequestError for what is no symbol or time."""
     where = f"{selection(symbol).where} AND ts = {timestamp(parse_time(ts, 'ts'))}"
-    rows = lake.engine.table(f"SELECT * FROM {_rows(lake, name)} WHERE {where} ORDER BY as_of")
-    return Result(rows, _position(lake, name))
+    stored = _rows(lake, name)
+    rows = lake.engine.table(f"SELECT * FROM {stored} WHERE {where} ORDER BY as_of")
+    return Result(rows, _position(lake, stored))
 
 
 def reconcile(lake: Lake) -> Reconciliation:
@@ -62,11 +63,12 @@ def reconcile(lake: Lake) -> Reconciliation:
 
     Raises NoLakeError if there are no stored bars, RequestError where that version of the ticks can no longer be read.
     """
-    as_of = _position(lake, BARS)
+    files = _rows(lake, BARS)  # opened once: the job may append a revision meanwhile
+    as_of = _position(lake, files)
     computed = lake.bars(SIZE, as_of=as_of).arrow
     # A volume beyond 64 bits is stored, and null in a query's bars.
     stored = f"""SELECT symbol, ts, open, high, low, close, TRY_CAST(volume AS BIGINT) AS volume, vwap, tick_count AS ticks
-                 FROM ({_newest(lake, BARS)}) WHERE tick_count > 0"""
+                 FROM ({_newest(files)}) WHERE tick_count > 0"""
     different = f"""
         WITH stored AS ({stored}),
             s AS (SELECT symbol, ts, stored FROM stored), c AS (SELECT symbol, ts, computed FROM computed)
@@ -77,16 +79,16 @@ def reconcile(lake: Lake) -> Reconciliation:
     return Reconciliation(as_of, count, Result(found, as_of))
 
 
-def _newest(lake: Lake, name: str) -> str:
+def _newest(rows: str) -> str:
     one = "QUALIFY row_number() OVER (PARTITION BY symbol, ts ORDER BY as_of DESC) = 1"
-    return f"SELECT * FROM {_rows(lake, name)} {one}"
+    return f"SELECT * FROM {rows} {one}"
 
 
-def _position(lake: Lake, name: str) -> int:
-    table: pa.Table = lake.engine.table(f"SELECT max(as_of) AS as_of FROM {_rows(lake, name)}")
+def _position(lake: Lake, rows: str) -> int:
+    table: pa.Table = lake.engine.table(f"SELECT max(as_of) AS as_of FROM {rows}")
     as_of = table.column("as_of")[0].as_py()
     if as_of is None:
-        raise NoLakeError(f"finance_{name} has no rows yet: {SWITCH}")
+        raise NoLakeError(f"The derived table has no rows yet: {SWITCH}")
     return int(as_of)
 
 

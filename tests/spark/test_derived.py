@@ -164,6 +164,7 @@ def following(session: SparkSession, lake: BuiltLake) -> Iterator[Following]:
     thread.start()
     yield thread
     thread.stop()
+    thread.close()
 
 
 def wait_for_bars(lake: BuiltLake) -> None:
@@ -204,6 +205,7 @@ def test_a_later_start_goes_on_from_the_position(session: SparkSession, lake: Bu
         thread.start()
         wait_for_bars(lake)
         thread.stop()
+        thread.close()
         assert not (lake.paths.root / "run" / "derived" / "bars_1m").exists()
     assert DeltaTable(str(BARS_1M.folder(lake.paths))).version() == 2  # creation aside: one revision a start
 

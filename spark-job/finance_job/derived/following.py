@@ -53,9 +53,11 @@ class Following(threading.Thread):
         self._scratch = ticks.paths.root / "run" / "derived" / table.name
 
     def stop(self) -> None:
-        """End it, with what Spark is doing for it, and wait until it has ended. Ingestion must have ended before."""
+        """Tell it to end. Its running Spark job ends by itself, or is cancelled."""
         self._stopping.set()
-        self._ticks.spark.sparkContext.cancelAllJobs()
+
+    def close(self) -> None:
+        """Wait until it has ended, and remove its scratch files."""
         self.join()
         beneath.remove(self._paths.root, self._scratch)
 
@@ -66,6 +68,8 @@ class Following(threading.Thread):
             try:
                 self._follow()
             except PASSING as error:
+                if self._stopping.is_set():  # its Spark job was cancelled
+                    return
                 self._log.warning("derived table paused", table=self._table.name, reason=_reason(error), in_seconds=pause)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)

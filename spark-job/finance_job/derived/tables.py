@@ -25,7 +25,10 @@ DERIVED_TABLES = (BARS_1M, COVERAGE_1M)
 def followed(
     spark: SparkSession, paths: LakePaths, lake: str, trigger_seconds: float, log: FilteringBoundLogger
 ) -> Iterator[None]:
-    """Keep all derived tables up to date meanwhile; none of them if `trigger_seconds` is 0."""
+    """Keep all derived tables up to date meanwhile; none of them if `trigger_seconds` is 0.
+
+    At the end all Spark jobs are cancelled, so ingestion must have ended before.
+    """
     if not trigger_seconds:
         yield
         return
@@ -38,6 +41,9 @@ def followed(
     finally:
         for one in running:
             one.stop()
+        spark.sparkContext.cancelAllJobs()
+        for one in running:
+            one.close()
 
 
 def derived_session(spark: SparkSession) -> SparkSession:
