@@ -13,7 +13,7 @@ from bench.broker import publish, running_broker
 from finance_job.decode import decode_records
 from finance_job.decode_fast import decode_batch_fast
 from finance_job.records import as_batch, kafka_reader
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
 from finance_kafka.range_reader import KafkaRangeReader
 from finance_storage import digest
@@ -53,7 +53,7 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
     timed("statistics", lambda: statistics_of(rows, STATISTICS[TICKS]))
     timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, folder, {}))
     gc.enable()
-    task = Task({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
+    task = WorkerTask({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
     timed("the whole task of a worker", lambda: list(task.files(kafka_reader(stack.bootstrap, stack.topic)(ranges))))
     reader.close()
     return spent

@@ -20,7 +20,7 @@ from finance_job.direct_reader import DirectReader
 from finance_job.session import start_session
 from finance_job.source import LOG_APPEND_TIME, as_records, read_topic
 from finance_job.spark_reader import SparkReader
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
@@ -38,7 +38,7 @@ IMPATIENT = {"kafka.default.api.timeout.ms": "1000", "kafka.request.timeout.ms":
 
 def train(spark: SparkSession, settings: Settings, paths: LakePaths) -> None:
     """Load the classes of a micro-batch: Spark's Kafka source, as far as it runs without a broker, and both readers' jobs."""
-    task = Task({name: str(paths.table(name)) for name in (TICKS, QUARANTINE)}, 0)
+    task = WorkerTask({name: str(paths.table(name)) for name in (TICKS, QUARANTINE)}, 0)
     enough = threading.Event()
     directly = DirectReader(spark, no_records)
 
@@ -76,7 +76,7 @@ def _like_kafka(rows: DataFrame) -> DataFrame:
 def _ask_absent_broker(spark: SparkSession, settings: Settings, directly: DirectReader) -> None:
     read_topic(spark, settings, {0: 0})
     with suppress(Exception):
-        SparkReader(spark, settings, directly).read({0: OffsetRange(0, 1)}, None, Task({}, 0))
+        SparkReader(spark, settings, directly).read({0: OffsetRange(0, 1)}, None, WorkerTask({}, 0))
     jvm = cast("Any", spark.sparkContext._jvm)  # noqa: SLF001 (py4j's bridge is PySpark's own)
     configuration = jvm.java.util.HashMap()
     for name in ("key.deserializer", "value.deserializer"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from finance_job.records import RangeReader, Ranges
-    from finance_job.write import Task
+    from finance_job.worker_task import WorkerTask
     from finance_storage.data_file import WrittenFile
 
 
@@ -33,7 +33,7 @@ class DirectReader:
         """Return the offsets of the running micro-batch. Raises UnknownOffsetsError."""
         return batch_ranges(self._spark)
 
-    def read(self, ranges: Ranges, _: DataFrame | None, task: Task) -> list[WrittenFile]:
+    def read(self, ranges: Ranges, _: DataFrame | None, task: WorkerTask) -> list[WrittenFile]:
         """Run the task over the records of the ranges, in one Spark job. Raises OffsetOutOfRangeError."""
         spark, records = self._spark.sparkContext, self._records
         tasks = task_count(ranges, spark.defaultParallelism)
@@ -43,7 +43,7 @@ class DirectReader:
         return _files(spark.parallelize(shares, len(shares)).flatMap(lambda share: _outcome(records, share, task)).collect())
 
 
-def _outcome(records: RangeReader, ranges: Ranges, task: Task) -> Iterator[WrittenFile | OffsetOutOfRangeError]:
+def _outcome(records: RangeReader, ranges: Ranges, task: WorkerTask) -> Iterator[WrittenFile | OffsetOutOfRangeError]:
     # An error raised in a worker reaches the driver as text; a returned one keeps its type.
     try:
         yield from task.files(records(ranges))

@@ -48,7 +48,7 @@ class Progress(StreamingQueryListener):
         self._log.info(
             "batch",
             id=summary.batch,
-            rows=summary.records,
+            rows=summary.offsets,
             good=summary.ticks,
             quarantined=summary.quarantined,
             offsets=_compact(json.loads(source.endOffset)),

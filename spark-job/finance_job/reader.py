@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from finance_job.config import Settings
-    from finance_job.write import Task
+    from finance_job.worker_task import WorkerTask
     from finance_storage.data_file import WrittenFile
 
 __all__ = ["Ranges", "Reader", "reader_of"]
@@ -31,7 +31,7 @@ class Reader(Protocol):
         Call it inside `foreachBatch`, on its thread. Raises UnknownOffsetsError if Spark does not expose them.
         """
 
-    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: WorkerTask) -> list[WrittenFile]:
         """Run `task` over the records of `ranges` and return the data files that it wrote, which are not committed yet.
 
         `batch` is the micro-batch with these ranges, which is evaluated once; None reads them outside of the stream.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from finance_job.failpoint import hit
 from finance_job.transaction import Change
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_storage.data_file import WrittenFile, rows_of
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_storage.quarantine_ahead import offsets_within
@@ -46,14 +46,14 @@ class BatchSummary:
 
     Attributes:
         batch: its number in this run of the query; -1 for one that was finished at the start
-        records: offsets that it spans
+        offsets: number of offsets that it spans; those without a record count too
         ticks, quarantined: rows added to each table
         version: of the table of ticks after it
 
     """
 
     batch: int
-    records: int
+    offsets: int
     ticks: int
     quarantined: int
     version: int
@@ -121,7 +121,7 @@ class Sink:
     def _store(self, number: int, ranges: Ranges, batch: DataFrame | None, known: Mapping[int, Offsets64]) -> BatchSummary:
         self._refuse_misplaced(ranges)
         folders = {name: str(self._paths.table(name)) for name in (QUARANTINE, TICKS)}
-        files = self._reader.read(ranges, batch, Task(folders, int(time.time() * 1000), known))
+        files = self._reader.read(ranges, batch, WorkerTask(folders, int(time.time() * 1000), known))
         quarantined = Change.of([file for file in files if file.table == QUARANTINE], ranges)
         ticks = Change.of([file for file in files if file.table == TICKS], ranges, _holes(files, ranges, known))
         if quarantined.added:
@@ -129,7 +129,7 @@ class Sink:
         version = self._commit(TICKS, ticks)
         return BatchSummary(
             batch=number,
-            records=sum(span.count for span in ranges.values()),
+            offsets=sum(span.count for span in ranges.values()),
             ticks=sum(ticks.rows.values()),
             quarantined=sum(quarantined.rows.values()),
             version=version,

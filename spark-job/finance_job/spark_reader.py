@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from finance_job.config import Settings
     from finance_job.direct_reader import DirectReader
     from finance_job.records import Ranges
-    from finance_job.write import Task
+    from finance_job.worker_task import WorkerTask
 
 FILE_COLUMN = pa.schema({"file": pa.binary()})
 
@@ -47,7 +47,7 @@ class SparkReader:
         """Return the offsets of the running micro-batch. Raises UnknownOffsetsError."""
         return batch_ranges(self._spark)
 
-    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: WorkerTask) -> list[WrittenFile]:
         """Run the task over a batch's records, in one Spark job. Raises OffsetOutOfRangeError."""
         tasks = task_count(ranges, self._spark.sparkContext.defaultParallelism)
         if not tasks:
@@ -75,7 +75,7 @@ class SparkReader:
         return as_records(self._spark.read.format("kafka").options(**options).load())
 
 
-def _describe_files(task: Task) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _describe_files(task: WorkerTask) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for file in task.files(in_steps(batches)):
             yield pa.RecordBatch.from_arrays([pa.array([msgspec.msgpack.encode(file)], pa.binary())], schema=FILE_COLUMN)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from finance_job.records import RangeReader, Ranges
-    from finance_job.write import Task
+    from finance_job.worker_task import WorkerTask
     from finance_storage.data_file import WrittenFile
 
 pytestmark = pytest.mark.spark
@@ -51,7 +51,7 @@ class FakeReader:
     def ranges(self) -> Ranges:
         return {0: self._lake.planned}
 
-    def read(self, ranges: Ranges, batch: DataFrame | None, task: Task) -> list[WrittenFile]:
+    def read(self, ranges: Ranges, batch: DataFrame | None, task: WorkerTask) -> list[WrittenFile]:
         return DirectReader(self._lake.spark, self._topic or self._lake.topic()).read(ranges, batch, task)
 
 
@@ -107,7 +107,7 @@ def test_a_batch_is_stored_in_both_tables_with_commit_metadata(lake: Lake) -> No
     assert lake.rows("ticks").column("kafka_offset").to_pylist() == [0, 3]
     assert lake.rows("quarantine").column("reason").to_pylist() == ["price_type", "tombstone"]
     (summary,) = lake.summaries
-    assert (summary.records, summary.ticks, summary.quarantined) == (4, 2, 2)
+    assert (summary.offsets, summary.ticks, summary.quarantined) == (4, 2, 2)
     metadata = newest_metadata(DeltaTable(str(lake.paths.ticks)))
     assert metadata is not None
     assert (metadata.lake, metadata.epoch, metadata.sequence, metadata.rows) == (lake.identity.lake, 1, 2, {0: 2})

@@ -16,7 +16,7 @@ from finance_job.batch_offsets import UnknownOffsetsError, batch_ranges
 from finance_job.config import Settings
 from finance_job.reader import Reader, reader_of
 from finance_job.source import read_topic
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
 from finance_kafka.range_reader import OffsetOutOfRangeError
 from finance_storage.data_file import rows_of
@@ -187,8 +187,8 @@ def reader(request: pytest.FixtureRequest, stack: Stack, spark: SparkSession) ->
     return reader_of(spark, settings_of(stack, reader=request.param))
 
 
-def task_below(folder: Path) -> Task:
-    return Task({table: str(folder / table) for table in (TICKS, QUARANTINE)}, 1_764_000_000_000)
+def task_below(folder: Path) -> WorkerTask:
+    return WorkerTask({table: str(folder / table) for table in (TICKS, QUARANTINE)}, 1_764_000_000_000)
 
 
 def test_a_range_is_read_outside_of_the_stream(stack: Stack, reader: Reader, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from finance_job.tables import PARTITIONS, create_tables
 from finance_job.transaction import Change
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_job.writer import Writer
 from finance_kafka.describe import TopicDescription
 from finance_kafka.offsets import OffsetRange
@@ -109,7 +109,7 @@ class BuiltLake:
             {"key": b"AAPL", "value": value, "partition": partition, "offset": start + index, "timestamp": self.arrived}
             for index, value in enumerate(values)
         ]
-        task = Task({name: str(self.paths.table(name)) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)
+        task = WorkerTask({name: str(self.paths.table(name)) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)
         return list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
 
     def commit(self, name: str, files: Sequence[WrittenFile], holes: int = 0) -> None:

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pyarrow as pa
 
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_lake.dashboard.serve import in_url
 from finance_lake.status import BEATING
 from finance_role.heartbeat import Heartbeat, heartbeat_file
@@ -62,7 +62,7 @@ class LiveLake(BuiltLake):
             for index, value in enumerate(values)
         ]
         tables = {name: str(self.paths.table(name)) for name in (TICKS, QUARANTINE)}
-        task = Task(tables, round(moment.timestamp() * 1000))
+        task = WorkerTask(tables, round(moment.timestamp() * 1000))
         files = list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
         self.commit(QUARANTINE, files)
         self.commit(TICKS, files)

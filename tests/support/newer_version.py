@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from finance_job import write
+from finance_job import worker_task
 from finance_job.decode import Decoded, decode_records
 from finance_storage.paths import QUARANTINE, TICKS
 from finance_storage.schemas import FIELDS
@@ -24,7 +24,7 @@ def write_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         ticks, quarantine = decode_records(records, ingested_at)
         return Decoded(_with(ticks, TICKS, "XNYS"), _with(quarantine, QUARANTINE, 3))
 
-    monkeypatch.setattr(write, "decode_records", decoded)
+    monkeypatch.setattr(worker_task, "decode_records", decoded)
 
 
 def know_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:

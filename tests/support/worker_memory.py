@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from finance_contract import MAX_VALUE_BYTES
 from finance_job.records import FIELDS, in_steps, kafka_reader
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
 from finance_storage.paths import QUARANTINE, TICKS
 
@@ -64,7 +64,7 @@ def main() -> None:
         batches = kafka_reader(sys.argv[3], sys.argv[4])({0: OffsetRange(0, records)})
     with tempfile.TemporaryDirectory() as folder:
         before = peak_mb()
-        files = list(Task({table: f"{folder}/{table}" for table in (TICKS, QUARANTINE)}, 0).files(batches))
+        files = list(WorkerTask({table: f"{folder}/{table}" for table in (TICKS, QUARANTINE)}, 0).files(batches))
         assert sum(sum(file.rows.values()) for file in files) == records
         print(peak_mb() - before)
 

@@ -24,7 +24,7 @@ from finance_job.repair.recovery_plan import make_plan
 from finance_job.repair.request import RedriveAnswer, ask_job
 from finance_job.scratch import Scratch
 from finance_job.tables import create_tables
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_job.writer import Writer
 from finance_lake.cli import app
 from finance_local.__main__ import main as make_local
@@ -60,7 +60,7 @@ class Written(NamedTuple):
 
 
 def _data_files(name: str, lake: BuiltLake) -> None:
-    task = Task({name: str(lake.paths.table(name))}, 0)
+    task = WorkerTask({name: str(lake.paths.table(name))}, 0)
     record = {"key": b"AAPL", "value": GOOD if name == TICKS else BAD, "partition": 0, "offset": 9, "timestamp": ARRIVED}
     assert list(task.files(iter([pa.RecordBatch.from_pylist([record], RECORDS)])))
 

@@ -32,7 +32,7 @@ from finance_job.repair.redrive import complete as complete_redrive
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.tables import TABLES, create_tables
 from finance_job.transaction import Change
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
 from finance_kafka.offsets import OffsetRange
@@ -109,7 +109,7 @@ class Recovery:
     def _backfill(self, partition: int, span: OffsetRange) -> None:
         for start in range(span.start, span.end, STEP):
             step = OffsetRange(start, min(start + STEP, span.end))
-            task = Task({name: str(self._paths.table(name)) for name in TABLES}, int(time.time() * 1000))
+            task = WorkerTask({name: str(self._paths.table(name)) for name in TABLES}, int(time.time() * 1000))
             seen: list[pa.RecordBatch] = []
             files = list(task.files(_noting(self._topic({partition: step}), seen)))
             for name in TABLES:

@@ -29,7 +29,7 @@ from finance_job.repair import rewrite
 from finance_job.repair.request import RedriveAnswer, ask_job
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.transaction import Change
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_role import beneath
 from finance_role.lock import AlreadyRunningError, hold
@@ -105,7 +105,7 @@ def _move(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> int:
 
 
 def _append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
-    task = Task({TICKS: str(paths.ticks)}, int(time.time() * 1000))
+    task = WorkerTask({TICKS: str(paths.ticks)}, int(time.time() * 1000))
     quarantined = _rows_inside(paths, writer.table(QUARANTINE), offsets)
     change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
     if (rows := sum(change.rows.values())) != count(offsets):

@@ -17,7 +17,7 @@ from finance_contract import TIMESTAMPS_MS, bad_timestamp
 from finance_job.decode import decode_records
 from finance_job.records import FIELDS, as_batch
 from finance_job.transaction import Change
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
 from finance_kafka.range_reader import Messages, Record
 from finance_lake.lake import Lake
@@ -118,7 +118,7 @@ def test_every_timestamp_can_be_decoded(milliseconds: list[int]) -> None:
 def stored(lake: BuiltLake, *messages: Message) -> list[WrittenFile]:
     """Store messages as a batch of partition 0."""
     lake.plan(len(messages))
-    task = Task({name: str(lake.paths.table(name)) for name in (TICKS, QUARANTINE)}, round(INGESTED.timestamp() * 1000))
+    task = WorkerTask({name: str(lake.paths.table(name)) for name in (TICKS, QUARANTINE)}, round(INGESTED.timestamp() * 1000))
     files = list(task.files(iter([batch(*messages)])))
     for name in (QUARANTINE, TICKS):
         lake.writer.commit(name, Change.of([file for file in files if file.table == name], {0: OffsetRange(0, len(messages))}))

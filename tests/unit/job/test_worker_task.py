@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finance_job import write
-from finance_job.write import Task
+from finance_job import worker_task
+from finance_job.worker_task import WorkerTask
 from finance_storage.data_file import WrittenFile
 from finance_storage.digest import add, digest_of
 from finance_storage.schemas import UTC_MICROSECONDS
@@ -38,7 +38,7 @@ def records(values: Sequence[bytes | None], first_offset: int = 0, arrived: date
 
 def run(root: Path, *batches: pa.RecordBatch, tables: Sequence[str] = ("ticks", "quarantine")) -> list[WrittenFile]:
     """Run the task and return the file descriptions after pickling, as Spark passes them to the sink."""
-    task = Task({table: str(root / table) for table in tables}, PLANNED_MS)
+    task = WorkerTask({table: str(root / table) for table in tables}, PLANNED_MS)
     return [pickle.loads(pickle.dumps(file)) for file in task.files(iter(batches))]  # noqa: S301
 
 
@@ -113,7 +113,7 @@ def test_a_share_without_records_writes_and_returns_nothing(tmp_path: Path, batc
 def test_large_input_is_written_to_several_files_with_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [records([GOOD, BAD] * 10, first_offset=20 * batch) for batch in range(6)]
     whole = run(tmp_path / "one", *batches)
-    monkeypatch.setattr(write, "MAX_FILE_BYTES", {"ticks": 3000, "quarantine": 3000})
+    monkeypatch.setattr(worker_task, "MAX_FILE_BYTES", {"ticks": 3000, "quarantine": 3000})
     files = run(tmp_path / "many", *batches)
     assert [file.table for file in files].count("ticks") > 1
     assert offsets(tmp_path / "many", files, "ticks") == list(range(0, 120, 2))
@@ -124,6 +124,6 @@ def test_large_input_is_written_to_several_files_with_every_row_once(tmp_path: P
 
 
 def test_a_file_is_closed_as_soon_as_it_is_large_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "MAX_FILE_BYTES", {"ticks": 0, "quarantine": 0})
+    monkeypatch.setattr(worker_task, "MAX_FILE_BYTES", {"ticks": 0, "quarantine": 0})
     files = run(tmp_path, *(records([GOOD] * 3, first_offset=3 * batch) for batch in range(4)))
     assert [file.rows for file in files] == [{0: 3}] * 4

@@ -26,7 +26,7 @@ MAX_FILE_BYTES = {TICKS: 64 * 1024 * 1024, QUARANTINE: 16 * 1024 * 1024}
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkerTask:
     """Decodes records and writes them to the tables' folders. It is sent to the workers.
 
     Attributes:
