@@ -1,6 +1,6 @@
 """Decode a message value: by a fast path if it is clearly valid, else by the reference decoder, which has the final say.
 
-The fast path may only accept values, and must then return what `strict.decode` returns. A differential test checks this.
+The fast path may only accept values, and must then return what `decode_strictly` returns. A differential test checks this.
 """
 
 from decimal import ROUND_DOWN, Context, Decimal, InvalidOperation, Rounded
@@ -36,7 +36,7 @@ def decode(value: bytes | bytearray | memoryview | None) -> Tick:
                 return tick
         except (ValueError, ArithmeticError, RecursionError):
             pass
-    return strict.decode(value)
+    return strict.decode_strictly(value)
 
 
 def _quotes(tick: Tick) -> int:

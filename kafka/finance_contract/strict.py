@@ -18,7 +18,7 @@ _INT64_CHARACTERS: Final = 20
 _EXACT: Final = Context(prec=PRICE_DIGITS, rounding=ROUND_DOWN, traps=[Inexact, InvalidOperation])
 
 
-def decode(value: bytes | bytearray | memoryview | None) -> Tick:
+def decode_strictly(value: bytes | bytearray | memoryview | None) -> Tick:
     """Return the tick in a message value, or raise Malformed."""
     fields = members(value)
     return Tick(

@@ -13,7 +13,7 @@ from finance_lake.query.file_cache import FILE, MAX_BYTES, FileCache
 from finance_lake.query.relations import ORDER, source
 from finance_lake.query.result import Result
 from finance_lake.query.selection import Selection, quoted, selection, step_us, timestamp
-from finance_lake.query.snapshot import Snapshot, take
+from finance_lake.query.snapshot import Snapshot, open_snapshot
 from finance_lake.query.sql import Limits, Sandboxes
 from finance_role.literal_paths import fault
 from finance_role.settings import RoleSettings
@@ -66,7 +66,7 @@ class Lake:
         self._partials = FileCache(cache_bytes)
         self._sandboxes = Sandboxes()
         self._finalizer = weakref.finalize(self, self._sandboxes.close)
-        take(self.paths)
+        open_snapshot(self.paths)
 
     def __enter__(self) -> Self:
         """Return the lake itself."""
@@ -83,20 +83,20 @@ class Lake:
     @property
     def version(self) -> int:
         """The newest version of the table of ticks."""
-        return take(self.paths).version
+        return open_snapshot(self.paths).version
 
     def version_at(self, as_of: AsOf | None = None) -> int:
         """Return the version that `as_of` selects; the newest if it is None."""
-        return take(self.paths, as_of).version
+        return open_snapshot(self.paths, as_of).version
 
     def count(self, as_of: AsOf | None = None) -> int:
         """Return the number of ticks in the lake. Reads only the log."""
-        return take(self.paths, as_of).rows
+        return open_snapshot(self.paths, as_of).rows
 
     def symbols(self, as_of: AsOf | None = None, limit: int | None = None) -> list[str]:
         """Return the symbols that the lake has ticks of, sorted, at most `limit`."""
         _require_count(limit)
-        known = self._symbols_of_files(take(self.paths, as_of)).column("symbol").unique().sort()
+        known = self._symbols_of_files(open_snapshot(self.paths, as_of)).column("symbol").unique().sort()
         names: list[str] = known.slice(0, limit).to_pylist()
         return names
 
@@ -106,9 +106,9 @@ class Lake:
         """Return ticks of these symbols, or of all, in order of event time.
 
         Columns: all of the table's (symbol, price, size, ts_event, ts_event_nanos, seq, source, kafka_partition, kafka_offset,
-        kafka_timestamp, ingested_at, date). Ticks of the same moment are ordered by partition and offset.
+        kafka_timestamp, ingested_at, date). Ticks of the same time are ordered by partition and offset.
         """
-        wanted, snapshot = selection(symbols, start, end), take(self.paths, as_of)
+        wanted, snapshot = selection(symbols, start, end), open_snapshot(self.paths, as_of)
         return Result(self.engine.table(f"SELECT * FROM {snapshot.source(wanted)} ORDER BY {IN_ORDER}"), snapshot.version)
 
     def batches(
@@ -118,7 +118,7 @@ class Lake:
 
         For selections that do not fit into memory.
         """
-        wanted, snapshot = selection(symbols, start, end), take(self.paths, as_of)
+        wanted, snapshot = selection(symbols, start, end), open_snapshot(self.paths, as_of)
         rows = snapshot.source(wanted)
         count = self.engine.table(f"SELECT count(*) AS ticks FROM {rows}").column("ticks")[0].as_py()
         schema = self.engine.table(f"SELECT * FROM {rows} LIMIT 0").schema
@@ -130,7 +130,7 @@ class Lake:
         Ticks rewritten by maintenance are not returned again. Raises RequestError if the log no longer reaches back to
         `version`, or if maintenance has replaced and removed data files that those versions added.
         """
-        wanted, snapshot = selection(symbols), take(self.paths, as_of)
+        wanted, snapshot = selection(symbols), open_snapshot(self.paths, as_of)
         added = self._added(snapshot, version)
         sql = f"SELECT * FROM {source(TICKS, added, snapshot.later_ticks)} WHERE {wanted.where} ORDER BY {IN_ORDER}"
         return Result(self.engine.table(sql), snapshot.version)
@@ -156,7 +156,7 @@ class Lake:
         without ticks has no bar. A tick without size counts as volume 0. vwap is null for a bar without volume, or with any
         tick larger than 10^12. A volume beyond 64 bits is null.
         """
-        wanted, step, snapshot = selection(symbols, start, end), step_us(size), take(self.paths, as_of)
+        wanted, step, snapshot = selection(symbols, start, end), step_us(size), open_snapshot(self.paths, as_of)
         whole_bars = _widened(wanted, step)
         files = snapshot.files_of(whole_bars)
         question = ("bars", step, wanted.symbols)
@@ -172,7 +172,7 @@ class Lake:
 
     def latest(self, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
         """Return the newest tick of each of these symbols, or of all, sorted by symbol; columns as in `ticks`."""
-        wanted, snapshot = selection(symbols), take(self.paths, as_of)
+        wanted, snapshot = selection(symbols), open_snapshot(self.paths, as_of)
         rows = latest.search(self.engine, snapshot, self._symbols_of_files(snapshot), wanted.symbols)
         return Result(rows, snapshot.version)
 
@@ -221,7 +221,7 @@ class Lake:
         raised; with `cut=True` the first rows are returned and `Result.cut` is set. For invalid SQL, QueryError has DuckDB's
         message.
         """
-        allowed, snapshot = limits or Limits(), take(self.paths, as_of)
+        allowed, snapshot = limits or Limits(), open_snapshot(self.paths, as_of)
         rows, was_cut = self._sandboxes.ask(snapshot, query, allowed)
         if was_cut and not cut:
             raise QueryError(f"The result has more than {allowed.rows:,} rows: add LIMIT, or aggregate.")
@@ -233,7 +233,7 @@ class Lake:
         Columns: kafka_partition, kafka_offset, kafka_timestamp, key, value (bytes as received, cut at 64 KiB), value_length,
         value_sha256, reason, detail, ingested_at. Keys and values are untrusted bytes: escape them before you display them.
         """
-        snapshot = take(self.paths, as_of)
+        snapshot = open_snapshot(self.paths, as_of)
         where = f"reason IN ({', '.join(map(quoted, reasons))})" if reasons else "true"
         _require_count(limit)
         rows = source(QUARANTINE, [file.path for file in snapshot.quarantine], snapshot.later_quarantine)
@@ -247,7 +247,7 @@ class Lake:
         Columns: version, ts (commit time), operation, sequence (number of the job's commit; null for other writers), rows
         (added), total (rows of the table at that version), files_added, files_removed.
         """
-        version = take(self.paths, as_of).version
+        version = open_snapshot(self.paths, as_of).version
         _require_count(limit)
         return Result(history.history(self.paths.ticks, version, limit), version)
 
@@ -265,14 +265,14 @@ class Lake:
         source's ticks of that symbol and minute: a producer numbers all its ticks without gaps. A minute without ticks has no
         row; its silence is counted in the next minute that has ticks.
         """
-        wanted, snapshot = selection(symbols, start, end), take(self.paths, as_of)
+        wanted, snapshot = selection(symbols, start, end), open_snapshot(self.paths, as_of)
         rows = self.engine.table(coverage.coverage_sql(snapshot, wanted))
         return Result(coverage.with_durations(rows), snapshot.version)
 
     def _symbols_of_files(self, snapshot: Snapshot) -> pa.Table:
         """Return which symbols each data file holds."""
         files = [file.path for file in snapshot.ticks]
-        return self._partials.of("symbols", files, lambda missing: self.engine.table(latest.held(missing)))
+        return self._partials.of("symbols", files, lambda missing: self.engine.table(latest.symbols_of_files(missing)))
 
     def _added(self, snapshot: Snapshot, after: int) -> list[str]:
         """Return the absolute paths of the data files that the versions after `after` added."""

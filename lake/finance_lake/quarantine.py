@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.compute as pc
 
 from finance_lake.query.newest import newest_first, opened
-from finance_lake.query.snapshot import take
+from finance_lake.query.snapshot import open_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def quarantined(paths: LakePaths, samples: int) -> Quarantined:
     """
     counts: Counter[str] = Counter()
     by_reason: dict[str, list[Sample]] = {}
-    for file in newest_first(take(paths).quarantine):
+    for file in newest_first(open_snapshot(paths).quarantine):
         with opened(file) as parquet:
             reasons = parquet.read(columns=["reason"]).column("reason")
             counts.update({entry["values"]: entry["counts"] for entry in pc.value_counts(reasons).to_pylist()})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
-from finance_lake.query.snapshot import take
+from finance_lake.query.snapshot import open_snapshot
 from finance_role import beneath
 from finance_role.heartbeat import heartbeat_file, is_alive
 from finance_storage import delta_log
@@ -45,7 +45,7 @@ LEDGERS_LOOKED_AT = 10
 LAST_LINE_BYTES = 4096
 
 
-def ask_soon(bootstrap: str, topic: str) -> TopicDescription:
+def describe_topic_quickly(bootstrap: str, topic: str) -> TopicDescription:
     """Describe the topic with a short timeout. If nothing listens, fail fast: the client would retry until its timeout."""
     host, _, port = bootstrap.partition(",")[0].rpartition(":")
     try:
@@ -91,12 +91,12 @@ class LakeStatus(msgspec.Struct, frozen=True):
     verdict: Verdict | None
 
 
-def look(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
+def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
     """Return the state of the lake. `broker` describes the topic; it may raise BrokerUnavailableError, TopicNotFoundError.
 
     Raises NoLakeError, UnreadableError.
     """
-    snapshot = take(paths)
+    snapshot = open_snapshot(paths)
     topic, problem = _describe(broker)
     now = datetime.now(UTC)
     metadata = snapshot.commit_metadata
@@ -142,7 +142,7 @@ def roles(paths: LakePaths) -> dict[str, str]:
 def beaten(paths: LakePaths, role: str) -> float | None:
     """Return the seconds since a role renewed its heartbeat; None if it never has."""
     try:
-        return max(0.0, time.time() - beneath.look(paths.root, heartbeat_file(paths.root, role)).st_mtime)
+        return max(0.0, time.time() - beneath.status_of(paths.root, heartbeat_file(paths.root, role)).st_mtime)
     except OSError:
         return None
 
@@ -198,7 +198,7 @@ def _describe(broker: Callable[[], TopicDescription]) -> tuple[TopicDescription 
 def _held(root: Path, lock: Path) -> bool | None:
     """Return whether a process holds a lock; None if unknown. Trying the lock could block a role that is starting."""
     try:
-        inode = beneath.look(root, lock).st_ino
+        inode = beneath.status_of(root, lock).st_ino
         lines = LOCKS.read_text(encoding="ascii").splitlines()
         holder = beneath.read(root, lock).decode(errors="replace")
     except FileNotFoundError:

@@ -129,6 +129,6 @@ def _ceiling(value: Any) -> Any:  # noqa: ANN401
     return _milliseconds(value + pa.scalar(rest, pa.duration("us")).as_py())
 
 
-def _milliseconds(moment: datetime) -> str:
+def _milliseconds(time: datetime) -> str:
     # Delta statistics have millisecond precision. A maximum is rounded up, because readers may skip a file by it.
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // MILLISECOND_US:03d}Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // MILLISECOND_US:03d}Z"

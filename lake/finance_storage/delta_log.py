@@ -119,7 +119,7 @@ def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
 
 
 def _modified(folder: Path, version: int) -> float:
-    return beneath.look(folder.parent, entry_path(folder, version)).st_mtime
+    return beneath.status_of(folder.parent, entry_path(folder, version)).st_mtime
 
 
 def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
@@ -186,7 +186,7 @@ def inside(folder: Path, names: Sequence[str]) -> list[str]:
         if not name or READ_INTO.search(name):
             raise UnreadableError(f"The log of {folder} names {name!a}, which is not a valid data file name: it is not read.")
     try:
-        beneath.look_at_all(folder.parent, folder, names)
+        beneath.statuses_of(folder.parent, folder, names)
     except OSError as error:
         raise UnreadableError(f"{error}. `make verify` says what is wrong with the lake.") from None
     table = str(for_duckdb(folder))
@@ -194,14 +194,14 @@ def inside(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 class LogTail:
-    """Follows a table's log from version to version. Each `look` costs one `stat`, however long the log is."""
+    """Follows a table's log from version to version. Each `poll` costs one `stat`, however long the log is."""
 
     def __init__(self, folder: Path) -> None:
         """Read nothing yet."""
         self._folder = folder
         self.version: int | None = None
 
-    def look(self) -> int | None:
+    def poll(self) -> int | None:
         """Return the newest version of the table; None if there is no table."""
         if self.version is None or not self._has(self.version):  # the first call, or the lake was deleted
             self.version = self._newest()

@@ -91,8 +91,8 @@ class TablePair(NamedTuple):
         return self.ticks, self.quarantine
 
 
-def take(paths: LakePaths) -> TablePair | None:
-    """Take a snapshot; None if a table is missing.
+def open_tables(paths: LakePaths) -> TablePair | None:
+    """Open both tables; None if one is missing.
 
     If the redrive counters never agree, the last attempt is returned and its rows are counted as they are. Raises deltalake's
     DeltaError if a log cannot be read, CorruptStateError if an identity cannot be read.

@@ -53,7 +53,7 @@ def verify(paths: LakePaths, context: VerifyContext) -> Report:
     if broker and not early:
         _wait_for(paths, broker, context.patience_seconds)
     try:
-        pair = snapshot.take(paths)
+        pair = snapshot.open_tables(paths)
     except (DeltaError, CorruptStateError) as error:
         return Report((*early, Finding(Code.CORRUPT, f"the tables below {paths.root} cannot be read: {first_line(error)}")))
     if pair is None:

@@ -63,8 +63,8 @@ class Terminal:
 
     def _note(self, text: str) -> None:
         if self._log:
-            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self._log.emit(logging.makeLogRecord({"msg": f"{moment} {text}"}))
+            timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._log.emit(logging.makeLogRecord({"msg": f"{timestamp} {text}"}))
 
 
 class Condenser:

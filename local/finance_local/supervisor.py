@@ -120,7 +120,7 @@ class Supervisor:
 
     def _may_start_again(self, role: Role) -> bool:
         now = time.monotonic()
-        recent = [moment for moment in self._restarted.get(role.name, []) if now - moment < RESTART_WINDOW_SECONDS]
+        recent = [at for at in self._restarted.get(role.name, []) if now - at < RESTART_WINDOW_SECONDS]
         self._restarted[role.name] = [*recent, now]
         return role.name in self._was_ready and len(recent) < role.restarts
 

@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 from finance_contract import TOPIC
 from finance_contract.tick import SYMBOL
 from finance_producer.columns import MAPPABLE
-from finance_role.literal_paths import unspeakable
+from finance_role.literal_paths import unprintable
 from finance_role.settings import RoleSettings
 
 MAX_TIMEOUT_SECONDS = 2_000_000
@@ -77,6 +77,6 @@ class Settings(RoleSettings):
     def _needed_for_replay(cls, file: Path | None, others: ValidationInfo) -> Path | None:
         if file is None and others.data.get("tick_source") == "replay":
             raise ValueError("TICK_SOURCE=replay needs the path of a CSV, Parquet or Arrow file")
-        if file and (what := unspeakable(str(file))):
+        if file and (what := unprintable(str(file))):
             raise ValueError(f"the name has {what}: rename the file")
         return file

@@ -50,9 +50,9 @@ class OutageLog:
         """Record that an outage has begun, unless one is under way."""
         if self._since is None:
             self._since, self._reason = self._monotonic(), reason
-        self.look()
+        self.log_if_due()
 
-    def look(self) -> None:
+    def log_if_due(self) -> None:
         """Log the outage, once, if it has lasted long enough."""
         if self._since is not None and not self._logged and self._monotonic() - self._since >= self._blink:
             self._log.warning(f"{self._what} unavailable, waiting for it", reason=self._reason)
@@ -92,7 +92,7 @@ class Link:
 
     def check(self) -> None:
         """Log an outage that lasts. Raises FatalError if the client has reported a fatal error."""
-        self._broker.look()
+        self._broker.log_if_due()
         if self._fatal is not None:
             raise FatalError(f"the Kafka client cannot go on: {self._fatal.str()}")
 

@@ -118,20 +118,20 @@ def _ts_event(text: str | None, nanos: str | None) -> int | None:
             raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} without a ts_event")
         return None
     try:
-        moment = nanoseconds(text)
+        time_ns = nanoseconds(text)
     except ValueError:
         raise Malformed(Reason.TS_EVENT_TYPE, text) from None
-    return moment if nanos is None else _with_nanos(moment, nanos)
+    return time_ns if nanos is None else _with_nanos(time_ns, nanos)
 
 
-def _with_nanos(moment: int, nanos: str) -> int:
+def _with_nanos(time_ns: int, nanos: str) -> int:
     """Add the nanoseconds beyond a time in microseconds, which the lake stores and exports separately."""
     if not _NANOS.fullmatch(nanos):
         raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} is not from 0 to 999")
-    rest = moment % 1000
+    rest = time_ns % 1000
     if rest not in {0, int(nanos)}:
         raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event ends with {rest} nanoseconds, ts_event_nanos says {nanos}")
-    return moment - rest + int(nanos)
+    return time_ns - rest + int(nanos)
 
 
 def nanoseconds(text: str) -> int:
@@ -147,5 +147,5 @@ def nanoseconds(text: str) -> int:
     if parts is None:
         raise ValueError(text)
     date, time, fraction, zone = parts.groups()
-    moment = datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
-    return (moment - EPOCH) // SECOND * 10**9 + int((fraction or "").ljust(9, "0"))
+    parsed = datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
+    return (parsed - EPOCH) // SECOND * 10**9 + int((fraction or "").ljust(9, "0"))

@@ -73,7 +73,7 @@ class Run:
         self.link.check()
         self._settle()
         self.ledger.write()
-        self.watch.look()
+        self.watch.check()
 
     def _settle(self) -> None:
         for block in self.publisher.deliveries.settled():

@@ -47,8 +47,8 @@ class ProgressWatch:
         self._logged_at = monotonic()
         self._logged_acknowledged = 0
 
-    def look(self) -> None:
-        """Beat if the broker has answered since the last look, or if nothing is outstanding; log figures if it is time."""
+    def check(self) -> None:
+        """Beat if the broker has answered since the last check, or if nothing is outstanding; log figures if it is time."""
         answers = self._deliveries.acknowledged + self._deliveries.malformed.acknowledged
         if answers > self._answers:
             self._link.on_answer()

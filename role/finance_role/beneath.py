@@ -56,7 +56,7 @@ def read(root: Path, path: Path, most: int = SMALL_BYTES) -> bytes:
         return file.read()
 
 
-def look(root: Path, path: Path) -> os.stat_result:
+def status_of(root: Path, path: Path) -> os.stat_result:
     """Return the status of a file (size, times) without opening it. Raises like `opened`."""
     with _within(root, path) as (here, name):
         return _status(name, here, path)
@@ -77,7 +77,7 @@ def listed(root: Path, folder: Path) -> dict[str, os.stat_result]:
         return statuses
 
 
-def look_at_all(root: Path, folder: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
+def statuses_of(root: Path, folder: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
     """Return the status of each of these files, named relative to the folder, that exists.
 
     Raises IrregularError for the first that is not a regular file or is behind a link. Call it before a library opens many

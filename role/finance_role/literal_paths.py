@@ -45,7 +45,7 @@ def fault(folder: Path) -> str | None:
     return None
 
 
-def unspeakable(name: str) -> str | None:
+def unprintable(name: str) -> str | None:
     """Return what in a name cannot be written to a log line or to `.env`; None if nothing."""
     if control := _CONTROL.search(name):
         return f"the control character {control[0]!a} in it"
@@ -57,7 +57,7 @@ def unspeakable(name: str) -> str | None:
 
 
 def _unusable(name: str) -> str | None:
-    if what := unspeakable(name):
+    if what := unprintable(name):
         return f"{what}, which deltalake refuses"
     if escape := _ESCAPE.search(name):
         return f"{escape[0]!r} in it, which deltalake takes for another character"

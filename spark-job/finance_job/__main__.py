@@ -91,8 +91,8 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         log.info("an interrupted redrive is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
     settings_check = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
-    settings_check.look()
-    watch = TopicWatch(bootstrap, identity, settings_check.look)
+    settings_check.check()
+    watch = TopicWatch(bootstrap, identity, settings_check.check)
     spark = start_session(settings)
     query = Query(spark, settings, paths, writer)
     try:

@@ -31,7 +31,7 @@ class TopicSettings:
         """Check the settings of `topic` at the broker."""
         return cls(lambda: topic_settings(bootstrap, topic), hours, log)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Read the settings and log a warning that names the differences, if they have changed."""
         try:
             differences = unkept(self._ask(), self._hours)

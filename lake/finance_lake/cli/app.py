@@ -54,7 +54,7 @@ class CommandGroup(TyperGroup):
             finally:
                 out.flush()
         except OSError as error:
-            give_up(out, error)
+            report_broken_output(out, error)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (typer has a click of its own)
         """Run the subcommand."""
@@ -67,7 +67,7 @@ class CommandGroup(TyperGroup):
             say(f"{error}.")
             raise typer.Exit(1) from None
         except OSError as error:
-            give_up(sys.stdout, error)
+            report_broken_output(sys.stdout, error)
         except ModuleNotFoundError as error:  # the job's image has only what verify and quarantine need
             say(f"This command needs {error.name}, which is not installed: `pip install 'financelake[dashboard,notebook]'`.")
             raise typer.Exit(1) from None
@@ -111,7 +111,7 @@ def open_output() -> TextIO:
     return sys.stdout
 
 
-def give_up(out: TextIO, error: OSError) -> NoReturn:
+def report_broken_output(out: TextIO, error: OSError) -> NoReturn:
     """Report what could not be written, and exit with 1."""
     # An error of standard output has no file name.
     where = "Standard output" if error.filename is None else str(error.filename)

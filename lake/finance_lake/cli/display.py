@@ -119,12 +119,12 @@ def cell(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):
-        return moment(value)
+        return format_time(value)
     text = plain(value)
     return text if len(text) <= MAX_CELL_WIDTH else text[: MAX_CELL_WIDTH - 3] + "..."
 
 
-def moment(value: datetime) -> str:
+def format_time(value: datetime) -> str:
     """Format a time with no, three or six decimals of a second, as needed."""
     precision = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
     return value.isoformat(" ", precision).removesuffix("+00:00")

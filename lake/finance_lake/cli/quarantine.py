@@ -19,7 +19,7 @@ def quarantine(
     import json
 
     from finance_lake.quarantine import quarantined
-    from finance_lake.query.snapshot import take
+    from finance_lake.query.snapshot import open_snapshot
 
     paths = paths_of(data)
     summary = quarantined(paths, samples)
@@ -32,6 +32,6 @@ def quarantine(
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
         print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
     print(f"{sum(summary.counts.values()):,} records in quarantine.")
-    report_if_empty(paths, take(paths).rows)
+    report_if_empty(paths, open_snapshot(paths).rows)
     redrive = "`make redrive REASON=...` moves records that are valid under the current rules into the table of ticks."
     hint(redrive if summary.counts else "`financelake status` shows the state of the lake.")

@@ -12,11 +12,11 @@ def show(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
     from finance_lake.query.newest import newest_rows
-    from finance_lake.query.snapshot import take
+    from finance_lake.query.snapshot import open_snapshot
     from finance_role.text import plain
 
     paths = paths_of(data)
-    snapshot = take(paths)
+    snapshot = open_snapshot(paths)
     rows = newest_rows(snapshot, NEWEST)
     if as_json:
         print(encoded({"version": snapshot.version, "ticks": snapshot.rows, "quarantined": snapshot.quarantined, "rows": rows}))

@@ -48,13 +48,13 @@ def status(
 
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.config import Settings
-    from finance_lake.status import ask_soon, look
+    from finance_lake.status import describe_topic_quickly, lake_status
     from finance_role.settings import settings_or_exit
     from finance_storage.paths import LakePaths
 
     settings = settings_or_exit(Settings)
     paths = LakePaths(data or settings.data_dir)
-    state = look(paths, partial(ask_soon, settings.bootstrap, settings.kafka_topic))
+    state = lake_status(paths, partial(describe_topic_quickly, settings.bootstrap, settings.kafka_topic))
     if unknown := set(require or []) - state.services.keys():
         names = ", ".join(state.services)
         raise typer.BadParameter(f"{', '.join(map(repr, sorted(unknown)))}: it must be one of {names}.", param_hint="--require")

@@ -53,7 +53,7 @@ def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, obj
     log, version = LogTail(lake.paths.ticks), lake.version
     yield from _newest(lake, symbols, before, version)
     while True:
-        if (newest := log.look()) is None:
+        if (newest := log.poll()) is None:
             raise NoLakeError(f"The lake at {lake.paths.root} was deleted: {FILL}")
         if newest > version:
             yield from lake.since(version, *symbols, as_of=newest).rows()

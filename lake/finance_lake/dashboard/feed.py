@@ -120,7 +120,7 @@ class CommitFeed:
         return position is None or newest is None or newest - MAX_CATCH_UP_COMMITS <= position <= newest
 
     async def _look(self) -> bool:
-        newest, lake = self._tail.look(), self._lake()
+        newest, lake = self._tail.poll(), self._lake()
         if newest is None:
             lake = ""
         if lake != self.lake or (newest or 0) < (self.newest or 0):

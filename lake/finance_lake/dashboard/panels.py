@@ -18,7 +18,7 @@ from finance_lake.query import values
 from finance_lake.query.history import total_rows, versions
 from finance_lake.query.relations import source
 from finance_lake.query.selection import UNIT_US
-from finance_lake.query.snapshot import take
+from finance_lake.query.snapshot import open_snapshot
 from finance_lake.query.sql import Limits
 from finance_lake.query.values import EPOCH, MICROSECOND
 from finance_lake.status import newest_stored, roles, seconds_behind
@@ -122,13 +122,13 @@ class Panels:
 
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """Return the newest versions, newest first, and the oldest version that the log still has."""
-        version = take(self.paths, as_of).version
+        version = open_snapshot(self.paths, as_of).version
         commits = [{name: sent(value) for name, value in row.items()} for row in versions(self.paths.ticks, version, limit)]
         return {"version": version, "oldest": delta_log.oldest(self.paths.ticks, version), "commits": commits}
 
     def quarantine(self, reason: str | None = None, limit: int = 100, as_of: str | None = None) -> dict[str, Any]:
         """Return counts by reason, and the newest records with keys and values escaped."""
-        snapshot = take(self.paths, as_of)
+        snapshot = open_snapshot(self.paths, as_of)
         result = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
         return {
             "version": snapshot.version,
@@ -180,8 +180,8 @@ class Panels:
 
     def _version(self, as_of: str | None) -> int:
         # The status is computed after each commit, and polling the log costs a hundredth of opening the table.
-        newest = self._ticks.look() if as_of is None else None
-        return take(self.paths, as_of).version if newest is None else newest
+        newest = self._ticks.poll() if as_of is None else None
+        return open_snapshot(self.paths, as_of).version if newest is None else newest
 
     def _reasons(self, snapshot: Snapshot) -> dict[str, int]:
         # Reads only one column: the values of a large quarantine would not fit into memory.
@@ -192,8 +192,8 @@ class Panels:
 
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:
-            return take(self.paths, as_of).quarantined
-        newest = self._rejects.look()
+            return open_snapshot(self.paths, as_of).quarantined
+        newest = self._rejects.poll()
         entry = None if newest is None else delta_log.entry(self.paths.quarantine, newest)
         return total_rows(self.paths.quarantine, entry) if entry else 0
 

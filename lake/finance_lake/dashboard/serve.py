@@ -47,8 +47,8 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def be_frugal() -> None:
-    """Retain less memory: by default each of many threads keeps its own."""
+def limit_memory_pools() -> None:
+    """Retain less memory: by default each thread keeps a pool of its own."""
     pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library than GNU's
@@ -86,7 +86,7 @@ def serve(paths: LakePaths, host: str, port: int, names: list[str], ready: Calla
         raise CannotServeError("The chart library is not installed yet: `make dashboard` installs it.")
     listener = bind(host, port)
     ready()
-    be_frugal()
+    limit_memory_pools()
     dashboard = Dashboard(paths, (*LOOPBACK, in_url(host), *names))
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
     server(dashboard).run(sockets=[listener])

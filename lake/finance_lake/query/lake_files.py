@@ -60,11 +60,11 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return the name, size and type of a data file."""
-        return {"name": path, "size": self._look(path).st_size, "type": "file"}
+        return {"name": path, "size": self._status(path).st_size, "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Return when a data file was written."""
-        return datetime.fromtimestamp(self._look(path).st_mtime, UTC)
+        return datetime.fromtimestamp(self._status(path).st_mtime, UTC)
 
     def exists(self, path: str, **_: Any) -> bool:  # noqa: ANN401
         """Return whether a name is known."""
@@ -78,10 +78,10 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         """Return the name itself if it is known: names are not patterns."""
         return [path] if path in self._names else []
 
-    def _look(self, name: str) -> os.stat_result:
+    def _status(self, name: str) -> os.stat_result:
         try:
             if self._states is None:  # a data file never changes
-                self._states = self._look_at_all()
+                self._states = self._all_statuses()
             if name not in self._states:
                 raise FileNotFoundError(f"No such file or directory: {self._place(name)[1]}")
         except OSError as error:
@@ -89,12 +89,12 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
             raise
         return self._states[name]
 
-    def _look_at_all(self) -> dict[str, os.stat_result]:
+    def _all_statuses(self) -> dict[str, os.stat_result]:
         states = {}
         for table, folder in self._folders.items():
             prefix = name_of(table, "")
             names = [name.removeprefix(prefix) for name in self._names if name.startswith(prefix)]
-            by_name = beneath.look_at_all(folder.parent, folder, names)
+            by_name = beneath.statuses_of(folder.parent, folder, names)
             states.update({name_of(table, name): state for name, state in by_name.items()})
         return states
 

@@ -14,7 +14,7 @@ REMOVE_OR_MAKE = 0b1_1111_1111 << 4
 TRUNCATE, TRUNCATE_SINCE = 1 << 14, 3
 
 
-def renounce_writing() -> bool:
+def forbid_writing() -> bool:
     """Permanently drop this process's right to write, truncate, create or remove files. Open files stay open.
 
     Returns whether the kernel enforces it: systems other than Linux, and older kernels, do not.

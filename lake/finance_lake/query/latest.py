@@ -36,8 +36,8 @@ def candidates(source: str) -> str:
     """Return the SQL of all ticks at the newest event time of each symbol: the newest tick is among them."""
     # Two passes, of which the first reads two columns, cost half as much as one pass over all columns.
     return f"""
-        WITH moments AS MATERIALIZED (SELECT symbol, max(ts_event) AS ts_event FROM {source} GROUP BY ALL)
-        SELECT ticks.* FROM {source} AS ticks JOIN moments USING (symbol, ts_event)"""
+        WITH newest_times AS MATERIALIZED (SELECT symbol, max(ts_event) AS ts_event FROM {source} GROUP BY ALL)
+        SELECT ticks.* FROM {source} AS ticks JOIN newest_times USING (symbol, ts_event)"""
 
 
 def newest(ticks: str) -> str:
@@ -46,13 +46,13 @@ def newest(ticks: str) -> str:
     return f"SELECT * FROM ({ticks}) QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY {order}) = 1 ORDER BY symbol"
 
 
-def held(paths: Sequence[str]) -> str:
+def symbols_of_files(paths: Sequence[str]) -> str:
     """Return the SQL of which symbols each of these files holds."""
     return f"SELECT DISTINCT filename, symbol FROM {source(TICKS, paths, with_file=True)}"
 
 
 def search(engine: Engine, snapshot: Snapshot, holding: pa.Table, names: Iterable[str] = ()) -> pa.Table:
-    """Find the newest tick of each symbol, or of those named; `holding` has the rows of `held` for all files."""
+    """Find the newest tick of each symbol, or of those named; `holding` has the rows of `symbols_of_files` for all files."""
     requested = frozenset(names)
     if requested:  # a lake may have many more symbols than are requested
         holding = holding.filter(pc.is_in(holding.column("symbol"), pa.array(sorted(requested), pa.string())))
@@ -69,7 +69,7 @@ def search(engine: Engine, snapshot: Snapshot, holding: pa.Table, names: Iterabl
             since = _since(found, here, named=bool(requested) or len(here) <= MAX_NAMED_SYMBOLS)
             rows = f"(SELECT * FROM {source(TICKS, [file.path for file in files], snapshot.later_ticks)} WHERE {since.where})"
             found = engine.table(newest(f"FROM found UNION ALL FROM ({candidates(rows)})"), found=found)
-        wanted = _unsettled(wanted, _moments(found), left, symbols)
+        wanted = _unsettled(wanted, _newest_times(found), left, symbols)
     return found
 
 
@@ -87,23 +87,23 @@ def _since(found: pa.Table, symbols: frozenset[str], *, named: bool) -> Selectio
 
     Without `named` the symbols are not filtered: DuckDB compares each row with each name, and other symbols do no harm.
     """
-    moments = _moments(found)
-    start = min(moments[symbol] for symbol in symbols) if symbols <= moments.keys() else None
+    newest_times = _newest_times(found)
+    start = min(newest_times[symbol] for symbol in symbols) if symbols <= newest_times.keys() else None
     return Selection(tuple(sorted(symbols)) if named else (), start)
 
 
 def _unsettled(
     wanted: frozenset[str],
-    moments: Mapping[str, datetime],
+    newest_times: Mapping[str, datetime],
     left: Sequence[SnapshotFile],
     symbols: Mapping[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Return the symbols for which a remaining file may hold a newer tick, or one of the same moment."""
+    """Return the symbols for which a remaining file may hold a newer tick, or one of the same time."""
     return frozenset(
         symbol
         for file in left
         for symbol in symbols.get(file.path, frozenset()) & wanted
-        if symbol not in moments or _reach(file) >= moments[symbol]
+        if symbol not in newest_times or _reach(file) >= newest_times[symbol]
     )
 
 
@@ -111,7 +111,7 @@ def _reach(file: SnapshotFile) -> datetime:
     return EVER if file.last_event is None else file.last_event + TIME_STEP
 
 
-def _moments(found: pa.Table) -> dict[str, datetime]:
+def _newest_times(found: pa.Table) -> dict[str, datetime]:
     return dict(zip(found.column("symbol").to_pylist(), values(found.column("ts_event")), strict=True))
 
 

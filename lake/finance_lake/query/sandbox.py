@@ -27,7 +27,7 @@ import pyarrow as pa
 from finance_lake.query.engine import CLOSED, unreadable
 from finance_lake.query.intervals import without_intervals
 from finance_lake.query.lake_files import LakeFiles
-from finance_lake.query.landlock import renounce_writing
+from finance_lake.query.landlock import forbid_writing
 from finance_lake.query.selection import quoted
 from finance_lake.query.statement import StatementError, require_reading
 from finance_lake.query.values import count_values
@@ -83,7 +83,7 @@ def main() -> None:
     empty = SandboxQuery("", {}, {}, [], 1, 1, 1, 1)
     _connection(megabytes, empty, LakeFiles({}, [])).close()  # allocates what DuckDB itself needs before the limit is set
     _confine(megabytes)
-    renounce_writing()
+    forbid_writing()
     _head(sys.stdout.buffer, SandboxAnswer())  # ready
     for line in sys.stdin.buffer:
         question = msgspec.json.decode(line, type=SandboxQuery)

@@ -144,7 +144,7 @@ class Snapshot:
         return opened(folder, version)
 
 
-def take(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
+def open_snapshot(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
     """Return a snapshot of the tables, the newest or as of a version or time.
 
     Raises NoLakeError, RequestError, UnreadableError.

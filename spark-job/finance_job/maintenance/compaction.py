@@ -116,7 +116,7 @@ class Maintenance:
 
     def _in_order(self, sources: Sequence[LiveFile]) -> Iterator[pa.Table]:
         names = [literal(file.path) for file in sources]
-        beneath.look_at_all(self._paths.root, self._paths.ticks, names)
+        beneath.statuses_of(self._paths.root, self._paths.ticks, names)
         rows = _scan([str(self._paths.ticks / name) for name in names])
         symbols = pc.value_counts(rows.to_table(columns=["symbol"]).column("symbol").combine_chunks())
         counts = {entry["values"]: entry["counts"] for entry in symbols.to_pylist()}

@@ -49,7 +49,7 @@ def test_a_difference_is_logged_once_and_again_after_each_change() -> None:
     check = TopicSettings(lambda: answers.pop(0), HOURS, get_logger())
     with capture_logs() as lines:
         while answers:
-            check.look()
+            check.check()
     assert [line["log_level"] for line in lines] == ["warning", "warning", "info"]
     assert "cleanup.policy=compact" in lines[0]["differs"]
     assert "compression.type=zstd" in lines[1]["differs"]
@@ -60,5 +60,5 @@ def test_an_unreachable_broker_logs_nothing() -> None:
         raise BrokerUnavailableError("no answer")
 
     with capture_logs() as lines:
-        TopicSettings(ask, HOURS, get_logger()).look()
+        TopicSettings(ask, HOURS, get_logger()).check()
     assert lines == []

@@ -25,5 +25,5 @@ if __name__ == "__main__":
     if FILES in without:
         vars(sandbox)["LakeFiles"] = WritableFiles
     if LANDLOCK in without:
-        vars(sandbox)["renounce_writing"] = lambda: False
+        vars(sandbox)["forbid_writing"] = lambda: False
     sandbox.main()

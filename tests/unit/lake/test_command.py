@@ -53,7 +53,7 @@ def _broker(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(*_: object) -> TopicDescription:
         return built.broker
 
-    monkeypatch.setattr(status, "ask_soon", ask)
+    monkeypatch.setattr(status, "describe_topic_quickly", ask)
 
 
 def run(built: BuiltLake, *arguments: str, text: str | None = None) -> Result:
@@ -235,7 +235,7 @@ def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.M
     def unreachable(*_: object) -> TopicDescription:
         raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
-    monkeypatch.setattr(status, "ask_soon", unreachable)
+    monkeypatch.setattr(status, "describe_topic_quickly", unreachable)
     result = run(built, "status")
     assert result.exit_code == 0
     assert "lag          unknown: no broker answers at 127.0.0.1:9092" in result.stdout

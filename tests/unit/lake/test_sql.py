@@ -282,7 +282,7 @@ def test_folder_names_do_not_become_columns(tmp_path: Path, folder: str) -> None
 
 def has_landlock() -> bool:
     """Return whether this kernel has Landlock; tried in another process."""
-    code = "from finance_lake.query.landlock import renounce_writing as renounce; raise SystemExit(not renounce())"
+    code = "from finance_lake.query.landlock import forbid_writing as renounce; raise SystemExit(not renounce())"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -291,7 +291,7 @@ def test_landlock_denies_every_change(tmp_path: Path, change: str) -> None:
     if not has_landlock():
         pytest.skip("this kernel has no Landlock")
     (tmp_path / "file").write_text("whole")
-    code = f"import os; from finance_lake.query.landlock import renounce_writing; renounce_writing(); {change}"
+    code = f"import os; from finance_lake.query.landlock import forbid_writing; forbid_writing(); {change}"
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert "PermissionError" in ended.stderr
     assert contents(tmp_path) == {str(tmp_path / "file"): 5}

@@ -17,7 +17,7 @@ from finance_lake import status
 from finance_lake.cli import app
 from finance_lake.dashboard.panels import Panels
 from finance_lake.query.engine import Engine
-from finance_lake.status import DOWN, UNKNOWN, UP, look, roles, services
+from finance_lake.status import DOWN, UNKNOWN, UP, lake_status, roles, services
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from tests.support.lakes import BuiltLake, numbered
 
@@ -88,7 +88,7 @@ def test_the_lag_grows_while_ticks_wait(built: BuiltLake, case: Case, *, maintai
         beat(built, "spark-job")
     if case.wrote is not None:
         ledger(built, committed + case.wrote, ended=case.ended)
-    seconds = look(built.paths, no_broker).lag_seconds
+    seconds = lake_status(built.paths, no_broker).lag_seconds
     assert seconds == pytest.approx(LONG.total_seconds() if case.behind else 0, abs=5)
     status = Panels(built.paths, Engine()).status()
     assert (status["waiting"], status["rate"]) == (case.behind, 0.0)
@@ -98,17 +98,17 @@ def test_the_lag_grows_while_ticks_wait(built: BuiltLake, case: Case, *, maintai
 
 def test_with_a_broker_the_lag_is_that_of_the_topic(built: BuiltLake) -> None:
     age(built, LONG)
-    assert look(built.paths, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
+    assert lake_status(built.paths, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
     built.ends[0] += 1
-    assert look(built.paths, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert lake_status(built.paths, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 def test_the_lag_of_an_empty_lake_begins_with_the_first_acknowledged_tick(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "data")
-    assert look(built.paths, no_broker).lag_seconds == 0
+    assert lake_status(built.paths, no_broker).lag_seconds == 0
     age(built, LONG)
     ledger(built, datetime.now(UTC))
-    assert look(built.paths, no_broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert lake_status(built.paths, no_broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 @pytest.mark.parametrize("content", ["", "soon", "nan", "-inf", "0", "1e", "\x00", "\xff"])
@@ -147,7 +147,7 @@ def run(built: BuiltLake, *arguments: str) -> int:
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_failed_demands_have_exit_codes(built: BuiltLake, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
-    monkeypatch.setattr(status, "ask_soon", lambda *_: no_broker())
+    monkeypatch.setattr(status, "describe_topic_quickly", lambda *_: no_broker())
     age(built, LONG)
     assert run(built, *form) == 0
     assert run(built, *form, "--max-lag", "5") == 3

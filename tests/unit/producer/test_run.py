@@ -367,17 +367,17 @@ def test_only_ticks_of_the_run_are_found_at_the_end_of_the_topic() -> None:
 
 def test_the_heartbeat_beats_at_a_slow_pace_but_not_without_answers(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(answers=0), pace=FixedRate(100, 0))
-    look = trial.run.watch.look
+    check = trial.run.watch.check
     trial.run.publisher.publish(trial.run.feed.take(1), lambda: True)
-    look()
+    check()
     assert not trial.heartbeat.exists()
     trial.client.answers = 1
     trial.publisher.serve(0)
-    look()
+    check()
     assert is_alive(trial.heartbeat)
     trial.heartbeat.unlink()
     trial.run.watch._heartbeat._next = 0  # noqa: SLF001 (it writes at most once a second)
-    look()  # nothing is outstanding, so it beats
+    check()  # nothing is outstanding, so it beats
     assert is_alive(trial.heartbeat)
 
 

@@ -13,7 +13,7 @@ from finance_job.repair import redrive
 from finance_job.repair.altered_rows import altered_rows
 from finance_job.repair.recovery_plan import RecoverError, make_plan
 from finance_kafka.offsets import OffsetRange
-from finance_lake.status import look
+from finance_lake.status import lake_status
 from finance_local import drain
 from finance_storage.accounting import find_inconsistencies, still_to_come
 from finance_verify.verdict import Code
@@ -81,7 +81,7 @@ def test_all_checks_of_completeness_agree(
     after = judge(lake, broker)
     assert {finding.code for finding in after.findings} <= {Code.BEHIND}, after.findings
     assert not has_work(lake, broker)
-    assert look(lake.paths, lambda: broker).lag == after.figures.behind
+    assert lake_status(lake.paths, lambda: broker).lag == after.figures.behind
     monkeypatch.setattr(drain, "PATIENCE_SECONDS", 0.1)
     drained = drain.drain("", TOPIC, lake.paths, lambda: False)
     assert (not still_to_come(drained.committed, broker)) is (after.code is Code.COMPLETE)

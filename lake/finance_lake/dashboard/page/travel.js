@@ -10,14 +10,14 @@ export class Travel {
     this.go = go;
     this.shown = NOW;
     this.slider = byId("slider");
-    this.moment = byId("moment");
+    this.asOf = byId("as-of");
     this.slider.addEventListener("input", () => {
       setText(byId("when"), `version ${count(Number(this.slider.value))}`);
       this.#soon(this.slider.value);
     });
     byId("travel").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.go(this.moment.value.trim() || null);
+      this.go(this.asOf.value.trim() || null);
     });
     byId("live").addEventListener("click", () => this.go(null));
   }
@@ -33,7 +33,7 @@ export class Travel {
 
   now() {
     this.#soon.cancel();
-    this.moment.value = "";
+    this.asOf.value = "";
     this.#show(NOW);
   }
 
