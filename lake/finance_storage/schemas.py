@@ -1,5 +1,8 @@
 """The columns of the two tables: one schema for all code that writes, reads and judges them.
 
+The forms for other engines follow from the Arrow types here: DuckDB's by `sql_type`, Delta's by `finance_job.tables.schema`,
+Spark's by pyspark's `from_arrow_type`. The fields that the decoder reads have the types of their columns.
+
 `FIRST` never changes: every data file of every lake has these columns. A column that is added later goes into `LATER` and must
 be nullable: the job adds it to tables that lack it (finance_job.schema_guard), and a data file without it is read as null.
 """
@@ -63,13 +66,36 @@ STATISTICS = {
     QUARANTINE: ("kafka_partition", "kafka_offset", "kafka_timestamp", "reason"),
 }
 
+# Without a time zone; Delta needs a newer protocol for it.
+LOCAL_MICROSECONDS = pa.timestamp("us")
+# DuckDB's types; decimals have theirs from `sql_type`.
+SQL_TYPES = {
+    pa.bool_(): "BOOLEAN",
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.large_string(): "VARCHAR",
+    pa.string_view(): "VARCHAR",
+    pa.binary(): "BLOB",
+    pa.large_binary(): "BLOB",
+    pa.binary_view(): "BLOB",
+    pa.date32(): "DATE",
+    LOCAL_MICROSECONDS: "TIMESTAMP",
+    UTC_MICROSECONDS: "TIMESTAMPTZ",
+}
 # Types that can be added to a table without a newer Delta protocol. Columns of other types are not adopted from a data file.
-PLAIN = frozenset(
-    {
-        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.date32(), UTC_MICROSECONDS),
-        *(pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()),
-    }
-)
+PLAIN = frozenset(SQL_TYPES) - {LOCAL_MICROSECONDS}
+
+
+def sql_type(kind: pa.DataType) -> str | None:
+    """Return DuckDB's type for an Arrow type; None for types that no query reads, such as lists."""
+    if pa.types.is_decimal128(kind):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
+    return SQL_TYPES.get(kind)
 
 
 def is_plain(kind: pa.DataType) -> bool:

@@ -82,7 +82,7 @@ def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar)
     arrived = records.column("timestamp")
     microseconds, nanos = _split_nanoseconds(ticks.column("ts_event").combine_chunks())
     columns = {
-        **{name: ticks.column(name) for name in ("symbol", "price", "size", "seq", "source")},
+        **{name: ticks.column(name) for name in FIELDS.names},
         "ts_event": pc.coalesce(microseconds, arrived),
         "ts_event_nanos": nanos,
         **_coordinates(records),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pyspark.sql.pandas.types import from_arrow_type
 
 from finance_job.writer import Writer
 from tests.support.lakes import BAD, BuiltLake, numbered
-from tests.support.newer_version import know_later_columns
+from tests.support.newer_version import add_column_of_each_type, know_later_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,3 +32,11 @@ def test_spark_reads_older_files_as_null(spark: SparkSession, tmp_path: Path, mo
     older = spark.read.format("delta").option("versionAsOf", 1).load(str(lake.paths.ticks))
     assert older.count() == 5
     assert "venue" not in older.columns
+
+
+def test_spark_reads_a_column_of_each_type(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = add_column_of_each_type(monkeypatch)
+    lake = BuiltLake(tmp_path / "data")
+    lake.store(numbered(3))
+    types = {field.name: field.dataType for field in spark.read.format("delta").load(str(lake.paths.ticks)).schema}
+    assert {name: types[name] for name in added.names} == {field.name: from_arrow_type(field.type) for field in added}

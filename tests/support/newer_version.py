@@ -9,7 +9,7 @@ import pyarrow as pa
 from finance_job import worker_task
 from finance_job.decode import Decoded, decode_records
 from finance_storage.paths import QUARANTINE, TICKS
-from finance_storage.schemas import FIELDS
+from finance_storage.schemas import FIELDS, PLAIN, PRICE
 
 if TYPE_CHECKING:
     import pytest
@@ -32,6 +32,14 @@ def know_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     write_later_columns(monkeypatch)
     for name, field in LATER.items():
         monkeypatch.setitem(FIELDS, name, FIELDS[name].append(field))
+
+
+def add_column_of_each_type(monkeypatch: pytest.MonkeyPatch) -> pa.Schema:
+    """Add columns to the table of ticks, in the one place that names its columns; return them."""
+    kinds = [*sorted(PLAIN, key=str), PRICE]
+    added = pa.schema([(f"later_{place}", kind) for place, kind in enumerate(kinds)])
+    monkeypatch.setitem(FIELDS, TICKS, pa.schema([*FIELDS[TICKS], *added]))
+    return added
 
 
 def _with(rows: pa.Table, name: str, value: object) -> pa.Table:

@@ -7,6 +7,7 @@ for a bar with a tick larger than 10^12. A volume beyond 64 bits is null. In the
 from __future__ import annotations
 
 from finance_lake.query.relations import ORDER
+from finance_storage.schemas import PRICE, sql_type
 
 # Beyond it the sum of price times size could exceed DuckDB's 38 digits, and one such tick would fail the query.
 MAX_SIZE = 10**12
@@ -38,7 +39,7 @@ def whole(partials: str, step_us: int) -> str:
                opening.price AS open, high, low, closing.price AS close,
                TRY_CAST(volume AS BIGINT) AS volume,
                CASE WHEN volume > 0 AND largest <= {MAX_SIZE} THEN
-                   (((2 * notional + volume) // (2 * volume))::DECIMAL(18, 0) * 0.00000001::DECIMAL(9, 8))::DECIMAL(18, 8)
+                   (((2 * notional + volume) // (2 * volume))::DECIMAL(18, 0) * 0.00000001::DECIMAL(9, 8))::{sql_type(PRICE)}
                END AS vwap,
                ticks
         FROM added ORDER BY symbol, ts"""

@@ -9,33 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from finance_lake.query.selection import identifier, quoted
-from finance_storage.schemas import FIRST, PARTITIONS
+from finance_storage.schemas import FIRST, PARTITIONS, sql_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# By Arrow type, since the schema of the log is read as Arrow types.
-SQL_TYPES = {
-    pa.bool_(): "BOOLEAN",
-    pa.int8(): "TINYINT",
-    pa.int16(): "SMALLINT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float32(): "FLOAT",
-    pa.float64(): "DOUBLE",
-    pa.string(): "VARCHAR",
-    pa.large_string(): "VARCHAR",
-    pa.string_view(): "VARCHAR",
-    pa.binary(): "BLOB",
-    pa.large_binary(): "BLOB",
-    pa.binary_view(): "BLOB",
-    pa.date32(): "DATE",
-    pa.timestamp("us"): "TIMESTAMP",
-    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
-}
+    import pyarrow as pa
+
 # The order of a symbol's ticks: by event time, then by partition and offset.
 # A tick without its own event time has no nanoseconds either.
 ORDER = ("ts_event", "coalesce(ts_event_nanos, 0)", "kafka_partition", "kafka_offset")
@@ -46,7 +27,7 @@ Columns = dict[str, str]
 
 def sql_columns(fields: Iterable[pa.Field]) -> Columns:
     """Return the SQL types of columns by name. Columns of unsupported types, such as lists, are left out."""
-    types = {field.name: _sql_type(field.type) for field in fields}
+    types = {field.name: sql_type(field.type) for field in fields}
     return {name: kind for name, kind in types.items() if kind}
 
 
@@ -61,8 +42,8 @@ def source(table: str, paths: Iterable[str], later: Columns | None = None, *, wi
     listed = ", ".join(map(quoted, paths))
     if not listed:
         return _no_rows(columns)
-    partitioned = ", hive_partitioning = true, hive_types = {'date': DATE}"
-    options = partitioned if PARTITIONS[table].names else ", hive_partitioning = false"
+    in_path = ", ".join(f"'{name}': {kind}" for name, kind in sql_columns(PARTITIONS[table]).items())
+    options = f", hive_partitioning = true, hive_types = {{{in_path}}}" if in_path else ", hive_partitioning = false"
     if later:
         rows = f"SELECT * FROM read_parquet([{listed}]{options}, union_by_name = true{', filename = true' * with_file})"
         names = ", ".join(map(identifier, columns))
@@ -79,9 +60,3 @@ def parquet_files(paths: Iterable[str]) -> str:
 
 def _no_rows(columns: Columns) -> str:
     return f"(SELECT {', '.join(f'NULL::{kind} AS {identifier(name)}' for name, kind in columns.items())} WHERE false)"
-
-
-def _sql_type(kind: pa.DataType) -> str | None:
-    if pa.types.is_decimal128(kind):
-        return f"DECIMAL({kind.precision}, {kind.scale})"
-    return SQL_TYPES.get(kind)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
+from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import DecimalType, StructField, StructType
 
 from finance_job.derived.table import KEY, DerivedTable
+from finance_storage import schemas
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-PRICE = DecimalType(18, 8)
+PRICE = from_arrow_type(schemas.PRICE)
 VOLUME = DecimalType(29, 0)
 NOTIONAL = DecimalType(38, 0)  # in units of 1e-8, summed over sizes of up to 10^12
 # Beyond it price * size could leave 38 digits, and such a bar has no VWAP; `finance_lake.query.bars` has the same bound.
