@@ -148,14 +148,18 @@ def test_time_travel_shows_an_earlier_version_until_back_to_now(page: Page, lake
     expect(page.locator("#watch [data-symbol=AAPL] .last")).to_have_text("180.00")
 
 
-def test_time_travel_accepts_a_version_and_reports_an_invalid_time(page: Page, lake: LiveLake) -> None:
-    moment = page.get_by_label("Version, or time in UTC")
-    moment.fill("2")
-    moment.press("Enter")
+def go_to_version_2_then_to_no_time(page: Page) -> None:
+    as_of = page.get_by_label("Version, or time in UTC")
+    as_of.fill("2")
+    as_of.press("Enter")
     await_version(page, 2)
-    moment.fill("yesterday")
-    moment.press("Enter")
+    as_of.fill("yesterday")
+    as_of.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("is not a time")
+
+
+def test_time_travel_accepts_a_version_and_reports_an_invalid_time(page: Page, lake: LiveLake) -> None:
+    go_to_version_2_then_to_no_time(page)
     page.keyboard.press("Escape")
     await_version(page, lake.version)
 
@@ -163,13 +167,7 @@ def test_time_travel_accepts_a_version_and_reports_an_invalid_time(page: Page, l
 def test_a_late_answer_does_not_clear_another_error(page: Page, lake: LiveLake) -> None:  # noqa: ARG001 (versions to travel to)
     held: list[Route] = []
     page.route("**/api/latest?as_of=2", lambda route: held.append(route))  # noqa: PLW0108 (a built-in has no signature)
-    moment = page.get_by_label("Version, or time in UTC")
-    moment.fill("2")
-    moment.press("Enter")
-    await_version(page, 2)
-    moment.fill("yesterday")
-    moment.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("is not a time")
+    go_to_version_2_then_to_no_time(page)
     answer = held[0].fetch().json()
     held[0].fulfill(json={**answer, "symbols": answer["symbols"][:1]})
     expect(page.locator("#watch [data-symbol]")).to_have_count(1)

@@ -151,15 +151,21 @@ def test_8_every_tick_is_accounted_for_after_a_broker_froze_past_the_delivery_ti
     assert broker.stop() == 0
 
 
+def running_apart(stack: Stack) -> tuple[Run, Run, Run, Run]:
+    """Start ZooKeeper, broker, producer and job, each under its own supervisor; wait until batches are stored."""
+    zookeeper = stack.run("zookeeper")
+    zookeeper.wait_for("Running:")
+    broker = stack.run("kafka topic-init")
+    broker.wait_for("Running:")
+    producer = stack.run("producer", TICKS_PER_SECOND=500)
+    job = stack.run("spark-job")
+    job.wait_for("batch id=1 ")
+    return zookeeper, broker, producer, job
+
+
 @pytest.mark.faults
 def test_11_an_outage_of_zookeeper_stops_no_other_role(own_stack: Stack) -> None:
-    zookeeper = own_stack.run("zookeeper")
-    zookeeper.wait_for("Running:")
-    broker = own_stack.run("kafka topic-init")
-    broker.wait_for("Running:")
-    producer = own_stack.run("producer", TICKS_PER_SECOND=500)
-    job = own_stack.run("spark-job")
-    job.wait_for("batch id=1 ")
+    zookeeper, broker, producer, job = running_apart(own_stack)
     zookeeper.role_process("zookeeper").kill()
     assert zookeeper.end() == 1
     before = job.count("batch id=")
@@ -172,13 +178,7 @@ def test_11_an_outage_of_zookeeper_stops_no_other_role(own_stack: Stack) -> None
 
 @pytest.mark.faults
 def test_12_zookeeper_is_stopped_before_the_broker_and_both_start_together(own_stack: Stack) -> None:
-    zookeeper = own_stack.run("zookeeper")
-    zookeeper.wait_for("Running:")
-    broker = own_stack.run("kafka topic-init")
-    broker.wait_for("Running:")
-    producer = own_stack.run("producer", TICKS_PER_SECOND=500)
-    job = own_stack.run("spark-job")
-    job.wait_for("batch id=1 ")
+    zookeeper, broker, producer, job = running_apart(own_stack)
     assert zookeeper.stop() == 0
     broker.kill_everything()
     zookeeper, broker = own_stack.run("zookeeper"), own_stack.run("kafka")

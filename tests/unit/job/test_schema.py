@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from deltalake import DeltaTable, Field, Schema
 from deltalake.schema import ArrayType, PrimitiveType
@@ -19,16 +17,6 @@ from finance_verify.verdict import Code
 from tests.support.lakes import BAD, TOPIC, BuiltLake, numbered
 from tests.support.newer_version import LATER, know_later_columns, write_later_columns
 from tests.support.tampering import judge
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> BuiltLake:
-    built = BuiltLake(tmp_path)
-    built.store([*numbered(5), BAD])
-    return built
 
 
 def field(name: str, kind: str, *, nullable: bool = True) -> Field:

@@ -15,20 +15,13 @@ from finance_job.writer import FencedError, Writer
 from finance_kafka.offsets import OffsetRange
 from finance_storage.lake_identity import identity_of
 from finance_storage.paths import QUARANTINE, TICKS
-from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
+from tests.support.lakes import BAD, GOOD, BuiltLake
 from tests.support.tampering import judge
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from finance_storage.data_file import WrittenFile
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> BuiltLake:
-    built = BuiltLake(tmp_path)
-    built.store([*numbered(5), BAD])
-    return built
 
 
 def offsets(lake: BuiltLake) -> list[int]:
