@@ -11,6 +11,9 @@ BIN := .venv/bin
 IVY = $(wildcard .venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar)
 READY := .venv/.ready build/jars/.ready build/spark.jsa
 PAGE := build/page/.ready
+# Twice as many tests as cores at a time, at most 8: many of them wait for processes. tests/conftest.py groups and mixes them.
+WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))
+BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help
 help: ## list the commands
@@ -65,13 +68,14 @@ reset: ## ask, then delete all state (YES=1 does not ask)
 check: .venv/.ready ## check format, lint, types, Compose schema, shell and Docker files
 	@tests/check
 
-test: test-unit test-stack ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
+test: $(READY) $(PAGE) ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
+	$(BESIDE)
 
-test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Docker, on all cores
-	$(BIN)/pytest --numprocesses auto --dist worksteal tests/unit
+test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Docker
+	$(BESIDE) tests/unit
 
 test-stack: $(READY) $(PAGE) ## run the tests with Kafka, Spark, a browser, an installed package
-	$(BIN)/pytest tests/package tests/browser tests/spark tests/stack
+	$(BESIDE) tests/package tests/browser tests/spark tests/stack
 
 smoke: $(READY) ## run the container smoke test: start, restart in mid-stream, verify, stop
 	@local/require docker

@@ -1,8 +1,10 @@
-"""One Spark session for all tests that run Spark in their own process, made as the job makes it."""
+"""Which tests share a worker, in which order they begin, and the one Spark session of tests that run Spark in their process."""
 
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,15 +13,61 @@ from finance_job.config import Settings
 from finance_job.session import start_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyspark.sql import SparkSession
+
+TESTS = Path(__file__).parent
+# Folders whose tests share something costly: a Spark session, a browser, a virtualenv.
+TOGETHER = frozenset({"spark", "browser", "package"})
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for `--dist loadgroup`, and let those that wait for processes begin between those that compute."""
+    computing: dict[str, list[pytest.Item]] = {}
+    waiting: dict[str, list[pytest.Item]] = {}
+    for item in sorted(items, key=lambda item: not item.get_closest_marker("long")):
+        folder, *_ = item.path.relative_to(TESTS).parts
+        group = str(item.path) if folder == "unit" else folder if folder in TOGETHER else item.nodeid
+        if group != item.nodeid:
+            item.add_marker(pytest.mark.xdist_group(group))
+        (computing if folder == "unit" else waiting).setdefault(group, []).append(item)
+    items[:] = [item for group in _mixed([*waiting.values()], [*computing.values()]) for item in group]
+
+
+def _mixed(*rows: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:
+    """Merge rows into one, each of them spread evenly over the whole length."""
+    places = ((place / len(row), group) for row in rows for place, group in enumerate(row))
+    return [group for _, group in sorted(places, key=lambda placed: placed[0])]
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was() -> Iterator[None]:
+    """Undo what a role does to its own process: it replaces the environment and sets the umask and the time zone."""
+    environment, umask = _state()
+    yield
+    _restore(environment, umask)
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    before = dict(os.environ)
+    environment, umask = _state()
     session = start_session(Settings(spark_ui_port=0, data_dir=tmp_path_factory.mktemp("spark")))
+    _restore(environment, umask)
     yield session
     session.stop()
-    os.environ.update(before)
+
+
+def _state() -> tuple[dict[str, str], int]:
+    umask = os.umask(0)
+    os.umask(umask)
+    return dict(os.environ), umask
+
+
+def _restore(environment: dict[str, str], umask: int) -> None:
+    os.umask(umask)
+    if os.environ != environment:
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()

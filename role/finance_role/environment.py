@@ -42,8 +42,8 @@ SETTINGS = frozenset(
         *("ROLES", "RUN_SECONDS", "YES", "SKIP", "ALTERED", "EXCUSE", "REASON"),
     }
 )
-# Switches of tests, which Spark's workers inherit.
-OF_TESTS = ("FAILPOINT", "FAILPOINT_GROUP")
+# Switches of tests, which Spark's workers inherit. JVM_OF_TESTS has options for every JVM, separated by spaces.
+OF_TESTS = ("FAILPOINT", "FAILPOINT_GROUP", "JVM_OF_TESTS")
 # Variables that a program with a window also needs.
 OF_A_DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "BROWSER", "TERM")
 # Variables that would change the behaviour of Java, Spark or Python. The lake's processes never get them; doctor names them.
@@ -81,6 +81,11 @@ def importing(*packages: ModuleType) -> dict[str, str]:
     """Return PYTHONPATH for another Python to find these packages, which in an image it cannot find otherwise."""
     folders = (str(Path(package.__path__[0]).parents[package.__name__.count(".")]) for package in packages)
     return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(folders))}
+
+
+def jvm_options_of_tests() -> list[str]:
+    """Return the options that tests give to the job's JVM; none outside of tests."""
+    return os.environ.get("JVM_OF_TESTS", "").split()
 
 
 def foreign() -> list[str]:

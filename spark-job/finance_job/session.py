@@ -17,7 +17,7 @@ import finance_job
 import finance_kafka
 import finance_role
 import finance_storage
-from finance_role.environment import importing, make_scratch, require_execution, settle
+from finance_role.environment import importing, jvm_options_of_tests, make_scratch, require_execution, settle
 
 if TYPE_CHECKING:
     from finance_job.config import Settings
@@ -52,6 +52,7 @@ def java_options(folder: Path, *further: str) -> str:
         *LOCALE,
         f"-Djava.io.tmpdir={folder}",
         f"-Dlog4j2.configurationFile={LOG_CONFIGURATION.as_uri()}",
+        *jvm_options_of_tests(),
         *further,
     )
     return " ".join(_quoted(option) for option in options)

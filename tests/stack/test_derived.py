@@ -57,6 +57,7 @@ def assert_reconciled(stack: Stack) -> None:
         assert rows.num_rows == rows.group_by(rows.column_names).aggregate([]).num_rows, f"a revision of {name} twice"
 
 
+@pytest.mark.long
 def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     stack.make_topic()
     job = stack.run("spark-job", BARS_SECONDS=1)
@@ -75,6 +76,7 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     stack.assert_proven()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.faults)])
 def test_a_kill_leaves_no_revision_twice_and_none_missing(stack: Stack, kills: int) -> None:
     stack.make_topic()

@@ -48,6 +48,7 @@ def assert_all_stored(stack: Stack) -> None:
     assert stack.stored()
 
 
+@pytest.mark.long
 def test_a_lake_does_not_depend_on_the_callers_language_and_stays_in_its_folder(odd_stack: Stack) -> None:
     """Kafka once named its segments with the digits of the caller's locale, so the next start found the topic empty."""
     for environment in (HOSTILE_HERE, {"LC_ALL": "C", "TICKS_PER_SECOND": "500"}):
@@ -108,6 +109,7 @@ def test_a_record_that_unpacks_to_more_than_the_heap_is_refused_without_harm(own
     assert broker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_broker_that_dies_is_started_again_and_the_lake_goes_on(own_stack: Stack) -> None:
     run = own_stack.run(ALL, TICKS_PER_SECOND=500)
     run.wait_for("Running:")

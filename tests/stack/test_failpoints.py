@@ -43,6 +43,7 @@ def reachable(point: str, size: str) -> bool:
     return "quarantine" not in point or size != "one row"
 
 
+@pytest.mark.long
 def test_a_lake_survives_a_kill_at_every_failpoint(stack: Stack) -> None:
     stack.make_topic()
     for point, size in zip(POINTS, itertools.cycle(("large", "all malformed", "one row"))):

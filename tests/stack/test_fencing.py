@@ -94,6 +94,7 @@ def rounds(stack: Stack, mounts: ExitStack, count: int) -> None:
     stack.assert_complete()
 
 
+@pytest.mark.long
 def test_a_stopped_driver_that_wakes_after_a_take_over_ends(stack: Stack, mounts: ExitStack) -> None:
     rounds(stack, mounts, 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from datetime import UTC, datetime
@@ -76,6 +77,14 @@ class BuiltLake:
         self.identity = Identity(LAKE, "the-cluster", TOPIC, "the-topic", dict(self.ends), "2026-11-24T12:00:00+00:00")
         create_tables(self.paths, self.identity)
         self.writer: Writer = Creator(self.paths, self.identity)
+
+    def copied_to(self, root: Path) -> BuiltLake:
+        """Return a copy of the lake, as it is now, in another folder."""
+        shutil.copytree(self.paths.root, root, dirs_exist_ok=True)
+        other = copy.copy(self)
+        other.paths, other.ends = LakePaths(root), dict(self.ends)
+        other.writer = Creator(other.paths, self.identity)
+        return other
 
     @property
     def broker(self) -> TopicDescription:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import re
 import signal
 import socket
@@ -24,18 +26,39 @@ from finance_storage.delta_table import committed_offsets, open_table
 from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.1
+# Most JVMs of a test live for seconds: half of their CPU would go to the optimising compiler, and they end before it pays.
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free now, and that this process has not returned before.
+
+    Below the ports that the kernel picks for outgoing connections, and others in each worker of pytest-xdist: a service may
+    take minutes until it listens.
+    """
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10_000 + 2_000 * (worker % 10), 12_000 + 2_000 * (worker % 10))
+    # Another run of the tests on this machine begins elsewhere.
+    start = random.Random(os.getpid()).choice(ports)  # noqa: S311 (not a secret)
+    return itertools.cycle([*range(start, ports.stop), *range(ports.start, start)])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+_PORTS = _ports()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
@@ -179,6 +202,7 @@ class Stack:
                 "ZOOKEEPER_PORT": str(self.zookeeper_port),
                 "KAFKA_TOPIC": self.topic,
                 "SPARK_UI_PORT": "0",
+                "JVM_OF_TESTS": SHORT_LIVED,
                 **{key: str(value) for key, value in environment.items()},
             },
         )

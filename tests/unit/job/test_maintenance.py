@@ -39,13 +39,18 @@ THE_NEXT = THE_DAY + timedelta(days=1)
 LOG = structlog.get_logger()
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> BuiltLake:
-    """Build a lake of forty small batches."""
-    built = BuiltLake(tmp_path)
+@pytest.fixture(scope="module")
+def forty_batches(tmp_path_factory: pytest.TempPathFactory) -> BuiltLake:
+    built = BuiltLake(tmp_path_factory.mktemp("forty"))
     for batch in range(40):
         built.store([*numbered(5, first=5 * batch), BAD])
     return built
+
+
+@pytest.fixture
+def lake(forty_batches: BuiltLake, tmp_path: Path) -> BuiltLake:
+    """Return a lake of forty small batches."""
+    return forty_batches.copied_to(tmp_path)
 
 
 def maintained(lake: BuiltLake, today: date = THE_DAY) -> Maintenance:
@@ -172,10 +177,10 @@ def test_a_file_with_other_rows_than_written_is_undone(lake: BuiltLake, monkeypa
 
 
 def test_a_truncated_file_is_undone(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, before = write_data_file, rows(lake)
+    before = rows(lake)
 
-    def write_a_part(content: pa.Table, *rest: object) -> object:
-        file = write(content, *rest)  # type: ignore[arg-type]
+    def write_a_part(*content: object) -> object:
+        file = write_data_file(*content)  # type: ignore[arg-type]
         target = lake.paths.ticks / file.path
         target.write_bytes(target.read_bytes()[:-100])
         return file
