@@ -14,6 +14,7 @@ PAGE := build/page/.ready
 # Twice as many tests as cores at a time, at most 8: many of them wait for processes. tests/conftest.py groups and mixes them.
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))
 BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PACKAGES = $(sort $(notdir $(patsubst %/,%,$(wildcard */finance_*/))))
 
 .PHONY: help
 help: ## list the commands
@@ -64,7 +65,7 @@ reset: ## ask, then delete all state (YES=1 does not ask)
 	@PYTHONPATH=local:role "$(PYTHON)" -m finance_local.reset
 
 ##@ Development
-.PHONY: check test test-unit test-stack test-faults smoke chaos lock bench clean
+.PHONY: check test test-unit test-stack coverage test-faults smoke chaos lock bench clean
 check: .venv/.ready ## check format, lint, types, Compose schema, shell and Docker files
 	@tests/check
 
@@ -76,6 +77,15 @@ test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Dock
 
 test-stack: $(READY) $(PAGE) ## run the tests with Kafka, Spark, a browser, an installed package
 	$(BESIDE) tests/package tests/browser tests/spark tests/stack
+
+coverage: .venv/.ready $(PAGE) ## run the unit tests and print how much of each package they execute, in percent
+	@rm -rf build/coverage
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadgroup tests/unit
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@for package in $(PACKAGES); do printf '%-18s' "$$package"; $(BIN)/coverage report --format=total --include="*/$$package/*"; done
+	@printf '%-18s' all; $(BIN)/coverage report --format=total
+	@echo "Lines that no unit test executes: build/coverage/html/index.html"
 
 smoke: $(READY) ## run the container smoke test: start, restart in mid-stream, verify, stop
 	@local/require docker
