@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 TESTS = Path(__file__).parent
-# Folders whose tests share something costly: a Spark session, a browser, a virtualenv.
+# Costly fixtures that several files or tests share, and folders whose tests share one: they run in one worker.
+SHARED = ("spark", "filled")
 TOGETHER = frozenset({"spark", "browser", "package"})
 
 
@@ -28,12 +29,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     computing: dict[str, list[pytest.Item]] = {}
     waiting: dict[str, list[pytest.Item]] = {}
     for item in sorted(items, key=lambda item: not item.get_closest_marker("long")):
-        folder, *_ = item.path.relative_to(TESTS).parts
-        group = str(item.path) if folder == "unit" else folder if folder in TOGETHER else item.nodeid
+        group = _group(item)
         if group != item.nodeid:
             item.add_marker(pytest.mark.xdist_group(group))
-        (computing if folder == "unit" else waiting).setdefault(group, []).append(item)
-    items[:] = [item for group in _mixed([*waiting.values()], [*computing.values()]) for item in group]
+        (computing if _folder(item) == "unit" else waiting).setdefault(group, []).append(item)
+    rows = (sorted(groups.values(), key=len, reverse=True) for groups in (waiting, computing))  # the largest groups first
+    items[:] = [item for group in _mixed(*rows) for item in group]
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the name that all tests of a group have: of the fixture that they share, of their folder or file, or their own."""
+    shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+    if shared or _folder(item) in TOGETHER:
+        return shared[0] if shared else _folder(item)
+    return str(item.path.relative_to(TESTS)) if _folder(item) == "unit" else item.nodeid
 
 
 def _mixed(*rows: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium here: `apt-get install chromium`"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, no other test of the process can run an event loop
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright, chromium(playwright) as started:
         yield started
