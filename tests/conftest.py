@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 
 from finance_job.config import Settings
 from finance_job.session import start_session
+from tests.support.stack import SHORT_LIVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,25 +31,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for `--dist loadgroup`, and let those that wait for processes begin between those that compute."""
     computing: dict[str, list[pytest.Item]] = {}
     waiting: dict[str, list[pytest.Item]] = {}
+    places: dict[Path, Iterator[int]] = defaultdict(itertools.count)
     for item in sorted(items, key=lambda item: not item.get_closest_marker("long")):
-        group = _group(item)
+        group = _group(item, next(places[item.path]))
         if group != item.nodeid:
             item.add_marker(pytest.mark.xdist_group(group))
         (computing if _folder(item) == "unit" else waiting).setdefault(group, []).append(item)
-    rows = (sorted(groups.values(), key=len, reverse=True) for groups in (waiting, computing))  # the largest groups first
-    items[:] = [item for group in _mixed(*rows) for item in group]
+    largest_first = sorted(waiting.values(), key=len, reverse=True)
+    items[:] = [item for group in _mixed(largest_first, [*computing.values()]) for item in group]
 
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(TESTS).parts[0]
 
 
-def _group(item: pytest.Item) -> str:
-    """Return the name that all tests of a group have: of the fixture that they share, of their folder or file, or their own."""
+def _group(item: pytest.Item, place: int) -> str:
+    """Name the group of the test at this place of its file: what costly thing its tests share, or ten unit tests of a file.
+
+    Every other test is a group of its own.
+    """
     shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
     if shared or _folder(item) in TOGETHER:
         return shared[0] if shared else _folder(item)
-    return str(item.path.relative_to(TESTS)) if _folder(item) == "unit" else item.nodeid
+    return f"{item.path.relative_to(TESTS)}:{place // 10}" if _folder(item) == "unit" else item.nodeid
 
 
 def _mixed(*rows: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:
@@ -66,6 +73,7 @@ def _process_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     environment, umask = _state()
+    os.environ["JVM_OF_TESTS"] = SHORT_LIVED
     session = start_session(Settings(spark_ui_port=0, data_dir=tmp_path_factory.mktemp("spark")))
     _restore(environment, umask)
     yield session
