@@ -56,6 +56,12 @@ def test_language_time_zone_and_encoding_are_set() -> None:
     assert expected <= set(parsed(java_options(Path("/tmp"))))  # noqa: S108 (nothing is written)
 
 
+def test_only_a_test_adds_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = parsed(java_options(Path("/tmp")))  # noqa: S108 (nothing is written)
+    monkeypatch.setenv("JVM_OF_TESTS", "-Xint -Dmade=up")
+    assert set(parsed(java_options(Path("/tmp")))) - set(before) == {"-Xint", "-Dmade=up"}  # noqa: S108 (likewise)
+
+
 def test_authentication_is_on_and_no_option_has_the_secret() -> None:
     options = spark_options(Settings(), Path("/scratch"))
     assert options["spark.authenticate"] == "true"

@@ -75,6 +75,11 @@ def test_the_path_of_the_lake_is_literal(java: Path, tmp_path: Path, script: str
         assert "dataDir=./zookeeper\n" in (data / "zookeeper" / "zoo.cfg").read_text()
 
 
+def test_a_test_adds_options_before_those_of_the_role(java: Path, tmp_path: Path) -> None:
+    options = start("run-broker", java, tmp_path / "data", JVM_OF_TESTS="-Xint -Dmade=up")[0].splitlines()
+    assert options.index("-Xint") + 1 == options.index("-Dmade=up") < options.index("-XX:+UseG1GC")
+
+
 def test_a_java_home_that_does_not_exist_is_ignored(java: Path, tmp_path: Path) -> None:
     assert start("run-zookeeper", java, tmp_path / "data", JAVA_HOME="/opt/java-that-was-removed")
 
