@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import shutil
+import tempfile
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,8 +27,7 @@ from finance_storage.lake_identity import PROPERTY, Identity, Loss
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from finance_storage.commit_metadata import CommitMetadata
     from finance_storage.data_file import WrittenFile
@@ -167,3 +170,25 @@ class BuiltLake:
         """Return the live data files of a table."""
         table = DeltaTable(str(self.paths.table(name)))
         return [self.paths.table(name) / path for path in pa.table(table.get_add_actions()).column("path").to_pylist()]
+
+
+def made_once(make: Callable[[Path], BuiltLake]) -> Callable[[Path], BuiltLake]:
+    """Return a function that does what `make` does, by copying the lake that `make` has made once in this process."""
+
+    @cache
+    def made() -> BuiltLake:
+        folder = tempfile.mkdtemp(prefix="financelake-made-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return make(Path(folder) / "data")
+
+    return lambda folder: made().copied_to(folder)
+
+
+@made_once
+def three_batches(folder: Path) -> BuiltLake:
+    """Create partition 0 with ticks 0 to 9, bad 10, ticks 11 to 15; partition 1 with good 0, bad 1 and 2."""
+    built = BuiltLake(folder, partitions=2)
+    built.store([*numbered(10), BAD])
+    built.store([GOOD, BAD, BAD], partition=1)
+    built.store(numbered(5, first=10))
+    return built

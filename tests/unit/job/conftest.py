@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.lakes import BAD, BuiltLake, numbered
+from tests.support.lakes import BAD, BuiltLake, made_once, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@made_once
+def one_batch(folder: Path) -> BuiltLake:
+    built = BuiltLake(folder)
+    built.store([*numbered(5), BAD])
+    return built
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> BuiltLake:
     """Return a lake with one batch: five ticks and a malformed record."""
-    built = BuiltLake(tmp_path)
-    built.store([*numbered(5), BAD])
-    return built
+    return one_batch(tmp_path)

@@ -17,7 +17,7 @@ from finance_storage.accounting import find_inconsistencies
 from finance_storage.delta_table import newest_metadata
 from finance_storage.lake_identity import PROPERTY, Loss, identity_of, read_identity
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
-from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
+from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered, three_batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> BuiltLake:
-    built = BuiltLake(tmp_path, partitions=2)
-    built.store([*numbered(10), BAD])
-    built.store([GOOD, BAD, BAD], partition=1)
-    built.store(numbered(5, first=10))
-    return built
+    return three_batches(tmp_path)
 
 
 def refusal(lake: BuiltLake, broker: TopicDescription | None = None) -> str:

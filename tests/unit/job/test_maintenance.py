@@ -27,7 +27,7 @@ from finance_job.writer import Writer
 from finance_storage.data_file import write_data_file
 from finance_storage.paths import QUARANTINE, TICKS
 from finance_verify.verdict import Code
-from tests.support.lakes import ARRIVED, BAD, TOPIC, BuiltLake, numbered
+from tests.support.lakes import ARRIVED, BAD, TOPIC, BuiltLake, made_once, numbered
 from tests.support.tampering import judge
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ THE_NEXT = THE_DAY + timedelta(days=1)
 LOG = structlog.get_logger()
 
 
-@pytest.fixture(scope="module")
-def forty_batches(tmp_path_factory: pytest.TempPathFactory) -> BuiltLake:
-    built = BuiltLake(tmp_path_factory.mktemp("forty"))
+@made_once
+def forty_batches(folder: Path) -> BuiltLake:
+    built = BuiltLake(folder)
     for batch in range(40):
         built.store([*numbered(5, first=5 * batch), BAD])
     return built
 
 
 @pytest.fixture
-def lake(forty_batches: BuiltLake, tmp_path: Path) -> BuiltLake:
+def lake(tmp_path: Path) -> BuiltLake:
     """Return a lake of forty small batches."""
-    return forty_batches.copied_to(tmp_path)
+    return forty_batches(tmp_path)
 
 
 def maintained(lake: BuiltLake, today: date = THE_DAY) -> Maintenance:

@@ -27,7 +27,7 @@ from finance_storage import digest, offset_set
 from finance_storage.delta_table import newest_metadata
 from finance_storage.lake_identity import PROPERTY, read_identity
 from finance_storage.paths import QUARANTINE, TICKS
-from tests.support.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
+from tests.support.lakes import BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered, three_batches
 from tests.support.tampering import rewrite, set_column
 
 if TYPE_CHECKING:
@@ -36,16 +36,13 @@ if TYPE_CHECKING:
 
     from finance_kafka.describe import TopicDescription
 
+# The records of `three_batches`.
 VALUES = {0: [*numbered(10), BAD, *numbered(5, first=10)], 1: [GOOD, BAD, BAD]}
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> BuiltLake:
-    built = BuiltLake(tmp_path, partitions=2)
-    built.store(VALUES[0][:11])
-    built.store(VALUES[1], partition=1)
-    built.store(VALUES[0][11:])
-    return built
+    return three_batches(tmp_path)
 
 
 def replay(lake: BuiltLake, ranges: Mapping[int, OffsetRange]) -> Iterator[pa.RecordBatch]:

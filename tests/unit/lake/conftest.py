@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_lake.lake import Lake
-from tests.support.lakes import BAD, BuiltLake
+from tests.support.lakes import BAD, BuiltLake, made_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +41,13 @@ def story(folder: Path) -> BuiltLake:
     return lake
 
 
+story_copy = made_once(story)
+
+
 @pytest.fixture
 def built(tmp_path: Path) -> BuiltLake:
     """Make the lake for one test."""
-    return story(tmp_path / "data")
+    return story_copy(tmp_path / "data")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from finance_storage.errors import LakeError
 from finance_storage.lake_identity import CorruptStateError
 from finance_storage.paths import TICKS
 from tests.support.lakes import TOPIC, BuiltLake
-from tests.unit.lake.conftest import story, tick
+from tests.unit.lake.conftest import story_copy, tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,7 +260,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=STRANGE)
 def strange(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[BuiltLake, Strange]:
-    lake, what = story(tmp_path / "data"), STRANGE[request.param]
+    lake, what = story_copy(tmp_path / "data"), STRANGE[request.param]
     what.do(lake)
     return lake, what
 

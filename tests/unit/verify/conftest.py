@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
+from tests.support.lakes import three_batches
 from tests.support.tampering import write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.lakes import BuiltLake
+
 
 @pytest.fixture
 def lake(tmp_path: Path) -> BuiltLake:
-    """Create partition 0 with ticks 0 to 9, bad 10, ticks 11 to 15; partition 1 with good 0, bad 1 and 2."""
-    built = BuiltLake(tmp_path, partitions=2)
-    built.store([*numbered(10), BAD])
-    built.store([GOOD, BAD, BAD], partition=1)
-    built.store(numbered(5, first=10))
+    """Return a lake of three batches (tests.support.lakes) and the ledger of its producer."""
+    built = three_batches(tmp_path)
     write_ledger(built, {"acknowledged": [[0, 14]]})
     return built
