@@ -14,6 +14,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 
 from finance_job.config import Settings
+from tests.support.stack import SHORT_LIVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,11 @@ def test_the_jvm_and_its_workers_ignore_the_callers_environment(tmp_path: Path, 
     folder.mkdir()
     code = REPORT.format(folder=str(folder))
     process = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **HOSTILE}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **HOSTILE, "JVM_OF_TESTS": SHORT_LIVED},
+        capture_output=True,
+        text=True,
     )
     report = [line.removeprefix("REPORT ") for line in process.stdout.splitlines() if line.startswith("REPORT ")]
     assert len(report) == 3, process.stderr[-2000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,12 @@ def newest_as_of(stack: Stack, name: str) -> int:
     folder = stack.paths.root / f"finance_{name}"
     if not (folder / "_delta_log").is_dir():
         return -1
-    rows = DeltaTable(str(folder)).to_pyarrow_table(columns=["as_of"])
+    return as_of_at(str(folder), DeltaTable(str(folder)).version())
+
+
+@cache  # a version does not change, and the tests ask ten times a second
+def as_of_at(folder: str, version: int) -> int:
+    rows = DeltaTable(folder, version).to_pyarrow_table(columns=["as_of"])
     return max(rows.column("as_of").to_pylist(), default=-1)
 
 

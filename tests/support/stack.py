@@ -235,14 +235,20 @@ class Stack:
         return coordinates(self.paths)
 
     def wait_until_stored(self, seconds: float = 180) -> None:
-        """Wait until the tables have reached the topic's end."""
+        """Wait until the tables have reached the topic's end. The broker is asked again only after a commit."""
+        asked_at: Mapping[int, int] | None = None
 
         def reached() -> bool:
+            nonlocal asked_at
+            committed = committed_offsets(self.paths.ticks)
+            if committed == asked_at:
+                return False
             try:
-                committed = committed_offsets(self.paths.ticks)
-                return all(committed.get(partition, 0) >= end for partition, end in self.end_offsets().items())
+                ends = self.end_offsets()
             except BrokerUnavailableError:
                 return False
+            asked_at = committed
+            return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
         wait_until(reached, seconds, lambda: f"all of {self.topic} stored; last run:\n{self.runs[-1].text()[-4000:]}")
 
