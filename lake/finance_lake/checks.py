@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DISK_GB, MEMORY_GB = 2, 2
 GB = 1024**3
-PATIENCE_SECONDS = 1.0
+BROKER_TIMEOUT_SECONDS = 1.0
 COMMAND_SECONDS = 10
 LOOPBACK = "127.0.0.1"
 PROJECT = Path(__file__).parents[2]
@@ -221,7 +221,7 @@ def _listeners(settings: Settings, broker: TopicDescription | None) -> Iterator[
 def _advertised(bootstrap: str) -> list[tuple[str, int]]:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
-        brokers = admin.list_topics(timeout=PATIENCE_SECONDS).brokers.values()
+        brokers = admin.list_topics(timeout=BROKER_TIMEOUT_SECONDS).brokers.values()
     except KafkaException:
         return []
     return [(str(broker.host), broker.port) for broker in brokers]
@@ -231,7 +231,7 @@ def _broker(settings: Settings) -> TopicDescription | None:
     if not settings.kafka_bootstrap and _is_free(settings.kafka_port):
         return None
     try:
-        return describe_topic(settings.bootstrap, settings.kafka_topic, PATIENCE_SECONDS)
+        return describe_topic(settings.bootstrap, settings.kafka_topic, BROKER_TIMEOUT_SECONDS)
     except (BrokerUnavailableError, TopicNotFoundError):
         return None
 
@@ -260,7 +260,7 @@ def _is_free(port: int) -> bool:
 
 def _answers(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host, port), PATIENCE_SECONDS):
+        with socket.create_connection((host, port), BROKER_TIMEOUT_SECONDS):
             return True
     except OSError:
         return False

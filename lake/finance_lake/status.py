@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from finance_storage.paths import LakePaths
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
-PATIENCE_SECONDS = 0.7
+BROKER_TIMEOUT_SECONDS = 0.7
 LOCKS = Path("/proc/locks")
 JOB = "spark-job"
 BEATING = ("producer", JOB)
@@ -49,10 +49,10 @@ def describe_topic_quickly(bootstrap: str, topic: str) -> TopicDescription:
     """Describe the topic with a short timeout. If nothing listens, fail fast: the client would retry until its timeout."""
     host, _, port = bootstrap.partition(",")[0].rpartition(":")
     try:
-        socket.create_connection((host, int(port)), PATIENCE_SECONDS).close()
+        socket.create_connection((host, int(port)), BROKER_TIMEOUT_SECONDS).close()
     except (OSError, ValueError):
         raise BrokerUnavailableError(f"no broker answers at {bootstrap}") from None
-    return describe_topic(bootstrap, topic, PATIENCE_SECONDS)
+    return describe_topic(bootstrap, topic, BROKER_TIMEOUT_SECONDS)
 
 
 class LakeStatus(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from finance_kafka.offsets import OffsetRange
     from finance_kafka.range_reader import Record
 
-PATIENCE_SECONDS = 10.0
+CATCH_UP_SECONDS = 10.0
 
 
 def _ignore(_rows: int, _total: int) -> None:
@@ -35,5 +35,5 @@ class VerifyContext:
     topic: str
     ask: Callable[[], TopicDescription] | None
     read_topic: Callable[[Mapping[int, OffsetRange]], Iterable[list[Record]]] | None = None
-    patience_seconds: float = PATIENCE_SECONDS
+    patience_seconds: float = CATCH_UP_SECONDS
     advance: Callable[[int, int], None] = _ignore

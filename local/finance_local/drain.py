@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from finance_kafka.offsets import Offsets
     from finance_storage.paths import LakePaths
 
-PATIENCE_SECONDS = 120.0
+MAX_IDLE_SECONDS = 120.0
 POLL_SECONDS = 0.5
 
 
@@ -37,19 +37,19 @@ class Drained:
 
 
 def drain(bootstrap: str, topic: str, paths: LakePaths, is_interrupted: Callable[[], bool]) -> Drained:
-    """Wait until ticks has reached the topic's end offsets, or has made no progress for PATIENCE_SECONDS.
+    """Wait until ticks has reached the topic's end offsets, or has made no progress for MAX_IDLE_SECONDS.
 
     Raises BrokerUnavailableError, TopicNotFoundError.
     """
     broker = describe_topic(bootstrap, topic)
     committed: Offsets = {}
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + MAX_IDLE_SECONDS
     while time.monotonic() < deadline and not is_interrupted():
         current = committed_offsets(paths.ticks)
         if not still_to_come(current, broker):
             committed = current
             break
         if current != committed:
-            committed, deadline = current, time.monotonic() + PATIENCE_SECONDS
+            committed, deadline = current, time.monotonic() + MAX_IDLE_SECONDS
         time.sleep(POLL_SECONDS)
     return Drained(broker.end, committed, row_count(paths.ticks), row_count(paths.quarantine))

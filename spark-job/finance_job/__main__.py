@@ -15,7 +15,7 @@ from finance_job.derived.tables import followed
 from finance_job.failpoint import arm
 from finance_job.guard import StartupRefusedError, TopicWatch, open_lake, put_old_state_aside, wait_for_topic
 from finance_job.maintenance.compaction import CompactionMismatchError, Maintenance
-from finance_job.progress import PATIENCE_SECONDS, Progress
+from finance_job.progress import HEARTBEAT_SECONDS, Progress
 from finance_job.query import Query
 from finance_job.query_supervisor import UnrecoverableError, supervise
 from finance_job.reader import reader_of
@@ -89,7 +89,7 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         log.info("lake of an earlier version taken over: its state is in its tables now", moved=[str(path) for path in moved])
     if records := redrive.complete(paths, writer):
         log.info("an interrupted redrive is complete", records=records)
-    progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), PATIENCE_SECONDS))
+    progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), HEARTBEAT_SECONDS))
     settings_check = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
     settings_check.check()
     watch = TopicWatch(bootstrap, identity, settings_check.check)

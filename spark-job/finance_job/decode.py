@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finance_contract import TIMESTAMPS_MS, Malformed, Tick, bad_timestamp, decode, too_long
-from finance_job.decode_fast import FIELDS, decode_batch_fast
+from finance_job.decode_fast import MESSAGE_FIELDS, decode_batch_fast
 from finance_job.long_values import with_cuts
 from finance_storage.schemas import QUARANTINE_FIELDS, TICK_FIELDS, UTC_MICROSECONDS
 
@@ -34,7 +34,7 @@ class Decoded(NamedTuple):
 
 
 def decode_records(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decoded:
-    """Split Kafka records (`finance_job.records.FIELDS`) into rows for the two tables."""
+    """Split Kafka records (`finance_job.records.RECORD_FIELDS`) into rows for the two tables."""
     records = _judged_times(with_cuts(records))
     has_cut_values = records.column("value_length").null_count < records.num_rows
     is_odd = has_cut_values or records.column("timestamp").null_count
@@ -75,14 +75,16 @@ def _decode_one_by_one(records: pa.RecordBatch, ingested_at: pa.Scalar) -> Decod
 
 
 def _fields_of(ticks: Sequence[Tick]) -> pa.Table:
-    return pa.table({field.name: [getattr(tick, field.name) for tick in ticks] for field in FIELDS}, schema=FIELDS)
+    return pa.table(
+        {field.name: [getattr(tick, field.name) for tick in ticks] for field in MESSAGE_FIELDS}, schema=MESSAGE_FIELDS
+    )
 
 
 def _tick_rows(records: pa.RecordBatch, ticks: pa.Table, ingested_at: pa.Scalar) -> pa.Table:
     arrived = records.column("timestamp")
     microseconds, nanos = _split_nanoseconds(ticks.column("ts_event").combine_chunks())
     columns = {
-        **{name: ticks.column(name) for name in FIELDS.names},
+        **{name: ticks.column(name) for name in MESSAGE_FIELDS.names},
         "ts_event": pc.coalesce(microseconds, arrived),
         "ts_event_nanos": nanos,
         **_coordinates(records),

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     import re
 
 # The contract's fields, each with the type of its column. `ts_event` is in nanoseconds here.
-FIELDS = pa.schema(
+MESSAGE_FIELDS = pa.schema(
     [pa.field("ts_event", pa.int64()) if name == "ts_event" else TICK_FIELDS.field(name) for name in Tick.__struct_fields__]
 )
-_PARSING = pyarrow.json.ParseOptions(explicit_schema=FIELDS, unexpected_field_behavior="error")
+_PARSING = pyarrow.json.ParseOptions(explicit_schema=MESSAGE_FIELDS, unexpected_field_behavior="error")
 _OPEN, _CLOSE, _QUOTE, _BACKSLASH, _LAST_ASCII = b'{}"\\\x7f'
-_QUOTES = {field.name: 4 if pa.types.is_string(field.type) else 2 for field in FIELDS}
+_QUOTES = {field.name: 4 if pa.types.is_string(field.type) else 2 for field in MESSAGE_FIELDS}
 
 
 def decode_batch_fast(values: pa.Array) -> pa.Table | None:
-    """Decode message values (binary) into the contract's fields (`FIELDS`, `ts_event` in nanoseconds), one row per value.
+    """Decode message values (binary) into `MESSAGE_FIELDS`, one row per value.
 
     Return None if any value is not clearly good, or if there are no values.
     """
@@ -72,7 +72,7 @@ def _count(data: pa.Buffer, character: int) -> int:
 
 
 def _is_good(ticks: pa.Table, quotes: int) -> bool:
-    present = {name: len(ticks) - ticks.column(name).null_count for name in FIELDS.names}
+    present = {name: len(ticks) - ticks.column(name).null_count for name in MESSAGE_FIELDS.names}
     return (
         present["symbol"] == present["price"] == len(ticks)
         and quotes == sum(_QUOTES[name] * count for name, count in present.items())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from finance_role.heartbeat import Heartbeat
 
 # Longer than any batch should take; an idle query reports every ten seconds.
-PATIENCE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 60.0
 
 
 class Progress(StreamingQueryListener):

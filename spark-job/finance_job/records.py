@@ -1,4 +1,4 @@
-"""Kafka records as the job decodes them: Arrow batches of `FIELDS`, and the ranges of offsets that they come from.
+"""Kafka records as the job decodes them: Arrow batches of `RECORD_FIELDS`, and the ranges of offsets that they come from.
 
 Each reader cuts keys and values that are too long, and joins records into steps that are bounded in records and bytes.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from finance_kafka.range_reader import Messages
 
 # `from_client`: the client set the timestamp, not the broker.
-FIELDS = pa.schema(
+RECORD_FIELDS = pa.schema(
     [
         *CUT_FIELDS,
         ("partition", pa.int32()),
@@ -91,7 +91,7 @@ def as_batch(block: Messages) -> pa.RecordBatch:
             pa.array(milliseconds * 1000).cast(UTC_MICROSECONDS),
             pa.array([stamp[0] != TIMESTAMP_LOG_APPEND_TIME for stamp in stamps], pa.bool_()),
         ],
-        schema=FIELDS,
+        schema=RECORD_FIELDS,
     )
 
 

@@ -51,12 +51,12 @@ def source_options(settings: Settings, position: Offsets) -> dict[str, str]:
 
 
 def read_topic(spark: SparkSession, settings: Settings, position: Offsets) -> DataFrame:
-    """Stream the topic as records (`finance_job.records.FIELDS`), each partition from its offset in `position`."""
+    """Stream the topic as records (`finance_job.records.RECORD_FIELDS`), each partition from its offset in `position`."""
     return as_records(spark.readStream.format("kafka").options(**source_options(settings, position)).load())
 
 
 def as_records(rows: DataFrame) -> DataFrame:
-    """Select the job's columns (`finance_job.records.FIELDS`) from Kafka's rows, and cut long keys and values in the JVM."""
+    """Select `finance_job.records.RECORD_FIELDS` from Kafka's rows, and cut long keys and values in the JVM."""
     length = f.octet_length("value")
     is_long = length > MAX_VALUE_BYTES
     return rows.select(

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from finance_job import transaction
 from finance_job.direct_reader import DirectReader
 from finance_job.guard import open_lake
-from finance_job.records import FIELDS
+from finance_job.records import RECORD_FIELDS
 from finance_job.sink import BatchSummary, MisplacedBatchError, Sink, StoppingError
 from finance_job.writer import FencedError, Writer
 from finance_kafka.describe import TopicDescription
@@ -82,7 +82,7 @@ class Lake:
         ]
 
         def read(ranges: Ranges) -> Iterator[pa.RecordBatch]:
-            yield pa.RecordBatch.from_pylist(rows[ranges[0].start : ranges[0].end], FIELDS)
+            yield pa.RecordBatch.from_pylist(rows[ranges[0].start : ranges[0].end], RECORD_FIELDS)
 
         return read
 

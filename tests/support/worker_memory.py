@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from finance_contract import MAX_VALUE_BYTES
-from finance_job.records import FIELDS, in_steps, kafka_reader
+from finance_job.records import RECORD_FIELDS, in_steps, kafka_reader
 from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
 from finance_storage.paths import QUARANTINE, TICKS
@@ -47,7 +47,7 @@ def from_spark(records: int) -> Iterator[pa.RecordBatch]:
             {"value": os.urandom(MAX_VALUE_BYTES), "partition": 0, "offset": offset, "timestamp": ARRIVED}
             for offset in range(start, start + RECORDS_A_BATCH)
         ]
-        yield pa.RecordBatch.from_pylist(rows, FIELDS)
+        yield pa.RecordBatch.from_pylist(rows, RECORD_FIELDS)
 
 
 def peak_mb() -> float:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 ROLE = "spark-job"
-PATIENCE_SECONDS = 120.0
+ANSWER_SECONDS = 120.0
 # One pair of commits moves at most about this many ranges, because the log names each of them.
 MAX_RANGES = 50_000
 
@@ -190,12 +190,12 @@ def main() -> int:
         with hold(settings.data_dir, ROLE):
             answer: RedriveAnswer | None = _redrive_here(paths, settings.reason)
     except AlreadyRunningError:
-        answer = ask_job(paths, settings.reason, PATIENCE_SECONDS)
+        answer = ask_job(paths, settings.reason, ANSWER_SECONDS)
     except beneath.IrregularError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if answer is None:
-        sys.stderr.write(f"The job has not answered within {PATIENCE_SECONDS:.0f} s; its log will show the result.\n")
+        sys.stderr.write(f"The job has not answered within {ANSWER_SECONDS:.0f} s; its log will show the result.\n")
         return 1
     print(answer.sentence)
     return 0 if answer.done else 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finance_contract import Malformed, Tick, decode, encode, examples
 from finance_job.decode import decode_records
-from finance_job.decode_fast import FIELDS, decode_batch_fast
+from finance_job.decode_fast import MESSAGE_FIELDS, decode_batch_fast
 from tests.unit.contract.test_fast_decoder import SEED, message
 from tests.unit.job.test_decode_records import kafka_records
 
@@ -24,7 +24,7 @@ def by_contract(values: Sequence[bytes]) -> pa.Table | None:
         ticks = [decode(value) for value in values]
     except Malformed:
         return None
-    return pa.table({name: [getattr(tick, name) for tick in ticks] for name in FIELDS.names}, schema=FIELDS)
+    return pa.table({name: [getattr(tick, name) for tick in ticks] for name in MESSAGE_FIELDS.names}, schema=MESSAGE_FIELDS)
 
 
 def assert_never_differs(values: Sequence[bytes]) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from finance_contract import TIMESTAMPS_MS, bad_timestamp
 from finance_job.decode import decode_records
-from finance_job.records import FIELDS, as_batch
+from finance_job.records import RECORD_FIELDS, as_batch
 from finance_job.transaction import Change
 from finance_job.worker_task import WorkerTask
 from finance_kafka.offsets import OffsetRange
@@ -164,6 +164,6 @@ def test_odd_timestamps_are_verified_counted_and_shown(tmp_path: Path) -> None:
 
 def test_records_without_from_client_count_as_the_brokers() -> None:
     row = {"value": GOOD, "partition": 0, "offset": 0, "timestamp": INGESTED - timedelta(days=3)}
-    records = pa.RecordBatch.from_pylist([row], FIELDS)
+    records = pa.RecordBatch.from_pylist([row], RECORD_FIELDS)
     for variant in (records, records.drop_columns(["from_client"])):
         assert decode_records(variant, pa.scalar(INGESTED)).ticks.column("date").to_pylist() == [date(2026, 11, 24)]

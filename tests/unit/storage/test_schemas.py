@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from finance_job.decode_fast import FIELDS as DECODED
+from finance_job.decode_fast import MESSAGE_FIELDS
 from finance_lake.lake import Lake
 from finance_storage.paths import TICKS
 from finance_storage.schemas import LOCAL_MICROSECONDS, PLAIN, SQL_TYPES, TICK_FIELDS, shape_fault, sql_type
@@ -43,5 +43,5 @@ def test_each_type_that_may_be_added_has_one_in_sql() -> None:
 
 
 def test_decoded_fields_have_the_types_of_their_columns() -> None:
-    assert [field.name for field in DECODED] == ["symbol", "price", "size", "ts_event", "seq", "source"]
-    assert {field.name for field in DECODED if field.type != TICK_FIELDS.field(field.name).type} == {"ts_event"}
+    assert [field.name for field in MESSAGE_FIELDS] == ["symbol", "price", "size", "ts_event", "seq", "source"]
+    assert {field.name for field in MESSAGE_FIELDS if field.type != TICK_FIELDS.field(field.name).type} == {"ts_event"}

@@ -82,7 +82,7 @@ def test_all_checks_of_completeness_agree(
     assert {finding.code for finding in after.findings} <= {Code.BEHIND}, after.findings
     assert not has_work(lake, broker)
     assert lake_status(lake.paths, lambda: broker).lag == after.figures.behind
-    monkeypatch.setattr(drain, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(drain, "MAX_IDLE_SECONDS", 0.1)
     monkeypatch.setattr(drain, "POLL_SECONDS", 0.02)
     drained = drain.drain("", TOPIC, lake.paths, lambda: False)
     assert (not still_to_come(drained.committed, broker)) is (after.code is Code.COMPLETE)
