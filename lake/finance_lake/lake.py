@@ -23,6 +23,7 @@ from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date
     from os import PathLike
 
     import pyarrow as pa
@@ -84,6 +85,12 @@ class Lake:
     def version(self) -> int:
         """The newest version of the table of ticks."""
         return open_snapshot(self.paths).version
+
+    @property
+    def finalized_until(self) -> date | None:
+        """The day before which all days are sealed: UTC dates of arrival that get no more ticks. None if no day is sealed."""
+        metadata = take(self.paths).commit_metadata
+        return metadata.finalized_until if metadata else None
 
     def version_at(self, as_of: AsOf | None = None) -> int:
         """Return the version that `as_of` selects; the newest if it is None."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +72,7 @@ class LakeStatus(msgspec.Struct, frozen=True):
         lag_seconds: seconds for which the tables have not changed while records wait; 0 if none waits. Without a broker it is
             estimated from heartbeats and ledgers
         verdict: the last verdict of verify
+        finalized_until: the day before which all days are sealed; None if no day is
 
     """
 
@@ -89,6 +90,7 @@ class LakeStatus(msgspec.Struct, frozen=True):
     lag: int | None
     lag_seconds: float
     verdict: Verdict | None
+    finalized_until: date | None = None
 
 
 def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
@@ -121,6 +123,7 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> Lak
         lag=lag,
         lag_seconds=seconds_behind(paths, stored, now) if lag is None else committed if lag else 0.0,
         verdict=last_verdict(paths),
+        finalized_until=metadata.finalized_until if metadata else None,
     )
 
 

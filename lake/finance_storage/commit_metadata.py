@@ -9,6 +9,7 @@ only to locate a fault.
 
 from __future__ import annotations
 
+from datetime import date  # noqa: TC003 (msgspec reads the annotations)
 from typing import Annotated
 
 import msgspec
@@ -54,6 +55,8 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
         lake: id of the lake; empty in metadata written before version 0.2
         epoch: number of the driver that commits; each start of a driver raises it
         sequence: number of this commit among those to this table; the version of its Delta transaction
+        finalized_until: all days before this one are sealed (finance_storage.seals): no commit adds or removes ticks of them
+            without setting this back to their day; None if no day is sealed. Kept for ticks only
 
     """
 
@@ -68,6 +71,7 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: Count = 0
     sequence: Count = 0
     redriven: dict[Partition, list[OffsetRange]] = {}
+    finalized_until: date | None = None
 
     @property
     def is_first(self) -> bool:

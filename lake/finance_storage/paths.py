@@ -49,6 +49,11 @@ class LakePaths:
         return self.root / "ledger"
 
     @property
+    def seals(self) -> Path:
+        """The manifests of sealed days."""
+        return self.root / "seals"
+
+    @property
     def verdict(self) -> Path:
         """The last verdict of verify."""
         return self.root / "run" / "verdict.json"

@@ -107,10 +107,11 @@ def require_unlinked(root: Path, folder: Path) -> None:
                         raise IrregularError(folder / at / name, f"is {_kind(status)}")
 
 
-def write_whole(root: Path, path: Path, content: bytes, *, flush: bool = True) -> None:
+def write_whole(root: Path, path: Path, content: bytes, *, flush: bool = True, replace: bool = True) -> None:
     """Write a file atomically: a reader sees the old content or the new, never a part; with `flush` even after a power cut.
 
-    Raises IrregularError if something other than a regular file is in its place.
+    Raises IrregularError if something other than a regular file is in its place, and FileExistsError if a file is, unless
+    `replace` is set.
     """
     with _within(root, path, make=True) as (here, name):
         with suppress(FileNotFoundError):
@@ -122,7 +123,11 @@ def write_whole(root: Path, path: Path, content: bytes, *, flush: bool = True) -
                 file.flush()
                 if flush:
                     os.fsync(file.fileno())
-            os.rename(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+            if replace:
+                os.rename(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+            else:
+                os.link(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+                os.unlink(temporary, dir_fd=here)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=here)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from finance_job.config import Settings
@@ -22,10 +23,12 @@ from finance_job.reader import reader_of
 from finance_job.repair import redrive
 from finance_job.repair.request import serve
 from finance_job.schema_guard import UnfitSchemaError
+from finance_job.sealing.sealing import Sealing
 from finance_job.session import start_session
 from finance_job.sink import Sink
 from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
+from finance_kafka.describe import describe_topic
 from finance_role import beneath
 from finance_role.exit_codes import COMPACTION_MISMATCH, REFUSED
 from finance_role.heartbeat import Heartbeat, heartbeat_file
@@ -99,6 +102,7 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         spark.streams.addListener(progress)
         sink = Sink(paths, writer, reader_of(spark, settings), progress.stored)
         maintenance = Maintenance(paths, writer, sink.between_batches, log)
+        sealing = Sealing(paths, writer, partial(describe_topic, bootstrap, topic), sink.between_batches, log)
 
         def redrive_between_batches(reason: str) -> RedriveAnswer:
             with sink.between_batches():
@@ -109,6 +113,7 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
                 raise UnrecoverableError(watch.fault)
             serve(paths, redrive_between_batches, log)
             maintenance.step()
+            sealing.step()
 
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(paths.ticks))
         with followed(spark, paths, identity.lake, settings.bars_seconds, log):

@@ -22,6 +22,8 @@ POINTS = (
     "after-ticks-commit",  # before Spark marks the batch as done
     "after-commit-log",
 )
+# Around the commit that seals a day; its manifest is written.
+SEAL_POINTS = ("before-seal-commit", "after-seal-commit")
 _GROUP = "FAILPOINT_GROUP"
 
 

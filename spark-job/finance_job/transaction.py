@@ -7,6 +7,7 @@ version does not exist yet: it is written beside the log and then hard-linked to
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -82,6 +83,18 @@ def actions(
     """Return the log actions that add and remove files; `data_change` is false if the rows stay the same."""
     adds = [_add(file, data_change=data_change) for file in added]
     return [*adds, *(_remove(file, data_change=data_change) for file in removed)]
+
+
+def still_final(until: date | None, change: Change) -> date | None:
+    """Return until which day ticks stay sealed: a change to a sealed day opens it, and all later ones."""
+    values = [file.partition_values for file in change.added] + [file.partition_values for file in change.removed]
+    days = {partition["date"] for partition in values if "date" in partition}
+    if until is None or not days:
+        return until
+    try:
+        return min(until, *map(date.fromisoformat, days))
+    except ValueError:  # rows that another tool has written, without a date
+        return None
 
 
 def write_log_checkpoint(folder: Path, version: int) -> None:

@@ -19,7 +19,7 @@ from deltalake.transaction import RemoveAction
 from finance_contract import CONTRACT_VERSION
 from finance_job.schema_guard import differences, require_fit
 from finance_job.tables import PARTITIONS, TABLES, initial_metadata
-from finance_job.transaction import NO_HOOKS, Change, actions
+from finance_job.transaction import NO_HOOKS, actions, still_final
 from finance_role import beneath
 from finance_storage import digest
 from finance_storage.accounting import ahead
@@ -30,11 +30,12 @@ from finance_storage.paths import QUARANTINE, TICKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import date
 
     from deltalake import Field
     from deltalake.transaction import AddAction
 
-    from finance_job.transaction import LiveFile
+    from finance_job.transaction import Change, LiveFile
     from finance_kafka.offsets import OffsetRange, Offsets
     from finance_storage.commit_metadata import Total
     from finance_storage.data_file import WrittenFile
@@ -93,6 +94,11 @@ class Writer:
         return self._newest(name).metadata
 
     @property
+    def identity(self) -> Identity:
+        """The identity of the lake."""
+        return self._identity
+
+    @property
     def position(self) -> Offsets:
         """The next offset that the lake needs, by Kafka partition."""
         return self.metadata(TICKS).position
@@ -126,16 +132,27 @@ class Writer:
             total=before.total.plus(sum(change.rows.values()), change.digest, change.holes),
             redrives=before.redrives + (redriven is not None),
             redriven=redriven if redriven and name == TICKS else {},
+            finalized_until=still_final(before.finalized_until, change),
         )
         with self._refusing_conflicts(name):
             return self._write(name, actions(change.added, change.removed), metadata)
 
     def restate(self, name: str, identity: Identity, position: Offsets, total: Total) -> None:
-        """Commit the state of a repaired table: its identity with known losses, its position and its total."""
+        """Commit the state of a repaired table: its identity with known losses, its position and its total.
+
+        No day stays sealed, because a repair may have changed what a manifest says of the quarantine and of losses too.
+        """
         self._identity = identity
-        metadata = self._next(self.metadata(name), position=dict(position), total=total)
+        metadata = self._next(self.metadata(name), position=dict(position), total=total, finalized_until=None)
         with self._refusing_conflicts(name):
             self._set_identity(name, metadata)
+
+    def seal(self, until: date) -> int:
+        """Commit that all days before `until` are sealed; return the new version of ticks. Raises as `commit` does."""
+        before = self.metadata(TICKS)
+        metadata = self._next(before, redriven=before.redriven, finalized_until=until)
+        with self._refusing_conflicts(TICKS):
+            return self._write(TICKS, [], metadata)
 
     def add_columns(self, name: str, columns: Sequence[Field]) -> None:
         """Add those of these nullable columns that the table lacks; they read as null in existing files.
@@ -185,9 +202,10 @@ class Writer:
 
     def _next(self, before: CommitMetadata, **changes: object) -> CommitMetadata:
         """Return the metadata of the commit after `before`: unchanged and without new rows, except for `changes`."""
-        unchanged = {"offsets": {}, "rows": {}, "digest": digest.to_text(0), "position": before.position}
+        empty = {"offsets": {}, "rows": {}, "digest": digest.to_text(0)}
+        kept = {name: getattr(before, name) for name in ("position", "total", "redrives", "finalized_until")}
         return CommitMetadata(
-            **{"total": before.total, "redrives": before.redrives, **unchanged, **changes},  # type: ignore[arg-type]
+            **{**empty, **kept, **changes},
             contract=CONTRACT_VERSION,
             lake=self._identity.lake,
             epoch=self.epoch,

@@ -23,6 +23,7 @@ from finance_job.repair.recover import Recovery
 from finance_job.repair.recovery_plan import make_plan
 from finance_job.repair.request import RedriveAnswer, ask_job
 from finance_job.scratch import Scratch
+from finance_job.sealing.day import Day
 from finance_job.tables import create_tables
 from finance_job.worker_task import WorkerTask
 from finance_job.writer import Writer
@@ -39,6 +40,7 @@ from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import hold, hold_or_exit
 from finance_storage.ledger import LedgerWriter, ledger_file
 from finance_storage.paths import QUARANTINE, TICKS
+from finance_storage.seals import publish
 from finance_verify.verdict import Report, save_verdict
 from tests.support.lakes import ARRIVED, BAD, GOOD, RECORDS, TOPIC, BuiltLake, numbered
 from tests.unit.test_layout import FOLDERS, ROOT, modules
@@ -96,6 +98,12 @@ def _vacuum(lake: BuiltLake) -> None:
     Maintenance(lake.paths, lake.writer, nullcontext, structlog.get_logger())._vacuum()  # noqa: SLF001
 
 
+def _seal(lake: BuiltLake) -> None:
+    metadata = lake.writer.metadata(TICKS)
+    day = Day(ARRIVED.date(), lake.identity, 1).manifest(ARRIVED, metadata.total.holes)
+    publish(lake.paths, msgspec.structs.replace(day, revision=1))
+
+
 def _create(lake: BuiltLake) -> None:
     for table in (lake.paths.ticks, lake.paths.quarantine):
         if table.is_dir() and not table.is_symlink():
@@ -124,6 +132,7 @@ WRITTEN = [
     Written("finance_delta/_delta_log", lambda lake: Writer(lake.paths, lake.identity)),
     Written("finance_quarantine/_delta_log", lambda lake: Writer(lake.paths, lake.identity)),
     Written("finance_delta/somewhere", _vacuum),
+    Written("seals/2026-11-24/1.json", _seal),
     Written("finance_delta", _create),
     Written("finance_quarantine", _create),
 ]
@@ -256,6 +265,7 @@ WRITES_ELSEWHERE = {
     "role/finance_role/beneath.py": "does it for all other modules",
     "role/finance_role/literal_paths.py": "an alias in the system's temporary folder",
     "lake/finance_lake/export.py": "the file that the user names",
+    "lake/finance_lake/day_copy.py": "a new folder where the user wants a copy",
     "lake/finance_lake/cli/app.py": "redirects standard output to /dev/null",
     "lake/finance_lake/query/engine.py": "DuckDB's spill files, in the system's temporary folder",
     "lake/finance_lake/cli/notebook.py": "the notebook that the user names",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from finance_lake.cli import (
     bars,
+    check,
     doctor,
     export,
     history,
     notebook,
     quarantine,
     reconcile,
+    seal,
     serve,
     show,
     sql,
@@ -32,6 +34,8 @@ app.command()(bars.bars)
 app.command()(history.history)
 app.command()(verify.verify)
 app.command()(reconcile.reconcile)
+app.command()(seal.seal)
+app.command()(check.check)
 app.command()(quarantine.quarantine)
 app.command()(export.export)
 app.command()(serve.serve)

@@ -94,6 +94,7 @@ def lines(seen: LakeStatus) -> dict[str, str]:
         "last tick": tick,
         "quarantine": f"{seen.quarantined:,} records",
         "last proof": _proof(seen),
+        "sealed": f"all days before {seen.finalized_until}" if seen.finalized_until else "no day yet",
     }
 
 

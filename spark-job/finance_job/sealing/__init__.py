@@ -1,0 +1,1 @@
+"""Seal the days that can get no more rows, between micro-batches."""
