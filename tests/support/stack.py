@@ -179,6 +179,7 @@ class Stack:
                 "ZOOKEEPER_PORT": str(self.zookeeper_port),
                 "KAFKA_TOPIC": self.topic,
                 "SPARK_UI_PORT": "0",
+                "HISTORY_MINUTES": "0",  # most tests and benchmarks count ticks, from the first one on
                 **{key: str(value) for key, value in environment.items()},
             },
         )
