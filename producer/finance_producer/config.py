@@ -13,6 +13,7 @@ from finance_role.literal_paths import unprintable
 from finance_role.settings import RoleSettings
 
 MAX_TIMEOUT_SECONDS = 2_000_000
+MAX_HISTORY_MINUTES = 7 * 24 * 60
 
 
 def _listed(symbols: object) -> object:
@@ -56,6 +57,7 @@ class Settings(RoleSettings):
     tick_source: Literal["simulate", "replay"] = "simulate"
     ticks_per_second: float = Field(100, ge=0, allow_inf_nan=False)  # 0: as fast as possible
     max_ticks: int = Field(0, ge=0)  # 0: no limit
+    history_minutes: int = Field(60, ge=0, le=MAX_HISTORY_MINUTES)  # of a new topic; 0: none
 
     symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = (
         *("AAPL", "MSFT", "GOOG", "AMZN", "NVDA"),

@@ -13,6 +13,7 @@ from finance_producer.market import Market
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from finance_producer.history import History
     from finance_producer.market import Integers
 
 SECOND_NS = 1_000_000_000
@@ -50,16 +51,25 @@ class Simulated:
         self._clock_ns = clock_ns
         self._next = 0
         self._stamp = 0
+        self._history: History | None = None
+
+    def begin_with(self, history: History) -> None:
+        """Take the event times from a history until it is over."""
+        self._history = history
 
     def take(self, count: int) -> Ticks:
         """Return the next `count` trades as ticks, spread evenly over the time since the last one, at most a second."""
         trades = self._market.block(count)
-        now = max(self._clock_ns(), self._stamp)
-        stamps = spread(max(self._stamp, now - SECOND_NS), now, count)
+        after, self._stamp = self._stretch(count)
         first, self._next = self._next, self._next + count
-        self._stamp = now
         keys = [self._keys[symbol] for symbol in trades.symbol.tolist()]
-        return Ticks(first, keys, self._encoder.values(trades, stamps, first))
+        return Ticks(first, keys, self._encoder.values(trades, spread(after, self._stamp, count), first))
+
+    def _stretch(self, count: int) -> tuple[int, int]:
+        if self._history and not self._history.is_over:
+            return self._history.take(count)
+        now = max(self._clock_ns(), self._stamp)
+        return max(self._stamp, now - SECOND_NS), now
 
 
 def spread(after: int, until: int, count: int) -> Integers:

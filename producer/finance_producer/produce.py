@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from finance_producer.columns import ColumnMapping, UnreadableFileError, shown
-from finance_producer.connection import Link, connect
+from finance_producer.connection import REST_SECONDS, Link, connect
 from finance_producer.feed import Simulated
+from finance_producer.history import History, HistoryFirst, history_rate
 from finance_producer.malformed_injector import MalformedInjector
 from finance_producer.pace import EventTimeReplay, FixedRate, Pace, Unthrottled
 from finance_producer.publisher import Publisher
@@ -17,7 +18,7 @@ from finance_producer.redelivery import Redelivery
 from finance_producer.replay import Replay
 from finance_producer.rows import open_rows
 from finance_producer.run import Run
-from finance_producer.tail import arrived
+from finance_producer.tail import arrived, is_newborn
 from finance_producer.watch import ProgressWatch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_storage.ledger import LedgerWriter, ledger_file, new_source
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from finance_producer.config import Settings
+    from finance_producer.publisher import Client
 
 MAX_LOGGED_REJECTS = 100
 
@@ -42,13 +44,14 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         log.info("stopped before a broker answered")
         return 0
     link.topic.end()
+    history = open_history(settings, client, link, stopping)
     publisher = Publisher(client, settings.kafka_topic)
     ledger = ledger_file(settings.data_dir, source)
     log.info("producing", source=source, ledger=str(ledger))
     header = {"source": source, "topic": settings.kafka_topic, "settings": settings.model_dump(mode="json")}
     run = Run(
         feed=feed,
-        pace=open_pace(settings, feed, time.monotonic()),
+        pace=begin(settings, feed, history, log),
         injector=MalformedInjector(settings.malformed_rate, settings.seed),
         publisher=publisher,
         ledger=LedgerWriter(ledger, header),
@@ -102,6 +105,39 @@ def open_feed(settings: Settings, source: str, rejects: Rejects, log: FilteringB
     if not columns.dated:
         log.warning("no column ts_event: the lake dates these ticks by when they arrive")
     return Replay(rows, source, rejects.add)
+
+
+def open_history(settings: Settings, client: Client, link: Link, stopping: Callable[[], bool]) -> History | None:
+    """Return the history that a simulated market begins with; None if it is switched off or the topic has ever had a record.
+
+    Waits until the broker answers or `stopping` is true. Raises FatalError.
+    """
+    if settings.tick_source != "simulate" or not settings.history_minutes:
+        return None
+    while not stopping():
+        link.check()
+        newborn = is_newborn(settings.kafka_bootstrap, settings.kafka_topic)
+        if newborn is not None:
+            rate = history_rate(settings.history_minutes, settings.ticks_per_second, settings.max_ticks)
+            return History(settings.history_minutes, rate, time.time_ns) if newborn else None
+        client.poll(REST_SECONDS)
+    return None
+
+
+def begin(settings: Settings, feed: Simulated | Replay, history: History | None, log: FilteringBoundLogger) -> Pace:
+    """Return the pace of a feed that starts now, with the history if there is one."""
+    started = time.monotonic()
+    if history is None or not isinstance(feed, Simulated):
+        return open_pace(settings, feed, started)
+    minutes = settings.history_minutes
+
+    def live(now: float) -> Pace:
+        log.info("history published", ticks=history.ticks, seconds=round(now - started, 1), minutes=minutes)
+        return open_pace(settings, feed, now)
+
+    feed.begin_with(history)
+    log.info("history begins", minutes=minutes, ticks=history.planned(minutes), per_second=round(history.per_second, 1))
+    return HistoryFirst(history, live)
 
 
 def open_pace(settings: Settings, feed: Simulated | Replay, now: float) -> Pace:

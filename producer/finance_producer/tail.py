@@ -1,8 +1,8 @@
-"""Find the ticks of a run among the newest records of the topic."""
+"""Read the ends of the topic: whether it has ever had a record, and the ticks of a run among its newest records."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -10,9 +10,11 @@ from finance_contract import Malformed, decode
 from finance_producer.publisher import QUEUE_RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ASK_SECONDS = 5.0
+
+T = TypeVar("T")
 
 
 def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
@@ -20,6 +22,22 @@ def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
 
     It reads as many records per partition as a client's queue holds: a client cannot have sent more without an answer.
     """
+    return _asked(bootstrap, lambda consumer: set(numbers(_newest(consumer, topic), source)))
+
+
+def is_newborn(bootstrap: str, topic: str) -> bool | None:
+    """Return whether no record was ever published to the topic; None if the broker does not answer completely.
+
+    A topic whose records were all deleted is not newborn: its end offsets are above 0.
+    """
+    return _asked(
+        bootstrap,
+        lambda consumer: not any(_offsets(consumer, topic, partition)[1] for partition in _partitions(consumer, topic)),
+    )
+
+
+def _asked(bootstrap: str, ask: Callable[[Consumer], T]) -> T | None:
+    """Return the answer to a question; None if it raises KafkaException."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -31,7 +49,7 @@ def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
         }
     )
     try:
-        return set(numbers(_newest(consumer, topic), source))
+        return ask(consumer)
     except KafkaException:
         return None
     finally:
@@ -75,11 +93,15 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
 
 
 def _start(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
+    first, end = _offsets(consumer, topic, partition)
+    return TopicPartition(topic, partition, max(first, end - QUEUE_RECORDS))
+
+
+def _offsets(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_SECONDS)
     if offsets is None:
         raise _timeout()
-    first, end = offsets
-    return TopicPartition(topic, partition, max(first, end - QUEUE_RECORDS))
+    return offsets
 
 
 def _timeout() -> KafkaException:

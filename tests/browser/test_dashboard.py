@@ -124,6 +124,7 @@ def test_the_pickers_change_symbol_and_bar_size(page: Page) -> None:
 def test_keyboard_shortcuts(page: Page) -> None:
     page.keyboard.press("j")
     expect(page.locator("#candles")).to_have_attribute("data-symbol", "AMZN")
+    page.get_by_label("Bars of 1m").check(force=True)
     page.keyboard.press("]")
     expect(page.get_by_label("Bars of 5m")).to_be_checked()
     page.keyboard.press("2")

@@ -30,7 +30,13 @@ from tests.support.stack import ROOT, Stack, free_port, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOAD = {"TICKS_PER_SECOND": "1000", "MALFORMED_RATE": "0.01", "TRIGGER_SECONDS": "0.5", "DELIVERY_TIMEOUT_SECONDS": "300"}
+LOAD = {
+    "TICKS_PER_SECOND": "1000",
+    "MALFORMED_RATE": "0.01",
+    "TRIGGER_SECONDS": "0.5",
+    "DELIVERY_TIMEOUT_SECONDS": "300",
+    "HISTORY_MINUTES": "0",  # it would fill the small disk
+}
 PATIENCE_SECONDS = 240
 
 

@@ -56,6 +56,7 @@ class Containers:
             "LAKE_UID": "1000",
             "LAKE_GID": "1000",
             "TICKS_PER_SECOND": "200",
+            "HISTORY_MINUTES": "0",
             "MALFORMED_RATE": "0.01",
         }
         self.data.mkdir()

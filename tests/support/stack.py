@@ -203,6 +203,7 @@ class Stack:
                 "KAFKA_TOPIC": self.topic,
                 "SPARK_UI_PORT": "0",
                 "JVM_OF_TESTS": SHORT_LIVED,
+                "HISTORY_MINUTES": "0",  # most tests and benchmarks count ticks, from the first one on
                 **{key: str(value) for key, value in environment.items()},
             },
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finance_lake.dashboard.bar_size import AUTO, fitting
 from finance_lake.dashboard.commit_update import change, milliseconds
 from finance_lake.dashboard.json_encoding import as_csv, as_json, rows, sent
 from finance_lake.lake import Lake
@@ -91,10 +92,16 @@ class Panels:
             return {**head, "problem": str(error), "version": None, "unreadable": True}
 
     def bars(self, symbol: str, size: str, as_of: str | None = None, limit: int = 500) -> dict[str, Any]:
-        """Return the newest bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins."""
+        """Return the newest bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins.
+
+        The size `auto` is one that fits the symbol's ticks; the answer has it.
+        """
         if not symbol:
             raise RequestError("symbol is missing: /api/bars?symbol=AAPL&size=1m")
-        result = self._lake(as_of).bars(size, symbol, as_of=as_of)
+        lake = self._lake(as_of)
+        result = lake.bars("1m" if size == AUTO else size, symbol, as_of=as_of)
+        if size == AUTO and (size := fitting(result.arrow.column("ts"))) != "1m":
+            result = lake.bars(size, symbol, as_of=result.version)
         newest = self._newest_ticks(result, as_of, symbol)
         table = result.arrow.slice(max(0, len(result) - limit)).drop_columns(["symbol"])
         return {

@@ -80,6 +80,13 @@ def test_bars_have_prices_as_text_and_the_order_key_of_the_newest_tick(client: T
     assert answer["last"] == [(first["ts"] + 65) * 1_000_000, 0, 0, 4]
 
 
+def test_bars_of_an_automatic_size_name_it_and_equal_those_of_that_size(client: TestClient) -> None:
+    for as_of in ("", "&as_of=1"):
+        answer = of(client, f"/api/bars?symbol=AAPL&size=auto{as_of}")
+        assert answer["size"] == "1s"
+        assert answer == of(client, f"/api/bars?symbol=AAPL&size=1s{as_of}")
+
+
 def test_bars_as_of_an_earlier_version_lack_later_ticks(client: TestClient) -> None:
     (bar,) = of(client, "/api/bars?symbol=AAPL&size=1m&as_of=1")["bars"]
     assert (bar["low"], bar["ticks"]) == ("99.50", 3)

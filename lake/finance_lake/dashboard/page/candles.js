@@ -22,6 +22,7 @@ export class Candles {
   /** @param answer response of /api/bars: the bars as of a version, and the order key of the newest tick */
   constructor(answer) {
     this.symbol = answer.symbol;
+    this.size = answer.size;
     this.step = seconds(answer.size);
     this.version = answer.version;
     this.last = answer.last;

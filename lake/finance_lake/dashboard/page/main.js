@@ -9,7 +9,7 @@ import { showLinks } from "./links.js";
 import { commits, quarantine } from "./lists.js";
 import { attempt, notice } from "./notice.js";
 import { isEmpty, page, showEmpty, showPage } from "./pages.js";
-import { markSize, sizePicker, SIZES } from "./sizes.js";
+import { BarSize, sizePicker, SIZES } from "./sizes.js";
 import { sqlPage } from "./sql.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
@@ -20,7 +20,9 @@ import { Watch } from "./watch.js";
 const REMEMBERED = 200;
 
 const address = new URLSearchParams(location.search);
-const view = { symbol: address.get("symbol"), size: SIZES.includes(address.get("size")) ? address.get("size") : "1m", asOf: null };
+sizePicker(pickSize);
+const size = new BarSize(address.get("size"));
+const view = { symbol: address.get("symbol"), asOf: null };
 const recent = []; // the newest commits: those that arrive while candles are fetched are applied afterwards
 const [candlesTurn, travelTurn, listTurn] = [turns(), turns(), turns()];
 let candles = null;
@@ -77,6 +79,7 @@ function commit(message) {
   strip.commit(message);
   if (!watch.apply(message)) listAgain();
   if (candles) move([message]);
+  if (!size.settled) sizeAgain();
   fillAgain();
 }
 
@@ -96,6 +99,9 @@ const load = debounce(async () => {
   if (view.symbol !== symbol) await showCandles();
 }, 0);
 const candlesAgain = throttle(showCandles, 250);
+const sizeAgain = throttle(async () => {
+  if (!size.settled) await showCandles();
+}, 1000);
 const listAgain = throttle(async () => {
   await listWatched();
   if (!candles) await showCandles();
@@ -124,14 +130,15 @@ async function listWatched() {
 async function showCandles() {
   if (view.symbol === null) return;
   const isNewest = candlesTurn();
-  const { symbol, size, asOf } = view;
+  const { symbol, asOf } = view;
   candles = null;
-  const answer = await attempt("chart", () => ask("bars", { symbol, size, as_of: asOf }));
+  const answer = await attempt("chart", () => ask("bars", { symbol, size: size.wanted, as_of: asOf }));
   if (!answer || !isNewest()) return;
   candles = new Candles(answer);
-  chart.show(candles);
-  history.replaceState(null, "", `?${new URLSearchParams({ symbol, size })}${location.hash}`);
-  showLinks(view);
+  size.answered(answer);
+  chart.show(candles, `${symbol} ${answer.size} ${asOf}`);
+  history.replaceState(null, "", `?${new URLSearchParams({ symbol, ...(size.chosen && { size: size.chosen }) })}${location.hash}`);
+  links();
   if (asOf === null) move(recent.filter(({ version }) => version > answer.version));
 }
 
@@ -146,6 +153,7 @@ async function go(asOf) {
 }
 
 function lookBack(asOf, message) {
+  size.settle();
   view.asOf = asOf;
   server.status = message;
   showHealth();
@@ -168,15 +176,15 @@ async function back() {
 
 function pickSymbol(symbol) {
   if (!symbol) return;
+  size.settle();
   view.symbol = symbol;
   byId("symbol").value = symbol;
   watch.choose(symbol);
   showCandles();
 }
 
-function pickSize(size) {
-  view.size = size;
-  markSize(size);
+function pickSize(picked) {
+  size.choose(picked);
   showCandles();
 }
 
@@ -192,7 +200,11 @@ async function fillPage() {
   const isNewest = listTurn();
   const fill = { quarantine, commits }[page()];
   if (fill) await attempt("list", () => fill(view.asOf, isNewest));
-  showLinks(view);
+  links();
+}
+
+function links() {
+  showLinks({ ...view, size: size.wanted });
 }
 
 // ---- user input -------------------------------------------------------------------------------------------------------
@@ -203,7 +215,7 @@ function step(values, value, by) {
 
 keys({
   symbol: (by) => pickSymbol(step(watch.symbols, view.symbol, by)),
-  size: (by) => pickSize(step(SIZES, view.size, by)),
+  size: (by) => pickSize(step(SIZES, size.shown, by)),
   scroll: (by) => chart.scroll(by),
   theme: theme(() => chart.paint()),
   now: () => go(null),
@@ -213,8 +225,6 @@ byId("pickers").addEventListener("submit", (event) => event.preventDefault());
 byId("reason").addEventListener("change", fillPage);
 addEventListener("hashchange", turn);
 
-sizePicker(pickSize);
-markSize(view.size);
 sqlPage(() => view.asOf);
 turn();
 stream.open(null, null);
