@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from finance_job.tables import create_tables
 from finance_local import __main__ as program
-from finance_local import preflight, repair, with_env
+from finance_local import migrate, preflight, repair, with_env
 from finance_local.config import Settings
 from finance_local.judged import judged_or_exit
 from finance_role import environment
@@ -227,3 +227,23 @@ def test_a_repair_starts_the_lakes_own_kind_of_broker_whatever_the_setting_says(
     settings = repair.with_the_lakes_broker(Settings(kraft=not kraft))
     assert (settings.kraft, settings.roles) == (kraft, roles)
     preflight.require_the_lakes_kind(settings)
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+def test_there_is_nothing_to_migrate_without_a_lake(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate.main() == 1
+    assert f"There is no lake with a broker at {lake}: nothing to migrate." in capsys.readouterr().err
+    assert not lake.exists()
+
+
+@pytest.mark.parametrize("role", migrate.LOCKED)
+def test_a_running_lake_is_not_migrated(lake: Path, role: str, capsys: pytest.CaptureFixture[str]) -> None:
+    of_kind(lake, kraft=False)
+    with hold(lake, role):
+        assert migrate.main() == 78
+    assert f"{role} already runs on {lake}" in capsys.readouterr().err
+    assert not (lake / "migration").exists()
+
+
+def test_the_ports_of_a_migration_differ_from_each_other() -> None:
+    assert len(set(migrate.free_ports())) == 3
