@@ -18,7 +18,7 @@ PACKAGES = $(sort $(notdir $(patsubst %/,%,$(wildcard */finance_*/))))
 
 .PHONY: help
 help: ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ The lake in containers
 .PHONY: up down logs ps
@@ -48,7 +48,7 @@ dashboard: .venv/.ready $(PAGE) ## run the dashboard in the foreground, http://1
 	@exec $(BIN)/financelake serve
 
 ##@ The lake's data
-.PHONY: show verify recover redrive reset
+.PHONY: show verify recover redrive migrate-to-kraft reset
 show: .venv/.ready ## show the row count and the newest rows
 	@$(BIN)/financelake show
 
@@ -60,6 +60,9 @@ recover: $(READY) ## repair the tables from Kafka (YES=1 does not ask; SKIP=2:12
 
 redrive: .venv/.ready ## move quarantined records that pass the current rules (REASON=price_decimals, or all)
 	@$(BIN)/python -m finance_local.repair redrive
+
+migrate-to-kraft: $(READY) ## migrate a stopped lake from ZooKeeper to KRaft, once (docs/KRAFT.md)
+	@$(BIN)/python -m finance_local.migrate
 
 reset: ## ask, then delete all state (YES=1 does not ask)
 	@PYTHONPATH=local:role "$(PYTHON)" -m finance_local.reset

@@ -120,9 +120,12 @@ def _docker() -> Check:
 
 def _ports(paths: LakePaths, settings: Settings, broker: TopicDescription | None, *, own_broker: bool) -> Iterator[Check]:
     state = services(paths, broker_up=broker is not None and own_broker)
+    metadata = ("ZOOKEEPER_PORT", settings.zookeeper_port, (Way.LOCAL,), state.get("zookeeper") == UP)
+    if settings.kraft or "zookeeper" not in state:
+        metadata = ("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port, (Way.LOCAL,), own_broker)
     ports = (
         ("KAFKA_PORT", settings.kafka_port, BOTH, own_broker),
-        ("ZOOKEEPER_PORT", settings.zookeeper_port, (Way.LOCAL,), state["zookeeper"] == UP),
+        metadata,
         ("SPARK_UI_PORT", settings.spark_ui_port, BOTH, state["spark-job"] == UP),
     )
     for key, port, needed, own in ports:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import BeforeValidator, Field
+
+from finance_role.broker_kind import switch
 from finance_role.settings import RoleSettings
 
 
@@ -12,6 +15,8 @@ class Settings(RoleSettings):
 
     kafka_bootstrap: str = ""
     kafka_port: int = Field(9092, ge=1, le=65535)
+    kraft: Annotated[bool, BeforeValidator(switch)] = False
+    kafka_controller_port: int = Field(9093, ge=1, le=65535)
     zookeeper_port: int = Field(2181, ge=1, le=65535)
     spark_ui_port: int = Field(4040, ge=0, le=65535)
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")

@@ -18,7 +18,7 @@ import msgspec
 
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
 from finance_lake.query.snapshot import open_snapshot
-from finance_role import beneath
+from finance_role import beneath, broker_kind
 from finance_role.heartbeat import heartbeat_file, is_alive
 from finance_storage import delta_log
 from finance_storage.accounting import still_to_come
@@ -128,13 +128,15 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> Lak
 
 
 def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:
-    """Return the state of each service: from the broker, from ZooKeeper's lock if the kernel lists it, and from heartbeats."""
+    """Return the state of each service: from the broker, from ZooKeeper's lock if the kernel lists it, and from heartbeats.
+
+    A lake without ZooKeeper (KRaft) has no such service.
+    """
+    broker = {"kafka": UP if broker_up else DOWN, **roles(paths)}
+    if broker_kind.of_lake(paths.root) is broker_kind.Kind.KRAFT:
+        return broker
     held = _held(paths.root, paths.root / "locks" / "zookeeper.lock")
-    return {
-        "zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN,
-        "kafka": UP if broker_up else DOWN,
-        **roles(paths),
-    }
+    return {"zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN, **broker}
 
 
 def roles(paths: LakePaths) -> dict[str, str]:

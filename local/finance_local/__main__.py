@@ -1,7 +1,7 @@
 """Run the pipeline as local processes: `python -m finance_local`.
 
 Exit codes: 0 stopped in order; 1 a role failed, the machine lacks something, or verify found a fault; 2 wrong settings; 78 the
-lake already runs, holds another topic, or has a link where it would write.
+lake already runs, holds another topic, has another kind of Kafka, or has a link where it would write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from finance_local import env_file
 from finance_local.console import Terminal, log_file
 from finance_local.drain import drain
 from finance_local.judged import judged_or_exit
-from finance_local.preflight import OtherTopicError, UnfitMachineError, require_fit
+from finance_local.preflight import OtherKindError, OtherTopicError, UnfitMachineError, require_fit
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
@@ -95,7 +95,7 @@ def main() -> int:
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
-    except (AlreadyRunningError, OtherTopicError, beneath.IrregularError) as error:
+    except (AlreadyRunningError, OtherTopicError, OtherKindError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     except (UnfitMachineError, RoleEndedError, BrokerUnavailableError, TopicNotFoundError) as error:

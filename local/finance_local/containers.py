@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finance_local import env_file
-from finance_role import beneath
+from finance_role import beneath, broker_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ EXAMPLE = Path(".env.example")
 # If root runs `make up`, the containers still do not run as root.
 ORDINARY_USER = 1000
 
+KRAFT_FILES = "docker-compose.yml:compose.kraft.yml"
 IDENTITY_PROPERTY = "financelake.identity"
 
 
@@ -41,6 +42,15 @@ def with_user(text: str, uid: int, gid: int) -> str:
     """Return the text of `.env` with LAKE_UID and LAKE_GID set, so that plain `docker compose` commands use them too."""
     others = [line for line in text.removesuffix("\n").split("\n") if line.split("=")[0] not in env_file.USER_KEYS]
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
+
+
+def with_files(text: str, *, kraft: bool) -> str:
+    """Return the text of `.env` with Compose's files, so that every later `docker compose` command uses the same ones.
+
+    Without KRaft there is no such key: Compose uses docker-compose.yml alone.
+    """
+    others = [line for line in text.removesuffix("\n").split("\n") if line.split("=")[0] != env_file.FILES_KEY]
+    return "\n".join([*others, f"{env_file.FILES_KEY}={KRAFT_FILES}"] if kraft else others) + "\n"
 
 
 def write_own(file: Path, text: str) -> None:
@@ -137,19 +147,20 @@ def main() -> int:
     text = (ENV_FILE if ENV_FILE.exists() else EXAMPLE).read_text()
     try:
         values = env_file.parse(text, known)
+        kraft = broker_kind.switch(_setting("KRAFT", values))
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2
+    except ValueError as error:
+        sys.stderr.write(f"KRAFT={_setting('KRAFT', values)!r}: {error}.\n")
+        return 2
     uid, gid = lake_user(os.getuid(), os.getgid())
     folder, topic = (Path(_setting("DATA_DIR", values) or "data"), _setting("KAFKA_TOPIC", values) or "finance")
-    if (lake_topic := topic_of(folder)) not in {None, topic}:
-        sys.stderr.write(
-            f"The lake at {folder} holds the topic {lake_topic}, not {topic}: "
-            f"set KAFKA_TOPIC={lake_topic}, or another DATA_DIR.\n"
-        )
+    if refusal := _other_topic(folder, topic) or broker_kind.refusal(folder, kraft=kraft):
+        sys.stderr.write(f"{refusal}\n")
         return 78
     try:
-        write_own(ENV_FILE, with_user(text, uid, gid))
+        write_own(ENV_FILE, with_files(with_user(text, uid, gid), kraft=kraft))
         set_owner(folder, uid, gid)
     except LinkError as error:
         sys.stderr.write(f"{error}\n")
@@ -158,6 +169,12 @@ def main() -> int:
         sys.stderr.write(f"{error.filename} belongs to another user: `sudo chown -R {uid}:{gid} {folder}` fixes it.\n")
         return 1
     return 0
+
+
+def _other_topic(folder: Path, topic: str) -> str | None:
+    if (lake_topic := topic_of(folder)) in {None, topic}:
+        return None
+    return f"The lake at {folder} holds the topic {lake_topic}, not {topic}: set KAFKA_TOPIC={lake_topic}, or another DATA_DIR."
 
 
 def _setting(key: str, values: dict[str, str]) -> str:

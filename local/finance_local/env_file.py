@@ -12,8 +12,9 @@ import re
 LINE = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_./:,@%+=-]*)")
 BEGINNING = re.compile(r"\s*([A-Z][A-Z0-9_]{0,39})\s*=")
 
-# The user and group of the containers. `make up` writes these itself, so they are not in .env.example.
+# Keys that `make up` writes itself, so they are not in .env.example: the containers' user and group, and the files of Compose.
 USER_KEYS = ("LAKE_UID", "LAKE_GID")
+FILES_KEY = "COMPOSE_FILE"
 
 
 class EnvFileError(ValueError):
@@ -41,7 +42,7 @@ def parse(text: str, known: set[str] | None = None) -> dict[str, str]:
 
 def known_keys(example: str) -> set[str]:
     """Return the keys that `.env` may hold, given the text of `.env.example`."""
-    return {*parse(example), *USER_KEYS}
+    return {*parse(example), *USER_KEYS, FILES_KEY}
 
 
 def _fault(match: re.Match[str] | None, values: dict[str, str], known: set[str] | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Checks before anything starts: the lake is stopped and its topic unchanged; Java 17, ports and folders are usable."""
+"""Checks before anything starts: the lake is stopped, topic and Kafka are its own; Java 17, ports and folders are usable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
 
-from finance_role import beneath
+from finance_role import beneath, broker_kind
 from finance_role.environment import UnusableScratchError, composed, require_execution
 from finance_role.lock import hold
 from finance_storage.lake_identity import CorruptStateError, read_identity
@@ -29,10 +29,15 @@ class OtherTopicError(Exception):
     """The lake holds another topic than the configured one; the message names both."""
 
 
+class OtherKindError(Exception):
+    """The lake has another kind of Kafka than the configured one; the message says what to do."""
+
+
 def require_fit(settings: Settings) -> None:
-    """Raise AlreadyRunningError, OtherTopicError or UnfitMachineError if the roles could not run."""
+    """Raise AlreadyRunningError, OtherTopicError, OtherKindError or UnfitMachineError if the roles could not run."""
     require_stopped(settings)
     require_the_lakes_topic(settings)
+    require_the_lakes_kind(settings)
     require_java()
     require_usable_folders(settings)
     require_free_ports(settings)
@@ -56,6 +61,13 @@ def require_the_lakes_topic(settings: Settings) -> None:
             f"The lake at {paths.root} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another topic: "
             f"set KAFKA_TOPIC={identity.topic}, or set DATA_DIR to another folder for {settings.kafka_topic}."
         )
+
+
+def require_the_lakes_kind(settings: Settings) -> None:
+    """Raise OtherKindError if a broker is to start with ZooKeeper on a lake without it, or the other way round."""
+    runs_a_broker = not {"zookeeper", "kafka"}.isdisjoint(settings.roles)
+    if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, kraft=settings.kraft)):
+        raise OtherKindError(refusal)
 
 
 def require_java() -> None:
@@ -82,12 +94,13 @@ def require_usable_folders(settings: Settings) -> None:
 
 def require_free_ports(settings: Settings) -> None:
     """Raise UnfitMachineError if a port that a role will listen on is in use."""
+    controller = [("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port)] if settings.kraft else []
     ports = {
-        "zookeeper": ("ZOOKEEPER_PORT", settings.zookeeper_port),
-        "kafka": ("KAFKA_PORT", settings.kafka_port),
-        "spark-job": ("SPARK_UI_PORT", settings.spark_ui_port),
+        "zookeeper": [("ZOOKEEPER_PORT", settings.zookeeper_port)],
+        "kafka": [("KAFKA_PORT", settings.kafka_port), *controller],
+        "spark-job": [("SPARK_UI_PORT", settings.spark_ui_port)],
     }
-    needed = [ports[role] for role in settings.roles if role in ports]
+    needed = [port for role in settings.roles for port in ports.get(role, ())]
     taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in needed if port and not _is_free(port)]
     if taken:
         raise UnfitMachineError("; ".join(taken) + "; or stop the process that listens there.")

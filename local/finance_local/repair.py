@@ -1,7 +1,7 @@
 """`python -m finance_local.repair recover|redrive`: run a repair of the job with the settings of `.env`, and with a broker.
 
-If no broker responds, `recover` starts ZooKeeper and Kafka for the duration of the repair. So a lake that is down can be
-repaired, whether it usually runs as local processes or in containers.
+If no broker responds, `recover` starts the lake's broker for the duration of the repair, and ZooKeeper if the lake has it. So a
+lake that is down can be repaired, whether it usually runs as local processes or in containers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING
 from finance_local import env_file
 from finance_local.console import Terminal
 from finance_local.judged import judged_or_exit
-from finance_local.preflight import UnfitMachineError, require_free_ports, require_java, require_usable_folders
+from finance_local.preflight import (
+    OtherKindError,
+    UnfitMachineError,
+    require_free_ports,
+    require_java,
+    require_the_lakes_kind,
+    require_usable_folders,
+)
 from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
-from finance_role import beneath
+from finance_role import beneath, broker_kind
 from finance_role.child import end_with_parent
 from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, SIGNALLED, USAGE
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
     from finance_local.config import Settings
 
 COMMANDS = {"recover": "finance_job.repair.recover", "redrive": "finance_job.repair.redrive"}
-BROKER = ("zookeeper", "kafka")
+BROKER = {False: ("zookeeper", "kafka"), True: ("kafka",)}  # by KRAFT
 
 
 def broker_answers(port: int) -> bool:
@@ -45,19 +52,27 @@ async def repair(command: str, settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if command != "recover" or broker_answers(settings.kafka_port):
         return await _run(command, settings)
+    settings = with_the_lakes_broker(settings)
+    require_the_lakes_kind(settings)
     require_java()
     require_usable_folders(settings)
-    require_free_ports(settings.model_copy(update={"roles": BROKER}))
+    require_free_ports(settings)
     terminal = Terminal()
     roles = all_roles(settings)
-    supervisor = Supervisor({name: roles[name] for name in BROKER}, settings.data_dir, lambda *_: None)
-    terminal.say("No broker responds: starting ZooKeeper and Kafka for the repair ...")
+    supervisor = Supervisor({name: roles[name] for name in settings.roles}, settings.data_dir, lambda *_: None)
+    terminal.say("No broker responds: starting the lake's broker for the repair ...")
     try:
         await supervisor.start()
         return await _run(command, settings)
     finally:
         await supervisor.stop()
-        terminal.say("ZooKeeper and Kafka are stopped.")
+        terminal.say("The broker is stopped.")
+
+
+def with_the_lakes_broker(settings: Settings) -> Settings:
+    """Return the settings with the roles of the lake's broker, which the lake's folder names, whatever KRAFT says."""
+    kraft = broker_kind.of_lake(settings.data_dir) is broker_kind.Kind.KRAFT
+    return settings.model_copy(update={"kraft": kraft, "roles": BROKER[kraft]})
 
 
 async def _run(command: str, settings: Settings) -> int:
@@ -89,7 +104,7 @@ def main() -> int:
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
-    except (AlreadyRunningError, beneath.IrregularError) as error:
+    except (AlreadyRunningError, OtherKindError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     except (UnfitMachineError, RoleEndedError) as error:

@@ -39,6 +39,9 @@ def is_a_lake(folder: Path) -> bool:
     created = {
         "zookeeper",
         "kafka",
+        "kraft",
+        "migration",
+        "migration.new",
         "checkpoints",
         "finance_delta",
         "finance_quarantine",

@@ -1,4 +1,4 @@
-"""The five roles as processes: how each starts, when it is ready, and how long it may take to stop."""
+"""The roles as processes, five or with KRaft four: how each starts, when it is ready, and how long it may take to stop."""
 
 from __future__ import annotations
 
@@ -45,13 +45,27 @@ class Role:
     restarts: int = 0
 
 
+def broker_environment(settings: Settings) -> dict[str, str]:
+    """Return what the scripts of the broker and of ZooKeeper read, apart from addresses and ports."""
+    return {
+        "KAFKA_JARS": str(settings.kafka_jars.resolve()),
+        "BROKER_CONF": str(BROKER),
+        "DATA_DIR": str(settings.data_dir.resolve()),
+        "KAFKA_HEAP": settings.kafka_heap,
+        "ZOOKEEPER_HEAP": settings.zookeeper_heap,
+    }
+
+
 def all_roles(settings: Settings) -> dict[str, Role]:
-    """Return all roles by name. They start in the order of STARTING and stop in the order of STOPPING."""
-    data_dir = str(settings.data_dir.resolve())
+    """Return all roles by name (KRaft has no zookeeper); STARTING and STOPPING have their order."""
     address = f"{LOOPBACK}:{settings.kafka_port}"
-    java = {"KAFKA_JARS": str(settings.kafka_jars.resolve()), "BROKER_CONF": str(BROKER), "DATA_DIR": data_dir}
-    java |= {"KAFKA_HEAP": settings.kafka_heap, "ZOOKEEPER_HEAP": settings.zookeeper_heap}
-    client = {"KAFKA_BOOTSTRAP": address, "DATA_DIR": data_dir}
+    java = broker_environment(settings)
+    client = {"KAFKA_BOOTSTRAP": address, "DATA_DIR": java["DATA_DIR"]}
+    metadata = (
+        {"KAFKA_CONTROLLER": f"{LOOPBACK}:{settings.kafka_controller_port}"}
+        if settings.kraft
+        else {"ZOOKEEPER_CONNECT": f"{LOOPBACK}:{settings.zookeeper_port}"}
+    )
     roles = [
         Role(
             "zookeeper",
@@ -66,7 +80,7 @@ def all_roles(settings: Settings) -> dict[str, Role]:
             grace_seconds=60,
             environment={
                 **java,
-                "ZOOKEEPER_CONNECT": f"{LOOPBACK}:{settings.zookeeper_port}",
+                **metadata,
                 "KAFKA_LISTENERS": f"HOST://{address}",
                 "KAFKA_ADVERTISED": f"HOST://{address}",
             },
@@ -92,7 +106,7 @@ def all_roles(settings: Settings) -> dict[str, Role]:
             takes_own_lock=True,
         ),
     ]
-    return {role.name: role for role in roles}
+    return {role.name: role for role in roles if not (settings.kraft and role.name == "zookeeper")}
 
 
 # Roles that start together: producer and job do not depend on each other.

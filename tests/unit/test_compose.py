@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from finance_local.config import ALL_ROLES
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+KRAFT: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.kraft.yml").read_text())
 # Services that a profile adds; they only read.
 ADDED = {"dashboard"}
 LONG_RUNNING = sorted(SERVICES.keys() - {"topic-init"})
@@ -181,3 +184,30 @@ def test_no_environment_has_a_secret() -> None:
     keys = [key for service in SERVICES.values() for key in service.get("environment", ())]
     assert not [key for key in keys if re.search("PASSWORD|SECRET|TOKEN|CREDENTIAL", key)]
     assert set(COMPOSE["secrets"]) == {"ca"}
+
+
+def test_kraft_leaves_zookeeper_out_and_adds_only_the_controllers_address() -> None:
+    assert set(KRAFT) == {"services"}
+    assert KRAFT["services"].keys() == {"zookeeper", "kafka"}
+    assert KRAFT["services"]["zookeeper"] == {"profiles": ["zookeeper"]}
+    assert KRAFT["services"]["kafka"]["environment"] == {"KAFKA_CONTROLLER": "127.0.0.1:9093"}
+    assert KRAFT["services"]["kafka"]["depends_on"] == {"zookeeper": {"condition": "service_healthy", "required": False}}
+
+
+def test_kraft_builds_the_image_of_the_broker_as_zookeeper_does_otherwise() -> None:
+    kafka = KRAFT["services"]["kafka"]
+    assert kafka.keys() == {"build", "pull_policy", "environment", "depends_on"}
+    assert kafka["build"] == SERVICES["zookeeper"]["build"]
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker on this machine")
+def test_compose_itself_joins_both_files_without_zookeeper() -> None:
+    command = ["docker", "compose", "--env-file", ".env.example", "--file", "docker-compose.yml", "--file", "compose.kraft.yml"]
+    joined = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if joined.returncode and "compose" in joined.stderr and "is not a docker command" in joined.stderr:
+        pytest.skip("there is no Compose on this machine")
+    assert joined.returncode == 0, joined.stderr
+    services = YAML(typ="safe").load(joined.stdout)["services"]
+    assert services.keys() == SERVICES.keys() - ADDED - {"zookeeper"}
+    assert services["kafka"]["ports"][0]["host_ip"] == "127.0.0.1"
+    assert services["kafka"]["environment"]["KAFKA_CONTROLLER"] == "127.0.0.1:9093"

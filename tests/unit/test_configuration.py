@@ -58,7 +58,11 @@ READ_BY_SCRIPTS = {
 OF_REPAIRS = {"YES", "SKIP", "ALTERED", "EXCUSE", "REASON"}
 READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
 # Keys of .env that compose does not interpolate.
-NOT_IN_COMPOSE = {"ZOOKEEPER_PORT": "ZooKeeper is not published; inside the network it keeps 2181"}
+NOT_IN_COMPOSE = {
+    "ZOOKEEPER_PORT": "ZooKeeper is not published; inside the network it keeps 2181",
+    "KRAFT": "`make up` turns it into COMPOSE_FILE",
+    "KAFKA_CONTROLLER_PORT": "the controller listens on its container's own loopback interface, on 9093",
+}
 # Variables that compose interpolates and that are not in .env.example.
 COMPOSE_ONLY = {
     ("LAKE_UID", ":-1000"): "written by `make up`, never by a person",

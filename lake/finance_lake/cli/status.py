@@ -30,7 +30,9 @@ def status(
     ] = None,
     require: Annotated[
         list[str] | None,
-        typer.Option(help="Exit with 4 unless this is up: zookeeper, kafka, producer or spark-job; repeat for several."),
+        typer.Option(
+            help="Exit with 4 unless this is up: zookeeper (not with KRaft), kafka, producer, spark-job; repeat for several."
+        ),
     ] = None,
     as_json: AsJson = False,
     data: Data = None,

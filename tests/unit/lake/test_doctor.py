@@ -233,3 +233,17 @@ def test_a_terminal_that_is_not_utf_8_is_reported(
     check = found(tmp_path / "data")["encoding"]
     assert check["found"] == "this terminal uses ISO-8859-1"
     assert "export LANG=C.UTF-8" in str(check["mend"])
+
+
+@pytest.mark.parametrize("chosen", ["by the lake", "by the setting"])
+def test_without_zookeeper_the_controllers_port_is_checked(
+    tools: Callable[..., None], tmp_path: Path, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools()
+    if chosen == "by the lake":
+        (tmp_path / "kraft").mkdir()
+    else:
+        monkeypatch.setenv("KRAFT", "1")
+    checks = {check["name"]: check for check in json.loads(doctor(tmp_path, "--json").stdout)["checks"]}
+    assert "ZOOKEEPER_PORT" not in checks
+    assert checks["KAFKA_CONTROLLER_PORT"]["needed"] == ["make local"]

@@ -137,6 +137,12 @@ def test_a_lock_held_in_another_container_is_not_mistaken_for_free(built: BuiltL
         assert services(built.paths, broker_up=False)["zookeeper"] == UP
 
 
+def test_a_lake_without_zookeeper_has_no_such_service(built: BuiltLake) -> None:
+    (built.paths.root / "kraft").mkdir()
+    assert services(built.paths, broker_up=False) == {"kafka": DOWN, "producer": DOWN, "spark-job": DOWN}
+    assert services(built.paths, broker_up=True)["kafka"] == UP
+
+
 def run(built: BuiltLake, *arguments: str) -> int:
     result = CliRunner().invoke(app, ["status", "--data", str(built.paths.root), *arguments])
     assert "Traceback" not in result.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from deltalake import DeltaTable
 
 from finance_job.tables import create_tables
 from finance_local import __main__ as program
-from finance_local import preflight, repair, with_env
+from finance_local import migrate, preflight, repair, with_env
 from finance_local.config import Settings
 from finance_local.judged import judged_or_exit
 from finance_role import environment
@@ -36,6 +37,7 @@ WRONG = [
     ("KAFKA_PORT", "99999"),
     ("KAFKA_HEAP", "much"),
     ("ZOOKEEPER_HEAP", "0m"),
+    ("KRAFT", "2"),
     ("SPARK_HEAP", "640"),
     ("SPARK_CORES", "0"),
     ("TRIGGER_SECONDS", "-1"),
@@ -177,3 +179,71 @@ def test_a_repair_validates_only_the_settings_of_the_job(
     stderr = capsys.readouterr().err
     assert "SPARK_CORES='0'" in stderr
     assert "TICKS_PER_SECOND" not in stderr
+
+
+def of_kind(lake: Path, *, kraft: bool) -> None:
+    """Create what shows the kind of a lake's Kafka."""
+    (lake / "kafka").mkdir(parents=True)
+    (lake / "kafka" / "meta.properties").write_text(f"version={int(kraft)}\n")
+    (lake / ("kraft" if kraft else "zookeeper")).mkdir()
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+@pytest.mark.parametrize("kraft", [True, False], ids=["KRaft", "ZooKeeper"])
+def test_a_lake_of_the_other_kind_of_kafka_is_refused_with_what_to_do(
+    lake: Path,
+    kraft: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    of_kind(lake, kraft=kraft)
+    monkeypatch.setenv("KRAFT", "0" if kraft else "1")
+    assert program.main() == 78
+    advice = "start it with KRAFT=1" if kraft else "start it without KRAFT=1, or migrate it once with `make migrate-to-kraft`"
+    assert advice in capsys.readouterr().err
+
+
+def test_roles_without_a_broker_run_on_a_lake_of_either_kind(lake: Path) -> None:
+    of_kind(lake, kraft=True)
+    preflight.require_the_lakes_kind(Settings(roles=("producer", "spark-job")))
+
+
+def test_the_controllers_port_must_be_free(lake: Path) -> None:  # noqa: ARG001
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = Settings(kraft=True, roles=("kafka",), kafka_port=1, kafka_controller_port=taken.getsockname()[1])
+        with pytest.raises(preflight.UnfitMachineError, match="set KAFKA_CONTROLLER_PORT"):
+            preflight.require_free_ports(settings)
+
+
+@pytest.mark.parametrize(("kraft", "roles"), [(True, ("kafka",)), (False, ("zookeeper", "kafka"))], ids=["KRaft", "ZooKeeper"])
+def test_a_repair_starts_the_lakes_own_kind_of_broker_whatever_the_setting_says(
+    lake: Path,
+    kraft: bool,  # noqa: FBT001
+    roles: tuple[str, ...],
+) -> None:
+    of_kind(lake, kraft=kraft)
+    settings = repair.with_the_lakes_broker(Settings(kraft=not kraft))
+    assert (settings.kraft, settings.roles) == (kraft, roles)
+    preflight.require_the_lakes_kind(settings)
+
+
+@pytest.mark.usefixtures("_nothing_may_start")
+def test_there_is_nothing_to_migrate_without_a_lake(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate.main() == 1
+    assert f"There is no lake with a broker at {lake}: nothing to migrate." in capsys.readouterr().err
+    assert not lake.exists()
+
+
+@pytest.mark.parametrize("role", migrate.LOCKED)
+def test_a_running_lake_is_not_migrated(lake: Path, role: str, capsys: pytest.CaptureFixture[str]) -> None:
+    of_kind(lake, kraft=False)
+    with hold(lake, role):
+        assert migrate.main() == 78
+    assert f"{role} already runs on {lake}" in capsys.readouterr().err
+    assert not (lake / "migration").exists()
+
+
+def test_the_ports_of_a_migration_differ_from_each_other() -> None:
+    assert len(set(migrate.free_ports())) == 3

@@ -25,6 +25,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".env.example").write_text("# The example.\nDATA_DIR=data\nSEED=7\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATA_DIR", raising=False)
+    monkeypatch.delenv("KRAFT", raising=False)
     return tmp_path
 
 
@@ -191,6 +192,44 @@ def test_another_topic_than_the_lakes_is_refused(
     assert containers.IDENTITY_PROPERTY == PROPERTY
     assert containers.main() == code
     assert ("set KAFKA_TOPIC=finance" in capsys.readouterr().err) == bool(code)
+
+
+def test_with_kraft_every_later_command_of_compose_uses_both_files(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRAFT", "1")
+    assert containers.main() == containers.main() == 0
+    assert (clone / ".env").read_text().count("COMPOSE_FILE=") == 1
+    assert (clone / ".env").read_text().endswith("\nCOMPOSE_FILE=docker-compose.yml:compose.kraft.yml\n")
+    monkeypatch.setenv("KRAFT", "0")
+    assert containers.main() == 0
+    assert "COMPOSE_FILE" not in (clone / ".env").read_text()
+
+
+def test_kraft_may_be_chosen_in_the_file(clone: Path) -> None:
+    (clone / ".env.example").write_text("KRAFT=0\nDATA_DIR=data\n")
+    (clone / ".env").write_text("KRAFT=1\n")
+    assert containers.main() == 0
+    assert "COMPOSE_FILE=docker-compose.yml:compose.kraft.yml" in (clone / ".env").read_text()
+
+
+@pytest.mark.parametrize(("version", "advice"), [(0, "without KRAFT=1"), (1, "with KRAFT=1")])
+def test_a_lake_of_the_other_kind_of_kafka_is_refused_and_nothing_is_written(
+    clone: Path, version: int, advice: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clone / "data" / "kafka").mkdir(parents=True)
+    (clone / "data" / "kafka" / "meta.properties").write_text(f"version={version}\n")
+    monkeypatch.setenv("KRAFT", str(1 - version))
+    assert containers.main() == 78
+    assert f"start it {advice}" in capsys.readouterr().err
+    assert not (clone / ".env").exists()
+
+
+def test_a_wrong_value_of_kraft_is_named(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KRAFT", "yes")
+    assert containers.main() == 2
+    assert capsys.readouterr().err == "KRAFT='yes': it must be 0 (with ZooKeeper) or 1 (without).\n"
+    assert not (clone / ".env").exists()
 
 
 def test_an_invalid_file_is_refused_and_left_alone(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:

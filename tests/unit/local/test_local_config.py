@@ -39,6 +39,8 @@ def test_an_unknown_role_is_named_with_those_that_exist(monkeypatch: pytest.Monk
         ("KAFKA_PORT", "0"),
         ("KAFKA_PORT", "65536"),
         ("ZOOKEEPER_PORT", "x"),
+        ("KAFKA_CONTROLLER_PORT", "0"),
+        ("KRAFT", "yes"),
         ("RUN_SECONDS", "-1"),
         ("RUN_SECONDS", "inf"),
         ("ROLES", " , "),
@@ -58,3 +60,34 @@ def test_every_role_can_be_started_and_stopped() -> None:
 
 def test_writers_stop_before_the_broker_and_the_broker_before_zookeeper() -> None:
     assert [name for name in STOPPING if name != "topic-init"] == ["producer", "spark-job", "kafka", "zookeeper"]
+
+
+@pytest.mark.parametrize("roles", ["", "zookeeper kafka topic-init producer spark-job"])
+def test_kraft_runs_the_same_roles_without_zookeeper(roles: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRAFT", "1")
+    monkeypatch.setenv("ROLES", roles)
+    expected = ("kafka", "topic-init", "producer", "spark-job")
+    assert Settings().roles == expected == tuple(all_roles(Settings()))
+
+
+def test_only_zookeeper_cannot_run_with_kraft(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRAFT", "1")
+    monkeypatch.setenv("ROLES", "zookeeper")
+    with pytest.raises(ValidationError, match="with KRAFT=1 there is no zookeeper"):
+        Settings()
+
+
+def test_the_broker_has_zookeeper_or_its_own_controller_on_the_loopback_interface() -> None:
+    with_zookeeper = all_roles(Settings())["kafka"].environment
+    without = all_roles(Settings(kraft=True, kafka_controller_port=19093))["kafka"].environment
+    assert dict(with_zookeeper.items() - without.items()) == {"ZOOKEEPER_CONNECT": "127.0.0.1:2181"}
+    assert dict(without.items() - with_zookeeper.items()) == {"KAFKA_CONTROLLER": "127.0.0.1:19093"}
+
+
+def test_all_other_roles_are_the_same_with_kraft() -> None:
+    with_zookeeper, without = all_roles(Settings()), all_roles(Settings(kraft=True))
+    for name in ("topic-init", "producer", "spark-job"):
+        assert (with_zookeeper[name].command, with_zookeeper[name].environment) == (
+            without[name].command,
+            without[name].environment,
+        )

@@ -1,0 +1,76 @@
+"""The kind of Kafka that a lake has: with ZooKeeper, or without it (KRaft). The lake's folder shows it, and it cannot be mixed.
+
+Standard library only, because `make up` imports this module before anything is installed. kafka/broker/refuse-other-kind has
+the same rule for a broker that is started in another way.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+from finance_role import beneath
+
+SWITCH = {"": False, "0": False, "1": True}
+
+
+class Kind(StrEnum):
+    """The kinds of Kafka."""
+
+    ZOOKEEPER = "ZooKeeper"
+    KRAFT = "KRaft"
+
+
+def switch(value: object) -> bool:
+    """Return whether a value of the setting KRAFT chooses a broker without ZooKeeper. Raises ValueError."""
+    if isinstance(value, bool):
+        return value
+    if value not in SWITCH:
+        raise ValueError("it must be 0 (with ZooKeeper) or 1 (without)")
+    return SWITCH[str(value)]
+
+
+def of_lake(root: Path) -> Kind | None:
+    """Return the kind of the lake's Kafka; None if the lake has no broker's data yet."""
+    version = _version(root)
+    if is_being_migrated(root):
+        return Kind.ZOOKEEPER
+    if (root / "kraft").is_dir() or version == 1:
+        return Kind.KRAFT
+    return None if version is None else Kind.ZOOKEEPER
+
+
+def is_being_migrated(root: Path) -> bool:
+    """Whether a migration to KRaft runs on this lake, or was interrupted."""
+    return (root / "migration").is_dir()
+
+
+def refusal(root: Path, *, kraft: bool) -> str | None:
+    """Return why the lake cannot be started with this kind of Kafka, and what to do; None if it can."""
+    if is_being_migrated(root):
+        return (
+            f"The migration of the lake at {root} to KRaft was interrupted: "
+            "run `make migrate-to-kraft` again, which completes it."
+        )
+    kind = of_lake(root)
+    if kind is Kind.KRAFT and not kraft:
+        return (
+            f"The lake at {root} runs Kafka without ZooKeeper (KRaft): start it with KRAFT=1, on the command line or in .env."
+        )
+    if kind is Kind.ZOOKEEPER and kraft:
+        return (
+            f"The lake at {root} runs Kafka with ZooKeeper: start it without KRAFT=1, "
+            "or migrate it once with `make migrate-to-kraft`."
+        )
+    return None
+
+
+def _version(root: Path) -> int | None:
+    """Return the version of the broker's meta.properties: 0 is written with ZooKeeper, 1 without it; None without the file."""
+    try:
+        text = beneath.read(root, root / "kafka" / "meta.properties").decode(errors="replace")
+    except OSError:
+        return None
+    version = re.search(r"^version=(\d)", text, re.MULTILINE)
+    return int(version[1]) if version else None
