@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from finance_lake.query.snapshot import take
+from finance_lake.query.snapshot import open_snapshot
 from finance_role import beneath
 from finance_storage.errors import RequestError
 from finance_storage.seals import manifest_file
@@ -24,7 +24,7 @@ def copy_day(paths: LakePaths, manifest: Manifest, target: Path) -> Path:
     Raises RequestError if the folder exists or cannot be written.
     """
     name = f"date={manifest.date}"
-    live = [paths.ticks / file.name for file in take(paths).ticks if file.name.startswith(f"{name}/")]
+    live = [paths.ticks / file.name for file in open_snapshot(paths).ticks if file.name.startswith(f"{name}/")]
     folder = target / name
     try:
         folder.mkdir(parents=True)

@@ -89,7 +89,7 @@ class Lake:
     @property
     def finalized_until(self) -> date | None:
         """The day before which all days are sealed: UTC dates of arrival that get no more ticks. None if no day is sealed."""
-        metadata = take(self.paths).commit_metadata
+        metadata = open_snapshot(self.paths).commit_metadata
         return metadata.finalized_until if metadata else None
 
     def version_at(self, as_of: AsOf | None = None) -> int:

@@ -12,9 +12,9 @@ import pytest
 
 from finance_job.failpoint import SEAL_POINTS
 from finance_job.guard import open_lake
-from finance_job.records import FIELDS, kafka_reader
+from finance_job.records import RECORD_FIELDS, kafka_reader
 from finance_job.transaction import Change
-from finance_job.write import Task
+from finance_job.worker_task import WorkerTask
 from finance_job.writer import Writer
 from finance_kafka.describe import describe_topic
 from finance_kafka.offsets import OffsetRange
@@ -40,7 +40,7 @@ def ingest_as_of(stack: Stack, moment: datetime) -> None:
     broker = describe_topic(stack.bootstrap, stack.topic)
     writer = Writer(stack.paths, open_lake(stack.paths, stack.topic, broker))
     ranges = {number: OffsetRange(0, end) for number, end in broker.end.items()}
-    task = Task({name: str(stack.paths.table(name)) for name in (QUARANTINE, TICKS)}, int(moment.timestamp() * 1000))
+    task = WorkerTask({name: str(stack.paths.table(name)) for name in (QUARANTINE, TICKS)}, int(moment.timestamp() * 1000))
     files = list(task.files(arrived(kafka_reader(stack.bootstrap, stack.topic)(ranges), moment)))
     for name in (QUARANTINE, TICKS):
         writer.commit(name, Change.of([file for file in files if file.table == name], ranges))
@@ -48,8 +48,8 @@ def ingest_as_of(stack: Stack, moment: datetime) -> None:
 
 def arrived(batches: Iterator[pa.RecordBatch], moment: datetime) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        times = pa.array([moment] * batch.num_rows, FIELDS.field("timestamp").type)
-        yield batch.set_column(batch.schema.get_field_index("timestamp"), FIELDS.field("timestamp"), times)
+        times = pa.array([moment] * batch.num_rows, RECORD_FIELDS.field("timestamp").type)
+        yield batch.set_column(batch.schema.get_field_index("timestamp"), RECORD_FIELDS.field("timestamp"), times)
 
 
 def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:

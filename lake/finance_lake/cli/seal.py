@@ -85,12 +85,12 @@ def _waited(paths: LakePaths, day: date | None, deadline: float) -> tuple[date |
 
 
 def _sealed(paths: LakePaths, day: date | None) -> tuple[date | None, list[Manifest]]:
-    from finance_lake.query.snapshot import take
+    from finance_lake.query.snapshot import open_snapshot
     from finance_storage.seals import sealed
 
     while True:
-        manifests = list(sealed(paths, until := _until(take(paths).commit_metadata), day))
-        if until == _until(take(paths).commit_metadata):  # else a day was opened or sealed meanwhile
+        manifests = list(sealed(paths, until := _until(open_snapshot(paths).commit_metadata), day))
+        if until == _until(open_snapshot(paths).commit_metadata):  # else a day was opened or sealed meanwhile
             return until, manifests
 
 

@@ -117,7 +117,7 @@ class Sealing:
 
     def _newest(self) -> CommitMetadata | None:
         """Return the metadata of the newest commit to ticks. Reads one small file, however long the log is."""
-        version = self._tail.look()
+        version = self._tail.poll()
         newest = None if version is None else next(commits(self._paths.ticks, version), None)
         return newest.metadata if newest else None
 
@@ -145,7 +145,7 @@ class Sealing:
 
     def _seal_next(self, until: date) -> Generator[None, None, bool]:
         """Seal the next day with ticks before `until`, and the days before it; return whether the table was still the same."""
-        started, pair = time.monotonic(), snapshot.take(self._paths)
+        started, pair = time.monotonic(), snapshot.open_tables(self._paths)
         if pair is None or not (days := _next_days(pair, until)):
             return False
         manifests = []
