@@ -7,20 +7,23 @@ The job appends revisions (finance_job.derived). Of a key (`symbol`, `ts`), the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from finance_lake.query.relations import parquet_files
 from finance_lake.query.result import Result
 from finance_lake.query.selection import quoted, selection, timestamp
 from finance_lake.query.snapshot import data_files, opened
-from finance_lake.query.times import parse_time
+from finance_lake.query.times import parse_as_of, parse_time
 from finance_storage.errors import NoLakeError, RequestError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from finance_lake.lake import Lake
-    from finance_lake.query.times import Time
+    from finance_lake.query.selection import Symbols
+    from finance_lake.query.times import AsOf, Time
+    from finance_storage.paths import LakePaths
 
 BARS = "bars_1m"
 SIZE = "1m"
@@ -43,9 +46,19 @@ class Reconciliation:
     differing: Result
 
 
-def newest(lake: Lake, name: str = BARS) -> Result:
-    """Return the newest row of each key, by symbol, then time. Raises NoLakeError if there is no such table."""
-    stored = _rows(lake, name)
+def stored(paths: LakePaths, name: str = BARS) -> bool:
+    """Whether the lake has a derived table of this name, with rows."""
+    folder = paths.derived(name)
+    table = opened(folder)
+    return table is not None and bool(data_files(table, folder))
+
+
+def newest(lake: Lake, name: str = BARS, *, as_of: AsOf | None = None) -> Result:
+    """Return the newest row of each key, by symbol, then time; with `as_of`, the newest at that version or time of the ticks.
+
+    Revisions are kept, so `as_of` may be older than the log of the ticks. Raises NoLakeError if there is no such table.
+    """
+    stored = _known(_rows(lake, name), as_of)
     rows = lake.engine.table(f"SELECT * FROM ({_newest(stored)}) WHERE tick_count > 0 ORDER BY symbol, ts")
     return Result(rows, _position(lake, stored))
 
@@ -58,6 +71,23 @@ def revisions(lake: Lake, symbol: str, ts: Time, name: str = BARS) -> Result:
     return Result(rows, _position(lake, stored))
 
 
+def bars(
+    lake: Lake,
+    symbols: Symbols | None = None,
+    start: Time | None = None,
+    end: Time | None = None,
+    *,
+    as_known_at: AsOf | None = None,
+) -> Result:
+    """Return the stored 1-minute bars, with the columns of `Lake.bars`, as known at a version or time of the ticks, or now.
+
+    Raises NoLakeError if none were stored then, RequestError for what is no symbol or time.
+    """
+    wanted, rows = selection(symbols, start, end), _known(_rows(lake, BARS), as_known_at)
+    found = lake.engine.table(f"SELECT * FROM ({_bars(rows)}) WHERE {wanted.on('ts')} ORDER BY symbol, ts")
+    return Result(found, _position(lake, rows))
+
+
 def reconcile(lake: Lake) -> Reconciliation:
     """Compute all 1-minute bars from the ticks again, as of the version that the stored ones have, and compare.
 
@@ -66,17 +96,28 @@ def reconcile(lake: Lake) -> Reconciliation:
     files = _rows(lake, BARS)  # opened once: the job may append a revision meanwhile
     as_of = _position(lake, files)
     computed = lake.bars(SIZE, as_of=as_of).arrow
-    # A volume beyond 64 bits is stored, and null in a query's bars.
-    stored = f"""SELECT symbol, ts, open, high, low, close, TRY_CAST(volume AS BIGINT) AS volume, vwap, tick_count AS ticks
-                 FROM ({_newest(files)}) WHERE tick_count > 0"""
     different = f"""
-        WITH stored AS ({stored}),
+        WITH stored AS ({_bars(files)}),
             s AS (SELECT symbol, ts, stored FROM stored), c AS (SELECT symbol, ts, computed FROM computed)
         SELECT symbol, ts, stored::VARCHAR AS stored, computed::VARCHAR AS computed FROM s FULL JOIN c USING (symbol, ts)
         WHERE stored IS DISTINCT FROM computed ORDER BY symbol, ts"""
     found = lake.engine.table(different, computed=computed)
-    count = lake.engine.table(f"SELECT count(*) AS bars FROM ({stored})").column("bars")[0].as_py()
+    count = lake.engine.table(f"SELECT count(*) AS bars FROM ({_bars(files)})").column("bars")[0].as_py()
     return Reconciliation(as_of, count, Result(found, as_of))
+
+
+def _bars(rows: str) -> str:
+    # A volume beyond 64 bits is stored, and null in a query's bars.
+    return f"""SELECT symbol, ts, open, high, low, close, TRY_CAST(volume AS BIGINT) AS volume, vwap, tick_count AS ticks
+               FROM ({_newest(rows)}) WHERE tick_count > 0"""
+
+
+def _known(rows: str, as_of: AsOf | None) -> str:
+    if as_of is None:
+        return rows
+    target = parse_as_of(as_of)
+    known = f"known_at <= {timestamp(target)}" if isinstance(target, datetime) else f"as_of <= {target}"
+    return f"(SELECT * FROM {rows} WHERE {known})"
 
 
 def _newest(rows: str) -> str:
@@ -88,14 +129,14 @@ def _position(lake: Lake, rows: str) -> int:
     table: pa.Table = lake.engine.table(f"SELECT max(as_of) AS as_of FROM {rows}")
     as_of = table.column("as_of")[0].as_py()
     if as_of is None:
-        raise NoLakeError(f"The derived table has no rows yet: {SWITCH}")
+        raise NoLakeError(f"The derived table has no rows yet, or had none then: {SWITCH}")
     return int(as_of)
 
 
 def _rows(lake: Lake, name: str) -> str:
     if not name.isidentifier():
         raise RequestError(f"{quoted(name)} is not the name of a derived table.")
-    folder = lake.paths.root / f"finance_{name}"
+    folder = lake.paths.derived(name)
     table = opened(folder)
     if table is None:
         raise NoLakeError(f"There is no table at {folder}: {SWITCH}")

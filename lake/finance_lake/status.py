@@ -22,6 +22,7 @@ from finance_role import beneath, broker_kind
 from finance_role.heartbeat import heartbeat_file, is_alive
 from finance_storage import delta_log
 from finance_storage.accounting import still_to_come
+from finance_storage.derived_tables import Pause, states
 from finance_verify.verdict import Verdict, last_verdict
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from finance_kafka.describe import TopicDescription
     from finance_kafka.offsets import Offsets
+    from finance_storage.derived_tables import DerivedState
     from finance_storage.paths import LakePaths
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
@@ -55,6 +57,23 @@ def describe_topic_quickly(bootstrap: str, topic: str) -> TopicDescription:
     return describe_topic(bootstrap, topic, BROKER_TIMEOUT_SECONDS)
 
 
+class DerivedTable(msgspec.Struct, frozen=True):
+    """How far a derived table is, such as `bars_1m`.
+
+    Attributes:
+        name: `bars_1m` is stored in `finance_bars_1m`
+        as_of: version of the table of ticks that it was computed from; None before the first time
+        lag_seconds: age of the oldest commit with ticks that it lacks; 0 if it lacks none, None if not known
+        pause: why it does not follow the ticks at the moment
+
+    """
+
+    name: str
+    as_of: int | None
+    lag_seconds: float | None
+    pause: Pause | None
+
+
 class LakeStatus(msgspec.Struct, frozen=True):
     """The state of the lake at one point in time.
 
@@ -73,6 +92,7 @@ class LakeStatus(msgspec.Struct, frozen=True):
             estimated from heartbeats and ledgers
         verdict: the last verdict of verify
         finalized_until: the day before which all days are sealed; None if no day is
+        derived: how far each derived table is
 
     """
 
@@ -91,6 +111,7 @@ class LakeStatus(msgspec.Struct, frozen=True):
     lag_seconds: float
     verdict: Verdict | None
     finalized_until: date | None = None
+    derived: tuple[DerivedTable, ...] = ()
 
 
 def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
@@ -124,7 +145,17 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> Lak
         lag_seconds=seconds_behind(paths, stored, now) if lag is None else committed if lag else 0.0,
         verdict=last_verdict(paths),
         finalized_until=metadata.finalized_until if metadata else None,
+        derived=tuple(_derived(paths, state, snapshot.version, now) for state in states(paths)),
     )
+
+
+def _derived(paths: LakePaths, state: DerivedState, version: int, now: datetime) -> DerivedTable:
+    lag: float | None = None
+    if state.as_of is not None:
+        oldest_needed = max(state.as_of + 1, version - COMMITS_LOOKED_AT)
+        missing = [entry for entry in delta_log.entries(paths.ticks, version, oldest_needed) if entry.rows or entry.deletes]
+        lag = (now - missing[-1].committed).total_seconds() if missing else 0.0
+    return DerivedTable(state.name, state.as_of, lag, state.pause)
 
 
 def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:

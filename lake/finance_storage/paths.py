@@ -39,6 +39,11 @@ class LakePaths:
         return self.root / "run" / "spark"
 
     @property
+    def derived_run(self) -> Path:
+        """Scratch files of derived tables, and why one is paused."""
+        return self.root / "run" / "derived"
+
+    @property
     def aside(self) -> Path:
         """Files that repairs replaced, or that an older version left behind."""
         return self.root / "aside"
@@ -57,6 +62,10 @@ class LakePaths:
     def verdict(self) -> Path:
         """The last verdict of verify."""
         return self.root / "run" / "verdict.json"
+
+    def derived(self, name: str) -> Path:
+        """Return the folder of a derived table, such as `bars_1m`."""
+        return self.root / f"finance_{name}"
 
     def table(self, name: str) -> Path:
         """Return the folder of the table named `ticks` or `quarantine`."""

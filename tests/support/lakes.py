@@ -7,7 +7,7 @@ import copy
 import json
 import shutil
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from finance_job.worker_task import WorkerTask
 from finance_job.writer import Writer
 from finance_kafka.describe import TopicDescription
 from finance_kafka.offsets import OffsetRange
+from finance_role import beneath
+from finance_storage.derived_tables import Pause, pause_file
 from finance_storage.lake_identity import PROPERTY, Identity, Loss
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
@@ -129,6 +131,12 @@ class BuiltLake:
         files = [file for file in files if file.table == name]
         if name == TICKS or files:
             self.writer.commit(name, Change.of(files, self.spans, holes))
+
+    def pause(self, derived: str, reason: str) -> None:
+        """Report that a derived table is paused, as the job does."""
+        now = datetime.now(UTC)
+        content = msgspec.json.encode(Pause(reason, now, now + timedelta(seconds=5)))
+        beneath.write_whole(self.paths.root, pause_file(self.paths, derived), content)
 
     def note_losses(self, *losses: Loss) -> None:
         """Mark offsets as lost, as recover does."""

@@ -35,6 +35,10 @@ def bars(
     start: Start = None,
     end: End = None,
     as_of: AsOf = None,
+    as_known_at: Annotated[
+        str | None,
+        typer.Option(help="Stored 1-minute bars as known at this time or version; unlike --as-of, not limited to a week."),
+    ] = None,
     last: Annotated[
         int | None,
         typer.Option(min=1, help="Newest bars of each symbol to show (default: 20; all with --start, --end or --json)."),
@@ -50,13 +54,20 @@ def bars(
     """Show bars: open, high, low, close, volume, VWAP and number of ticks."""
     from finance_lake.cli.candles import draw, max_candles
     from finance_lake.cli.display import console, print_json_rows, print_rows
+    from finance_lake.derived import SIZE
+    from finance_lake.derived import bars as stored_bars
     from finance_lake.query.values import rows
 
     lake = lake_of(data)
     if revisions:
         _show_revisions(lake, *revisions, as_json=as_json)
         return
-    result = lake.bars(size, symbols, start, end, as_of)
+    if as_known_at is None:
+        result = lake.bars(size, symbols, start, end, as_of)
+    elif size == SIZE and as_of is None:
+        result = stored_bars(lake, symbols, start, end, as_known_at=as_known_at)
+    else:
+        raise typer.BadParameter(f"--as-known-at reads stored bars of {SIZE}: leave out --size and --as-of")
     everything = as_json or (not chart and (start or end))
     most = last or (len(result) if everything else max_candles() if chart else SHOWN)
     counts = _bars_per_symbol(result.arrow)

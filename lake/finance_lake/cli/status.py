@@ -13,7 +13,7 @@ from finance_storage.errors import START
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from finance_lake.status import LakeStatus
+    from finance_lake.status import DerivedTable, LakeStatus
 
 
 class ExitCode(IntEnum):
@@ -97,6 +97,7 @@ def lines(seen: LakeStatus) -> dict[str, str]:
         "quarantine": f"{seen.quarantined:,} records",
         "last proof": _proof(seen),
         "sealed": f"all days before {seen.finalized_until}" if seen.finalized_until else "no day yet",
+        **{table.name: _derived(table) for table in seen.derived},
     }
 
 
@@ -123,6 +124,16 @@ def _lag(seen: LakeStatus) -> str:
         idle = f"; no commit for {duration(seen.lag_seconds)}" if seen.lag_seconds else ""
         return f"unknown: {seen.broker}{idle}"
     return f"{seen.lag:,} records, {duration(max(0.0, seen.lag_seconds))} behind the topic" if seen.lag else "none"
+
+
+def _derived(table: DerivedTable) -> str:
+    from finance_lake.cli.display import duration
+    from finance_role.text import plain
+
+    version = "not computed yet" if table.as_of is None else f"as of version {table.as_of}"
+    if table.pause:
+        return f"{version}, paused since {table.pause.since:%Y-%m-%d %H:%M:%S} UTC: {plain(table.pause.reason)}"
+    return version if table.lag_seconds is None else f"{version}, {duration(max(0.0, table.lag_seconds))} behind the ticks"
 
 
 def _proof(seen: LakeStatus) -> str:

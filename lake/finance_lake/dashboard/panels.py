@@ -26,6 +26,7 @@ from finance_lake.status import newest_stored, roles, seconds_behind
 from finance_role.text import price
 from finance_storage import delta_log
 from finance_storage.delta_log import LogTail
+from finance_storage.derived_tables import pauses
 from finance_storage.errors import LakeError, NoLakeError, RequestError
 from finance_storage.paths import QUARANTINE
 from finance_verify.verdict import last_verdict
@@ -74,14 +75,15 @@ class Panels:
                 lake.close()
 
     def status(self, as_of: str | None = None) -> dict[str, Any]:
-        """Return the status strip: services, version, rows, rate, lag, quarantined, the last verdict.
+        """Return the status strip: services, paused derived tables, version, rows, rate, lag, quarantined, the last verdict.
 
         Without a readable lake, `version` is None and `problem` says why. `waiting` means that the tables are behind and not
         growing, so the lag increases with time.
         """
         now = datetime.now(UTC)
         # The state of services is known only for the present.
-        head = {"now": milliseconds(now), "problem": None, "services": roles(self.paths) if as_of is None else None}
+        present = {"services": roles(self.paths), "paused": _paused(self.paths)} if as_of is None else {"services": None}
+        head = {"now": milliseconds(now), "problem": None, **present}
         try:
             return {**head, **self._figures(as_of, now)}
         except NoLakeError as error:
@@ -240,6 +242,10 @@ def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
         name: sent(getattr(verdict, name))
         for name in ("verdict", "code", "sentence", "at", "broker", "version", "lost", "doubled")
     }
+
+
+def _paused(paths: LakePaths) -> dict[str, str]:
+    return {name: pause.reason for name, pause in sorted(pauses(paths).items())}
 
 
 def _newest(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,9 +35,13 @@ class Selection:
     @property
     def where(self) -> str:
         """The condition as SQL."""
+        return self.on("ts_event")
+
+    def on(self, time: str) -> str:
+        """Return the condition as SQL for rows that have their time in another column."""
         terms = [f"symbol IN ({', '.join(map(quoted, self.symbols))})"] if self.symbols else []
-        terms += [f"ts_event >= {timestamp(self.start)}"] if self.start else []
-        terms += [f"ts_event < {timestamp(self.end)}"] if self.end else []
+        terms += [f"{time} >= {timestamp(self.start)}"] if self.start else []
+        terms += [f"{time} < {timestamp(self.end)}"] if self.end else []
         return " AND ".join(terms) or "true"
 
 

@@ -13,7 +13,7 @@ from finance_job.derived.table import KEY, DerivedTable
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-COLUMNS = ("min_delay_us", "max_delay_us", "max_gap_us", "out_of_order", "sources")
+COLUMNS = ("min_delay_us", "max_delay_us", "max_gap_us", "out_of_order", "sources", "numbered", "first_seq", "last_seq")
 
 
 def coverage(ticks: DataFrame) -> DataFrame:
@@ -22,6 +22,10 @@ def coverage(ticks: DataFrame) -> DataFrame:
     Delays are from event to arrival at the broker, in microseconds; they may be negative. `max_gap_us` is the longest time
     between two consecutive ticks of the minute, null for a single tick. `out_of_order` counts ticks whose event is earlier than
     that of the tick before them in their partition.
+
+    A source numbers its ticks without gaps, across symbols. `numbered` counts the ticks with a number, and `first_seq` and
+    `last_seq` are the smallest and the largest one. So what a minute misses of one source is, over all symbols,
+    `max(last_seq) - min(first_seq) + 1 - sum(numbered)`.
     """
     event, arrival = f.unix_micros("ts_event"), f.unix_micros("kafka_timestamp")
     by_time = Window.partitionBy(*KEY).orderBy("ts_event")
@@ -29,6 +33,7 @@ def coverage(ticks: DataFrame) -> DataFrame:
     steps = ticks.select(
         *KEY,
         "source",
+        "seq",
         (arrival - event).alias("delay"),
         (event - f.lag(event).over(by_time)).alias("gap"),
         (event < f.lag(event).over(by_place)).alias("is_late"),
@@ -39,6 +44,9 @@ def coverage(ticks: DataFrame) -> DataFrame:
         f.max("gap").alias("max_gap_us"),
         f.count_if("is_late").alias("out_of_order"),
         f.count_distinct("source").alias("sources"),
+        f.count("seq").alias("numbered"),
+        f.min("seq").alias("first_seq"),
+        f.max("seq").alias("last_seq"),
     )
 
 

@@ -1,31 +1,36 @@
 """Keep a derived table up to date with the ticks, on a thread of its own: ingestion never waits for it.
 
 `readStream` follows the tick table from the derived table's position. Each micro-batch says which keys its ticks touch; those
-keys get a revision as of the last version of the batch. Where rows were removed (by recover), or the log no longer has the
-versions since the position, all keys get one.
+keys get a revision as of the last version of the batch. Where rows were removed (by recover), or the position is too old to be
+followed from, all keys get one.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 from deltalake.exceptions import DeltaError
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from finance_job.derived.revision import Revisions
 from finance_job.derived.table import KEY
+from finance_job.derived.upkeep import Upkeep
 from finance_role import beneath
 from finance_storage import delta_log
 from finance_storage.delta_table import open_table
-from finance_storage.errors import UnreadableError
+from finance_storage.derived_tables import Pause, pause_file
+from finance_storage.errors import UnreadableError, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame
+    from pyspark.sql.streaming.query import StreamingQuery
     from structlog.typing import FilteringBoundLogger
 
     from finance_job.derived.revision import TickTable
@@ -34,23 +39,31 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 300.0
-# What another attempt may mend; anything else is a fault of the code, and ends the thread with a traceback in the log.
+# The log of the ticks and their replaced files are removed after a week. A table whose position is older is built anew.
+MAX_POSITION_AGE = timedelta(days=6)
+# What may pass by itself. Anything else is a fault of the code, most likely of the table's function: logged with a traceback.
 PASSING = (PySparkException, Py4JError, DeltaError, UnreadableError, OSError)
 
 
 class Following(threading.Thread):
-    """Follows the ticks with one derived table. A failure pauses it, is logged, and is retried with growing pauses."""
+    """Follows the ticks with one derived table. A failure pauses the table, is reported, and is retried with growing pauses."""
 
-    def __init__(self, ticks: TickTable, table: DerivedTable, trigger_seconds: float, log: FilteringBoundLogger) -> None:
-        """Nothing runs before `start`."""
+    def __init__(
+        self, ticks: TickTable, table: DerivedTable, trigger_seconds: float, turn: threading.Lock, log: FilteringBoundLogger
+    ) -> None:
+        """Nothing runs before `start`, and the first batch only after `trigger_seconds`. Tables compute one at a `turn`."""
         super().__init__(name=f"derived-{table.name}", daemon=True)
         self._ticks = ticks
         self._paths = ticks.paths
         self._table = table
-        self._trigger = f"{trigger_seconds} seconds"
+        self._trigger_seconds = trigger_seconds
+        self._turn = turn
         self._log = log
         self._stopping = threading.Event()
-        self._scratch = ticks.paths.root / "run" / "derived" / table.name
+        self._scratch = ticks.paths.derived_run / table.name
+        self._pause_file = pause_file(ticks.paths, table.name)
+        self._failing_since: datetime | None = None
+        self._may_be_reported = True  # by this run, or by an earlier one that was killed
 
     def stop(self) -> None:
         """Tell it to end. Its running Spark job ends by itself, or is cancelled."""
@@ -60,40 +73,56 @@ class Following(threading.Thread):
         """Wait until it has ended, and remove its scratch files."""
         self.join()
         beneath.remove(self._paths.root, self._scratch)
+        beneath.remove(self._paths.root, self._pause_file)
 
     def run(self) -> None:
         """Follow until `stop`."""
-        pause = 1.0
+        seconds = 1.0
+        self._stopping.wait(self._trigger_seconds)
         while not self._stopping.is_set():
             try:
                 self._follow()
-            except PASSING as error:
+            except Exception as error:  # noqa: BLE001 (reported, and tried again: ingestion must go on)
                 if self._stopping.is_set():  # its Spark job was cancelled
                     return
-                self._log.warning("derived table paused", table=self._table.name, reason=_reason(error), in_seconds=pause)
-                self._stopping.wait(pause)
-                pause = min(2 * pause, MAX_PAUSE_SECONDS)
+                seconds = min(2 * seconds, MAX_PAUSE_SECONDS) if self._failing_since else 1.0
+                self._report(error, seconds)
+                self._stopping.wait(seconds)
+
+    def _report(self, error: Exception, seconds: float) -> None:
+        now, reason = datetime.now(UTC), first_line(error)
+        self._failing_since = self._failing_since or now
+        self._log.warning(
+            "derived table paused",
+            table=self._table.name,
+            reason=reason,
+            in_seconds=seconds,
+            exc_info=None if isinstance(error, PASSING) else error,
+        )
+        pause = Pause(reason, self._failing_since, now + timedelta(seconds=seconds))
+        self._may_be_reported = True
+        try:
+            beneath.write_whole(self._paths.root, self._pause_file, msgspec.json.encode(pause), flush=False)
+        except OSError as problem:
+            self._log.warning("status will not show the pause", table=self._table.name, reason=str(problem))
+
+    def _succeeded(self) -> None:
+        if self._failing_since:
+            self._log.info("derived table goes on", table=self._table.name)
+        if self._may_be_reported:
+            beneath.remove(self._paths.root, self._pause_file)
+        self._failing_since, self._may_be_reported = None, False
 
     def _follow(self) -> None:
         revisions = Revisions(self._ticks, self._table)
         position = revisions.position
-        if position is None or not delta_log.has(self._paths.ticks, position):
+        if position is None or not self._can_follow_from(position):
             position = self._newest_version()
-            revisions.restate_all(position)
+            with self._turn:
+                revisions.restate_all(position)
             self._log.info("derived table built", table=self._table.name, as_of=position)
-        checkpoint = self._fresh_checkpoint()
-        batch = Batches(revisions, self._paths, self._table, checkpoint, position)
-        query = (
-            self._ticks.spark.readStream.format("delta")
-            .option("skipChangeCommits", "true")  # rows that were removed are seen in the log: see Batches
-            .option("startingVersion", position)
-            .load(str(self._paths.ticks))
-            .writeStream.foreachBatch(batch)
-            .queryName(self._table.name)
-            .option("checkpointLocation", str(checkpoint))
-            .trigger(processingTime=self._trigger)
-            .start()
-        )
+            self._succeeded()
+        query = self._query(revisions, position)
         try:
             while query.isActive and not self._stopping.wait(POLL_SECONDS):
                 pass
@@ -101,6 +130,33 @@ class Following(threading.Thread):
             query.stop()
         if not self._stopping.is_set():
             query.awaitTermination()  # raises what ended it
+
+    def _query(self, revisions: Revisions, position: int) -> StreamingQuery:
+        checkpoint = self._fresh_checkpoint()
+        upkeep = Upkeep(self._ticks.spark, self._paths.derived(self._table.name))
+        batches = Batches(revisions, self._paths, self._table, checkpoint, position)
+
+        def process(batch: DataFrame, number: int) -> None:
+            with self._turn:
+                batches.process(batch, number)
+                upkeep.step()
+            self._succeeded()
+
+        return (
+            self._ticks.spark.readStream.format("delta")
+            .option("skipChangeCommits", "true")  # rows that were removed are seen in the log: see Batches
+            .option("startingVersion", position)
+            .load(str(self._paths.ticks))
+            .writeStream.foreachBatch(process)
+            .queryName(self._table.name)
+            .option("checkpointLocation", str(checkpoint))
+            .trigger(processingTime=f"{self._trigger_seconds} seconds")
+            .start()
+        )
+
+    def _can_follow_from(self, position: int) -> bool:
+        entry = delta_log.entry(self._paths.ticks, position)
+        return entry is not None and datetime.now(UTC) - entry.committed < MAX_POSITION_AGE
 
     def _newest_version(self) -> int:
         table = open_table(self._paths.ticks)
@@ -115,7 +171,7 @@ class Following(threading.Thread):
 
 
 class Batches:
-    """Turns each micro-batch of ticks into a revision (`foreachBatch`)."""
+    """Turns each micro-batch of ticks into a revision."""
 
     def __init__(self, revisions: Revisions, paths: LakePaths, table: DerivedTable, checkpoint: Path, position: int) -> None:
         """Begin after the version `position` of the tick table."""
@@ -125,7 +181,7 @@ class Batches:
         self._checkpoint = checkpoint
         self._position = position
 
-    def __call__(self, batch: DataFrame, number: int) -> None:
+    def process(self, batch: DataFrame, number: int) -> None:
         """Append a revision of the keys that the batch touches; of all keys where rows were removed."""
         end = self._end_version(number)
         if end <= self._position:
@@ -144,7 +200,3 @@ class Batches:
 
     def _removes_rows(self, end: int) -> bool:
         return any(entry.deletes for entry in delta_log.entries(self._ticks, end, self._position + 1))
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]

@@ -22,15 +22,19 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from finance_job.derived.table import KEY, coordinates
 from finance_job.failpoint import hit
 from finance_role import beneath
+from finance_storage import delta_log
 from finance_storage.delta_table import open_table
+from finance_storage.derived_tables import PROPERTY, position, transaction_id
+from finance_storage.errors import UnreadableError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pyspark.sql import DataFrame, SparkSession
 
     from finance_job.derived.table import DerivedTable
     from finance_storage.paths import LakePaths
 
-PROPERTY = "financelake.lake"  # id of the lake that a derived table belongs to
 MAX_INTERVALS = 64  # of event time in one query; beyond it, neighbours are joined
 
 
@@ -55,10 +59,10 @@ class Revisions:
     def __init__(self, ticks: TickTable, table: DerivedTable) -> None:
         """Open the table, or create it. Raises IrregularError where a link is in its place."""
         self._spark = ticks.spark
-        self._ticks = str(ticks.paths.ticks)
+        self._ticks = ticks.paths.ticks
         self._table = table
-        self._folder = table.folder(ticks.paths)
-        self._transaction = f"financelake:{ticks.lake}:{table.name}"
+        self._folder = ticks.paths.derived(table.name)
+        self._transaction = transaction_id(ticks.lake, table.name)
         beneath.require_unlinked(ticks.paths.root, self._folder)
         stored = open_table(self._folder)
         if stored and stored.metadata().configuration.get(PROPERTY) != ticks.lake:
@@ -72,14 +76,13 @@ class Revisions:
     def position(self) -> int | None:
         """Version of the tick table that the newest revision was computed from; None before the first."""
         table = open_table(self._folder)
-        version = table.transaction_version(self._transaction) if table else None
-        return None if version is None else int(version)
+        return position(table, self._table.name) if table else None
 
     def restate(self, keys: pa.Table, as_of: int) -> None:
         """Append a revision of these keys (columns `symbol` and `ts`)."""
-        wanted = self._spark.createDataFrame(keys).hint("broadcast")
+        wanted = self._spark.createDataFrame(keys)
         ticks = self._ticks_at(as_of).where(_within(intervals(keys, self._table.bucket_seconds)))
-        self._append(self._spark.createDataFrame(keys), self._rows(ticks.join(wanted, list(KEY), "left_semi")), as_of)
+        self._append(wanted, self._rows(ticks.join(wanted.hint("broadcast"), list(KEY), "left_semi")), as_of)
 
     def restate_all(self, as_of: int) -> None:
         """Append a revision of every key that the ticks have, and of those that only this table has."""
@@ -88,7 +91,7 @@ class Revisions:
         self._append(known.union(rows.select(*KEY)).distinct(), rows, as_of)
 
     def _ticks_at(self, version: int) -> DataFrame:
-        ticks = self._spark.read.format("delta").option("versionAsOf", version).load(self._ticks)
+        ticks = self._spark.read.format("delta").option("versionAsOf", version).load(str(self._ticks))
         return ticks.withColumn("ts", self._table.bucket())
 
     def _rows(self, ticks: DataFrame) -> DataFrame:
@@ -100,6 +103,7 @@ class Revisions:
             keys.join(rows, list(KEY), "left")
             .withColumn("tick_count", f.coalesce("tick_count", f.lit(0)))
             .withColumn("as_of", f.lit(as_of).cast("bigint"))
+            .withColumn("known_at", f.lit(self._committed(as_of)))
             .select(*self._table.schema.names)
         )
         hit(f"before-{self._table.name}-commit")
@@ -114,6 +118,12 @@ class Revisions:
         )
         hit(f"after-{self._table.name}-commit")
 
+    def _committed(self, version: int) -> datetime:
+        entry = delta_log.entry(self._ticks, version)
+        if entry is None:
+            raise UnreadableError(f"The log of {self._ticks} has no version {version} any more.")
+        return entry.committed
+
     def _create(self, lake: str) -> None:
         DeltaRs.create(
             str(self._folder),
@@ -123,6 +133,8 @@ class Revisions:
                 "delta.enableDeletionVectors": "false",
                 "delta.columnMapping.mode": "none",
                 "delta.dataSkippingStatsColumns": "symbol,ts,as_of",
+                "delta.logRetentionDuration": "interval 7 days",
+                "delta.checkpointInterval": "100",
             },
             raise_if_key_not_exists=False,
         )

@@ -14,11 +14,8 @@ from pyspark.sql.types import DecimalType, LongType, StringType, StructField, St
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
-
-    from finance_storage.paths import LakePaths
 
 KEY = ("symbol", "ts")
 # Sums of the ticks' coordinates: which ticks a row was made of, in a form that every engine can compute.
@@ -46,8 +43,9 @@ class DerivedTable:
     def schema(self) -> StructType:
         """Columns as they are stored.
 
-        `as_of` is the version of the tick table that a revision was computed from. Of a key, the row with the largest
-        `as_of` counts. A `tick_count` of 0 withdraws the key: the lake no longer has ticks of it.
+        `as_of` is the version of the tick table that a revision was computed from, and `known_at` when that version was
+        committed. Of a key, the row with the largest `as_of` counts. A `tick_count` of 0 withdraws the key: the lake no longer
+        has ticks of it.
         """
         return StructType(
             [
@@ -57,12 +55,9 @@ class DerivedTable:
                 StructField("tick_count", LongType()),
                 StructField("checksum", CHECKSUM),
                 StructField("as_of", LongType()),
+                StructField("known_at", TimestampType()),
             ]
         )
-
-    def folder(self, paths: LakePaths) -> Path:
-        """Where it is stored."""
-        return paths.root / f"finance_{self.name}"
 
     def bucket(self) -> Column:
         """Start of the bucket of a tick."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.coverage_1m import COVERAGE_1M
 from finance_job.derived.following import Following
 from finance_job.derived.revision import TickTable
+from finance_job.derived.upkeep import SMALL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,8 @@ def followed(
         yield
         return
     ticks = TickTable(derived_session(spark), paths, lake)
-    running = [Following(ticks, table, trigger_seconds, log) for table in DERIVED_TABLES]
+    turn = threading.Lock()  # one table at a time computes, so a core is left to ingestion
+    running = [Following(ticks, table, trigger_seconds, turn, log) for table in DERIVED_TABLES]
     for one in running:
         one.start()
     try:
@@ -53,13 +56,13 @@ def derived_session(spark: SparkSession) -> SparkSession:
         # Each batch has new literals, so generated code would be compiled again each time, for more than it saves.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.shuffle.partitions": "1",
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.session.timeZone": "UTC",
         # The default is INT96, which other readers take for times without a zone.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # One task at a time reads, so a core is left to ingestion.
         "spark.sql.files.maxPartitionBytes": "1g",
+        # OPTIMIZE leaves larger files as they are.
+        "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
+        "spark.databricks.delta.optimize.maxFileSize": str(8 * SMALL_BYTES),
     }.items():
         session.conf.set(key, value)
     return session

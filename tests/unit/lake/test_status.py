@@ -9,7 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from typer.testing import CliRunner
 
 from finance_kafka.describe import BrokerUnavailableError
@@ -18,8 +20,11 @@ from finance_lake.cli import app
 from finance_lake.dashboard.panels import Panels
 from finance_lake.query.engine import Engine
 from finance_lake.status import DOWN, UNKNOWN, UP, lake_status, roles, services
+from finance_role import beneath
 from finance_role.heartbeat import Heartbeat, heartbeat_file
-from tests.support.lakes import BuiltLake, numbered
+from finance_storage.derived_tables import PROPERTY, pause_file, transaction_id
+from finance_storage.errors import UnreadableError
+from tests.support.lakes import LAKE, BuiltLake, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,3 +192,45 @@ def test_a_status_without_a_readable_lake_has_the_services(tmp_path: Path) -> No
     (built.paths.ticks / "_delta_log" / f"{1:020d}.json").write_text("damaged")
     status = Panels(built.paths, Engine()).status()
     assert (status["version"], status["services"]) == (None, {"producer": UP, "spark-job": DOWN})
+
+
+def derive(built: BuiltLake, as_of: int) -> None:
+    """Write a derived table as of a version, with rows that do not matter here."""
+    rows = pa.table({"symbol": ["AAPL"]})
+    table = DeltaTable.create(
+        str(built.paths.derived("bars_1m")), rows.schema, configuration={PROPERTY: LAKE}, raise_if_key_not_exists=False
+    )
+    transaction = CommitProperties(app_transactions=[Transaction(transaction_id(LAKE, "bars_1m"), as_of)])
+    write_deltalake(table, rows, mode="append", commit_properties=transaction)
+
+
+def test_a_derived_table_is_shown_with_its_lag_and_its_pause(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "ask_soon", lambda *_: no_broker())
+    newest = DeltaTable(str(built.paths.ticks)).version()
+    derive(built, newest)
+    built.paths.derived("of_a_user").mkdir()
+    assert [(table.name, table.as_of, table.lag_seconds) for table in lake_status(built.paths, no_broker).derived] == [
+        ("bars_1m", newest, 0.0)
+    ]
+    built.store(numbered(1, first=100))
+    age(built, LONG)
+    built.pause("bars_1m", "the disk is full\x1b[2J")
+    (table,) = lake_status(built.paths, no_broker).derived
+    assert table.lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    shown = CliRunner().invoke(app, ["status", "--data", str(built.paths.root)]).output
+    assert f"bars_1m      as of version {newest}, paused since " in shown
+    assert "UTC: the disk is full\\x1b[2J" in shown
+    assert Panels(built.paths, Engine()).status()["paused"] == {"bars_1m": "the disk is full\x1b[2J"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": 1}', b"[" * 10_000])
+def test_an_invalid_pause_is_none(built: BuiltLake, content: bytes) -> None:
+    beneath.write_whole(built.paths.root, pause_file(built.paths, "bars_1m"), content)
+    assert Panels(built.paths, Engine()).status()["paused"] == {}
+
+
+def test_a_damaged_derived_table_is_named(built: BuiltLake) -> None:
+    derive(built, 1)
+    (built.paths.derived("bars_1m") / "_delta_log" / f"{0:020d}.json").write_text("damaged")
+    with pytest.raises(UnreadableError, match="finance_bars_1m cannot be read"):
+        lake_status(built.paths, no_broker)

@@ -21,7 +21,7 @@ export class Strip {
   status(status) {
     this.#skew = status.now - Date.now();
     this.#status = status;
-    this.#services(status.services);
+    this.#services(status.services, status.paused ?? {});
     if (status.version === null) return this.#clear();
     this.#committed = status.committed;
     this.#setText("version", count(status.version));
@@ -56,10 +56,13 @@ export class Strip {
     this.#verdict(status.verdict, now);
   }
 
-  #services(services) {
+  #services(services, paused) {
     if (services === null) return this.#setText("services", "–");
     const down = Object.keys(services).filter((name) => services[name] !== "up");
-    this.#setText("services", down.length ? `${down.join(", ")} down` : "up", down.length ? "bad" : "good");
+    const waiting = Object.keys(paused);
+    const text = [down.length ? `${down.join(", ")} down` : "", waiting.length ? `${waiting.join(", ")} paused` : ""];
+    this.#setText("services", text.filter(Boolean).join("; ") || "up", down.length ? "bad" : waiting.length ? "late" : "good");
+    this.#fields.services.title = waiting.map((name) => `${name} is paused: ${paused[name]}`).join("\n");
   }
 
   #verdict(verdict, now) {
