@@ -29,6 +29,7 @@ class Code(IntEnum):
     GAP = 11
     DUPLICATE = 12
     ALTERED = 16
+    DERIVED = 17
     PRODUCER = 15
     BEHIND = 10
     COMPLETE = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
 import secrets
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +19,20 @@ from deltalake import DeltaTable
 
 from finance_contract import Tick
 from finance_contract.tick import encode
+from finance_job.derived import upkeep
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.coverage_1m import COVERAGE_1M, coverage
 from finance_job.derived.following import Following
 from finance_job.derived.revision import MAX_INTERVALS, Interval, Revisions, TickTable, intervals
 from finance_job.derived.tables import derived_session
-from finance_lake.derived import newest, reconcile, revisions
+from finance_job.derived.upkeep import Upkeep
+from finance_lake.cli.verify import with_bars
+from finance_lake.derived import bars, newest, reconcile, revisions
 from finance_lake.lake import Lake
+from finance_storage import delta_log
+from finance_storage.derived_tables import DerivedState, pauses, states
+from finance_storage.errors import NoLakeError
+from finance_verify.verdict import Code, Report
 from tests.support.lakes import LAKE, BuiltLake
 from tests.support.stack import ROOT, wait_until
 
@@ -73,7 +82,7 @@ def some_ticks(chance: random.Random, count: int, minutes: range = range(5)) -> 
 
 
 def revisions_of(lake: BuiltLake, table: Any = BARS_1M) -> pa.Table:  # noqa: ANN401
-    return DeltaTable(str(table.folder(lake.paths))).to_pyarrow_table()
+    return DeltaTable(str(lake.paths.derived(table.name))).to_pyarrow_table()
 
 
 def stored_bars(lake: BuiltLake) -> list[tuple[Any, ...]]:
@@ -110,7 +119,7 @@ def test_all_bars_are_those_of_the_ticks(session: SparkSession, lake: BuiltLake,
     assert revisions_of(lake).schema.field("ts").type == pa.timestamp("us", "UTC")
     with Lake(lake.paths.root) as opened:
         assert newest(opened).arrow.schema.field("ts").type == pa.timestamp("us", "UTC")
-    protocol = DeltaTable(str(BARS_1M.folder(lake.paths))).protocol()
+    protocol = DeltaTable(str(lake.paths.derived(BARS_1M.name))).protocol()
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
 
 
@@ -160,7 +169,7 @@ def test_a_minute_without_ticks_any_more_is_withdrawn(session: SparkSession, lak
 
 @pytest.fixture
 def following(session: SparkSession, lake: BuiltLake) -> Iterator[Following]:
-    thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, structlog.get_logger())
+    thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
     thread.start()
     yield thread
     thread.stop()
@@ -169,8 +178,8 @@ def following(session: SparkSession, lake: BuiltLake) -> Iterator[Following]:
 
 def wait_for_bars(lake: BuiltLake) -> None:
     def caught_up() -> bool:
-        table = BARS_1M.folder(lake.paths)
-        return table.exists() and stored_bars(lake) == true_bars(lake)
+        table = lake.paths.derived(BARS_1M.name)
+        return delta_log.has(table, 0) and stored_bars(lake) == true_bars(lake)
 
     wait_until(caught_up, 180, lambda: f"bars that are those of the ticks: {stored_bars(lake)} != {true_bars(lake)}")
 
@@ -198,16 +207,101 @@ def compact(lake: BuiltLake) -> None:
     lake.writer.invalidate_cache()
 
 
+def test_a_table_that_fails_is_paused_and_goes_on(
+    session: SparkSession, lake: BuiltLake, chance: random.Random, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = [ValueError("no such thing")] * 2 + [OSError("no space left")]
+
+    def compute(ticks: Any) -> Any:  # noqa: ANN401
+        if faults:
+            raise faults.pop()
+        return BARS_1M.compute(ticks)
+
+    table = dataclasses.replace(BARS_1M, compute=compute)
+    lake.store(some_ticks(chance, 20))
+    thread = Following(TickTable(session, lake.paths, LAKE), table, 0.2, threading.Lock(), structlog.get_logger())
+    thread.start()
+    wait_until(lambda: "bars_1m" in pauses(lake.paths), 60, "a pause that status can see")
+    (state,) = states(lake.paths)
+    assert state.pause
+    assert (state.as_of, state.pause.reason, state.pause.retry > state.pause.since) == (None, "no space left", True)
+    wait_for_bars(lake)
+    wait_until(lambda: not pauses(lake.paths), 60, "no pause any more")
+    thread.stop()
+    thread.close()
+    log = capsys.readouterr().out
+    assert log.count("derived table paused") == 3
+    assert log.count("Traceback") == log.count("ValueError: no such thing") == 2  # a fault of the code, unlike a full disk
+    assert states(lake.paths) == (DerivedState("bars_1m", 1, None),)
+
+
+def test_a_position_older_than_the_files_of_its_versions_is_not_followed_from(
+    session: SparkSession, lake: BuiltLake, chance: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.store(some_ticks(chance, 20))
+    bars_of(session, lake).restate_all(1)
+    lake.store(some_ticks(chance, 20))
+    compact(lake)
+    DeltaTable(str(lake.paths.ticks)).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    lake.writer.invalidate_cache()
+    lake.store(some_ticks(chance, 20))
+    monkeypatch.setattr("finance_job.derived.following.MAX_POSITION_AGE", timedelta(0))
+    thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
+    thread.start()
+    wait_for_bars(lake)
+    thread.stop()
+    thread.close()
+
+
+def test_small_files_are_merged_and_replaced_ones_removed(
+    session: SparkSession, lake: BuiltLake, chance: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "MAX_SMALL_FILES", 3)
+    monkeypatch.setattr(upkeep, "VACUUM_HOURS", 0.0)
+    session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    folder = lake.paths.derived(BARS_1M.name)
+    kept, maintained = bars_of(session, lake), Upkeep(session, folder)
+    for version in range(1, 5):
+        lake.store(some_ticks(chance, 10))
+        kept.restate_all(version)
+        maintained.step()
+    assert [len(DeltaTable(str(folder)).file_uris()), len(list(folder.glob("*.parquet")))] == [1, 1]
+    assert stored_bars(lake) == true_bars(lake)
+    assert kept.position == 4
+    protocol = DeltaTable(str(folder)).protocol()
+    assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+
+
+def test_bars_as_known_at_an_earlier_time(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+    known = {}
+    for version in (1, 2):
+        lake.store(some_ticks(chance, 40))
+        bars_of(session, lake).restate_all(version)
+        known[version] = stored_bars(lake)
+    first, second = (delta_log.entry(lake.paths.ticks, version) for version in (1, 2))
+    assert first
+    assert second
+    with Lake(lake.paths.root) as opened:
+        for as_of, version in ((1, 1), (second.committed - timedelta(microseconds=1), 1), (second.committed, 2), (None, 2)):
+            rows = newest(opened, as_of=as_of).arrow.select([*BAR, "tick_count"])
+            assert [tuple(row.values()) for row in rows.to_pylist()] == known[version]
+            assert bars(opened, as_known_at=as_of).arrow.equals(opened.bars("1m", as_of=version).arrow)
+            one = bars(opened, "AAPL", start="2026-11-24T10:31", as_known_at=as_of).arrow
+            assert one.equals(opened.bars("1m", "AAPL", start="2026-11-24T10:31", as_of=version).arrow)
+        with pytest.raises(NoLakeError, match="had none then"):
+            newest(opened, as_of=first.committed - timedelta(seconds=1))
+
+
 def test_a_later_start_goes_on_from_the_position(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
     for _ in range(2):
         lake.store(some_ticks(chance, 20))
-        thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, structlog.get_logger())
+        thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
         thread.start()
         wait_for_bars(lake)
         thread.stop()
         thread.close()
         assert not (lake.paths.root / "run" / "derived" / "bars_1m").exists()
-    assert DeltaTable(str(BARS_1M.folder(lake.paths))).version() == 2  # creation aside: one revision a start
+    assert DeltaTable(str(lake.paths.derived(BARS_1M.name))).version() == 2  # creation aside: one revision a start
 
 
 def test_ingestion_does_not_hear_of_derived_tables(spark: SparkSession, session: SparkSession, following: Following) -> None:
@@ -225,6 +319,7 @@ def test_coverage_of_ten_ticks(session: SparkSession) -> None:
             "AAPL",
             at.replace(second=0, microsecond=0),
             source,
+            number + 100,
             0,
             number,
             at,
@@ -232,7 +327,7 @@ def test_coverage_of_ten_ticks(session: SparkSession) -> None:
         )
 
     rows = [row(number, event) for number, event in enumerate([0, 1, 2.5, 2, 5, 6, 7, 4, 9])] + [row(20, 10, "other")]
-    names = ["symbol", "ts", "source", "kafka_partition", "kafka_offset", "ts_event", "kafka_timestamp"]
+    names = ["symbol", "ts", "source", "seq", "kafka_partition", "kafka_offset", "ts_event", "kafka_timestamp"]
     (found,) = coverage(session.createDataFrame(rows, names)).collect()
     assert found.asDict() | {"ts": None} == {
         "symbol": "AAPL",
@@ -242,6 +337,9 @@ def test_coverage_of_ten_ticks(session: SparkSession) -> None:
         "min_delay_us": -second,
         "max_delay_us": 10 * second,
         "max_gap_us": 2 * second,
+        "numbered": 10,
+        "first_seq": 100,
+        "last_seq": 120,
     }
 
 
@@ -263,19 +361,25 @@ def test_intervals_are_few_and_cover_all_minutes() -> None:
 
 def test_reconciling_finds_no_difference_and_names_one(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
     lake.store(some_ticks(chance, 120))
+    assert with_bars(Report(()), lake.paths) == Report(())  # no bars are stored
     bars_of(session, lake).restate_all(1)
     lake.store(some_ticks(chance, 30))  # the stored bars are one version behind, and right as of theirs
+    (note,) = with_bars(Report(()), lake.paths).notes
+    assert "stored bars equal their ticks as of version 1" in note
     with Lake(lake.paths.root) as opened:
         found = reconcile(opened)
         assert (found.as_of, found.bars) == (1, len(opened.bars("1m", as_of=1)))
         assert found.differing.rows() == []
         wrong = newest(opened).arrow.slice(0, 1).to_pylist()[0]
-        folder = str(BARS_1M.folder(lake.paths))
+        folder = str(lake.paths.derived(BARS_1M.name))
         DeltaTable(folder).update(
             {"high": "high + 1"}, predicate=f"symbol = '{wrong['symbol']}' AND ts = '{wrong['ts']:%Y-%m-%dT%H:%M:%SZ}'"
         )
         (different,) = reconcile(opened).differing.rows()
         assert (different["symbol"], different["ts"]) == (wrong["symbol"], wrong["ts"])
+    (finding,) = with_bars(Report(()), lake.paths).findings
+    assert finding.code is Code.DERIVED
+    assert f"1 of {found.bars} stored bars differ from their ticks as of version 1, such as {wrong['symbol']} " in finding.what
 
 
 def test_a_table_of_another_lake_is_moved_aside(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:

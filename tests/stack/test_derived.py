@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
 
 from finance_role.environment import composed
-from finance_storage import delta_log
-from tests.support.stack import ROOT, wait_until
+from tests.support.stack import DERIVED, ROOT, derived_up_to_date, wait_until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
 
-TABLES = ("bars_1m", "coverage_1m")
 POINTS = ("before-bars_1m-commit", "after-bars_1m-commit")
 
 
@@ -29,36 +26,17 @@ def reconciled(stack: Stack) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=composed({}, settings=False), capture_output=True, text=True, check=False)
 
 
-def newest_as_of(stack: Stack, name: str) -> int:
-    folder = stack.paths.root / f"finance_{name}"
-    if not (folder / "_delta_log").is_dir():
-        return -1
-    return as_of_at(str(folder), DeltaTable(str(folder)).version())
-
-
-@cache  # a version does not change, and the tests ask ten times a second
-def as_of_at(folder: str, version: int) -> int:
-    rows = DeltaTable(folder, version).to_pyarrow_table(columns=["as_of"])
-    return max(rows.column("as_of").to_pylist(), default=-1)
-
-
 def wait_for_derived(stack: Stack) -> None:
-    """Wait until all derived tables have the newest ticks. A commit without ticks, as at a start, makes no revision."""
-    commits = delta_log.entries(stack.paths.ticks, DeltaTable(str(stack.paths.ticks)).version())
-    version = next(commit.version for commit in commits if commit.rows)
-    for name in TABLES:
-        wait_until(
-            lambda name=name: newest_as_of(stack, name) >= version,  # type: ignore[misc]
-            120,
-            lambda name=name: f"{name} as of {version}\n{stack.runs[-1].text()[-4000:]}",  # type: ignore[misc]
-        )
+    wait_until(
+        lambda: derived_up_to_date(stack.paths), 120, lambda: f"derived tables with all ticks\n{stack.runs[-1].text()[-4000:]}"
+    )
 
 
 def assert_reconciled(stack: Stack) -> None:
     found = reconciled(stack)
     assert found.returncode == 0, found.stdout + found.stderr
     assert json.loads(found.stdout)["bars"] > 0
-    for name in TABLES:
+    for name in DERIVED:
         rows = DeltaTable(str(stack.paths.root / f"finance_{name}")).to_pyarrow_table(columns=["symbol", "ts", "as_of"])
         assert rows.num_rows == rows.group_by(rows.column_names).aggregate([]).num_rows, f"a revision of {name} twice"
 
@@ -68,7 +46,7 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     stack.make_topic()
     job = stack.run("spark-job", BARS_SECONDS=1)
     producer = stack.run("producer", TICKS_PER_SECOND=500, MALFORMED_RATE=0.01)
-    for name in TABLES:
+    for name in DERIVED:
         job.wait_for(f"derived table built .*table={name}")
     for _ in range(3):
         wait_for_derived(stack)
@@ -79,7 +57,7 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     assert "paused" not in job.text()
     assert not (stack.paths.root / "run" / "derived").is_dir() or not list((stack.paths.root / "run" / "derived").iterdir())
     assert_reconciled(stack)
-    stack.assert_proven()
+    assert "stored bars equal their ticks as of version" in stack.assert_proven()
 
 
 @pytest.mark.long

@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 from confluent_kafka import Producer
+from deltalake import DeltaTable
 
 from finance_kafka.describe import BrokerUnavailableError, describe_topic
 from finance_role.environment import composed
+from finance_storage import delta_log
 from finance_storage.delta_table import committed_offsets, open_table
+from finance_storage.derived_tables import states
 from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.1
 # Most JVMs of a test live for seconds: half of their CPU would go to the optimising compiler, and they end before it pays.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+DERIVED = ("bars_1m", "coverage_1m")
 
 
 def free_port() -> int:
@@ -169,6 +173,14 @@ class Run:
         self.process.wait()
 
 
+def derived_up_to_date(paths: LakePaths) -> bool:
+    """Whether each derived table has all ticks. A commit without ticks, as at a start, makes no revision."""
+    commits = delta_log.entries(paths.ticks, DeltaTable(str(paths.ticks)).version())
+    newest = next((commit.version for commit in commits if commit.rows), 0)
+    as_of = {state.name: state.as_of for state in states(paths)}
+    return all((as_of.get(name) or -1) >= newest for name in DERIVED)
+
+
 @dataclass
 class Stack:
     """A broker with one topic, and a separate data folder for producer and job."""
@@ -261,10 +273,11 @@ class Stack:
             command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, timeout=300, check=False
         )
 
-    def assert_proven(self) -> None:
-        """Assert that `verify --values` succeeds."""
+    def assert_proven(self) -> str:
+        """Assert that `verify --values` succeeds; return what it prints."""
         verified = self.verify("--values")
         assert verified.returncode == 0, verified.stdout + verified.stderr
+        return verified.stdout
 
     def assert_complete(self) -> None:
         """Assert that each offset of the topic is in the tables exactly once."""

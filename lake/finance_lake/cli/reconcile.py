@@ -6,7 +6,6 @@ import typer
 
 from finance_lake.cli.app import AsJson, Data, hint, lake_of
 
-EXIT_DIFFERENT = 17
 SHOWN = 20
 
 
@@ -15,6 +14,7 @@ def reconcile(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
     from finance_lake.derived import reconcile as compare
+    from finance_verify.verdict import Code
 
     found = compare(lake_of(data))
     differing = found.differing.rows()
@@ -26,4 +26,4 @@ def reconcile(*, as_json: AsJson = False, data: Data = None) -> None:
     else:
         print(f"{found.bars:,} bars, each equal to its ticks as of version {found.as_of}.")
         hint("`financelake bars --revisions AAPL 10:31` shows how a bar came to be.")
-    raise typer.Exit(EXIT_DIFFERENT if differing else 0)
+    raise typer.Exit(Code.DERIVED if differing else 0)
