@@ -1,8 +1,8 @@
-"""`make chaos SEED=7 ROUNDS=30`: inject random faults into a scratch lake under load, let it heal, and run verify.
+"""`make chaos SEED=7 ROUNDS=30`: inject random faults into a scratch lake under load, let it heal, then verify and reconcile.
 
 Settings, all optional, from the environment: SEED (drawn and printed if absent), ROUNDS (30), RUN_SECONDS (start no more rounds
 after this time), CHAOS_IN (`local` or `containers`), KEEP=1 (keep the scratch lake; a failed one is kept anyway). The lake is
-in build/chaos/<seed>, never the user's. Exit code 0 if the verdict is 0 and no role has refused to start.
+in build/chaos/<seed>, never the user's. Exit code 0 if both end with 0 and no role has refused to start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from finance_storage.paths import LakePaths
 from tests.chaos.faults import Fault, schedule
 from tests.chaos.rigs import ContainerRig, LocalRig, RefusedError
 from tests.support.disk import full, small_disk
-from tests.support.stack import ROOT, Stack, free_port, wait_until
+from tests.support.stack import ROOT, Stack, derived_up_to_date, free_port, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,7 @@ LOAD = {
     "TICKS_PER_SECOND": "1000",
     "MALFORMED_RATE": "0.01",
     "TRIGGER_SECONDS": "0.5",
+    "BARS_SECONDS": "2",
     "DELIVERY_TIMEOUT_SECONDS": "300",
     "HISTORY_MINUTES": "0",  # it would fill the small disk
 }
@@ -63,7 +64,7 @@ class Chaos:
         self.done: Counter[str] = Counter()
 
     def run(self) -> int:
-        """Inject faults and heal; return the exit code of verify."""
+        """Inject faults and heal; return the exit code of verify, or that of reconcile if verify ends with 0."""
         started = time.monotonic()
         self._rig.heal()
         self._wait_for_progress()
@@ -78,7 +79,8 @@ class Chaos:
         self._wait_for_progress()
         self._rig.stop("producer")
         self._wait_until_stored()
-        return self._verify()
+        wait_until(lambda: derived_up_to_date(self._paths), PATIENCE_SECONDS, "the derived tables have all ticks")
+        return self._command("verify") or self._command("reconcile")
 
     def close(self, *, in_order: bool) -> None:
         """Stop the roles in order if `in_order`, then kill what is left."""
@@ -133,9 +135,9 @@ class Chaos:
 
         wait_until(stored, PATIENCE_SECONDS, "all of the topic is stored")
 
-    def _verify(self) -> int:
+    def _command(self, name: str) -> int:
         lake = {"DATA_DIR": str(self._paths.root), "KAFKA_BOOTSTRAP": self._stack.bootstrap, "KAFKA_TOPIC": "finance"}
-        command = [sys.executable, "-m", "finance_lake", "verify"]
+        command = [sys.executable, "-m", "finance_lake", name]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **lake}, check=False).returncode
 
 
@@ -158,7 +160,12 @@ def main() -> int:
             _clean_up(folder, disk, keep=settings.keep or code != 0)
     for what, times in sorted(chaos.done.items()):
         print(f"{times:4} x {what}")
-    print(failure or f"verify ended with {code}", f"SEED={settings.seed}", "proven" if code == 0 else "NOT proven", sep="; ")
+    print(
+        failure or f"verify and reconcile ended with {code}",
+        f"SEED={settings.seed}",
+        "proven" if code == 0 else "NOT proven",
+        sep="; ",
+    )
     return 0 if code == 0 else 1
 
 
