@@ -36,7 +36,7 @@ class Settings(RoleSettings):
     reader: Literal["spark", "direct"] = "spark"
     kafka_options: KafkaOptions
     trigger_seconds: float = Field(1, ge=0)
-    bars_seconds: float = Field(0, ge=0)
+    bars_seconds: float = Field(60, ge=0)
     max_offsets_per_trigger: int = Field(2_000_000, ge=1)
     spark_heap: str = Field("1000m", pattern=r"^[0-9]+[mg]$")
     spark_cores: int = Field(2, ge=1)
