@@ -143,7 +143,7 @@ def main() -> None:
         print(timed("lake.version", lambda: lake.version))
         print(timed("lake.latest()", lake.latest, 150))
         print(timed("1-minute bars of one symbol", lambda: lake.bars("1m", "AAPL"), 60))
-        print(timed("1-minute bars of all symbols", lambda: lake.bars("1m")))
+        print(timed("1-minute bars of all symbols", lambda: lake.bars("1m"), 250))
         print(timed("5-second bars of one symbol", lambda: lake.bars("5s", "MSFT"), rounds=3))
         print(followed(lake, built))
         print(timed("SQL: SELECT max(price) FROM ticks", lambda: lake.sql("SELECT max(price) FROM ticks"), rounds=5))

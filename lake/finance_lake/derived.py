@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BARS = "bars_1m"
 SIZE = "1m"
-SWITCH = "BARS_SECONDS=60 has the job keep it."
+SWITCH = "the job writes it `BARS_SECONDS` after its start, unless that is 0."
 
 
 @dataclass(frozen=True)
