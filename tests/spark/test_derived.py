@@ -23,8 +23,8 @@ from finance_job.derived import upkeep
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.coverage_1m import COVERAGE_1M, coverage
 from finance_job.derived.following import Following
-from finance_job.derived.revision import MAX_INTERVALS, Interval, Revisions, TickTable, intervals
-from finance_job.derived.tables import derived_session
+from finance_job.derived.revision import MAX_INTERVALS, Interval, Revisions, intervals
+from finance_job.derived.tables import small_session, tick_table
 from finance_job.derived.upkeep import Upkeep
 from finance_lake.cli.verify import with_bars
 from finance_lake.derived import bars, newest, reconcile, revisions
@@ -52,7 +52,7 @@ NEWEST = """SELECT * FROM revisions QUALIFY row_number() OVER (PARTITION BY symb
 
 @pytest.fixture(scope="module")
 def session(spark: SparkSession) -> SparkSession:
-    return derived_session(spark)
+    return small_session(spark)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def true_bars(lake: BuiltLake) -> list[tuple[Any, ...]]:
 
 
 def bars_of(session: SparkSession, lake: BuiltLake) -> Revisions:
-    return Revisions(TickTable(session, lake.paths, LAKE), BARS_1M)
+    return Revisions(tick_table(session, lake.paths, LAKE), BARS_1M)
 
 
 def keys(*pairs: tuple[str, int]) -> pa.Table:
@@ -169,7 +169,7 @@ def test_a_minute_without_ticks_any_more_is_withdrawn(session: SparkSession, lak
 
 @pytest.fixture
 def following(session: SparkSession, lake: BuiltLake) -> Iterator[Following]:
-    thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
+    thread = Following(tick_table(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
     thread.start()
     yield thread
     thread.stop()
@@ -219,7 +219,7 @@ def test_a_table_that_fails_is_paused_and_goes_on(
 
     table = dataclasses.replace(BARS_1M, compute=compute)
     lake.store(some_ticks(chance, 20))
-    thread = Following(TickTable(session, lake.paths, LAKE), table, 0.2, threading.Lock(), structlog.get_logger())
+    thread = Following(tick_table(session, lake.paths, LAKE), table, 0.2, threading.Lock(), structlog.get_logger())
     thread.start()
     wait_until(lambda: "bars_1m" in pauses(lake.paths), 60, "a pause that status can see")
     (state,) = states(lake.paths)
@@ -246,7 +246,7 @@ def test_a_position_older_than_the_files_of_its_versions_is_not_followed_from(
     lake.writer.invalidate_cache()
     lake.store(some_ticks(chance, 20))
     monkeypatch.setattr("finance_job.derived.following.MAX_POSITION_AGE", timedelta(0))
-    thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
+    thread = Following(tick_table(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
     thread.start()
     wait_for_bars(lake)
     thread.stop()
@@ -295,7 +295,7 @@ def test_bars_as_known_at_an_earlier_time(session: SparkSession, lake: BuiltLake
 def test_a_later_start_goes_on_from_the_position(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
     for _ in range(2):
         lake.store(some_ticks(chance, 20))
-        thread = Following(TickTable(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
+        thread = Following(tick_table(session, lake.paths, LAKE), BARS_1M, 0.2, threading.Lock(), structlog.get_logger())
         thread.start()
         wait_for_bars(lake)
         thread.stop()
@@ -345,7 +345,7 @@ def test_coverage_of_ten_ticks(session: SparkSession) -> None:
 
 def test_coverage_is_kept_too(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
     lake.store(some_ticks(chance, 40))
-    Revisions(TickTable(session, lake.paths, LAKE), COVERAGE_1M).restate_all(1)
+    Revisions(tick_table(session, lake.paths, LAKE), COVERAGE_1M).restate_all(1)
     counts = revisions_of(lake, COVERAGE_1M).group_by("symbol").aggregate([("tick_count", "sum")])
     assert sum(counts.column("tick_count_sum").to_pylist()) == 40
 
@@ -384,7 +384,7 @@ def test_reconciling_finds_no_difference_and_names_one(session: SparkSession, la
 
 def test_a_table_of_another_lake_is_moved_aside(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
     lake.store(some_ticks(chance, 50))
-    Revisions(TickTable(session, lake.paths, "another"), BARS_1M).restate(keys(("GONE", 0)), 1)
+    Revisions(tick_table(session, lake.paths, "another"), BARS_1M).restate(keys(("GONE", 0)), 1)
     bars_of(session, lake).restate_all(1)
     assert stored_bars(lake) == true_bars(lake)
     assert [path.name[:15] for path in lake.paths.aside.iterdir()] == ["finance_bars_1m"]
@@ -405,7 +405,7 @@ def test_the_example_of_the_page_is_a_derived_table(session: SparkSession, lake:
     names: dict[str, Any] = {}
     exec(example, names)  # noqa: S102 (the project's own page)
     lake.store(some_ticks(chance, 40))
-    Revisions(TickTable(session, lake.paths, LAKE), names["SPREAD_1M"]).restate_all(1)
+    Revisions(tick_table(session, lake.paths, LAKE), names["SPREAD_1M"]).restate_all(1)
     stored = {(row["symbol"], row["ts"]): row["spread"] for row in revisions_of(lake, names["SPREAD_1M"]).to_pylist()}
     with Lake(lake.paths.root) as opened:
         assert stored == {(bar["symbol"], bar["ts"]): bar["high"] - bar["low"] for bar in opened.bars("1m").rows()}

@@ -26,8 +26,7 @@ from finance_contract import Malformed, Reason, Tick, decode
 from finance_contract.tick import encode
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.following import Following
-from finance_job.derived.revision import TickTable
-from finance_job.derived.tables import derived_session
+from finance_job.derived.tables import tick_table
 from finance_job.maintenance.compaction import Maintenance
 from finance_job.repair import redrive
 from finance_job.repair.altered_rows import altered_rows
@@ -126,7 +125,7 @@ class Story:
 
     def restart(self) -> None:
         self.stop()
-        ticks = TickTable(self._session, self.lake.paths, LAKE)
+        ticks = tick_table(self._session, self.lake.paths, LAKE)
         self._thread = Following(ticks, BARS_1M, 0.1, threading.Lock(), structlog.get_logger())
         self._thread.start()
 
@@ -178,7 +177,7 @@ def told(session: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sto
 def test_bars_are_those_of_polars(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, first: tuple[Any, ...], steps: list[tuple[Any, ...]]
 ) -> None:
-    with told(derived_session(spark), monkeypatch) as story:
+    with told(spark, monkeypatch) as story:
         for name, *arguments in (first, *steps, ("follow",)):
             getattr(story, name)(*arguments)
         rows = DeltaTable(str(story.lake.paths.derived(BARS_1M.name))).to_pyarrow_table(columns=["as_of", "symbol", "ts"])

@@ -39,9 +39,10 @@ MAX_INTERVALS = 64  # of event time in one query; beyond it, neighbours are join
 
 
 class TickTable(NamedTuple):
-    """The tick table of a lake, and the session that reads it: not that of ingestion, see `derived.tables`."""
+    """The tick table of a lake, and the sessions that read it, for small plans and for whole tables: see `derived.tables`."""
 
     spark: SparkSession
+    whole: SparkSession
     paths: LakePaths
     lake: str
 
@@ -59,6 +60,7 @@ class Revisions:
     def __init__(self, ticks: TickTable, table: DerivedTable) -> None:
         """Open the table, or create it. Raises IrregularError where a link is in its place."""
         self._spark = ticks.spark
+        self._whole = ticks.whole
         self._ticks = ticks.paths.ticks
         self._table = table
         self._folder = ticks.paths.derived(table.name)
@@ -81,35 +83,34 @@ class Revisions:
     def restate(self, keys: pa.Table, as_of: int) -> None:
         """Append a revision of these keys (columns `symbol` and `ts`)."""
         wanted = self._spark.createDataFrame(keys)
-        ticks = self._ticks_at(as_of).where(_within(intervals(keys, self._table.bucket_seconds)))
-        self._append(wanted, self._rows(ticks.join(wanted.hint("broadcast"), list(KEY), "left_semi")), as_of)
+        ticks = self._ticks_at(as_of, self._spark).where(_within(intervals(keys, self._table.bucket_seconds)))
+        rows = self._rows(ticks.join(wanted.hint("broadcast"), list(KEY), "left_semi"))
+        self._append(wanted.join(rows, list(KEY), "left").coalesce(1), as_of)
 
     def restate_all(self, as_of: int) -> None:
         """Append a revision of every key that the ticks have, and of those that only this table has."""
-        rows = self._rows(self._ticks_at(as_of))
-        known = self._spark.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
-        self._append(known.union(rows.select(*KEY)).distinct(), rows, as_of)
+        rows = self._rows(self._ticks_at(as_of, self._whole))
+        known = self._whole.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
+        self._append(known.join(rows, list(KEY), "full").repartition(1), as_of)
 
-    def _ticks_at(self, version: int) -> DataFrame:
-        ticks = self._spark.read.format("delta").option("versionAsOf", version).load(str(self._ticks))
+    def _ticks_at(self, version: int, spark: SparkSession) -> DataFrame:
+        ticks = spark.read.format("delta").option("versionAsOf", version).load(str(self._ticks))
         return ticks.withColumn("ts", self._table.bucket())
 
     def _rows(self, ticks: DataFrame) -> DataFrame:
         counts = ticks.groupBy(*KEY).agg(*coordinates())
         return self._table.compute(ticks).join(counts, list(KEY))
 
-    def _append(self, keys: DataFrame, rows: DataFrame, as_of: int) -> None:
+    def _append(self, rows: DataFrame, as_of: int) -> None:
         revision = (
-            keys.join(rows, list(KEY), "left")
-            .withColumn("tick_count", f.coalesce("tick_count", f.lit(0)))
+            rows.withColumn("tick_count", f.coalesce("tick_count", f.lit(0)))
             .withColumn("as_of", f.lit(as_of).cast("bigint"))
             .withColumn("known_at", f.lit(self._committed(as_of)))
             .select(*self._table.schema.names)
         )
         hit(f"before-{self._table.name}-commit")
         (
-            revision.coalesce(1)
-            .write.format("delta")
+            revision.write.format("delta")
             .mode("append")
             .option("txnAppId", self._transaction)
             .option("txnVersion", as_of)

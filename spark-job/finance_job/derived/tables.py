@@ -13,7 +13,7 @@ from finance_job.derived.revision import TickTable
 from finance_job.derived.upkeep import SMALL_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pyspark.sql import SparkSession
     from structlog.typing import FilteringBoundLogger
@@ -34,7 +34,7 @@ def followed(
     if not trigger_seconds:
         yield
         return
-    ticks = TickTable(derived_session(spark), paths, lake)
+    ticks = tick_table(spark, paths, lake)
     turn = threading.Lock()  # one table at a time computes, so a core is left to ingestion
     running = [Following(ticks, table, trigger_seconds, turn, log) for table in DERIVED_TABLES]
     for one in running:
@@ -49,20 +49,36 @@ def followed(
             one.close()
 
 
-def derived_session(spark: SparkSession) -> SparkSession:
+def tick_table(spark: SparkSession, paths: LakePaths, lake: str) -> TickTable:
+    """Return the tick table of a lake with sessions of their own beside that of ingestion."""
+    return TickTable(small_session(spark), whole_session(spark), paths, lake)
+
+
+def small_session(spark: SparkSession) -> SparkSession:
     """Return a session with settings for small plans; its queries are not those that ingestion's listener hears."""
+    return _session(
+        spark,
+        {
+            # Each batch has new literals, so generated code would be compiled again each time, for more than it saves.
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            # One task at a time reads, so a core is left to ingestion.
+            "spark.sql.files.maxPartitionBytes": "1g",
+            # OPTIMIZE leaves larger files as they are.
+            "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
+            "spark.databricks.delta.optimize.maxFileSize": str(8 * SMALL_BYTES),
+        },
+    )
+
+
+def whole_session(spark: SparkSession) -> SparkSession:
+    """Return a session for a query of all ticks, which may be more than fit into memory together."""
+    return _session(spark, {"spark.sql.shuffle.partitions": "16"})
+
+
+def _session(spark: SparkSession, settings: Mapping[str, str]) -> SparkSession:
     session = spark.newSession()
-    for key, value in {
-        # Each batch has new literals, so generated code would be compiled again each time, for more than it saves.
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        # The default is INT96, which other readers take for times without a zone.
-        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        # One task at a time reads, so a core is left to ingestion.
-        "spark.sql.files.maxPartitionBytes": "1g",
-        # OPTIMIZE leaves larger files as they are.
-        "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
-        "spark.databricks.delta.optimize.maxFileSize": str(8 * SMALL_BYTES),
-    }.items():
+    # The default is INT96, which other readers take for times without a zone.
+    for key, value in {"spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS", **settings}.items():
         session.conf.set(key, value)
     return session
