@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.1
-# Most JVMs of a test live for seconds: half of their CPU would go to the optimising compiler, and they end before it pays.
+# For JVMs that live for seconds: half of their CPU would go to the optimising compiler, and they end before it pays.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1"
 
 
@@ -171,12 +171,13 @@ class Run:
 
 @dataclass
 class Stack:
-    """A broker with one topic, and a separate data folder for producer and job."""
+    """A broker with one topic, and a separate data folder for producer and job. `jvm` are further options of each JVM."""
 
     folder: Path
     kafka_port: int
     zookeeper_port: int
     topic: str
+    jvm: str = ""
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -202,7 +203,7 @@ class Stack:
                 "ZOOKEEPER_PORT": str(self.zookeeper_port),
                 "KAFKA_TOPIC": self.topic,
                 "SPARK_UI_PORT": "0",
-                "JVM_OF_TESTS": SHORT_LIVED,
+                "JVM_OF_TESTS": self.jvm,
                 **{key: str(value) for key, value in environment.items()},
             },
         )
