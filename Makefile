@@ -13,7 +13,8 @@ READY := .venv/.ready build/jars/.ready build/spark.jsa
 PAGE := build/page/.ready
 # Twice as many tests as cores at a time, at most 8: many of them wait for processes. tests/support/schedule.py groups and mixes them.
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))
-BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder
+BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder -m 'not faults and not alone'
+ALONE = $(BIN)/pytest -m 'alone and not faults' tests/stack
 PACKAGES = $(sort $(notdir $(patsubst %/,%,$(wildcard */finance_*/))))
 
 .PHONY: help
@@ -71,12 +72,14 @@ check: .venv/.ready ## check format, lint, types, Compose schema, shell and Dock
 
 test: $(READY) $(PAGE) ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
 	$(BESIDE)
+	$(ALONE)
 
 test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Docker
 	$(BESIDE) tests/unit
 
 test-stack: $(READY) $(PAGE) ## run the tests with Kafka, Spark, a browser, an installed package
 	$(BESIDE) tests/package tests/browser tests/spark tests/stack
+	$(ALONE)
 
 coverage: .venv/.ready $(PAGE) ## run the unit tests and print how much of each package they execute, in percent
 	@rm -rf build/coverage
