@@ -43,7 +43,7 @@ class Groups:
         return next((shared for shared in TOGETHER if file.startswith(shared)), test)
 
 
-class Schedule(LoadScopeScheduling):
+class Schedule(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
     """Gives the next group to the worker that is free first."""
 
     def __init__(self, config: pytest.Config, log: Producer | None) -> None:
