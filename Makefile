@@ -82,7 +82,7 @@ test-stack: $(READY) $(PAGE) ## run the tests with Kafka, Spark, a browser, an i
 	$(ALONE)
 
 coverage: .venv/.ready $(PAGE) ## run the unit tests and print how much of each package they execute, in percent
-	@rm -rf build/coverage
+	@rm -rf build/coverage && mkdir -p build/coverage
 	$(BIN)/coverage run -m pytest --numprocesses auto --no-loadscope-reorder tests/unit
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage html --quiet
