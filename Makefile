@@ -11,9 +11,10 @@ BIN := .venv/bin
 IVY = $(wildcard .venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar)
 READY := .venv/.ready build/jars/.ready build/spark.jsa
 PAGE := build/page/.ready
-# Twice as many tests as cores at a time, at most 8: many of them wait for processes. tests/conftest.py groups and mixes them.
+# Twice as many tests as cores at a time, at most 8: many of them wait for processes. tests/support/schedule.py groups and mixes them.
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))
-BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder -m 'not faults and not alone'
+ALONE = $(BIN)/pytest -m 'alone and not faults' tests/stack
 PACKAGES = $(sort $(notdir $(patsubst %/,%,$(wildcard */finance_*/))))
 
 .PHONY: help
@@ -74,16 +75,18 @@ check: .venv/.ready ## check format, lint, types, Compose schema, shell and Dock
 
 test: $(READY) $(PAGE) ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
 	$(BESIDE)
+	$(ALONE)
 
 test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Docker
 	$(BESIDE) tests/unit
 
 test-stack: $(READY) $(PAGE) ## run the tests with Kafka, Spark, a browser, an installed package
 	$(BESIDE) tests/package tests/browser tests/spark tests/stack
+	$(ALONE)
 
 coverage: .venv/.ready $(PAGE) ## run the unit tests and print how much of each package they execute, in percent
-	@rm -rf build/coverage
-	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadgroup tests/unit
+	@rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest --numprocesses auto --no-loadscope-reorder tests/unit
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage html --quiet
 	@for package in $(PACKAGES); do printf '%-18s' "$$package"; $(BIN)/coverage report --format=total --include="*/$$package/*"; done

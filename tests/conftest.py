@@ -1,65 +1,34 @@
-"""Which tests share a worker, in which order they begin, and the one Spark session of tests that run Spark in their process."""
+"""One Spark session for tests that run Spark in their own process; the process stays as it was for every other test."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
-from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from finance_job.config import Settings
 from finance_job.session import start_session
+from tests.support.schedule import Schedule, in_order
 from tests.support.stack import SHORT_LIVED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pyspark.sql import SparkSession
-
-TESTS = Path(__file__).parent
-# Costly fixtures that several files or tests share, and folders whose tests share one: they run in one worker.
-SHARED = ("spark", "filled")
-TOGETHER = frozenset({"spark", "browser", "package"})
+    from xdist.remote import Producer
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for `--dist loadgroup`, and let those that wait for processes begin between those that compute."""
-    computing: dict[str, list[pytest.Item]] = {}
-    waiting: dict[str, list[pytest.Item]] = {}
-    places: dict[Path, Iterator[int]] = defaultdict(itertools.count)
-    for item in sorted(items, key=lambda item: not item.get_closest_marker("long")):
-        group = _group(item, next(places[item.path]))
-        if group != item.nodeid:
-            item.add_marker(pytest.mark.xdist_group(group))
-        (computing if _folder(item) == "unit" else waiting).setdefault(group, []).append(item)
-    largest_first = sorted(waiting.values(), key=len, reverse=True)
-    items[:] = [item for group in _mixed(largest_first, [*computing.values()]) for item in group]
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    """Let tests that share something costly run in one worker."""
+    return Schedule(config, log)
 
 
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(TESTS).parts[0]
-
-
-def _group(item: pytest.Item, place: int) -> str:
-    """Name the group of the test at this place of its file: what costly thing its tests share, or ten unit tests of a file.
-
-    Every other test is a group of its own.
-    """
-    shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-    if shared or _folder(item) in TOGETHER:
-        return shared[0] if shared else _folder(item)
-    return f"{item.path.relative_to(TESTS)}:{place // 10}" if _folder(item) == "unit" else item.nodeid
-
-
-def _mixed(*rows: Sequence[list[pytest.Item]]) -> list[list[pytest.Item]]:
-    """Merge rows into one, each of them spread evenly over the whole length."""
-    places = ((place / len(row), group) for row in rows for place, group in enumerate(row))
-    return [group for _, group in sorted(places, key=lambda placed: placed[0])]
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the tests of a worker."""
+    if hasattr(config, "workerinput"):
+        items[:] = in_order(items)
 
 
 @pytest.fixture(autouse=True)

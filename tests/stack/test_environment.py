@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from tests.spark.test_session import HOSTILE
 from tests.support.disk import small_disk
 from tests.support.lakes import GOOD
-from tests.support.stack import Stack, free_port, wait_until
+from tests.support.stack import SHORT_LIVED, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def odd_stack(tmp_path: Path) -> Iterator[Stack]:
     """Return a stack in a folder whose name has special characters."""
     folder = tmp_path / "a, b 'c'"
     folder.mkdir()
-    stack = Stack(folder, free_port(), free_port(), "finance")
+    stack = Stack(folder, free_port(), free_port(), "finance", jvm=SHORT_LIVED)
     yield stack
     for run in stack.runs:
         run.kill_everything()

@@ -16,7 +16,7 @@ from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED
 from finance_storage.lake_identity import read_identity
 from tests.support.lakes import BAD, GOOD
-from tests.support.stack import ROOT, Stack, wait_until
+from tests.support.stack import ROOT, SHORT_LIVED, Stack, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,9 @@ pytestmark = pytest.mark.stack
 @pytest.fixture(scope="module")
 def filled(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a lake of two batches, one of them with malformed records; each test uses a copy."""
-    stack = Stack(tmp_path_factory.mktemp("filled"), broker.kafka_port, broker.zookeeper_port, "finance-filled")
+    stack = Stack(
+        tmp_path_factory.mktemp("filled"), broker.kafka_port, broker.zookeeper_port, "finance-filled", jvm=SHORT_LIVED
+    )
     try:
         stack.make_topic().send([GOOD, BAD, GOOD] * 20)
         job = stack.run("spark-job", TRIGGER_SECONDS=0)

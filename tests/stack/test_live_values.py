@@ -31,6 +31,7 @@ def forget_old_records(stack: Stack) -> None:
         removed.result(30)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("looks", [3, pytest.param(100, marks=pytest.mark.faults)])
 def test_a_live_lake_is_complete_each_time(stack: Stack, looks: int) -> None:

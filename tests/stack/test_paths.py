@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.stack import Stack, free_port
+from tests.support.stack import SHORT_LIVED, Stack, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def odd_stack(tmp_path: Path) -> Iterator[Stack]:
     folder = tmp_path / WORST
     folder.mkdir(parents=True)
     (tmp_path / "date=2026-11-25/symbol=X/ a").mkdir()  # the path up to its first comma, which Spark might use
-    stack = Stack(folder, free_port(), free_port(), "finance")
+    stack = Stack(folder, free_port(), free_port(), "finance", jvm=SHORT_LIVED)
     yield stack
     for run in stack.runs:
         run.kill_everything()
@@ -47,7 +47,7 @@ def test_broker_job_and_replay_take_paths_literally(odd_stack: Stack, tmp_path: 
 
 
 def test_a_folder_name_that_deltalake_misreads_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "e%20f", free_port(), free_port(), "finance")
+    stack = Stack(tmp_path / "e%20f", free_port(), free_port(), "finance", jvm=SHORT_LIVED)
     stack.folder.mkdir()
     run = stack.run(ALL)
     assert run.end() == 2

@@ -18,7 +18,7 @@ from finance_producer.config import Settings
 from finance_producer.produce import produce
 from finance_producer.publisher import client_config
 from finance_storage import ledger
-from tests.support.stack import Stack, free_port, wait_until
+from tests.support.stack import SHORT_LIVED, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def other_cluster(own_stack: Stack, tmp_path: Path) -> Iterator[Stack]:
     """Return another cluster, without the topic, at the address of the test's broker."""
     folder = tmp_path / "other"
     folder.mkdir()
-    stack = Stack(folder, own_stack.kafka_port, free_port(), "other")
+    stack = Stack(folder, own_stack.kafka_port, free_port(), "other", jvm=SHORT_LIVED)
     try:
         yield stack
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finance_storage.paths import LakePaths
-from tests.support.stack import ROOT, Stack, free_port
+from tests.support.stack import ROOT, SHORT_LIVED, Stack, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_lake_of_version_0_1_is_taken_over_and_then_needs_only_its_tables(own_
     assert not own_stack.paths.before_tables.exists()
 
     # Only the two tables and the broker's data, in another folder: it continues without a warning.
-    moved = Stack(own_stack.folder / "moved", free_port(), free_port(), "finance")
+    moved = Stack(own_stack.folder / "moved", free_port(), free_port(), "finance", jvm=SHORT_LIVED)
     for part in ("finance_delta", "finance_quarantine", "kafka", "zookeeper"):
         shutil.copytree(own_stack.paths.root / part, moved.paths.root / part)
     try:

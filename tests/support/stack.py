@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.1
-# Most JVMs of a test live for seconds: half of their CPU would go to the optimising compiler, and they end before it pays.
+# For JVMs that live for seconds: half of their CPU would go to the optimising compiler, and they end before it pays.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1"
 DERIVED = ("bars_1m", "coverage_1m")
 
@@ -183,12 +183,13 @@ def derived_up_to_date(paths: LakePaths) -> bool:
 
 @dataclass
 class Stack:
-    """A broker with one topic, and a separate data folder for producer and job."""
+    """A broker with one topic, and a separate data folder for producer and job. `jvm` are further options of each JVM."""
 
     folder: Path
     kafka_port: int
     zookeeper_port: int
     topic: str
+    jvm: str = ""
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -214,7 +215,7 @@ class Stack:
                 "ZOOKEEPER_PORT": str(self.zookeeper_port),
                 "KAFKA_TOPIC": self.topic,
                 "SPARK_UI_PORT": "0",
-                "JVM_OF_TESTS": SHORT_LIVED,
+                "JVM_OF_TESTS": self.jvm,
                 "HISTORY_MINUTES": "0",  # most tests and benchmarks count ticks, from the first one on
                 **{key: str(value) for key, value in environment.items()},
             },
@@ -223,10 +224,10 @@ class Stack:
         return run
 
     def make_topic(self) -> Self:
-        """Run topic-init to its end."""
-        run = self.run("topic-init")
-        run.wait_for("topic ready")
-        assert run.stop() == 0
+        """Run topic-init to its end, without a supervisor."""
+        made = self._module("finance_topic")
+        assert made.returncode == 0, made.stdout + made.stderr
+        assert "topic ready" in made.stdout + made.stderr
         return self
 
     def send(self, values: Iterable[bytes | None]) -> None:
@@ -267,8 +268,12 @@ class Stack:
 
     def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `financelake verify` on the lake as a process."""
+        return self._module("finance_lake", "verify", *options)
+
+    def _module(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a Python module of the project on this lake."""
         lake = {"DATA_DIR": str(self.paths.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic}
-        command = [sys.executable, "-m", "finance_lake", "verify", *options]
+        command = [sys.executable, "-m", name, *arguments]
         return subprocess.run(
             command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, timeout=300, check=False
         )
