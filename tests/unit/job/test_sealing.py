@@ -18,7 +18,7 @@ from finance_kafka.describe import BrokerUnavailableError, TopicDescription
 from finance_storage import digest, seals
 from finance_storage.lake_identity import Loss
 from finance_storage.paths import QUARANTINE, TICKS
-from finance_storage.seals import manifest_file
+from finance_storage.seals import SourceSeal, manifest_file
 from finance_verify.verdict import Code
 from tests.support.days import FIRST_DAY, Days, after_midnight, date_of, noon
 from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
@@ -352,19 +352,34 @@ def test_a_link_in_the_place_of_the_manifests_is_not_followed(days: Days, tmp_pa
 
 
 def test_numbers_and_sources_from_producers_cost_bounded_memory(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finance_job.sealing.day.MAX_SOURCES", 3)
     monkeypatch.setattr("finance_job.sealing.day.SEQUENCE_BYTES", 1 << 18)  # two chunks
     for number in (0, 1, 2**40, 2**62):
         days.arrive([b'{"symbol": "AAPL", "price": 1, "source": "sim-1", "seq": %d}' % number], 0)
-    for source in range(5):
-        days.arrive(numbered(1, source=f"other-{source}"), 0)
     days.seal(after_midnight(0))
     (manifest,) = days.manifests()
-    assert (manifest.sources["sim-1"].ticks, manifest.sources["sim-1"].last) == (4, 2**62)
-    assert manifest.sources["sim-1"].missing is None
-    assert len(manifest.sources) == 3
-    assert manifest.unlisted == 3
+    assert manifest.sources == {"sim-1": SourceSeal(4, 0, 2**62, None, None)}
     assert manifest.complete
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 2, 0, 1, 3)])
+def test_the_sources_that_are_listed_do_not_depend_on_the_order(
+    days: Days, order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finance_job.sealing.day.MAX_SOURCES", 3)
+    for source in order:
+        days.arrive(numbered(source + 1, source=f"sim-{source}"), 0)
+    days.seal(after_midnight(0))
+    (manifest,) = days.manifests()
+    assert {name: source.ticks for name, source in manifest.sources.items()} == {"sim-0": 1, "sim-1": 2, "sim-2": 3}
+    assert manifest.unlisted == 9
+
+
+def test_too_many_offsets_to_count_are_no_complete_day(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finance_job.sealing.day.OFFSET_BYTES", 0)
+    days.arrive([GOOD, BAD], 0)
+    days.seal(after_midnight(0))
+    (manifest,) = days.manifests()
+    assert (manifest.complete, manifest.verdict) == (False, "there are too many offsets to count")
 
 
 def test_the_revisions_of_a_day_are_numbers(days: Days) -> None:

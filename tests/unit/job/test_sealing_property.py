@@ -145,7 +145,7 @@ class Story:
 
 def digests(lake: BuiltLake, day: date) -> dict[int, str]:
     """Return the digest of a day's ticks by partition, read with another reader than the job's."""
-    table = DeltaTable(str(lake.paths.ticks)).to_pyarrow_table(partitions=[("date", "=", day.isoformat())])
+    table = DeltaTable(str(lake.paths.ticks)).to_pyarrow_table(filters=[("date", "=", day.isoformat())])
     rows = table.select(TICK_FIELDS.names).cast(TICK_FIELDS)
     partitions = set(rows.column("kafka_partition").to_pylist())
     of = {number: rows.filter(pa.compute.equal(rows.column("kafka_partition"), number)) for number in partitions}
