@@ -185,10 +185,14 @@ def test_a_broker_whose_clock_jumps_back_opens_the_day_in_the_same_commit(days: 
     days.arrive([GOOD], 1)
     assert days.until == date_of(1)
     assert days.revisions() == {0: 1}
-    days.start()
-    days.seal(after_midnight(2, 60))
+    days.seal(after_midnight(2, 30))
+    days.arrive([GOOD], 1)
+    for seconds in (40, 89):
+        days.seal(after_midnight(2, seconds))
+        assert days.until == date_of(1)  # it may not be over
+    days.seal(after_midnight(2, 90))
     assert days.revisions() == {0: 1, 1: 2, 2: 1}
-    assert [manifest.rows for manifest in days.manifests()] == [1, 2, 1]
+    assert [manifest.rows for manifest in days.manifests()] == [1, 3, 1]
     assert all(manifest.complete for manifest in days.manifests())
     assert days.manifests()[1].partitions[0].elsewhere == 1  # the record of day 2 between both
 
@@ -217,7 +221,7 @@ def test_a_redrive_opens_the_day_and_a_compaction_does_not(days: Days, strict: C
     days.lake.writer.invalidate_cache()
     assert redrive(days.lake.paths, days.lake.writer, ALL).moved == 1
     assert days.until == date_of(0)
-    days.seal(after_midnight(1, 60))
+    days.seal_again(after_midnight(1, 60))
     # The second day's ticks are in other files now, and the same: its manifest is still right.
     assert days.revisions() == {0: 2, 1: 1}
     assert days.manifests()[0].quarantined == {"price_type": 1}
@@ -233,7 +237,7 @@ def test_a_repair_opens_all_days_and_known_losses_are_accounted_for(days: Days) 
     assert (manifest.complete, manifest.verdict) == (False, "2 offsets are in neither table (partition 0: 4-5)")
     days.lake.note_losses(Loss(0, 4, 6, "gone", "2026-11-24T12:00:00+00:00"))
     assert days.until is None
-    days.seal(after_midnight(0, 60))
+    days.seal_again(after_midnight(0, 60))
     (manifest,) = days.manifests()
     assert (manifest.revision, manifest.verdict, manifest.partitions[0].lost) == (2, "complete", 2)
 

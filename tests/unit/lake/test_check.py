@@ -109,7 +109,7 @@ def test_the_manifest_is_found(days: Days, copy: Path, place: str) -> None:
 
 def test_the_newest_revision_counts(days: Days, tmp_path: Path) -> None:
     days.arrive(numbered(3), 0)
-    days.seal(after_midnight(0, 60))
+    days.seal_again(after_midnight(0, 60))
     folder = copied(days, tmp_path / "copy")
     shutil.copy(manifest_file(days.lake.paths, FIRST_DAY, 1), folder)
     assert check(folder).code == PROVEN
