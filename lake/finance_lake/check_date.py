@@ -86,7 +86,7 @@ def check(folder: Path, manifest: Path | None = None) -> Result:
     code = min((code for code, _ in findings), key=PRECEDENCE.index, default=PROVEN)
     rows = sum(part.rows for part in parts.values())
     what = f"{NAMES[code]}: {rows:,} ticks in {len(files)} files, against revision {sealed['revision']} of {sealed['date']}"
-    notes = renamed(set(sha256), {path.name for path in files}) if code == PROVEN else []
+    notes = renamed(set(sha256), {path.name for path in files}, code)
     return Result(code, rows, [*(sentence for _, sentence in findings), *notes, f"{what} with {sealed['rows']:,} ticks."])
 
 
@@ -229,13 +229,13 @@ def explained(number: int, ticks: int, files: list[Path]) -> Findings:
     return findings or [changed]
 
 
-def renamed(sealed: set[str], files: set[str]) -> list[str]:
-    """Say that the files are not those that were sealed, though the ticks are."""
-    if sealed == files:
+def renamed(sealed: set[str], files: set[str], code: int) -> list[str]:
+    """Say what it means that the files are not those that were sealed, if it is no fault or a likely one."""
+    if code == DUPLICATE and files > sealed:
+        return ["Besides all sealed files there are others: a lake's folder keeps files that were replaced for a week."]
+    if code != PROVEN or sealed == files:
         return []
-    return [
-        f"{len(sealed - files)} of {len(sealed)} sealed files were replaced: the digests show the same ticks in other files."
-    ]
+    return [f"{len(sealed - files)} of {len(sealed)} sealed files were replaced: the digests show the same ticks in others."]
 
 
 def main() -> int:

@@ -87,7 +87,7 @@ def test_a_copy_is_proven_after_a_compaction_and_it_says_so(days: Days, tmp_path
     Maintenance(days.lake.paths, days.lake.writer, days.between_batches, LOG, lambda: date_of(1)).all()
     result = check(copied(days, tmp_path / "copy"))
     assert result.code == PROVEN, result.sentences
-    assert result.sentences[0] == "4 of 4 sealed files were replaced: the digests show the same ticks in other files."
+    assert result.sentences[0] == "4 of 4 sealed files were replaced: the digests show the same ticks in others."
 
 
 @pytest.mark.parametrize("place", ["inside", "beside", "in a folder beside", "in the lake", "named"])
