@@ -125,8 +125,7 @@ def read_file(path: Path, sha256: str | None) -> tuple[Findings, dict[int, Part]
             if sha256 not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
                 findings.append((CORRUPT, f"{path.name!a} is not the file that was sealed: it has another SHA-256."))
         with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=TEXTS) as parquet:
-            names = [name for name in parquet.schema_arrow.names if name not in UNCOUNTED]
-            parts = total(by_partition(rows) for rows in parquet.iter_batches(ROWS_AT_ONCE, columns=names, use_threads=False))
+            parts = total(by_partition(rows) for rows in parquet.iter_batches(ROWS_AT_ONCE, use_threads=False))
             if sum(part.rows for part in parts.values()) != parquet.metadata.num_rows:
                 findings.append((CORRUPT, f"{path.name!a} does not yield all of its rows."))
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
