@@ -41,6 +41,7 @@ INT64_DIGITS = 18
 ALWAYS = {"symbol", "price", "size", "ts_event", "ts_event_nanos", "seq", "source"}
 ALWAYS |= {"kafka_partition", "kafka_offset", "kafka_timestamp"}
 UNCOUNTED = {"ingested_at", "date"}
+TEXTS = ["symbol", "source"]  # of few different values: each is hashed once
 NULL = 0x9E3779B97F4A7C15
 
 Findings = list[tuple[int, str]]
@@ -85,7 +86,7 @@ def check(folder: Path, manifest: Path | None = None) -> Result:
     code = min((code for code, _ in findings), key=PRECEDENCE.index, default=PROVEN)
     rows = sum(part.rows for part in parts.values())
     what = f"{NAMES[code]}: {rows:,} ticks in {len(files)} files, against revision {sealed['revision']} of {sealed['date']}"
-    notes = renamed(set(sha256), {path.name for path in files}) if code == PROVEN else []
+    notes = renamed(set(sha256), {path.name for path in files}, code)
     return Result(code, rows, [*(sentence for _, sentence in findings), *notes, f"{what} with {sealed['rows']:,} ticks."])
 
 
@@ -123,8 +124,8 @@ def read_file(path: Path, sha256: str | None) -> tuple[Findings, dict[int, Part]
         with path.open("rb") as file:
             if sha256 not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
                 findings.append((CORRUPT, f"{path.name!a} is not the file that was sealed: it has another SHA-256."))
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-            parts = total(by_partition(batch) for batch in parquet.iter_batches(ROWS_AT_ONCE, use_threads=False))
+        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=TEXTS) as parquet:
+            parts = total(by_partition(rows) for rows in parquet.iter_batches(ROWS_AT_ONCE, use_threads=False))
             if sum(part.rows for part in parts.values()) != parquet.metadata.num_rows:
                 findings.append((CORRUPT, f"{path.name!a} does not yield all of its rows."))
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
@@ -163,8 +164,8 @@ def words(column: pa.Array) -> pa.Array:
         both = pa.Array.from_buffers(pa.uint64(), 2 * (column.offset + len(column)), [None, column.buffers()[1]])
         values = pc.list_element(pa.FixedSizeListArray.from_arrays(both[2 * column.offset :], 2), 0)
     elif "string" in str(kind) or "binary" in str(kind):
-        encoded = column.cast(pa.binary()).dictionary_encode()
-        values = pa.array(map(hashed, encoded.dictionary.to_pylist()), pa.uint64()).take(encoded.indices)
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        values = pa.array(map(hashed, encoded.dictionary.cast(pa.binary()).to_pylist()), pa.uint64()).take(encoded.indices)
     else:
         values = pa.array([hashed(repr(value).encode()) for value in column.to_pylist()], pa.uint64())
     return pc.if_else(column.is_null(), unsigned(NULL), values) if column.null_count else values
@@ -210,7 +211,8 @@ def explained(number: int, ticks: int, files: list[Path]) -> Findings:
     for path in files:
         with suppress(OSError, pa.ArrowException, ValueError, KeyError), pq.ParquetFile(path) as parquet:
             rows = parquet.read(["kafka_partition", "kafka_offset"])
-            columns.append(rows.filter(pc.equal(rows.column(0), number)).column(1).combine_chunks())
+            is_of = pc.equal(rows.column("kafka_partition"), number)
+            columns.append(rows.column("kafka_offset").filter(is_of).cast(pa.int64()).combine_chunks())
     counts = pa.table(pa.concat_arrays([pa.array([], pa.int64()), *columns]).value_counts().flatten(), ["offset", "times"])
     findings: Findings = []
     if (missing := ticks - counts.num_rows) > 0:
@@ -226,13 +228,13 @@ def explained(number: int, ticks: int, files: list[Path]) -> Findings:
     return findings or [changed]
 
 
-def renamed(sealed: set[str], files: set[str]) -> list[str]:
-    """Say that the files are not those that were sealed, though the ticks are."""
-    if sealed == files:
+def renamed(sealed: set[str], files: set[str], code: int) -> list[str]:
+    """Say what it means that the files are not those that were sealed, if it is no fault or a likely one."""
+    if code == DUPLICATE and files > sealed:
+        return ["Besides all sealed files there are others: a lake's folder keeps files that were replaced for a week."]
+    if code != PROVEN or sealed == files:
         return []
-    return [
-        f"{len(sealed - files)} of {len(sealed)} sealed files were replaced: the digests show the same ticks in other files."
-    ]
+    return [f"{len(sealed - files)} of {len(sealed)} sealed files were replaced: the digests show the same ticks in others."]
 
 
 def main() -> int:

@@ -103,7 +103,7 @@ class Manifest(msgspec.Struct, frozen=True):
         verdict: a sentence: `complete`, or what is missing
         partitions: by Kafka partition
         files: the data files at that version; maintenance replaces them by others with the same rows
-        sources: numbered ticks by source, the first `MAX_SOURCES` sources
+        sources: numbered ticks by source, of the first 1000 sources by name
         unlisted: number of ticks that `sources` does not count: without a number, or of further sources
         quarantined: number of the day's quarantined records by reason
         checksum: SHA-256 of the manifest with an empty checksum (`_checksum`)

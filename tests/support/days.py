@@ -76,6 +76,11 @@ class Days:
         self.now = now
         self.sealing.all()
 
+    def seal_again(self, now: datetime) -> None:
+        """Seal days that were opened: the job notices it at a moment, and waits for a grace."""
+        self.seal(now)
+        self.seal(now + GRACE)
+
     @property
     def until(self) -> date | None:
         """The day before which all days are sealed, according to the log."""

@@ -41,8 +41,7 @@ class _Partition:
         self.ticks = self.quarantined = self.elsewhere = self.doubled = self.digest = 0
 
     def add(self, offsets: Offsets64) -> None:
-        new = self.offsets.add(offsets)
-        self.doubled += offsets.size - new if self.offsets.exact else 0
+        self.doubled += offsets.size - self.offsets.add(offsets)
         self.first, self.end = min(self.first, int(offsets.min())), max(self.end, int(offsets.max()) + 1)
 
     def add_elsewhere(self, offsets: Offsets64) -> None:
@@ -52,13 +51,20 @@ class _Partition:
         """Return the parts of known losses that are in the range of the day."""
         return offset_set.common({0: [OffsetRange(self.first, self.end)]}, losses).get(0, [])
 
-    def seal(self, losses: list[OffsetRange]) -> PartitionSeal:
+    def seal(self, losses: list[OffsetRange], *, is_exact: bool) -> PartitionSeal:
         span, gone = OffsetRange(self.first, self.end), self.lost({0: losses})
         lost = sum(part.count for part in gone)
-        missing = max(0, span.count - self.offsets.count - lost) if self.offsets.exact else 0
+        missing = max(0, span.count - self.offsets.count - lost) if is_exact else 0
         ranges = offset_set.minus({0: self.offsets.absent(span)}, {0: gone}).get(0, []) if missing else []
-        counted = {name: getattr(self, name) for name in ("first", "end", "ticks", "quarantined", "elsewhere", "doubled")}
-        return PartitionSeal(**counted, digest=digest.to_text(self.digest), lost=lost, missing=missing, missing_ranges=ranges)
+        counted = {name: getattr(self, name) for name in ("first", "end", "ticks", "quarantined", "elsewhere")}
+        return PartitionSeal(
+            **counted,
+            digest=digest.to_text(self.digest),
+            lost=lost,
+            missing=missing,
+            missing_ranges=ranges,
+            doubled=self.doubled * is_exact,
+        )
 
 
 class _Source:
@@ -73,10 +79,17 @@ class _Source:
         self._numbers.add(numbers)
         self._first, self._last = min(self._first, int(numbers.min())), max(self._last, int(numbers.max()))
 
-    def seal(self) -> SourceSeal:
-        exact, distinct = self._numbers.exact, self._numbers.count
-        missing = self._last + 1 - self._first - distinct if exact else None
-        return SourceSeal(self._ticks, self._first, self._last, missing, self._ticks - distinct if exact else None)
+    def clear(self) -> int:
+        """Forget the numbers; return how many ticks there were."""
+        self._numbers.clear()
+        return self._ticks
+
+    def seal(self, *, is_exact: bool) -> SourceSeal:
+        if not is_exact:
+            return SourceSeal(self._ticks, self._first, self._last, None, None)
+        distinct = self._numbers.count
+        missing = self._last + 1 - self._first - distinct
+        return SourceSeal(self._ticks, self._first, self._last, missing, self._ticks - distinct)
 
 
 class Day:
@@ -134,7 +147,7 @@ class Day:
         """Return the manifest, without a revision. The commits to ticks have counted `holes` offsets without a record."""
         partitions = self._sealed()
         faults = list(_faults(partitions, holes))
-        if not all(partition.offsets.exact for partition in self._partitions.values()):
+        if self._room.exceeded:
             faults.append("there are too many offsets to count")
         return Manifest(
             format=FORMAT,
@@ -149,7 +162,7 @@ class Day:
             verdict="; ".join(faults) or _complete(partitions),
             partitions=partitions,
             files=sorted(self._files, key=lambda file: file.name),
-            sources={name: source.seal() for name, source in sorted(self._sources.items())},
+            sources={name: self._sources[name].seal(is_exact=not self._numbers.exceeded) for name in sorted(self._sources)},
             unlisted=self._unlisted,
             quarantined=dict(sorted(self._quarantined.items())),
         )
@@ -162,7 +175,9 @@ class Day:
         for loss in self._identity.losses:
             losses.setdefault(loss.partition, []).append(OffsetRange(loss.start, loss.end))
         union = offset_set.union(losses)
-        return {number: partition.seal(union.get(number, [])) for number, partition in sorted(self._partitions.items())}
+        is_exact = not self._room.exceeded
+        partitions = sorted(self._partitions.items())
+        return {number: partition.seal(union.get(number, []), is_exact=is_exact) for number, partition in partitions}
 
     def _add_numbers(self, rows: FileRows) -> None:
         sources = rows.batch.column("source").dictionary_encode()
@@ -180,8 +195,11 @@ class Day:
                 self._unlisted += int(mask.sum())
 
     def _source(self, name: str) -> _Source | None:
-        if name not in self._sources and len(self._sources) < MAX_SOURCES:
+        """Return a source, if it is among the first `MAX_SOURCES` by name, whatever the order of the files."""
+        if name not in self._sources:
             self._sources[name] = _Source(self._numbers)
+            if len(self._sources) > MAX_SOURCES:
+                self._unlisted += self._sources.pop(max(self._sources)).clear()
         return self._sources.get(name)
 
 

@@ -23,24 +23,29 @@ BYTES_PER_CHUNK = NUMBERS_PER_CHUNK // 8
 
 
 class Room:
-    """How many more chunks several sets may have together."""
+    """How many more chunks several sets may have together. When it is `exceeded`, none of them has all numbers any more."""
 
     def __init__(self, most_bytes: int) -> None:
         """Allow about `most_bytes` of memory."""
+        self.exceeded = False
         self._left = most_bytes // BYTES_PER_CHUNK
 
     def take(self) -> bool:
         """Return whether there is room for another chunk, and use it."""
         self._left -= 1
+        self.exceeded |= self._left < 0
         return self._left >= 0
+
+    def give_back(self, chunks: int) -> None:
+        """Accept the room of a set that is no longer needed."""
+        self._left += chunks
 
 
 class NumberSet:
-    """Numbers that were added, and whether each was new. When the room is used up it is no longer `exact`."""
+    """Numbers that were added, and how many of them were new."""
 
     def __init__(self, room: Room) -> None:
         """Start empty."""
-        self.exact = True
         self.count = 0
         self._room = room
         self._chunks: dict[int, Bits] = {}
@@ -55,7 +60,6 @@ class NumberSet:
 
     def _add(self, index: int, places: Offsets64) -> None:
         if index not in self._chunks and not self._room.take():
-            self.exact = False
             return
         flags = np.zeros(NUMBERS_PER_CHUNK, bool)
         flags[places] = True
@@ -63,6 +67,11 @@ class NumberSet:
         new: Bits = old | np.packbits(flags)
         self.count += int(np.bitwise_count(new).sum(dtype=np.int64) - np.bitwise_count(old).sum(dtype=np.int64))
         self._chunks[index] = new
+
+    def clear(self) -> None:
+        """Remove all numbers, and give their room to other sets."""
+        self._room.give_back(len(self._chunks))
+        self._chunks.clear()
 
     def absent(self, span: OffsetRange) -> list[OffsetRange]:
         """Return the first numbers of a range that are not in the set, as at most `NAMED` ranges."""

@@ -2,7 +2,8 @@
 
 A day is final when the clock is `GRACE` past its midnight and ticks have reached the end offsets that the broker had after that
 moment. So partitions that are idle, or pass midnight at different times, need no special case. If a row of a sealed day arrives
-all the same (a redrive, a broker whose clock jumps back), the commit that adds it opens the day again (`Writer.commit`).
+all the same (a redrive, a broker whose clock jumps back), the commit that adds it opens the day again (`Writer.commit`). It is
+sealed again in the same way, `GRACE` later.
 
 A manifest is computed in steps of about a second beside the stream. Only the last check and the commit hold up a batch: the
 table must still have the files that were read. Killed between manifest and commit, the next run finds a manifest that the log
@@ -90,6 +91,8 @@ class Sealing:
         self._clock = clock
         self._tail = LogTail(paths.ticks)
         self._target: _Target | None = None
+        self._sealed: date | None = None
+        self._not_before = datetime.min.replace(tzinfo=UTC)
         self._work: Iterator[None] = iter(())
         self._next_look = time.monotonic()
 
@@ -123,7 +126,13 @@ class Sealing:
 
     def _final_until(self, newest: CommitMetadata) -> date | None:
         """Return the day before which all days are final; None if no day became final since the last seal."""
-        until = (self._clock() - GRACE).date()
+        now = self._clock()
+        if _is_earlier(newest.finalized_until, self._sealed):
+            # A day was opened. What changed it may not be over: wait, then for the end offsets of that later moment.
+            self._target, self._not_before = None, now + GRACE
+        self._sealed, until = newest.finalized_until, (now - GRACE).date()
+        if now < self._not_before:
+            return None
         first = newest.finalized_until or _first_day(self._paths)
         if first is None or first >= until:
             return None
@@ -207,6 +216,10 @@ class Sealing:
                 version=version,
                 ms=milliseconds,
             )
+
+
+def _is_earlier(until: date | None, before: date | None) -> bool:
+    return before is not None and (until is None or until < before)
 
 
 def _first_day(paths: LakePaths) -> date | None:

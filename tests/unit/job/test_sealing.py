@@ -18,7 +18,7 @@ from finance_kafka.describe import BrokerUnavailableError, TopicDescription
 from finance_storage import digest, seals
 from finance_storage.lake_identity import Loss
 from finance_storage.paths import QUARANTINE, TICKS
-from finance_storage.seals import manifest_file
+from finance_storage.seals import SourceSeal, manifest_file
 from finance_verify.verdict import Code
 from tests.support.days import FIRST_DAY, Days, after_midnight, date_of, noon
 from tests.support.lakes import BAD, GOOD, BuiltLake, numbered
@@ -185,10 +185,14 @@ def test_a_broker_whose_clock_jumps_back_opens_the_day_in_the_same_commit(days: 
     days.arrive([GOOD], 1)
     assert days.until == date_of(1)
     assert days.revisions() == {0: 1}
-    days.start()
-    days.seal(after_midnight(2, 60))
+    days.seal(after_midnight(2, 30))
+    days.arrive([GOOD], 1)
+    for seconds in (40, 89):
+        days.seal(after_midnight(2, seconds))
+        assert days.until == date_of(1)  # it may not be over
+    days.seal(after_midnight(2, 90))
     assert days.revisions() == {0: 1, 1: 2, 2: 1}
-    assert [manifest.rows for manifest in days.manifests()] == [1, 2, 1]
+    assert [manifest.rows for manifest in days.manifests()] == [1, 3, 1]
     assert all(manifest.complete for manifest in days.manifests())
     assert days.manifests()[1].partitions[0].elsewhere == 1  # the record of day 2 between both
 
@@ -217,7 +221,7 @@ def test_a_redrive_opens_the_day_and_a_compaction_does_not(days: Days, strict: C
     days.lake.writer.invalidate_cache()
     assert redrive(days.lake.paths, days.lake.writer, ALL).moved == 1
     assert days.until == date_of(0)
-    days.seal(after_midnight(1, 60))
+    days.seal_again(after_midnight(1, 60))
     # The second day's ticks are in other files now, and the same: its manifest is still right.
     assert days.revisions() == {0: 2, 1: 1}
     assert days.manifests()[0].quarantined == {"price_type": 1}
@@ -233,7 +237,7 @@ def test_a_repair_opens_all_days_and_known_losses_are_accounted_for(days: Days) 
     assert (manifest.complete, manifest.verdict) == (False, "2 offsets are in neither table (partition 0: 4-5)")
     days.lake.note_losses(Loss(0, 4, 6, "gone", "2026-11-24T12:00:00+00:00"))
     assert days.until is None
-    days.seal(after_midnight(0, 60))
+    days.seal_again(after_midnight(0, 60))
     (manifest,) = days.manifests()
     assert (manifest.revision, manifest.verdict, manifest.partitions[0].lost) == (2, "complete", 2)
 
@@ -352,19 +356,34 @@ def test_a_link_in_the_place_of_the_manifests_is_not_followed(days: Days, tmp_pa
 
 
 def test_numbers_and_sources_from_producers_cost_bounded_memory(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finance_job.sealing.day.MAX_SOURCES", 3)
     monkeypatch.setattr("finance_job.sealing.day.SEQUENCE_BYTES", 1 << 18)  # two chunks
     for number in (0, 1, 2**40, 2**62):
         days.arrive([b'{"symbol": "AAPL", "price": 1, "source": "sim-1", "seq": %d}' % number], 0)
-    for source in range(5):
-        days.arrive(numbered(1, source=f"other-{source}"), 0)
     days.seal(after_midnight(0))
     (manifest,) = days.manifests()
-    assert (manifest.sources["sim-1"].ticks, manifest.sources["sim-1"].last) == (4, 2**62)
-    assert manifest.sources["sim-1"].missing is None
-    assert len(manifest.sources) == 3
-    assert manifest.unlisted == 3
+    assert manifest.sources == {"sim-1": SourceSeal(4, 0, 2**62, None, None)}
     assert manifest.complete
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 2, 0, 1, 3)])
+def test_the_sources_that_are_listed_do_not_depend_on_the_order(
+    days: Days, order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finance_job.sealing.day.MAX_SOURCES", 3)
+    for source in order:
+        days.arrive(numbered(source + 1, source=f"sim-{source}"), 0)
+    days.seal(after_midnight(0))
+    (manifest,) = days.manifests()
+    assert {name: source.ticks for name, source in manifest.sources.items()} == {"sim-0": 1, "sim-1": 2, "sim-2": 3}
+    assert manifest.unlisted == 9
+
+
+def test_too_many_offsets_to_count_are_no_complete_day(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finance_job.sealing.day.OFFSET_BYTES", 0)
+    days.arrive([GOOD, BAD], 0)
+    days.seal(after_midnight(0))
+    (manifest,) = days.manifests()
+    assert (manifest.complete, manifest.verdict) == (False, "there are too many offsets to count")
 
 
 def test_the_revisions_of_a_day_are_numbers(days: Days) -> None:

@@ -69,7 +69,7 @@ def test_a_day_that_is_not_sealed_or_no_longer_exits_with_3(days: Days) -> None:
     assert reopened.exit_code == seal.EXIT_NOT_SEALED
     assert json.loads(reopened.stdout)["days"] == []
     assert f"{FIRST_DAY} is not sealed: all days before {FIRST_DAY} are." in reopened.stderr
-    days.seal(after_midnight(0, 60))
+    days.seal_again(after_midnight(0, 60))
     assert json.loads(run(days, *day, "--json").stdout)["days"][0]["revision"] == 2
 
 

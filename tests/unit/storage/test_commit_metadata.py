@@ -29,6 +29,8 @@ OLD = (
     '"offsets":{"0":[10,15],"1":[0,0]},"rows":{"0":5},"digest":"00000000000000ab",'
     '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2}'
 )
+# Fields that older commits lack.
+ADDED = {"lake", "epoch", "sequence", "redriven", "finalized_until"}
 offsets = st.integers(0, 2**63 - 1)
 digests = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 all_metadata = st.builds(
@@ -44,6 +46,7 @@ all_metadata = st.builds(
     epoch=offsets,
     sequence=offsets,
     redriven=st.dictionaries(st.integers(0, 999), st.lists(st.builds(OffsetRange, offsets, offsets), min_size=1)),
+    finalized_until=st.none() | st.dates(),
 )
 
 
@@ -70,7 +73,7 @@ def test_a_range_counts_its_offsets() -> None:
     assert OffsetRange(10, 15).count == 5
 
 
-@pytest.mark.parametrize("field", sorted({*CommitMetadata.__struct_fields__} - {"lake", "epoch", "sequence", "redriven"}))
+@pytest.mark.parametrize("field", sorted({*CommitMetadata.__struct_fields__} - ADDED))
 def test_metadata_that_lacks_a_field_is_refused(field: str) -> None:
     fields = json.loads(METADATA.encode())
     del fields[field]
