@@ -12,13 +12,14 @@ from finance_producer.connection import REST_SECONDS, Link, connect
 from finance_producer.feed import Simulated
 from finance_producer.history import History, HistoryFirst, history_rate
 from finance_producer.malformed_injector import MalformedInjector
+from finance_producer.newborn import is_newborn
 from finance_producer.pace import EventTimeReplay, FixedRate, Pace, Unthrottled
 from finance_producer.publisher import Publisher
 from finance_producer.redelivery import Redelivery
 from finance_producer.replay import Replay
 from finance_producer.rows import open_rows
 from finance_producer.run import Run
-from finance_producer.tail import arrived, is_newborn
+from finance_producer.tail import arrived
 from finance_producer.watch import ProgressWatch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_storage.ledger import LedgerWriter, ledger_file, new_source

@@ -1,8 +1,8 @@
-"""Read the ends of the topic: whether it has ever had a record, and the ticks of a run among its newest records."""
+"""Find the ticks of a run among the newest records of the topic."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -10,11 +10,9 @@ from finance_contract import Malformed, decode
 from finance_producer.publisher import QUEUE_RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ASK_SECONDS = 5.0
-
-T = TypeVar("T")
 
 
 def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
@@ -22,22 +20,6 @@ def arrived(bootstrap: str, topic: str, source: str) -> set[int] | None:
 
     It reads as many records per partition as a client's queue holds: a client cannot have sent more without an answer.
     """
-    return _asked(bootstrap, lambda consumer: set(numbers(_newest(consumer, topic), source)))
-
-
-def is_newborn(bootstrap: str, topic: str) -> bool | None:
-    """Return whether no record was ever published to the topic; None if the broker does not answer completely.
-
-    A topic whose records were all deleted is not newborn: its end offsets are above 0.
-    """
-    return _asked(
-        bootstrap,
-        lambda consumer: not any(_offsets(consumer, topic, partition)[1] for partition in _partitions(consumer, topic)),
-    )
-
-
-def _asked(bootstrap: str, ask: Callable[[Consumer], T]) -> T | None:
-    """Return the answer to a question; None if it raises KafkaException."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -49,7 +31,7 @@ def _asked(bootstrap: str, ask: Callable[[Consumer], T]) -> T | None:
         }
     )
     try:
-        return ask(consumer)
+        return set(numbers(_newest(consumer, topic), source))
     except KafkaException:
         return None
     finally:
@@ -93,15 +75,11 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
 
 
 def _start(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
-    first, end = _offsets(consumer, topic, partition)
-    return TopicPartition(topic, partition, max(first, end - QUEUE_RECORDS))
-
-
-def _offsets(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_SECONDS)
     if offsets is None:
         raise _timeout()
-    return offsets
+    first, end = offsets
+    return TopicPartition(topic, partition, max(first, end - QUEUE_RECORDS))
 
 
 def _timeout() -> KafkaException:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from finance_lake import Lake
+from finance_producer.newborn import is_newborn
 from finance_storage import ledger
 from tests.support.stack import wait_until
 
@@ -47,10 +50,9 @@ def test_a_new_lake_begins_with_a_history_and_goes_on_live_without_a_gap(own_sta
     assert json.loads(own_stack.verify("--json", "--no-broker").stdout)["verdict"] == "complete"
 
 
-def test_a_topic_with_a_record_has_no_history_nor_has_an_interrupted_one(stack: Stack) -> None:
-    stack.make_topic()
+def test_only_a_newborn_topic_begins_with_a_history_and_an_interrupted_one_leaves_a_valid_lake(stack: Stack) -> None:
     settings = {"HISTORY_MINUTES": 10_080, "TICKS_PER_SECOND": 100}
-    run = stack.run("producer", **settings)
+    run = stack.make_topic().run("producer", **settings)
     run.wait_for("history begins")
     wait_until(lambda: sum(stack.end_offsets().values()) > 0, 30, "the first records")
     run.role_process("producer").send_signal(signal.SIGKILL)
@@ -67,3 +69,15 @@ def test_a_topic_with_a_record_has_no_history_nor_has_an_interrupted_one(stack: 
     stack.wait_until_stored()
     assert job.stop() == 0
     stack.assert_proven()
+
+
+def test_a_topic_whose_records_were_deleted_is_not_newborn(stack: Stack) -> None:
+    assert is_newborn(stack.bootstrap, stack.topic) is None
+    stack.make_topic()
+    assert is_newborn(stack.bootstrap, stack.topic)
+    stack.send([b"any record"])
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
+    ends = [TopicPartition(stack.topic, partition, end) for partition, end in stack.end_offsets().items()]
+    for removed in admin.delete_records(ends).values():
+        removed.result(30)
+    assert is_newborn(stack.bootstrap, stack.topic) is False
