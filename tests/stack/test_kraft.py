@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -157,8 +158,9 @@ def test_an_interrupted_migration_leaves_the_lake_as_it_was_or_is_completed(with
         assert process.stdout is not None
         next(line for line in process.stdout if line.startswith(step))
         wait_until(lambda: len(jvms(stack)) > 0, 60, "a process of the migration runs")
-        for killed in (*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)):
-            killed.kill()
+        for killed in (*psutil.Process(process.pid).children(recursive=True), process):  # the script before what it has started
+            with suppress(psutil.NoSuchProcess):  # for example a sleep that has ended meanwhile
+                killed.kill()
         process.communicate(timeout=60)
     assert "make migrate-to-kraft` again" in refusal(stack.run(ALL))
     assert "it begins again" in migrate(stack)
