@@ -205,7 +205,7 @@ def derive(built: BuiltLake, as_of: int) -> None:
 
 
 def test_a_derived_table_is_shown_with_its_lag_and_its_pause(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "ask_soon", lambda *_: no_broker())
+    monkeypatch.setattr(status, "describe_topic_quickly", lambda *_: no_broker())
     newest = DeltaTable(str(built.paths.ticks)).version()
     derive(built, newest)
     built.paths.derived("of_a_user").mkdir()

@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from finance_local.env_file import USER_KEYS, EnvFileError, known_keys, parse
+from finance_local.env_file import FILES_KEY, USER_KEYS, EnvFileError, known_keys, parse
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = [
@@ -82,7 +82,7 @@ def test_blank_lines_and_comments_are_ignored() -> None:
 
 
 def test_the_keys_of_the_example_and_of_the_user_are_known() -> None:
-    assert known_keys("A=1\n") == {"A", *USER_KEYS}
+    assert known_keys("A=1\n") == {"A", *USER_KEYS, FILES_KEY}
 
 
 @settings(deadline=None)

@@ -46,3 +46,16 @@ def test_the_command_runs_under_the_lock_with_its_own_exit_code(tmp_path: Path) 
     )
     assert (result.returncode, result.stdout) == (3, "a b c\n")
     hold(tmp_path, "kafka").close()
+
+
+def test_one_command_can_hold_two_locks(tmp_path: Path) -> None:
+    inner = [str(WITH_LOCK), "zookeeper", "sh", "-c", "echo started; exec cat"]
+    with subprocess.Popen(command(tmp_path, *inner), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"started\n"
+        for role in ("kafka", "zookeeper"):
+            with pytest.raises(AlreadyRunningError):
+                hold(tmp_path, role)
+        other.kill()
+    for role in ("kafka", "zookeeper"):
+        hold(tmp_path, role).close()
