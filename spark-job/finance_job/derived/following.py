@@ -117,8 +117,8 @@ class Following(threading.Thread):
         revisions = Revisions(self._ticks, self._table)
         position = revisions.position
         if position is None or not self._can_follow_from(position):
-            position = self._newest_version()
             with self._turn:
+                position = self._newest_version()
                 revisions.restate_all(position)
             self._log.info("derived table built", table=self._table.name, as_of=position)
             self._succeeded()
