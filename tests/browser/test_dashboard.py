@@ -83,6 +83,8 @@ def test_candles_move_as_commits_land(page: Page, lake: LiveLake) -> None:
 
 
 def test_followed_candles_equal_reloaded_ones(page: Page, lake: LiveLake) -> None:
+    page.get_by_label("Bars of 1m").check(force=True)
+    expect(page).to_have_url(re.compile("size=1m"))
     for number in range(8):
         move(lake, f"{170 + number * 1.5:.3f}")
         move(lake, f"{410 - number}", "MSFT")
