@@ -158,8 +158,8 @@ def test_an_interrupted_migration_leaves_the_lake_as_it_was_or_is_completed(with
         assert process.stdout is not None
         next(line for line in process.stdout if line.startswith(step))
         wait_until(lambda: len(jvms(stack)) > 0, 60, "a process of the migration runs")
-        script = psutil.Process(process.pid)
-        for killed in (*script.children(recursive=True), script):
+        supervisor = psutil.Process(process.pid)
+        for killed in (*supervisor.children(recursive=True), supervisor):  # the script before what it has started
             with suppress(psutil.NoSuchProcess):  # for example a sleep that has ended meanwhile
                 killed.kill()
         process.communicate(timeout=60)
