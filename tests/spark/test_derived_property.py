@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 import structlog
 from deltalake import DeltaTable
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_contract import Malformed, Reason, Tick, decode
@@ -172,15 +172,17 @@ def told(session: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sto
             story.stop()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(first=STORE, steps=st.lists(STORE | OTHER, min_size=2, max_size=7))
-def test_bars_are_those_of_polars(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, first: tuple[Any, ...], steps: list[tuple[Any, ...]]
-) -> None:
-    with told(spark, monkeypatch) as story:
-        for name, *arguments in (first, *steps, ("follow",)):
-            getattr(story, name)(*arguments)
-        rows = DeltaTable(str(story.lake.paths.derived(BARS_1M.name))).to_pyarrow_table(columns=["as_of", "symbol", "ts"])
-        assert rows.num_rows == rows.group_by(rows.column_names).aggregate([]).num_rows
-        for version in sorted(set(rows.column("as_of").to_pylist())):
-            assert story.stored(as_of=version) == story.true(version)
+@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.faults)])
+def test_bars_are_those_of_polars(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(first=STORE, steps=st.lists(STORE | OTHER, min_size=2, max_size=7))
+    def bars_are_those_of_polars(first: tuple[Any, ...], steps: list[tuple[Any, ...]]) -> None:
+        with told(spark, monkeypatch) as story:
+            for name, *arguments in (first, *steps, ("follow",)):
+                getattr(story, name)(*arguments)
+            rows = DeltaTable(str(story.lake.paths.derived(BARS_1M.name))).to_pyarrow_table(columns=["as_of", "symbol", "ts"])
+            assert rows.num_rows == rows.group_by(rows.column_names).aggregate([]).num_rows
+            for version in sorted(set(rows.column("as_of").to_pylist())):
+                assert story.stored(as_of=version) == story.true(version)
+
+    bars_are_those_of_polars()
