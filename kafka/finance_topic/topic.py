@@ -44,12 +44,21 @@ def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, st
 
 
 def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> None:
-    """Wait until the broker knows the topic; raise KafkaException if it does not in time."""
+    """Wait until the broker describes the topic; raise KafkaException if it does not in time.
+
+    A broker lists a topic that was just created before it describes it.
+    """
     deadline = time.monotonic() + wait_seconds
-    while topic not in admin.list_topics(timeout=REQUEST_SECONDS).topics:
-        if time.monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-        time.sleep(POLL_SECONDS)
+    while True:
+        try:
+            _describe(admin, topic)
+            _config(admin, topic)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 def differences(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> list[str]:

@@ -25,7 +25,7 @@ from finance_storage.paths import LakePaths
 from tests.chaos.faults import Fault, schedule
 from tests.chaos.rigs import ContainerRig, LocalRig, RefusedError
 from tests.support.disk import full, small_disk
-from tests.support.stack import ROOT, Stack, derived_up_to_date, free_port, wait_until
+from tests.support.stack import ROOT, Stack, free_port, wait_for_derived, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ class Chaos:
         self._wait_for_progress()
         self._rig.stop("producer")
         self._wait_until_stored()
-        wait_until(lambda: derived_up_to_date(self._paths), PATIENCE_SECONDS, "the derived tables have all ticks")
+        wait_for_derived(self._paths, PATIENCE_SECONDS)
         return self._command("verify") or self._command("reconcile")
 
     def close(self, *, in_order: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from finance_role.environment import composed
-from tests.support.stack import DERIVED, ROOT, derived_up_to_date, wait_until
+from tests.support.stack import DERIVED, ROOT, wait_for_derived
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -24,12 +24,6 @@ POINTS = ("before-bars_1m-commit", "after-bars_1m-commit")
 def reconciled(stack: Stack) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "finance_lake", "reconcile", "--json", "--data", str(stack.paths.root)]
     return subprocess.run(command, cwd=ROOT, env=composed({}, settings=False), capture_output=True, text=True, check=False)
-
-
-def wait_for_derived(stack: Stack) -> None:
-    wait_until(
-        lambda: derived_up_to_date(stack.paths), 120, lambda: f"derived tables with all ticks\n{stack.runs[-1].text()[-4000:]}"
-    )
 
 
 def assert_reconciled(stack: Stack) -> None:
@@ -49,10 +43,10 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     for name in DERIVED:
         job.wait_for(f"derived table built .*table={name}")
     for _ in range(3):
-        wait_for_derived(stack)
+        wait_for_derived(stack.paths, 120, job.text)
     assert producer.stop() == 0
     stack.wait_until_stored()
-    wait_for_derived(stack)
+    wait_for_derived(stack.paths, 120, job.text)
     assert job.stop() == 0
     assert "paused" not in job.text()
     assert not (stack.paths.root / "run" / "derived").is_dir() or not list((stack.paths.root / "run" / "derived").iterdir())
@@ -72,7 +66,7 @@ def test_a_kill_leaves_no_revision_twice_and_none_missing(stack: Stack, kills: i
         assert producer.stop() == 0
     job = stack.run("spark-job", BARS_SECONDS=1)
     stack.wait_until_stored()
-    wait_for_derived(stack)
+    wait_for_derived(stack.paths, 120, job.text)
     assert job.stop() == 0
     assert_reconciled(stack)
     stack.assert_proven()

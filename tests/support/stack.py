@@ -173,12 +173,16 @@ class Run:
         self.process.wait()
 
 
-def derived_up_to_date(paths: LakePaths) -> bool:
-    """Whether each derived table has all ticks. A commit without ticks, as at a start, makes no revision."""
+def wait_for_derived(paths: LakePaths, seconds: float, log: Callable[[], str] = str) -> None:
+    """Wait until each derived table has the ticks that are stored now. `log` returns what a failure reports."""
     commits = delta_log.entries(paths.ticks, DeltaTable(str(paths.ticks)).version())
-    newest = next((commit.version for commit in commits if commit.rows), 0)
-    as_of = {state.name: state.as_of for state in states(paths)}
-    return all((as_of.get(name) or -1) >= newest for name in DERIVED)
+    newest = next((commit.version for commit in commits if commit.rows), 0)  # one without ticks makes no revision
+
+    def has_them() -> bool:
+        as_of = {state.name: state.as_of for state in states(paths)}
+        return all((as_of.get(name) or -1) >= newest for name in DERIVED)
+
+    wait_until(has_them, seconds, lambda: f"derived tables as of version {newest}: {states(paths)}\n{log()}")
 
 
 @dataclass
