@@ -11,8 +11,8 @@ BIN := .venv/bin
 IVY = $(wildcard .venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar)
 READY := .venv/.ready build/jars/.ready build/spark.jsa
 PAGE := build/page/.ready
-# Twice as many tests as cores at a time, at most 8: many of them wait for processes. tests/support/schedule.py groups and mixes them.
-WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))
+# One test more than cores at a time, because many of them wait for processes. tests/support/schedule.py groups and mixes them.
+WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder -m 'not faults and not alone'
 ALONE = $(BIN)/pytest -m 'alone and not faults' tests/stack
 PACKAGES = $(sort $(notdir $(patsubst %/,%,$(wildcard */finance_*/))))
