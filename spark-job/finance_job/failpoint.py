@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,8 +40,9 @@ def hit(point: str) -> None:
         number = signal.SIGSTOP if action == "stop" else signal.SIGKILL
         group = int(os.environ[_GROUP])
         os.killpg(group, number)
-        # Python workers are in another group. And if another thread takes the group's signal, this one goes on for a moment.
-        signal.pthread_kill(threading.get_ident(), number)
+        if os.getpgid(0) != group:  # a Python worker
+            os.kill(os.getpid(), number)
+        time.sleep(1)  # another thread may take the signal: this one must not go on until the process has stopped
 
 
 def _specification() -> str:
