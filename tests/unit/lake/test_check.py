@@ -117,8 +117,10 @@ def test_the_newest_revision_counts(days: Days, tmp_path: Path) -> None:
 
 
 def flip(path: Path) -> None:
+    """Flip a bit of a page's content: the last byte of the first column. A page's header is in no checksum."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
     content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 1
+    content[(column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1] ^= 1
     path.write_bytes(content)
 
 
