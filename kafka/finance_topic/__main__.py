@@ -24,18 +24,16 @@ def main() -> int:
         topic.wait_for_broker(admin, settings.broker_wait_seconds)
         if topic.create(admin, *required):
             log.info("topic created", topic=settings.kafka_topic, partitions=settings.kafka_partitions, **config)
-        topic.wait_for_topic(admin, settings.kafka_topic, settings.broker_wait_seconds)
-        wrong = topic.differences(admin, *required)
-        identity = topic.topic_id(admin, settings.kafka_topic)
+        described = topic.wait_for_topic(admin, settings.kafka_topic, settings.broker_wait_seconds)
     except KafkaException as error:
         reason = error.args[0].str()
         log.error("no answer from Kafka", bootstrap=settings.kafka_bootstrap, error=reason)  # noqa: TRY400 - not a crash
         return 1
-    if wrong:
+    if wrong := topic.differences(described, settings.kafka_partitions, config):
         mend = "change the topic with Kafka's own tools, or set KAFKA_PARTITIONS and KAFKA_RETENTION_HOURS in .env to match it"
         log.error("the topic exists but is not as wanted", topic=settings.kafka_topic, differs="; ".join(wrong), mend=mend)
         return 1
-    log.info("topic ready", topic=settings.kafka_topic, id=identity, partitions=settings.kafka_partitions)
+    log.info("topic ready", topic=settings.kafka_topic, id=described.id, partitions=settings.kafka_partitions)
     return 0
 
 

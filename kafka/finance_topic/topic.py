@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource, NewTopic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from confluent_kafka.admin import AdminClient
 
 REQUEST_SECONDS = 10
 POLL_SECONDS = 0.2
+
+
+class Described(NamedTuple):
+    """A topic as the broker describes it. `id` belongs to this incarnation of the topic."""
+
+    id: str
+    partitions: int
+    config: Mapping[str, str]
 
 
 def wait_for_broker(admin: AdminClient, wait_seconds: float) -> None:
@@ -43,42 +53,31 @@ def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, st
     return True
 
 
-def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> None:
-    """Wait until the broker describes the topic; raise KafkaException if it does not in time.
+def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> Described:
+    """Return the topic as soon as the broker describes it; raise KafkaException if it does not in time.
 
     A broker lists a topic that was just created before it describes it.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            _describe(admin, topic)
-            _config(admin, topic)
+            return _describe(admin, topic)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
                 raise
             time.sleep(POLL_SECONDS)
-        else:
-            return
 
 
-def differences(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> list[str]:
-    """Return how the existing topic differs from the required settings, one phrase per difference."""
-    actual_partitions = len(_describe(admin, topic).partitions)
-    phrases = [f"{actual_partitions} partitions, not {partitions}"] if actual_partitions != partitions else []
-    actual = _config(admin, topic)
-    return phrases + [f"{key}={actual.get(key)}, not {value}" for key, value in config.items() if actual.get(key) != value]
+def differences(actual: Described, partitions: int, config: Mapping[str, str]) -> list[str]:
+    """Return how a topic differs from the required settings, one phrase per difference."""
+    phrases = [f"{actual.partitions} partitions, not {partitions}"] if actual.partitions != partitions else []
+    found = actual.config
+    return phrases + [f"{key}={found.get(key)}, not {value}" for key, value in config.items() if found.get(key) != value]
 
 
-def topic_id(admin: AdminClient, topic: str) -> str:
-    """Return the id that the broker assigned to this incarnation of the topic."""
-    return str(_describe(admin, topic).topic_id)
-
-
-def _describe(admin: AdminClient, topic: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    return admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)[topic].result()
-
-
-def _config(admin: AdminClient, topic: str) -> dict[str, str]:
+def _describe(admin: AdminClient, topic: str) -> Described:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    description = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)[topic].result()
     entries = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)[resource].result()
-    return {name: entry.value for name, entry in entries.items()}
+    config = {name: entry.value for name, entry in entries.items()}
+    return Described(str(description.topic_id), len(description.partitions), config)

@@ -79,7 +79,7 @@ def _done(result: Any) -> Future[Any]:  # noqa: ANN401
 
 
 def differences(admin: Any) -> list[str]:  # noqa: ANN401
-    return topic.differences(admin, "finance", 4, REQUIRED)
+    return topic.differences(topic.wait_for_topic(admin, "finance", 0), 4, REQUIRED)
 
 
 def test_a_topic_with_the_required_settings_has_no_differences() -> None:
@@ -146,4 +146,4 @@ def test_a_topic_that_stays_unknown_is_an_error() -> None:
 
 def test_the_topics_id_is_that_of_the_broker() -> None:
     admin: Any = Admin()
-    assert topic.topic_id(admin, "finance") == "an-id"
+    assert topic.wait_for_topic(admin, "finance", 0).id == "an-id"
