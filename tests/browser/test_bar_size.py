@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.support.live_dashboard import LiveLake, looking_at, serving, tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -71,20 +71,9 @@ def expect_settled(page: Page, at: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def hour(tmp_path_factory: pytest.TempPathFactory) -> LiveLake:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> LiveLake:
+    """Make the lake of `page`: an hour of ticks."""
     return lake_of(tmp_path_factory.mktemp("hour") / "data", 3600, 5)
-
-
-@pytest.fixture(scope="module")
-def address(hour: LiveLake) -> Iterator[str]:
-    with serving(hour.paths.root) as (where, _):
-        yield where
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    with looking_at(address, browser) as opened:
-        yield opened
 
 
 def test_an_hour_opens_with_a_full_chart_of_minutes(page: Page) -> None:

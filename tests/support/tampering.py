@@ -32,6 +32,14 @@ DATE = "2026-11-24"
 MOMENT_MS = 1_764_000_000_000
 
 
+def flip_bit(path: Path, column: int = 0) -> None:
+    """Flip a bit in the content of a column's last page. A page's header is in no checksum."""
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(column)
+    content = bytearray(path.read_bytes())
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+
+
 def judge(lake: BuiltLake, broker: TopicDescription | None = None, *, records: Iterable[Record] | None = None) -> Report:
     """Verify without waiting; `records` are the topic's records, for `--values`."""
 

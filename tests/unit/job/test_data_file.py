@@ -13,6 +13,7 @@ from finance_storage.data_file import WrittenFile, rows_by_partition, statistics
 from finance_storage.digest import UNDIGESTED, digest_of
 from finance_storage.schemas import FIELDS, STATISTICS, TICK_FIELDS
 from tests.support.nasty_paths import NASTY
+from tests.support.tampering import flip_bit
 
 DATE = {"date": "2026-11-24"}
 ARRIVED = datetime(2026, 11, 24, 12, 0, 0, 123000, tzinfo=UTC)
@@ -121,11 +122,7 @@ def test_an_intact_file_passes_its_checksums(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", TICK_FIELDS.names)
 def test_a_checksum_detects_a_flipped_bit_in_any_column(tmp_path: Path, column: str) -> None:
     path = tmp_path / write_ticks(tmp_path).path
-    chunk = pq.ParquetFile(path).metadata.row_group(0).column(TICK_FIELDS.get_field_index(column))
-    content = bytearray(path.read_bytes())
-    first_page = chunk.dictionary_page_offset or chunk.data_page_offset
-    content[first_page + chunk.total_compressed_size - 1] ^= 1
-    path.write_bytes(content)
+    flip_bit(path, TICK_FIELDS.get_field_index(column))
     with pytest.raises(OSError, match="CRC checksum verification failed"):
         pq.read_table(path, page_checksum_verification=True, partitioning=None)
 

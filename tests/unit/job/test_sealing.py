@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from finance_job.sealing.sealing import Sealing
+
 __all__ = ["strict"]  # a fixture
 
 LOG = structlog.get_logger()
@@ -300,31 +302,34 @@ def test_a_damaged_manifest_that_was_not_confirmed_gets_a_successor(days: Days, 
     assert [entry["event"] for entry in logs] == ["a manifest is damaged, the next revision replaces it", "day sealed"]
 
 
-def test_a_day_that_changes_while_its_manifest_is_computed_is_not_sealed(days: Days) -> None:
+def in_mid_manifest(days: Days) -> Sealing:
+    """Let a day pass, and stop while its manifest is computed."""
     days.arrive([GOOD], 0)
     days.now = after_midnight(0)
-    sealer = days.sealing
-    for _ in range(3):
-        sealer.step()
+    steps(days.sealing, 3)
+    return days.sealing
+
+
+def steps(sealing: Sealing, count: int) -> None:
+    for _ in range(count):
+        sealing.step()
+
+
+def test_a_day_that_changes_while_its_manifest_is_computed_is_not_sealed(days: Days) -> None:
+    sealer = in_mid_manifest(days)
     days.arrive([GOOD], 0)
-    for _ in range(20):
-        sealer.step()
+    steps(sealer, 20)
     assert days.until is None
     days.sealing.all()
     assert days.manifests()[0].rows == 2
 
 
 def test_a_driver_that_was_replaced_writes_no_manifest(days: Days) -> None:
-    days.arrive([GOOD], 0)
-    days.now = after_midnight(0)
-    sealer = days.sealing
-    for _ in range(3):
-        sealer.step()
+    sealer = in_mid_manifest(days)
     successor = Days(days.lake)
     days.lake.writer = Writer(days.lake.paths, days.lake.identity)
     successor.start()
-    for _ in range(20):
-        sealer.step()
+    steps(sealer, 20)
     assert not days.lake.paths.seals.exists()
     successor.seal(after_midnight(0))
     assert successor.revisions() == {0: 1}

@@ -31,7 +31,7 @@ from finance_storage.schemas import TICK_FIELDS
 from finance_storage.seals import manifest_file
 from tests.support.days import FIRST_DAY, LOG, Days, after_midnight, date_of
 from tests.support.lakes import BAD, BuiltLake, numbered
-from tests.support.tampering import set_column
+from tests.support.tampering import flip_bit, set_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,14 +114,6 @@ def test_the_newest_revision_counts(days: Days, tmp_path: Path) -> None:
     shutil.copy(manifest_file(days.lake.paths, FIRST_DAY, 1), folder)
     assert check(folder).code == PROVEN
     assert check(folder, folder / "1.json").code == CORRUPT
-
-
-def flip(path: Path) -> None:
-    """Flip a bit of a page's content: the last byte of the first column. A page's header is in no checksum."""
-    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
-    content = bytearray(path.read_bytes())
-    content[(column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1] ^= 1
-    path.write_bytes(content)
 
 
 def change_a_value(rows: pa.Table) -> pa.Table:
@@ -214,9 +206,9 @@ def test_a_file_of_another_partition_is_found(copy: Path) -> None:
 def test_a_flipped_byte_is_found(copy: Path, name: str) -> None:
     if name == "replaced":
         rewritten(copy, lambda rows: rows, "merged.parquet")
-        flip(copy / "merged.parquet")
+        flip_bit(copy / "merged.parquet")
     else:
-        flip(files(copy)[0])
+        flip_bit(files(copy)[0])
     assert check(copy).code == CORRUPT
 
 

@@ -15,6 +15,7 @@ from finance_lake.cli import app, seal
 from finance_lake.lake import Lake
 from finance_storage.paths import TICKS
 from finance_storage.seals import manifest_file
+from finance_verify.verdict import Code
 from tests.support.days import FIRST_DAY, LOG, Days, after_midnight, date_of
 from tests.support.lakes import BAD, GOOD, BuiltLake
 
@@ -87,7 +88,7 @@ def test_a_day_that_was_sealed_incomplete_exits_with_11(days: Days) -> None:
     days.lake.commit(TICKS, [])
     days.arrive([GOOD], 0)
     days.seal(after_midnight(0))
-    assert run(days, "--date", str(FIRST_DAY)).exit_code == seal.EXIT_INCOMPLETE
+    assert run(days, "--date", str(FIRST_DAY)).exit_code == Code.GAP
 
 
 def test_wait_returns_as_soon_as_the_day_is_sealed(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:

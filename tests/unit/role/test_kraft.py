@@ -31,15 +31,6 @@ class Start(Protocol):
 
 
 @pytest.fixture
-def java(tmp_path: Path) -> Path:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "java").write_text(FAKE_JAVA)
-    (folder / "java").chmod(0o755)
-    return folder
-
-
-@pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "a lake, with spaces"
 

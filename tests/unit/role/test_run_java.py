@@ -21,15 +21,6 @@ LISTENERS = {
 }
 
 
-@pytest.fixture
-def java(tmp_path: Path) -> Path:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "java").write_text(FAKE_JAVA)
-    (folder / "java").chmod(0o755)
-    return folder
-
-
 def start(script: str, java: Path, data: Path, **environment: str) -> list[str]:
     variables = {
         "PATH": f"{java}:{os.environ['PATH']}",
