@@ -47,7 +47,7 @@ NULL = 0x9E3779B97F4A7C15
 Findings = list[tuple[int, str]]
 
 
-class Result(NamedTuple):
+class CheckResult(NamedTuple):
     """What a check has found: an exit code, the number of ticks that were read, and sentences; the last is the verdict."""
 
     code: int
@@ -64,17 +64,17 @@ class Part(NamedTuple):
     last: int
 
 
-def check(folder: Path, manifest: Path | None = None) -> Result:
+def check(folder: Path, manifest: Path | None = None) -> CheckResult:
     """Compare the data files in a folder with a manifest: `manifest`, or the one that `find_manifest` finds."""
     try:
         sealed = read_manifest(manifest or find_manifest(folder))
         if folder.name.startswith("date=") and folder.name != f"date={sealed['date']}":
-            return Result(USAGE, 0, [f"The manifest is of {sealed['date']}, the folder is {folder.name!a}."])
+            return CheckResult(USAGE, 0, [f"The manifest is of {sealed['date']}, the folder is {folder.name!a}."])
         files = sorted(path for path in folder.iterdir() if path.suffix == ".parquet" and path.name[0] not in "._")
     except FileNotFoundError as error:
-        return Result(USAGE, 0, [f"{error.filename!a} does not exist." if error.filename else f"{error}."])
+        return CheckResult(USAGE, 0, [f"{error.filename!a} does not exist." if error.filename else f"{error}."])
     except (OSError, ValueError) as error:
-        return Result(CORRUPT, 0, [f"{error}."])
+        return CheckResult(CORRUPT, 0, [f"{error}."])
     sha256 = {file["name"]: file["sha256"] for file in sealed["files"]}
     with ThreadPoolExecutor() as threads:
         read = list(threads.map(lambda path: read_file(path, sha256.get(path.name)), files))
@@ -87,7 +87,7 @@ def check(folder: Path, manifest: Path | None = None) -> Result:
     rows = sum(part.rows for part in parts.values())
     what = f"{NAMES[code]}: {rows:,} ticks in {len(files)} files, against revision {sealed['revision']} of {sealed['date']}"
     notes = renamed(set(sha256), {path.name for path in files}, code)
-    return Result(code, rows, [*(sentence for _, sentence in findings), *notes, f"{what} with {sealed['rows']:,} ticks."])
+    return CheckResult(code, rows, [*(sentence for _, sentence in findings), *notes, f"{what} with {sealed['rows']:,} ticks."])
 
 
 def find_manifest(folder: Path) -> Path:

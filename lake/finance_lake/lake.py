@@ -89,8 +89,7 @@ class Lake:
     @property
     def finalized_until(self) -> date | None:
         """The day before which all days are sealed: UTC dates of arrival that get no more ticks. None if no day is sealed."""
-        metadata = open_snapshot(self.paths).commit_metadata
-        return metadata.finalized_until if metadata else None
+        return open_snapshot(self.paths).finalized_until
 
     def version_at(self, as_of: AsOf | None = None) -> int:
         """Return the version that `as_of` selects; the newest if it is None."""

@@ -57,7 +57,7 @@ def describe_topic_quickly(bootstrap: str, topic: str) -> TopicDescription:
     return describe_topic(bootstrap, topic, BROKER_TIMEOUT_SECONDS)
 
 
-class DerivedTable(msgspec.Struct, frozen=True):
+class DerivedStatus(msgspec.Struct, frozen=True):
     """How far a derived table is, such as `bars_1m`.
 
     Attributes:
@@ -111,7 +111,7 @@ class LakeStatus(msgspec.Struct, frozen=True):
     lag_seconds: float
     verdict: Verdict | None
     finalized_until: date | None = None
-    derived: tuple[DerivedTable, ...] = ()
+    derived: tuple[DerivedStatus, ...] = ()
 
 
 def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
@@ -144,18 +144,18 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> Lak
         lag=lag,
         lag_seconds=seconds_behind(paths, stored, now) if lag is None else committed if lag else 0.0,
         verdict=last_verdict(paths),
-        finalized_until=metadata.finalized_until if metadata else None,
+        finalized_until=snapshot.finalized_until,
         derived=tuple(_derived(paths, state, snapshot.version, now) for state in states(paths)),
     )
 
 
-def _derived(paths: LakePaths, state: DerivedState, version: int, now: datetime) -> DerivedTable:
+def _derived(paths: LakePaths, state: DerivedState, version: int, now: datetime) -> DerivedStatus:
     lag: float | None = None
     if state.as_of is not None:
         oldest_needed = max(state.as_of + 1, version - COMMITS_LOOKED_AT)
         missing = [entry for entry in delta_log.entries(paths.ticks, version, oldest_needed) if entry.rows or entry.deletes]
         lag = (now - missing[-1].committed).total_seconds() if missing else 0.0
-    return DerivedTable(state.name, state.as_of, lag, state.pause)
+    return DerivedStatus(state.name, state.as_of, lag, state.pause)
 
 
 def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:

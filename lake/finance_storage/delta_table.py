@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from finance_kafka.offsets import Offsets
     from finance_storage.commit_metadata import CommitMetadata
+
+# Other writers truncate the statistics of times to milliseconds, even of a maximum.
+TIME_STEP = timedelta(milliseconds=1)
 
 
 class Commit(NamedTuple):

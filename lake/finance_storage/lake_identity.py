@@ -85,6 +85,11 @@ class Identity(msgspec.Struct, frozen=True):
         """The offsets of the excused ticks."""
         return union(*({entry.partition: [OffsetRange(entry.start, entry.end)]} for entry in self.excused))
 
+    @property
+    def lost_spans(self) -> OffsetSet:
+        """The offsets of the known losses."""
+        return union(*({loss.partition: [OffsetRange(loss.start, loss.end)]} for loss in self.losses))
+
     def start(self, partition: int) -> int:
         """Return the lake's first offset of a partition."""
         return self.first.get(partition, 0)

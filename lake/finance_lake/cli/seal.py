@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from finance_storage.seals import Manifest
 
 EXIT_NOT_SEALED = 3
-EXIT_INCOMPLETE = 11
 POLL_SECONDS = 0.5
 
 
@@ -44,6 +43,7 @@ def seal(
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
     from finance_lake.day_copy import copy_day
+    from finance_verify.verdict import Code
 
     if (wait or copy) and not day:
         raise typer.BadParameter("--wait and --copy need a day: name it with --date")
@@ -64,7 +64,7 @@ def seal(
         print(f"All days before {until} are sealed." if until else "No day is sealed yet: the job seals one when it is over.")
         hint(suggestion)
     if day and not rows[0]["complete"]:
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(Code.GAP)
 
 
 def _not_sealed(day: date, until: date | None) -> str:
@@ -89,13 +89,9 @@ def _sealed(paths: LakePaths, day: date | None) -> tuple[date | None, list[Manif
     from finance_storage.seals import sealed
 
     while True:
-        manifests = list(sealed(paths, until := _until(open_snapshot(paths).commit_metadata), day))
-        if until == _until(open_snapshot(paths).commit_metadata):  # else a day was opened or sealed meanwhile
+        manifests = list(sealed(paths, until := open_snapshot(paths).finalized_until, day))
+        if until == open_snapshot(paths).finalized_until:  # else a day was opened or sealed meanwhile
             return until, manifests
-
-
-def _until(metadata: Any) -> date | None:  # noqa: ANN401
-    return metadata.finalized_until if metadata else None
 
 
 def _row(paths: LakePaths, manifest: Manifest) -> dict[str, Any]:

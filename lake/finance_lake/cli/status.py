@@ -13,7 +13,7 @@ from finance_storage.errors import START
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from finance_lake.status import DerivedTable, LakeStatus
+    from finance_lake.status import DerivedStatus, LakeStatus
 
 
 class ExitCode(IntEnum):
@@ -126,7 +126,7 @@ def _lag(seen: LakeStatus) -> str:
     return f"{seen.lag:,} records, {duration(max(0.0, seen.lag_seconds))} behind the topic" if seen.lag else "none"
 
 
-def _derived(table: DerivedTable) -> str:
+def _derived(table: DerivedStatus) -> str:
     from finance_lake.cli.display import duration
     from finance_role.text import plain
 

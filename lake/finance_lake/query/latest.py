@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 
 from finance_lake.query.relations import ORDER, source
 from finance_lake.query.selection import Selection
-from finance_lake.query.snapshot import EVER, TIME_STEP
+from finance_lake.query.snapshot import EVER
 from finance_lake.query.values import values
+from finance_storage.delta_table import TIME_STEP
 from finance_storage.paths import TICKS
 
 if TYPE_CHECKING:

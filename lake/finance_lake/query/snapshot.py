@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,13 +15,15 @@ from finance_lake.query import values
 from finance_lake.query.relations import source, sql_columns
 from finance_lake.query.times import parse_as_of
 from finance_storage import delta_log
-from finance_storage.delta_table import add_actions, newest_metadata, open_table
+from finance_storage.delta_table import TIME_STEP, add_actions, newest_metadata, open_table
 from finance_storage.errors import FILL, NoLakeError, RequestError, UnreadableError, first_line
 from finance_storage.files import literal
 from finance_storage.paths import QUARANTINE, TICKS
 from finance_storage.schemas import later_columns
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from deltalake import DeltaTable
 
     from finance_lake.query.relations import Columns
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from finance_storage.paths import LakePaths
 
 READER_VERSION = 1
-# Other writers truncate the statistics of times to milliseconds, even of a maximum.
-TIME_STEP = timedelta(milliseconds=1)
 EVER = datetime.max.replace(tzinfo=UTC)
 STATISTICS = ("path", "num_records", "min.symbol", "max.symbol", "min.ts_event", "max.ts_event", "max.kafka_timestamp")
 TOO_OLD = "The log keeps one week. `financelake history` lists the versions that can be read."
@@ -104,6 +104,11 @@ class Snapshot:
             return newest_metadata(self.table)
         except DeltaError as error:
             raise UnreadableError(f"{first_line(error)}. `make verify` shows what is wrong with the lake.") from None
+
+    @property
+    def finalized_until(self) -> date | None:
+        """The day before which all days are sealed; None if no day is. Raises UnreadableError."""
+        return self.commit_metadata.finalized_until if self.commit_metadata else None
 
     @property
     def rows(self) -> int:

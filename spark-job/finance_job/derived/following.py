@@ -63,7 +63,6 @@ class Following(threading.Thread):
         self._scratch = ticks.paths.derived_run / table.name
         self._pause_file = pause_file(ticks.paths, table.name)
         self._failing_since: datetime | None = None
-        self._may_be_reported = True  # by this run, or by an earlier one that was killed
 
     def stop(self) -> None:
         """Tell it to end. Its running Spark job ends by itself, or is cancelled."""
@@ -100,7 +99,6 @@ class Following(threading.Thread):
             exc_info=None if isinstance(error, PASSING) else error,
         )
         pause = Pause(reason, self._failing_since, now + timedelta(seconds=seconds))
-        self._may_be_reported = True
         try:
             beneath.write_whole(self._paths.root, self._pause_file, msgspec.json.encode(pause), flush=False)
         except OSError as problem:
@@ -109,9 +107,8 @@ class Following(threading.Thread):
     def _succeeded(self) -> None:
         if self._failing_since:
             self._log.info("derived table goes on", table=self._table.name)
-        if self._may_be_reported:
-            beneath.remove(self._paths.root, self._pause_file)
-        self._failing_since, self._may_be_reported = None, False
+        beneath.remove(self._paths.root, self._pause_file)  # an earlier run that was killed may have left it too
+        self._failing_since = None
 
     def _follow(self) -> None:
         revisions = Revisions(self._ticks, self._table)

@@ -151,7 +151,7 @@ def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: 
             "these offsets are in the tables more than once, or altered, and Kafka no longer has them: "
             f"{offset_set.text(unclear)}. Only you can decide which rows are right: delete the others, then recover again"
         )
-    known = offset_set.union(*({loss.partition: [OffsetRange(loss.start, loss.end)]} for loss in identity.losses))
+    known = identity.lost_spans
     kept = offset_set.minus(held, offset_set.union(foreign, doubtful))
     missing = offset_set.minus(expected, offset_set.union(kept, known, skip))
     expired = offset_set.minus(missing, available)

@@ -106,8 +106,7 @@ class Day:
         self._sources: dict[str, _Source] = {}
         self._unlisted = 0
         self._quarantined: Counter[str] = Counter()
-        excused = identity.excused_spans
-        self._excused = excused or None
+        self._excused = identity.excused_spans
 
     def add_ticks(self, rows: FileRows) -> None:
         """Add ticks of the day."""
@@ -171,13 +170,10 @@ class Day:
         return self._partitions.setdefault(number, _Partition(self._room))
 
     def _sealed(self) -> dict[int, PartitionSeal]:
-        losses: dict[int, list[OffsetRange]] = {}
-        for loss in self._identity.losses:
-            losses.setdefault(loss.partition, []).append(OffsetRange(loss.start, loss.end))
-        union = offset_set.union(losses)
+        losses = self._identity.lost_spans
         is_exact = not self._room.exceeded
         partitions = sorted(self._partitions.items())
-        return {number: partition.seal(union.get(number, []), is_exact=is_exact) for number, partition in partitions}
+        return {number: partition.seal(losses.get(number, []), is_exact=is_exact) for number, partition in partitions}
 
     def _add_numbers(self, rows: FileRows) -> None:
         sources = rows.batch.column("source").dictionary_encode()

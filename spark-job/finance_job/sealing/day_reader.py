@@ -11,7 +11,7 @@ import numpy as np
 from finance_job.sealing.day import Day
 from finance_role import beneath
 from finance_storage import offset_set
-from finance_storage.delta_table import add_actions, open_table
+from finance_storage.delta_table import TIME_STEP, add_actions, open_table
 from finance_storage.files import literal
 from finance_storage.seals import FileSeal
 from finance_verify.data_files import dates, read_rows
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 EPOCH = date(1970, 1, 1)
 ARRIVAL = ("min.kafka_timestamp", "max.kafka_timestamp", "null_count.kafka_timestamp")
-# Other writers truncate the statistics of times to milliseconds, even of a maximum.
-TIME_STEP = timedelta(milliseconds=1)
 
 
 def counted(pair: TablePair, day: date, identity: Identity) -> Generator[None, None, Day]:
