@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_storage.schemas import FIRST
+from finance_storage.schemas import FIRST, OTHER_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,14 +79,6 @@ def _hash(value: bytes) -> int:
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
-_OTHER_TEXTS = {
-    pa.string_view(): pa.string(),
-    pa.binary_view(): pa.binary(),
-    pa.large_string(): pa.string(),
-    pa.large_binary(): pa.binary(),
-}
-
-
 def _column_words(column: pa.Array | pa.ChunkedArray) -> Words:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     words = _words(array)
@@ -99,8 +91,8 @@ def _words(array: pa.Array) -> Words:
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return _text_words(array)
-    if kind in _OTHER_TEXTS:  # types in files that other Parquet writers have written
-        return _text_words(array.cast(_OTHER_TEXTS[kind]))
+    if kind in OTHER_TEXTS:
+        return _text_words(array.cast(OTHER_TEXTS[kind]))
     if pa.types.is_decimal128(kind) and kind.precision <= INT64_DIGITS:
         return _unscaled(array)
     if pa.types.is_timestamp(kind):

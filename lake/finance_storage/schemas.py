@@ -87,6 +87,13 @@ SQL_TYPES = {
     LOCAL_MICROSECONDS: "TIMESTAMP",
     UTC_MICROSECONDS: "TIMESTAMPTZ",
 }
+# Types that texts have in files of other Parquet writers, and those that this project gives them in memory.
+OTHER_TEXTS = {
+    pa.string_view(): pa.string(),
+    pa.binary_view(): pa.binary(),
+    pa.large_string(): pa.string(),
+    pa.large_binary(): pa.binary(),
+}
 # Types that can be added to a table without a newer Delta protocol. Columns of other types are not adopted from a data file.
 PLAIN = frozenset(SQL_TYPES) - {LOCAL_MICROSECONDS}
 

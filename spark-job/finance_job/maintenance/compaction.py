@@ -46,6 +46,8 @@ VACUUM_SECONDS = 24 * 3600.0
 LOG_CHECKPOINT_INTERVAL = 100  # commits
 # After midnight, records of the day before still arrive.
 GRACE = timedelta(minutes=10)
+# Arrow compares a file's statistics with a condition in the file's own type of text, unless it is cast.
+SYMBOL = pc.field("symbol").cast(pa.string())
 SORTING = [("symbol", "ascending"), ("ts_event", "ascending"), ("kafka_partition", "ascending"), ("kafka_offset", "ascending")]
 
 
@@ -206,12 +208,12 @@ def _scan(paths: list[str]) -> pyarrow.dataset.Dataset:
 
 
 def _times(rows: pyarrow.dataset.Dataset, symbol: str) -> np.ndarray:
-    times: np.ndarray = rows.to_table(columns=["ts_event"], filter=pc.field("symbol") == symbol).column("ts_event").to_numpy()
+    times: np.ndarray = rows.to_table(columns=["ts_event"], filter=symbol == SYMBOL).column("ts_event").to_numpy()
     return times
 
 
 def _condition(piece: Slice) -> pc.Expression:
-    condition = pc.field("symbol").isin(piece.symbols)
+    condition = SYMBOL.isin(piece.symbols)
     kind = FIELDS[TICKS].field("ts_event").type
     if piece.start is not None:
         condition &= pc.field("ts_event") >= pa.scalar(piece.start, kind)

@@ -11,7 +11,7 @@ from finance_job.transaction import Change, live_files
 from finance_storage import digest, offset_set
 from finance_storage.data_file import rows_by_partition, write_data_file
 from finance_storage.files import literal, parquet
-from finance_storage.schemas import FIELDS, shape_fault, unknown_columns
+from finance_storage.schemas import FIELDS, OTHER_TEXTS, shape_fault, unknown_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,8 @@ def columns_of(name: str, file: pa.Schema) -> pa.Schema:
     """
     if fault := shape_fault(name, file, FIELDS[name]):
         raise pa.ArrowInvalid(fault)
-    return pa.schema([*FIELDS[name], *unknown_columns(file, FIELDS[name])])
+    others = [field.with_type(OTHER_TEXTS.get(field.type, field.type)) for field in unknown_columns(file, FIELDS[name])]
+    return pa.schema([*FIELDS[name], *others])
 
 
 def in_columns(rows: pa.Table, columns: pa.Schema) -> pa.Table:

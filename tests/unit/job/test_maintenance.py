@@ -133,6 +133,42 @@ def test_a_closed_date_is_sorted_by_symbol_and_time_once(tmp_path: Path, monkeyp
     assert_verified(lake)
 
 
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.large_string(), pa.string()], ids=str)
+@pytest.mark.parametrize("most", [1_000_000, 3])
+@pytest.mark.parametrize("batches", [MIN_FILES_TO_COMPACT + 2, 5], ids=["merged", "sorted"])
+def test_files_of_another_writer_are_merged_and_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, most: int, batches: int
+) -> None:
+    monkeypatch.setitem(MAX_ROWS_PER_FILE, TICKS, most)
+    lake = BuiltLake(tmp_path)
+    for batch in range(batches):
+        first, second = numbered(2, first=2 * batch)
+        (file,) = lake.write([first, second.replace(b"AAPL", b"MSFT")], 0, lake.plan(2))
+        path = lake.paths.ticks / file.path
+        pq.write_table(with_texts(pq.ParquetFile(path).read(), kind if batch % 2 else pa.string()), path)
+        lake.commit(TICKS, [msgspec.structs.replace(file, size=path.stat().st_size)])
+    before = notes(lake)
+    assert len(before) == 2 * batches
+    for today in (THE_DAY, THE_NEXT):
+        maintained(lake, today).all()
+        assert notes(lake) == before
+    assert all("sorted" in path.name for path in lake.files(TICKS))
+
+
+def with_texts(ticks: pa.Table, kind: pa.DataType) -> pa.Table:
+    """Return ticks with texts of this type, and with a column that the table does not have."""
+    for name in ("symbol", "source"):
+        ticks = ticks.set_column(ticks.column_names.index(name), name, ticks.column(name).cast(kind))
+    return ticks.append_column("note", pa.array([f"of {seq}" for seq in ticks.column("seq").to_pylist()], kind))
+
+
+def notes(lake: BuiltLake) -> list[tuple[object, ...]]:
+    """Return offset, symbol, source and note of each row, as the data files have them."""
+    files = (pq.ParquetFile(path).read() for path in lake.files(TICKS))
+    names = ["kafka_offset", "symbol", "source", "note"]
+    return sorted(tuple(row.values()) for file in files for row in file.select(names).to_pylist())
+
+
 def test_the_current_date_is_not_sorted(lake: BuiltLake) -> None:
     maintained(lake).all()
     assert not [path for path in table(lake).file_uris() if "sorted" in path]
