@@ -15,15 +15,15 @@ import duckdb
 import pyarrow as pa
 import pytest
 import structlog
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from finance_contract import Tick
 from finance_contract.tick import encode
-from finance_job.derived import upkeep
+from finance_job.derived import revision, upkeep
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.coverage_1m import COVERAGE_1M, coverage
 from finance_job.derived.following import Following
-from finance_job.derived.revision import MAX_INTERVALS, Interval, Revisions, intervals
+from finance_job.derived.revision import FEW_TICKS, MAX_INTERVALS, Interval, Revisions, intervals, rows_within
 from finance_job.derived.tables import small_session, tick_table
 from finance_job.derived.upkeep import Upkeep
 from finance_lake.cli.verify import with_bars
@@ -136,7 +136,11 @@ def test_extremes_are_exact_and_overflow_nothing(session: SparkSession, lake: Bu
     assert [*stored[:volume], *stored[volume + 1 :]] == [*true[:volume], *true[volume + 1 :]]
 
 
-def test_a_late_tick_restates_its_minute_alone(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:
+@pytest.mark.parametrize("few", [0, FEW_TICKS])
+def test_a_late_tick_restates_its_minute_alone(
+    session: SparkSession, lake: BuiltLake, chance: random.Random, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(revision, "FEW_TICKS", few)
     lake.store(some_ticks(chance, 100))
     bars = bars_of(session, lake)
     bars.restate_all(1)
@@ -357,6 +361,26 @@ def test_intervals_are_few_and_cover_all_minutes() -> None:
     ]
     many = intervals(keys(*(("A", 7 * number + number // 10) for number in range(1000))), 60)
     assert len(many) <= MAX_INTERVALS + 1
+
+
+def test_the_ticks_that_a_query_may_read_are_those_of_the_files_in_its_times(lake: BuiltLake, chance: random.Random) -> None:
+    for minute in (0, 5, 9):
+        lake.store(some_ticks(chance, 10 + minute, range(minute, minute + 1)))
+    table = DeltaTable(str(lake.paths.ticks))
+    assert rows_within(table, intervals(keys(("A", 0), ("A", 9)), 60)) == 10 + 19
+    assert rows_within(table, intervals(keys(("A", 5)), 60)) == 15
+    assert rows_within(table, intervals(keys(("A", 7)), 60)) == 0
+    assert rows_within(table, intervals(keys(*(("A", minute) for minute in range(10))), 60)) == 10 + 15 + 19
+
+
+def test_files_without_statistics_count_as_read(tmp_path: Path) -> None:
+    write_deltalake(
+        tmp_path,
+        pa.table({"ts_event": pa.array([0, 1], pa.timestamp("us", "UTC"))}),
+        configuration={"delta.dataSkippingNumIndexedCols": "0"},
+    )
+    assert rows_within(DeltaTable(str(tmp_path)), [Interval(5, 6)]) == 2
+    assert rows_within(None, [Interval(5, 6)]) == 0
 
 
 def test_reconciling_finds_no_difference_and_names_one(session: SparkSession, lake: BuiltLake, chance: random.Random) -> None:

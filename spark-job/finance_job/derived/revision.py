@@ -9,6 +9,7 @@ nothing.
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +24,7 @@ from finance_job.derived.table import KEY, coordinates
 from finance_job.failpoint import hit
 from finance_role import beneath
 from finance_storage import delta_log
-from finance_storage.delta_table import open_table
+from finance_storage.delta_table import TIME_STEP, add_actions, open_table
 from finance_storage.derived_tables import PROPERTY, position, transaction_id
 from finance_storage.errors import UnreadableError
 
@@ -36,13 +37,17 @@ if TYPE_CHECKING:
     from finance_storage.paths import LakePaths
 
 MAX_INTERVALS = 64  # of event time in one query; beyond it, neighbours are joined
+# Of a query with fewer ticks, generating and compiling code takes longer than it saves.
+FEW_TICKS = 200_000
+EVENT_BOUNDS = ("min.ts_event", "max.ts_event")
+STEP = TIME_STEP // timedelta(microseconds=1)
 
 
 class TickTable(NamedTuple):
-    """The tick table of a lake, and the sessions that read it, for small plans and for whole tables: see `derived.tables`."""
+    """The tick table of a lake, and the sessions that read it, for few ticks and for many: see `derived.tables`."""
 
     spark: SparkSession
-    whole: SparkSession
+    many: SparkSession
     paths: LakePaths
     lake: str
 
@@ -60,7 +65,7 @@ class Revisions:
     def __init__(self, ticks: TickTable, table: DerivedTable) -> None:
         """Open the table, or create it. Raises IrregularError where a link is in its place."""
         self._spark = ticks.spark
-        self._whole = ticks.whole
+        self._many = ticks.many
         self._ticks = ticks.paths.ticks
         self._table = table
         self._folder = ticks.paths.derived(table.name)
@@ -82,15 +87,17 @@ class Revisions:
 
     def restate(self, keys: pa.Table, as_of: int) -> None:
         """Append a revision of these keys (columns `symbol` and `ts`)."""
-        wanted = self._spark.createDataFrame(keys)
-        ticks = self._ticks_at(as_of, self._spark).where(_within(intervals(keys, self._table.bucket_seconds)))
+        times = intervals(keys, self._table.bucket_seconds)
+        spark = self._spark if rows_within(open_table(self._ticks, as_of), times) <= FEW_TICKS else self._many
+        wanted = spark.createDataFrame(keys)
+        ticks = self._ticks_at(as_of, spark).where(_within(times))
         rows = self._rows(ticks.join(wanted.hint("broadcast"), list(KEY), "left_semi"))
         self._append(wanted.join(rows, list(KEY), "left").coalesce(1), as_of)
 
     def restate_all(self, as_of: int) -> None:
         """Append a revision of every key that the ticks have, and of those that only this table has."""
-        rows = self._rows(self._ticks_at(as_of, self._whole))
-        known = self._whole.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
+        rows = self._rows(self._ticks_at(as_of, self._many))
+        known = self._many.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
         self._append(known.join(rows, list(KEY), "full").repartition(1), as_of)
 
     def _ticks_at(self, version: int, spark: SparkSession) -> DataFrame:
@@ -162,6 +169,21 @@ def intervals(keys: pa.Table, bucket_seconds: int) -> list[Interval]:
         else:
             joined.append(Interval(start, start + length))
     return joined
+
+
+def rows_within(table: DeltaRs | None, times: list[Interval]) -> int:
+    """Return how many rows are in the files that, by their statistics, may have event times within any of some intervals."""
+    files = add_actions(table) if table else pa.table({})
+    return sum(
+        rows or 0
+        for rows, first, last in zip(*(_numbers(files, name) for name in ("num_records", *EVENT_BOUNDS)), strict=True)
+        if first is None or last is None or any(time.start <= last + STEP and first < time.end for time in times)
+    )
+
+
+def _numbers(files: pa.Table, name: str) -> list[int | None]:
+    known = name in files.column_names
+    return files.column(name).cast(pa.int64()).to_pylist() if known else [None] * files.num_rows
 
 
 def _within(times: list[Interval]) -> str:

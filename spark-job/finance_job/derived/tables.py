@@ -51,11 +51,11 @@ def followed(
 
 def tick_table(spark: SparkSession, paths: LakePaths, lake: str) -> TickTable:
     """Return the tick table of a lake with sessions of their own beside that of ingestion."""
-    return TickTable(small_session(spark), whole_session(spark), paths, lake)
+    return TickTable(small_session(spark), large_session(spark), paths, lake)
 
 
 def small_session(spark: SparkSession) -> SparkSession:
-    """Return a session with settings for small plans; its queries are not those that ingestion's listener hears."""
+    """Return a session for a query of few ticks; its queries are not those that ingestion's listener hears."""
     return _session(
         spark,
         {
@@ -71,8 +71,8 @@ def small_session(spark: SparkSession) -> SparkSession:
     )
 
 
-def whole_session(spark: SparkSession) -> SparkSession:
-    """Return a session for a query of all ticks, which may be more than fit into memory together."""
+def large_session(spark: SparkSession) -> SparkSession:
+    """Return a session for a query of many ticks, which may be more than fit into memory together."""
     return _session(spark, {"spark.sql.shuffle.partitions": "16"})
 
 
