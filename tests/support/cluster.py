@@ -186,20 +186,26 @@ class Cluster(Stack):
         return float(sum(ends.values()) - self.position())
 
     def seconds_back(self, since: float) -> float:
-        """Return how many seconds after `since` the lag was bounded again and ticks were stored, for good.
+        """Return how many seconds after `since` the lag was bounded again, for good; fail after BACK_SECONDS.
 
-        Fails after BACK_SECONDS. A broker that does not answer at that moment counts as an unbounded lag.
+        The lag is unbounded while too many records wait, nothing is stored, or no broker answers. Ticks of each partition must
+        have been stored since.
         """
-        stored, last_bad = self.position(), since
-        while time.monotonic() - last_bad < SETTLED_SECONDS:
-            lag = self.lag()
-            position = self.position()
-            if lag is None or lag > BOUND_SECONDS * TICKS_PER_SECOND or position <= stored:
-                last_bad = time.monotonic()
-            stored = max(stored, position) if position > stored + TICKS_PER_SECOND else stored
+        before, position = committed_offsets(self.paths.ticks), self.position()
+        progress = last_bad = since
+        while time.monotonic() - last_bad < SETTLED_SECONDS or not self._has_grown(before):
+            lag, now = self.lag(), time.monotonic()
+            if self.position() > position:
+                position, progress = self.position(), now
+            if lag is None or lag > BOUND_SECONDS * TICKS_PER_SECOND or now - progress > BOUND_SECONDS:
+                last_bad = now
             assert last_bad - since < BACK_SECONDS, f"lag {lag} after {last_bad - since:.0f} s\n{self.report()}"
+            assert now - since < BACK_SECONDS + 3 * SETTLED_SECONDS, f"a partition has no new ticks\n{self.report()}"
             time.sleep(SAMPLE_SECONDS)
         return last_bad - since
+
+    def _has_grown(self, before: dict[int, int]) -> bool:
+        return all(end > before.get(partition, 0) for partition, end in committed_offsets(self.paths.ticks).items())
 
     def proven(self, producer: Run) -> None:
         """Stop the load, wait until everything is stored, and verify: 0 lost, 0 doubled, all acknowledged ticks present."""
