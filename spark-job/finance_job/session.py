@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import shlex
 import shutil
 import sys
 import tempfile
@@ -146,9 +147,9 @@ def scratch_of(data_dir: Path, role: str) -> Path:
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
-    configuration = write_secret(folder, settings.spark_secret_file).parent if settings.spark_secret_file else None
+    secret = ["--properties-file", str(write_secret(folder, settings.spark_secret_file))] if settings.spark_secret_file else []
     return {
-        **({"SPARK_CONF_DIR": str(configuration)} if configuration else {}),
+        "PYSPARK_SUBMIT_ARGS": shlex.join([*secret, "pyspark-shell"]),
         "TMPDIR": str(folder),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         # By default Spark's user interface listens on every network interface; only this variable changes it.

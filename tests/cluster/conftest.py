@@ -15,17 +15,17 @@ from tests.support.stack import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALL_BUT_ONE_WORKER = " ".join([*ZOOKEEPERS, *BROKERS, "topic-init", "spark-master", WORKERS[1]])
+ALL_BUT_WORKERS = " ".join([*ZOOKEEPERS, *BROKERS, "topic-init", "spark-master"])
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a running cluster with a driver on the lake's own folder; the first worker has a failpoint."""
+    """Return a running cluster with a driver on the lake's own folder; each worker has a failpoint of its own."""
     cluster = Cluster.at(tmp_path_factory.mktemp("cluster"))
     try:
-        nodes = cluster.run(ALL_BUT_ONE_WORKER)
-        nodes.wait_for("Running:", 300)
-        cluster.run(WORKERS[0], FAILPOINT=f"@{cluster.folder / 'failpoint'}").wait_for("Running:")
+        cluster.run(ALL_BUT_WORKERS).wait_for("Running:", 300)
+        for worker in [cluster.run(name, FAILPOINT=f"@{cluster.failpoint(name)}") for name in WORKERS]:
+            worker.wait_for("Running:")
         driver = cluster.driver()
         wait_until(lambda: "[info] connected" in driver.text(), 120, lambda: f"the driver is connected\n{cluster.report()}")
         yield cluster
@@ -40,7 +40,8 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
     """Return the running cluster, whole at the begin of each test, and thaw what the test leaves frozen."""
     running.wait_until_all_replicas_are_in_sync()
     yield running
-    (running.folder / "failpoint").unlink(missing_ok=True)
+    for name in WORKERS:
+        running.failpoint(name).unlink(missing_ok=True)
     for run in running.runs:
         if run.process.poll() is None:
             signal_family_of_run(run.process.pid)

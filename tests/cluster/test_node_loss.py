@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from finance_local.config import BROKERS, WORKERS, ZOOKEEPERS
+from finance_local.config import BROKERS, ZOOKEEPERS
 from finance_role.exit_codes import REFUSED
 from tests.support.cluster import BACK_SECONDS, Cluster, seed, signal_family
 from tests.support.stack import wait_until
@@ -110,18 +110,19 @@ def test_the_master_is_lost(cluster: Cluster, how: signal.Signals, chance: rando
 def test_a_worker_is_lost_in_mid_batch_after_it_has_written_a_file(cluster: Cluster, action: str) -> None:
     producer = cluster.produce()
     stored(cluster, 1000)
-    worker, failpoint = cluster.process(WORKERS[0]), cluster.folder / "failpoint"
+    name = cluster.working()
+    worker, failpoint = cluster.process(name), cluster.failpoint(name)
     failpoint.write_text(f"in-data-files{action}")
     ended = is_stopped if action else is_gone
     wait_until(lambda: ended(worker), BACK_SECONDS, lambda: f"the worker is lost\n{cluster.report()}")
     at = time.monotonic()
     failpoint.unlink()
     back = cluster.seconds_back(at)
-    print(f"{WORKERS[0]} lost in mid-batch{action}: back after {back:.0f} s")
+    print(f"{name} lost in mid-batch{action}: back after {back:.0f} s")
     if action:
         signal_family(worker, signal.SIGCONT)
         cluster.seconds_back(time.monotonic())
-    wait_until(lambda: is_there(cluster, WORKERS[0]), BACK_SECONDS, lambda: f"the worker is back\n{cluster.report()}")
+    wait_until(lambda: is_there(cluster, name), BACK_SECONDS, lambda: f"the worker is back\n{cluster.report()}")
     cluster.proven(producer)
 
 

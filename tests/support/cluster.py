@@ -17,6 +17,7 @@ import psutil
 from confluent_kafka.admin import AdminClient
 
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
+from finance_local.config import WORKERS
 from finance_role.environment import composed
 from finance_role.spark_secret import secret_file
 from finance_storage.delta_table import committed_offsets
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 TICKS_PER_SECOND = 500
 # The lag is bounded if no more than these seconds of ticks wait, for a while.
-BOUND_SECONDS, SETTLED_SECONDS = 5.0, 15.0
+BOUND_SECONDS, SETTLED_SECONDS = 5.0, 10.0
 BACK_SECONDS = 60.0
 SAMPLE_SECONDS = 0.5
 
@@ -152,6 +153,14 @@ class Cluster(Stack):
             if mark in (process.info["cmdline"] or ()):
                 return process
         raise AssertionError(f"{role} does not run")
+
+    def failpoint(self, role: str) -> Path:
+        """Return the file that arms a role's failpoint, if it was started with it."""
+        return self.folder / f"failpoint-{role}"
+
+    def working(self) -> str:
+        """Return a worker that has an executor. After the loss of a worker all executors may be at the other one."""
+        return next(role for role in WORKERS if any("java" in child.name() for child in self.process(role).children()))
 
     def produce(self) -> Run:
         """Start the load; return when the first ticks are acknowledged."""

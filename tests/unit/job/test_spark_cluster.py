@@ -78,7 +78,7 @@ def test_the_secret_is_in_a_file_of_a_private_folder(secret: Path, tmp_path: Pat
     folder.mkdir(mode=0o700)
     written = write_secret(folder, secret)
     assert written.read_text() == f"spark.authenticate.secret {SECRET}\n"
-    assert written == folder / "conf" / "spark-defaults.conf"
+    assert written == folder / "spark.properties"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
