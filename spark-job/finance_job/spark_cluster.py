@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Named on the command line (--properties-file). As SPARK_CONF_DIR its folder would be on the class path, and the JVM would not
 # use its archive of classes.
 CONFIGURATION = "spark.properties"
-# With Spark's defaults a frozen worker is missed after one to two minutes. The master looks for silent workers once per timeout,
-# so with these it misses one after 8 to 16 s, and a driver whose master is away after 20 to 25 s.
+# With Spark's defaults a frozen worker is missed after one to two minutes. The master looks for silent workers once per
+# timeout, so with these it misses one after 8 to 16 s, and a driver whose master is unreachable after 20 to 25 s.
 TIMEOUTS = {
     "spark.executor.heartbeatInterval": "4s",
     "spark.network.timeout": "20s",
