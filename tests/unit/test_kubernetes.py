@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -11,6 +11,9 @@ from ruamel.yaml import YAML
 from finance_job.config import Settings as JobSettings
 from finance_job.standalone import ROLE, StandaloneSettings
 from finance_topic.config import Settings as TopicSettings
+
+if TYPE_CHECKING:
+    from finance_role.settings import RoleSettings
 
 MANIFESTS = Path(__file__).parents[2] / "kubernetes" / "financelake.yaml"
 RESOURCES: list[dict[str, Any]] = list(YAML(typ="safe").load_all(MANIFESTS.read_text()))
@@ -20,7 +23,7 @@ PODS: dict[str, dict[str, Any]] = {
     for resource in RESOURCES
     if "template" in resource.get("spec", {})
 }
-SETTINGS = {
+SETTINGS: dict[str, type[RoleSettings]] = {
     "topic-init": TopicSettings,
     "spark-master": StandaloneSettings,
     "spark-worker": StandaloneSettings,
