@@ -37,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(running: Cluster) -> Iterator[Cluster]:
-    """Return the running cluster, whole at the begin of each test, and thaw what the test leaves frozen."""
+    """Return the running cluster, whole at the begin of each test; undo what a failed test leaves behind."""
     running.wait_until_all_replicas_are_in_sync()
     yield running
     for name in WORKERS:
@@ -48,6 +48,12 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
     for driver in running.drivers:
         if driver.process.is_running():
             driver.send(signal.SIGCONT)
+    for run in running.runs:
+        if run.log.name.endswith("-producer.log"):
+            run.kill_everything()
+    if running.drivers[-1].folder != running.paths.root:
+        running.drivers[-1].send(signal.SIGKILL)
+        running.driver()
 
 
 def signal_family_of_run(pid: int) -> None:
