@@ -102,6 +102,8 @@ class Driver:
 
 def signal_family(process: psutil.Process, number: signal.Signals) -> None:
     """Send a signal to a process and all that it has started, as to a machine that is lost or stalls."""
+    if not process.is_running():
+        return
     for member in (*process.children(recursive=True), process):
         with suppress(psutil.NoSuchProcess):
             member.send_signal(number)
