@@ -69,7 +69,7 @@ reset: ## ask, then delete all state (YES=1 does not ask)
 	@PYTHONPATH=local:role "$(PYTHON)" -m finance_local.reset
 
 ##@ Development
-.PHONY: check test test-unit test-stack coverage test-faults smoke chaos lock bench clean
+.PHONY: check test test-unit test-stack coverage test-faults test-cluster smoke chaos lock bench clean
 check: .venv/.ready ## check format, lint, types, Compose schema, shell and Docker files
 	@tests/check
 
@@ -101,7 +101,10 @@ chaos: $(READY) ## inject random faults into a scratch lake, then verify it (SEE
 	@$(BIN)/python -m tests.chaos
 
 test-faults: $(READY) ## run the slow half of the fault matrix
-	$(BIN)/pytest -m faults tests
+	$(BIN)/pytest -m 'faults and not cluster' tests
+
+test-cluster: $(READY) ## kill and freeze nodes of a lake on three brokers and a Spark cluster (SHORT=1: one of each kind; SEED=7)
+	$(BIN)/pytest -rP -m 'cluster$(if $(SHORT), and not faults)' tests/cluster
 
 bench: $(READY) $(PAGE) ## run the benchmarks and print a table (SHORT=1: a few minutes)
 	$(BIN)/python -m bench.run

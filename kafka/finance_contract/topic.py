@@ -28,6 +28,9 @@ SETTINGS: Final = {
     "compression.type": Kept(
         "uncompressed", "a decompression bomb is stored and exhausts the job's heap on every attempt to read it"
     ),
+    "unclean.leader.election.enable": Kept(
+        "false", "a broker that lacks acknowledged records may become the leader, and these records are lost"
+    ),
 }
 
 

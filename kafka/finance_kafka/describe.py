@@ -60,7 +60,15 @@ def topic_settings(bootstrap: str, topic: str) -> dict[str, str]:
 
 
 def _admin(bootstrap: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": round(1000 * ANSWER_SECONDS)})
+    return AdminClient(
+        {
+            "bootstrap.servers": bootstrap,
+            "log_level": 0,
+            "socket.timeout.ms": round(1000 * ANSWER_SECONDS),
+            # The client begins with any of several addresses; a frozen broker accepts a connection and says nothing.
+            "socket.connection.setup.timeout.ms": 1000,
+        }
+    )
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], where: OffsetSpec) -> Offsets:

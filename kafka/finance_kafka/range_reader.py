@@ -73,6 +73,8 @@ class KafkaRangeReader:
                 "queued.max.messages.kbytes": 16 * 1024,
                 "fetch.message.max.bytes": 1024 * 1024,
                 "reconnect.backoff.max.ms": 1000,
+                # A broker that is silent, such as a frozen one, counts as unreachable: another may lead its partitions by now.
+                "socket.timeout.ms": 10_000,
                 "log_level": 0,
             }
         )

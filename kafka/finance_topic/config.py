@@ -15,6 +15,7 @@ class Settings(RoleSettings):
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
     kafka_partitions: int = Field(4, ge=1, le=1000)
     kafka_retention_hours: PositiveInt = 168
+    kafka_replication: int = Field(1, ge=1, le=100)
     broker_wait_seconds: float = Field(60, gt=0)
 
     def topic_config(self) -> dict[str, str]:
@@ -22,5 +23,6 @@ class Settings(RoleSettings):
         return {
             **{name: setting.value for name, setting in SETTINGS.items()},
             RETENTION: retained(self.kafka_retention_hours).value,
-            "min.insync.replicas": "1",
+            # One broker may be down: an acknowledged record is on all others that have the partition, and writes go on.
+            "min.insync.replicas": str(max(1, self.kafka_replication - 1)),
         }

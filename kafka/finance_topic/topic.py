@@ -17,33 +17,58 @@ REQUEST_SECONDS = 10
 POLL_SECONDS = 0.2
 
 
-class Described(NamedTuple):
-    """A topic as the broker describes it. `id` belongs to this incarnation of the topic."""
+class Required(NamedTuple):
+    """What the topic must be like: `replication` is the number of brokers that have each partition."""
 
-    id: str
     partitions: int
+    replication: int
     config: Mapping[str, str]
 
 
-def wait_for_broker(admin: AdminClient, wait_seconds: float) -> None:
-    """Wait until the broker answers a metadata request; raise KafkaException if it does not in time."""
+class Described(NamedTuple):
+    """A topic as the broker describes it: its id is that of this incarnation, `replication` that of its weakest partition."""
+
+    id: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+class TooFewBrokersError(Exception):
+    """The cluster has fewer brokers than the topic needs replicas; the message has both numbers."""
+
+
+def wait_for_brokers(admin: AdminClient, count: int, wait_seconds: float) -> None:
+    """Wait until the cluster has `count` brokers, as a metadata request returns them.
+
+    Raises KafkaException if no broker answers in time, TooFewBrokersError if the others do not join in time.
+    """
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            admin.list_topics(timeout=2)
+            brokers = len(admin.list_topics(timeout=2).brokers)
         except KafkaException:
             if time.monotonic() > deadline:
                 raise
-        else:
+            continue
+        if brokers >= count:
             return
+        if time.monotonic() > deadline:
+            raise TooFewBrokersError(f"the cluster has {brokers} of the {count} brokers that KAFKA_REPLICATION={count} needs")
+        time.sleep(POLL_SECONDS)
 
 
-def create(admin: AdminClient, topic: str, partitions: int, config: dict[str, str]) -> bool:
-    """Create the topic with one replica per partition, because there is one broker; return False if it already exists.
+def create(admin: AdminClient, topic: str, required: Required) -> bool:
+    """Create the topic; return False if it already exists.
 
     It does not check first whether the topic exists: a broker that has just started may not know its topics yet.
     """
-    new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
+    new = NewTopic(
+        topic,
+        num_partitions=required.partitions,
+        replication_factor=required.replication,
+        config=dict(required.config),
+    )
     try:
         admin.create_topics([new], operation_timeout=REQUEST_SECONDS)[topic].result()
     except KafkaException as error:
@@ -68,11 +93,17 @@ def wait_for_topic(admin: AdminClient, topic: str, wait_seconds: float) -> Descr
             time.sleep(POLL_SECONDS)
 
 
-def differences(actual: Described, partitions: int, config: Mapping[str, str]) -> list[str]:
+def differences(actual: Described, required: Required) -> list[str]:
     """Return how a topic differs from the required settings, one phrase per difference."""
-    phrases = [f"{actual.partitions} partitions, not {partitions}"] if actual.partitions != partitions else []
-    found = actual.config
-    return phrases + [f"{key}={found.get(key)}, not {value}" for key, value in config.items() if found.get(key) != value]
+    numbers = (
+        (actual.partitions, required.partitions, "partitions"),
+        (actual.replication, required.replication, "replicas of each partition"),
+    )
+    phrases = [f"{found} {what}, not {wanted}" for found, wanted, what in numbers if found != wanted]
+    config = actual.config
+    return phrases + [
+        f"{key}={config.get(key)}, not {value}" for key, value in required.config.items() if config.get(key) != value
+    ]
 
 
 def _describe(admin: AdminClient, topic: str) -> Described:
@@ -80,4 +111,5 @@ def _describe(admin: AdminClient, topic: str) -> Described:
     description = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)[topic].result()
     entries = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)[resource].result()
     config = {name: entry.value for name, entry in entries.items()}
-    return Described(str(description.topic_id), len(description.partitions), config)
+    replication = min(len(partition.replicas) for partition in description.partitions)
+    return Described(str(description.topic_id), len(description.partitions), replication, config)

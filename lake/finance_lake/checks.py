@@ -124,7 +124,7 @@ def _ports(paths: LakePaths, settings: Settings, broker: TopicDescription | None
     if settings.kraft or "zookeeper" not in state:
         metadata = ("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port, (Way.LOCAL,), own_broker)
     ports = (
-        ("KAFKA_PORT", settings.kafka_port, BOTH, own_broker),
+        *((key, port, BOTH, own_broker) for key, port in settings.broker_ports.items()),
         metadata,
         ("SPARK_UI_PORT", settings.spark_ui_port, BOTH, state["spark-job"] == UP),
     )
@@ -231,7 +231,7 @@ def _advertised(bootstrap: str) -> list[tuple[str, int]]:
 
 
 def _broker(settings: Settings) -> TopicDescription | None:
-    if not settings.kafka_bootstrap and _is_free(settings.kafka_port):
+    if not settings.kafka_bootstrap and all(map(_is_free, settings.broker_ports.values())):
         return None
     try:
         return describe_topic(settings.bootstrap, settings.kafka_topic, BROKER_TIMEOUT_SECONDS)

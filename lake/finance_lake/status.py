@@ -49,12 +49,18 @@ LAST_LINE_BYTES = 4096
 
 def describe_topic_quickly(bootstrap: str, topic: str) -> TopicDescription:
     """Describe the topic with a short timeout. If nothing listens, fail fast: the client would retry until its timeout."""
-    host, _, port = bootstrap.partition(",")[0].rpartition(":")
+    if not any(map(_listens, bootstrap.split(","))):
+        raise BrokerUnavailableError(f"no broker answers at {bootstrap}")
+    return describe_topic(bootstrap, topic, BROKER_TIMEOUT_SECONDS)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), BROKER_TIMEOUT_SECONDS).close()
     except (OSError, ValueError):
-        raise BrokerUnavailableError(f"no broker answers at {bootstrap}") from None
-    return describe_topic(bootstrap, topic, BROKER_TIMEOUT_SECONDS)
+        return False
+    return True
 
 
 class DerivedStatus(msgspec.Struct, frozen=True):

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
 from finance_local import env_file
+from finance_local.cluster_roles import all_roles
 from finance_local.console import Terminal, log_file
 from finance_local.drain import drain
 from finance_local.judged import judged_or_exit
 from finance_local.preflight import OtherKindError, OtherTopicError, UnfitMachineError, require_fit
-from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath
 from finance_role.exit_codes import REFUSED, USAGE
 from finance_role.lock import AlreadyRunningError
+from finance_role.spark_secret import make_secret
 from finance_storage.paths import LakePaths
 from finance_verify.context import VerifyContext
 from finance_verify.verdict import Code, save_verdict
@@ -66,7 +67,7 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
         return 0
     await asyncio.sleep(settings.run_seconds)
     producer = await supervisor.stop("producer")
-    bootstrap, paths = f"{LOOPBACK}:{settings.kafka_port}", LakePaths(settings.data_dir)
+    bootstrap, paths = settings.broker_addresses, LakePaths(settings.data_dir)
     drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, paths, interrupted.is_set)
     await supervisor.stop("spark-job")
     report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, paths)
@@ -90,6 +91,8 @@ def main() -> int:
         settings = judged_or_exit()
         os.umask(int(settings.data_umask, 8))
         require_fit(settings)
+        if settings.cluster:
+            make_secret(settings.data_dir)
         with closing(Terminal(log_file(settings.data_dir))) as terminal:
             return asyncio.run(run(settings, terminal))
     except env_file.EnvFileError as error:

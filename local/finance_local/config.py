@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from finance_role.broker_kind import switch
-from finance_role.settings import RoleSettings
+from finance_role.broker_settings import BrokerSettings, Port
 
 ALL_ROLES = ("zookeeper", "kafka", "topic-init", "producer", "spark-job")
+ZOOKEEPERS = ("zookeeper", "zookeeper-2", "zookeeper-3")
+BROKERS = ("kafka", "kafka-2", "kafka-3")
+WORKERS = ("spark-worker-1", "spark-worker-2")
+CLUSTER_ROLES = (*ZOOKEEPERS, *BROKERS, "topic-init", "spark-master", *WORKERS, "producer", "spark-job")
 Heap = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgKMG]$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Settings(RoleSettings):
+class Settings(BrokerSettings):
     """Keys of `.env` and the command line that `make local` reads. The roles read their own settings."""
 
-    kraft: Annotated[bool, BeforeValidator(switch)] = False
     roles: Annotated[tuple[str, ...], NoDecode] = Field(ALL_ROLES, validate_default=True)
     run_seconds: float = Field(0, ge=0, allow_inf_nan=False)
-    kafka_port: Port = 9092
-    kafka_controller_port: Port = 9093
-    zookeeper_port: Port = 2181
-    spark_ui_port: int = Field(4040, ge=0, le=65535)
-    kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    spark_master_port: Port = 7077
     kafka_heap: Heap = "320m"
     zookeeper_heap: Heap = "64m"
     kafka_jars: Path = Path("build/jars/kafka")
@@ -34,13 +31,14 @@ class Settings(RoleSettings):
     @field_validator("roles", mode="before")
     @classmethod
     def _known_roles(cls, value: str | tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
-        unknown = [name for name in names if name not in ALL_ROLES]
+        known = CLUSTER_ROLES if others.data.get("cluster") else ALL_ROLES
+        names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else known if value == ALL_ROLES else value
+        unknown = [name for name in names if name not in known]
         if unknown:
-            message = f"no such role: {' '.join(unknown)}; the roles are {' '.join(ALL_ROLES)}"
+            message = f"no such role: {' '.join(unknown)}; the roles are {' '.join(known)}"
             raise ValueError(message)
         if others.data.get("kraft"):
             names = tuple(name for name in names if name != "zookeeper")
         if not names:
             raise ValueError("must name at least one role; with KRAFT=1 there is no zookeeper")
-        return tuple(name for name in ALL_ROLES if name in names)
+        return tuple(name for name in known if name in names)

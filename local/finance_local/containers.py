@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finance_local import env_file
-from finance_role import beneath, broker_kind
+from finance_role import beneath, broker_kind, spark_secret
+from finance_role.broker_kind import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ENV_FILE = Path(".env")
 EXAMPLE = Path(".env.example")
 # If root runs `make up`, the containers still do not run as root.
 ORDINARY_USER = 1000
 
-KRAFT_FILES = "docker-compose.yml:compose.kraft.yml"
+# What Compose reads for each kind of Kafka besides docker-compose.yml.
+OVERLAYS = {Kind.ZOOKEEPER: (), Kind.KRAFT: ("compose.kraft.yml",), Kind.CLUSTER: ("compose.cluster.yml",)}
 IDENTITY_PROPERTY = "financelake.identity"
 
 
@@ -44,13 +46,14 @@ def with_user(text: str, uid: int, gid: int) -> str:
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
 
 
-def with_files(text: str, *, kraft: bool) -> str:
+def with_files(text: str, overlays: Sequence[str]) -> str:
     """Return the text of `.env` with Compose's files, so that every later `docker compose` command uses the same ones.
 
-    Without KRaft there is no such key: Compose uses docker-compose.yml alone.
+    Without overlays there is no such key: Compose uses docker-compose.yml alone.
     """
     others = [line for line in text.removesuffix("\n").split("\n") if line.split("=")[0] != env_file.FILES_KEY]
-    return "\n".join([*others, f"{env_file.FILES_KEY}={KRAFT_FILES}"] if kraft else others) + "\n"
+    files = [f"{env_file.FILES_KEY}={':'.join(['docker-compose.yml', *overlays])}"] if overlays else []
+    return "\n".join([*others, *files]) + "\n"
 
 
 def write_own(file: Path, text: str) -> None:
@@ -147,22 +150,24 @@ def main() -> int:
     text = (ENV_FILE if ENV_FILE.exists() else EXAMPLE).read_text()
     try:
         values = env_file.parse(text, known)
-        kraft = broker_kind.switch(_setting("KRAFT", values))
+        kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values))
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2
     except ValueError as error:
-        sys.stderr.write(f"KRAFT={_setting('KRAFT', values)!r}: {error}.\n")
+        sys.stderr.write(f"{error}.\n")
         return 2
     uid, gid = lake_user(os.getuid(), os.getgid())
     folder, topic = (Path(_setting("DATA_DIR", values) or "data"), _setting("KAFKA_TOPIC", values) or "finance")
-    if refusal := _other_topic(folder, topic) or broker_kind.refusal(folder, kraft=kraft):
+    if refusal := _other_topic(folder, topic) or broker_kind.refusal(folder, kind):
         sys.stderr.write(f"{refusal}\n")
         return 78
     try:
-        write_own(ENV_FILE, with_files(with_user(text, uid, gid), kraft=kraft))
+        write_own(ENV_FILE, with_files(with_user(text, uid, gid), OVERLAYS[kind]))
         set_owner(folder, uid, gid)
-    except LinkError as error:
+        if kind is Kind.CLUSTER:
+            set_owner(spark_secret.make_secret(folder).parent, uid, gid)
+    except (LinkError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except PermissionError as error:
@@ -175,6 +180,14 @@ def _other_topic(folder: Path, topic: str) -> str | None:
     if (lake_topic := topic_of(folder)) in {None, topic}:
         return None
     return f"The lake at {folder} holds the topic {lake_topic}, not {topic}: set KAFKA_TOPIC={lake_topic}, or another DATA_DIR."
+
+
+def _switch(key: str, values: dict[str, str]) -> bool:
+    value = _setting(key, values)
+    try:
+        return broker_kind.switch(value)
+    except ValueError as error:
+        raise ValueError(f"{key}={value!r}: {error}") from None
 
 
 def _setting(key: str, values: dict[str, str]) -> str:

@@ -13,9 +13,10 @@ from contextlib import ExitStack, closing
 from finance_local import env_file
 from finance_local.judged import judged_or_exit
 from finance_local.preflight import UnfitMachineError, require_java, require_usable_folders
-from finance_local.roles import BROKER, LOOPBACK, broker_environment
+from finance_local.roles import BROKER, broker_environment
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath, broker_kind
+from finance_role.broker_settings import LOOPBACK
 from finance_role.child import run
 from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, USAGE
@@ -40,6 +41,9 @@ def migrate() -> int:
     os.umask(int(settings.data_umask, 8))
     if broker_kind.of_lake(settings.data_dir) is None:
         sys.stderr.write(f"There is no lake with a broker at {settings.data_dir}: nothing to migrate.\n")
+        return 1
+    if broker_kind.of_lake(settings.data_dir) is broker_kind.Kind.CLUSTER:
+        sys.stderr.write(f"The lake at {settings.data_dir} runs three brokers: the migration is one for a single broker.\n")
         return 1
     with ExitStack() as locks:
         for role in LOCKED:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
 
+from finance_local.cluster_roles import ports_of
+from finance_local.config import BROKERS, ZOOKEEPERS
 from finance_role import beneath, broker_kind
 from finance_role.environment import UnusableScratchError, composed, require_execution
 from finance_role.lock import hold
@@ -65,8 +67,8 @@ def require_the_lakes_topic(settings: Settings) -> None:
 
 def require_the_lakes_kind(settings: Settings) -> None:
     """Raise OtherKindError if a broker is to start with ZooKeeper on a lake without it, or the other way round."""
-    runs_a_broker = not {"zookeeper", "kafka"}.isdisjoint(settings.roles)
-    if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, kraft=settings.kraft)):
+    runs_a_broker = not {*ZOOKEEPERS, *BROKERS}.isdisjoint(settings.roles)
+    if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind)):
         raise OtherKindError(refusal)
 
 
@@ -94,12 +96,7 @@ def require_usable_folders(settings: Settings) -> None:
 
 def require_free_ports(settings: Settings) -> None:
     """Raise UnfitMachineError if a port that a role will listen on is in use."""
-    controller = [("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port)] if settings.kraft else []
-    ports = {
-        "zookeeper": [("ZOOKEEPER_PORT", settings.zookeeper_port)],
-        "kafka": [("KAFKA_PORT", settings.kafka_port), *controller],
-        "spark-job": [("SPARK_UI_PORT", settings.spark_ui_port)],
-    }
+    ports = ports_of(settings)
     needed = [port for role in settings.roles for port in ports.get(role, ())]
     taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in needed if port and not _is_free(port)]
     if taken:

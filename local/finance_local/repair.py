@@ -14,6 +14,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from finance_local import env_file
+from finance_local.cluster_roles import all_roles
+from finance_local.config import BROKERS, ZOOKEEPERS
 from finance_local.console import Terminal
 from finance_local.judged import judged_or_exit
 from finance_local.preflight import (
@@ -24,10 +26,11 @@ from finance_local.preflight import (
     require_the_lakes_kind,
     require_usable_folders,
 )
-from finance_local.roles import LOOPBACK, all_roles
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath, broker_kind
+from finance_role.broker_kind import Kind
+from finance_role.broker_settings import LOOPBACK
 from finance_role.child import end_with_parent
 from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, SIGNALLED, USAGE
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
     from finance_local.config import Settings
 
 COMMANDS = {"recover": "finance_job.repair.recover", "redrive": "finance_job.repair.redrive"}
-BROKER = {False: ("zookeeper", "kafka"), True: ("kafka",)}  # by KRAFT
+BROKER = {Kind.ZOOKEEPER: ("zookeeper", "kafka"), Kind.KRAFT: ("kafka",), Kind.CLUSTER: (*ZOOKEEPERS, *BROKERS)}
 
 
-def broker_answers(port: int) -> bool:
-    """Whether a process listens on the broker's port."""
+def broker_answers(settings: Settings) -> bool:
+    """Whether a process listens on the port of one of the brokers."""
+    return any(_listens(port) for port in settings.broker_ports.values())
+
+
+def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
@@ -50,7 +57,7 @@ async def repair(command: str, settings: Settings) -> int:
     """Run the command, with a broker if it needs one; return its exit code. SIGTERM ends it and everything it has started."""
     if task := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    if command != "recover" or broker_answers(settings.kafka_port):
+    if command != "recover" or broker_answers(settings):
         return await _run(command, settings)
     settings = with_the_lakes_broker(settings)
     require_the_lakes_kind(settings)
@@ -70,9 +77,10 @@ async def repair(command: str, settings: Settings) -> int:
 
 
 def with_the_lakes_broker(settings: Settings) -> Settings:
-    """Return the settings with the roles of the lake's broker, which the lake's folder names, whatever KRAFT says."""
-    kraft = broker_kind.of_lake(settings.data_dir) is broker_kind.Kind.KRAFT
-    return settings.model_copy(update={"kraft": kraft, "roles": BROKER[kraft]})
+    """Return the settings with the roles of the lake's brokers, which the lake's folder names, whatever the switches say."""
+    kind = broker_kind.of_lake(settings.data_dir) or Kind.ZOOKEEPER
+    switches = {"kraft": kind is Kind.KRAFT, "cluster": kind is Kind.CLUSTER}
+    return settings.model_copy(update={**switches, "roles": BROKER[kind]})
 
 
 async def _run(command: str, settings: Settings) -> int:

@@ -38,7 +38,12 @@ def is_a_lake(folder: Path) -> bool:
     """Whether the folder contains only files that the lake creates."""
     created = {
         "zookeeper",
+        "zookeeper-2",
+        "zookeeper-3",
         "kafka",
+        "kafka-2",
+        "kafka-3",
+        "secrets",
         "kraft",
         "migration",
         "migration.new",

@@ -1,4 +1,7 @@
-"""The roles as processes, five or with KRaft four: how each starts, when it is ready, and how long it may take to stop."""
+"""The roles as processes: how each starts, when it is ready, and how long it may take to stop.
+
+There are five, with KRaft four; `cluster_roles` has those of CLUSTER=1.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finance_local.config import BROKERS, WORKERS, ZOOKEEPERS
+from finance_role.broker_settings import LOOPBACK
 from finance_role.environment import composed
 from finance_role.heartbeat import heartbeat_file, is_alive
 
@@ -17,7 +22,6 @@ if TYPE_CHECKING:
     from finance_local.config import Settings
 
 BROKER = Path("kafka/broker").resolve()
-LOOPBACK = "127.0.0.1"
 BROKER_RESTARTS = 3
 
 
@@ -56,38 +60,45 @@ def broker_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def all_roles(settings: Settings) -> dict[str, Role]:
-    """Return all roles by name (KRaft has no zookeeper); STARTING and STOPPING have their order."""
-    address = f"{LOOPBACK}:{settings.kafka_port}"
-    java = broker_environment(settings)
-    client = {"KAFKA_BOOTSTRAP": address, "DATA_DIR": java["DATA_DIR"]}
-    metadata = (
-        {"KAFKA_CONTROLLER": f"{LOOPBACK}:{settings.kafka_controller_port}"}
-        if settings.kraft
-        else {"ZOOKEEPER_CONNECT": f"{LOOPBACK}:{settings.zookeeper_port}"}
+def zookeeper_role(settings: Settings, name: str, port: int, **environment: str) -> Role:
+    """Return the role of a ZooKeeper node that clients reach at a port."""
+    return Role(
+        name,
+        [str(BROKER / "run-zookeeper")],
+        grace_seconds=10,
+        environment={
+            **broker_environment(settings),
+            "ZOOKEEPER_BIND": LOOPBACK,
+            "ZOOKEEPER_PORT": str(port),
+            **environment,
+        },
+        is_ready=lambda: succeeds(str(BROKER / "probe-zookeeper"), LOOPBACK, str(port)),
     )
-    roles = [
-        Role(
-            "zookeeper",
-            [str(BROKER / "run-zookeeper")],
-            grace_seconds=10,
-            environment={**java, "ZOOKEEPER_BIND": LOOPBACK, "ZOOKEEPER_PORT": str(settings.zookeeper_port)},
-            is_ready=lambda: _succeeds(str(BROKER / "probe-zookeeper"), LOOPBACK, str(settings.zookeeper_port)),
-        ),
-        Role(
-            "kafka",
-            [str(BROKER / "run-broker")],
-            grace_seconds=60,
-            environment={
-                **java,
-                **metadata,
-                "KAFKA_LISTENERS": f"HOST://{address}",
-                "KAFKA_ADVERTISED": f"HOST://{address}",
-            },
-            restarts=BROKER_RESTARTS,
-            is_ready=lambda: _succeeds(str(BROKER / "probe-broker"), LOOPBACK, str(settings.kafka_port)),
-        ),
-        Role("topic-init", [sys.executable, "-m", "finance_topic"], grace_seconds=5, environment=client),
+
+
+def broker_role(settings: Settings, name: str, port: int, **environment: str) -> Role:
+    """Return the role of a broker that clients reach at a port."""
+    listener = f"HOST://{LOOPBACK}:{port}"
+    return Role(
+        name,
+        [str(BROKER / "run-broker")],
+        grace_seconds=60,
+        environment={
+            **broker_environment(settings),
+            "KAFKA_LISTENERS": listener,
+            "KAFKA_ADVERTISED": listener,
+            **environment,
+        },
+        restarts=BROKER_RESTARTS,
+        is_ready=lambda: succeeds(str(BROKER / "probe-broker"), LOOPBACK, str(port)),
+    )
+
+
+def client_roles(settings: Settings, topic: Mapping[str, str], job: Mapping[str, str]) -> list[Role]:
+    """Return the roles that use the broker; `topic` and `job` are more variables of topic-init and of the job."""
+    client = {"KAFKA_BOOTSTRAP": settings.broker_addresses, "DATA_DIR": str(settings.data_dir.resolve())}
+    return [
+        Role("topic-init", [sys.executable, "-m", "finance_topic"], grace_seconds=5, environment={**client, **topic}),
         Role(
             "producer",
             [sys.executable, "-m", "finance_producer"],
@@ -101,21 +112,33 @@ def all_roles(settings: Settings) -> dict[str, Role]:
             "spark-job",
             [sys.executable, "-m", "finance_job"],
             grace_seconds=90,
-            environment=client,
+            environment={**client, **job},
             is_ready=lambda: _is_alive(settings.data_dir, "spark-job"),
             takes_own_lock=True,
         ),
     ]
-    return {role.name: role for role in roles if not (settings.kraft and role.name == "zookeeper")}
+
+
+def single_roles(settings: Settings) -> list[Role]:
+    """Return the roles of a lake with one broker."""
+    address = f"{LOOPBACK}:{settings.zookeeper_port}"
+    metadata = (
+        {"KAFKA_CONTROLLER": f"{LOOPBACK}:{settings.kafka_controller_port}"}
+        if settings.kraft
+        else {"ZOOKEEPER_CONNECT": address}
+    )
+    zookeeper = [] if settings.kraft else [zookeeper_role(settings, "zookeeper", settings.zookeeper_port)]
+    return [*zookeeper, broker_role(settings, "kafka", settings.kafka_port, **metadata), *client_roles(settings, {}, {})]
 
 
 # Roles that start together: producer and job do not depend on each other.
-STARTING = (("zookeeper",), ("kafka",), ("topic-init",), ("spark-job", "producer"))
+STARTING = (ZOOKEEPERS, BROKERS, ("topic-init", "spark-master"), WORKERS, ("spark-job", "producer"))
 # Writers stop first, so that they can still flush; ZooKeeper stops last, so that the broker can deregister.
-STOPPING = ("producer", "spark-job", "topic-init", "kafka", "zookeeper")
+STOPPING = ("producer", "spark-job", *WORKERS, "spark-master", "topic-init", *reversed(BROKERS), *reversed(ZOOKEEPERS))
 
 
-async def _succeeds(*command: str) -> bool:
+async def succeeds(*command: str) -> bool:
+    """Run a probe; return whether it has succeeded."""
     probe = await asyncio.create_subprocess_exec(
         *command, env=composed(settings=False), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )

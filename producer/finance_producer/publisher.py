@@ -29,6 +29,9 @@ def connection_config(bootstrap: str) -> dict[str, Any]:
         "bootstrap.servers": bootstrap,
         "client.id": "finance-producer",
         "reconnect.backoff.max.ms": 2_000,
+        # A broker that is silent, such as a frozen one, counts as unreachable after this time. The default is a minute, during
+        # which its partitions may have another leader already.
+        "socket.timeout.ms": 10_000,
         "log_level": 4,
     }
 

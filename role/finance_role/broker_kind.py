@@ -1,4 +1,6 @@
-"""The kind of Kafka that a lake has: with ZooKeeper, or without it (KRaft). The lake's folder shows it, and it cannot be mixed.
+"""The kind of Kafka that a lake has: one broker with ZooKeeper or without it (KRaft), or three brokers with ZooKeeper.
+
+The lake's folder shows it, and it cannot be mixed.
 
 Standard library only, because `make up` imports this module before anything is installed. kafka/broker/refuse-other-kind has
 the same rule for a broker that is started in another way.
@@ -16,19 +18,27 @@ SWITCH = {"": False, "0": False, "1": True}
 
 
 class Kind(StrEnum):
-    """The kinds of Kafka."""
+    """The kinds of Kafka; the values are the scripts' names for them."""
 
-    ZOOKEEPER = "ZooKeeper"
-    KRAFT = "KRaft"
+    ZOOKEEPER = "zookeeper"
+    KRAFT = "kraft"
+    CLUSTER = "cluster"
 
 
 def switch(value: object) -> bool:
-    """Return whether a value of the setting KRAFT chooses a broker without ZooKeeper. Raises ValueError."""
+    """Return whether a value of the settings KRAFT or CLUSTER is on. Raises ValueError."""
     if isinstance(value, bool):
         return value
     if value not in SWITCH:
-        raise ValueError("it must be 0 (with ZooKeeper) or 1 (without)")
+        raise ValueError("it must be 0 or 1")
     return SWITCH[str(value)]
+
+
+def chosen(*, kraft: bool, cluster: bool) -> Kind:
+    """Return the kind that the settings KRAFT and CLUSTER choose. Raises ValueError if they choose two."""
+    if kraft and cluster:
+        raise ValueError("the three brokers of CLUSTER=1 run with ZooKeeper: set only one of KRAFT and CLUSTER")
+    return Kind.KRAFT if kraft else Kind.CLUSTER if cluster else Kind.ZOOKEEPER
 
 
 def of_lake(root: Path) -> Kind | None:
@@ -36,6 +46,8 @@ def of_lake(root: Path) -> Kind | None:
     version = _version(root)
     if is_being_migrated(root):
         return Kind.ZOOKEEPER
+    if (root / "zookeeper-2").is_dir() or (root / "kafka-2").is_dir():
+        return Kind.CLUSTER
     if (root / "kraft").is_dir() or version == 1:
         return Kind.KRAFT
     return None if version is None else Kind.ZOOKEEPER
@@ -46,7 +58,7 @@ def is_being_migrated(root: Path) -> bool:
     return (root / "migration").is_dir()
 
 
-def refusal(root: Path, *, kraft: bool) -> str | None:
+def refusal(root: Path, wanted: Kind) -> str | None:
     """Return why the lake cannot be started with this kind of Kafka, and what to do; None if it can."""
     if is_being_migrated(root):
         return (
@@ -54,16 +66,22 @@ def refusal(root: Path, *, kraft: bool) -> str | None:
             "run `make migrate-to-kraft` again, which completes it."
         )
     kind = of_lake(root)
-    if kind is Kind.KRAFT and not kraft:
+    if kind is None or kind is wanted:
+        return None
+    if kind is Kind.KRAFT:
         return (
             f"The lake at {root} runs Kafka without ZooKeeper (KRaft): start it with KRAFT=1, on the command line or in .env."
         )
-    if kind is Kind.ZOOKEEPER and kraft:
+    if kind is Kind.CLUSTER:
+        return f"The lake at {root} runs three brokers: start it with CLUSTER=1, on the command line or in .env."
+    if wanted is Kind.CLUSTER:
         return (
-            f"The lake at {root} runs Kafka with ZooKeeper: start it without KRAFT=1, "
-            "or migrate it once with `make migrate-to-kraft`."
+            f"The lake at {root} runs one broker: start it without CLUSTER=1. A lake on three brokers needs another DATA_DIR."
         )
-    return None
+    return (
+        f"The lake at {root} runs Kafka with ZooKeeper: start it without KRAFT=1, "
+        "or migrate it once with `make migrate-to-kraft`."
+    )
 
 
 def _version(root: Path) -> int | None:

@@ -24,7 +24,7 @@ from finance_job.repair import redrive
 from finance_job.repair.request import serve
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.sealing.sealing import Sealing
-from finance_job.session import start_session
+from finance_job.session import SessionEndedError, start_session
 from finance_job.sink import Sink
 from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
@@ -73,7 +73,7 @@ def main() -> int:
     ) as error:
         log.error("refused: a restart would not fix this", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return REFUSED
-    except ConflictError as error:
+    except (ConflictError, SessionEndedError) as error:
         log.error("stopped: a restart may succeed", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return 1
     log.info("stopped")

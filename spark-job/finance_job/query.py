@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from finance_job.failpoint import hit
 from finance_job.guard import StartupRefusedError, check_lake
 from finance_job.scratch import Scratch
+from finance_job.session import require_running
 from finance_job.source import read_topic
 from finance_kafka.describe import describe_topic
 
@@ -36,7 +37,7 @@ class Query:
     def start(self, sink: Sink, log: FilteringBoundLogger) -> StreamingQuery:
         """Check that tables and broker belong together, complete a batch that only the quarantine has, then start.
 
-        Raises BrokerUnavailableError, TopicNotFoundError, StartupRefusedError, FencedError, ConflictError.
+        Raises BrokerUnavailableError, TopicNotFoundError, StartupRefusedError, FencedError, ConflictError, SessionEndedError.
         """
         topic = self._settings.kafka_topic
         broker = describe_topic(self._settings.kafka_bootstrap, topic)
@@ -44,6 +45,7 @@ class Query:
             raise StartupRefusedError(f"the tables at {self._paths.root} were removed while the job ran: start it again")
         if half := sink.finish():
             log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
+        require_running(self._spark)
         hit("before-offsets")
         return self._stream(sink, {partition: self._writer.start(partition) for partition in broker.end})
 

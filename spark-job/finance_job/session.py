@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import shlex
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyspark
 from pyspark.sql import SparkSession
@@ -17,6 +18,7 @@ import finance_job
 import finance_kafka
 import finance_role
 import finance_storage
+from finance_job.spark_cluster import ITS_OWN_FOLDER, driver_options, write_secret
 from finance_role.environment import importing, jvm_options_of_tests, make_scratch, require_execution, settle
 
 if TYPE_CHECKING:
@@ -38,8 +40,12 @@ PATIENT_COMPILER = (
 )
 
 
+class SessionEndedError(Exception):
+    """Spark has stopped by itself, as it does when the master removes the job. A new session may succeed."""
+
+
 def java_options(folder: Path, *further: str) -> str:
-    """Return the JVM's options in Spark's notation, each one quoted because a path may contain spaces.
+    """Return the options of a JVM of driver or executor in Spark's notation, each one quoted because of spaces in paths.
 
     `folder` is for temporary files: native libraries, and data that Spark spills.
     """
@@ -69,10 +75,11 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
         "spark.driver.memory": settings.spark_heap,
         "spark.driver.extraJavaOptions": java_options(folder, *further),
         "spark.driver.extraClassPath": f"{settings.spark_jars.resolve()}/*",
-        # Driver and workers run on one machine, so they listen on the loopback interface only.
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        # Any user of the machine can reach the driver's port. The JVM makes the secret itself, so no command line shows it.
+        # The loopback interface, unless executors run on other machines.
+        "spark.driver.host": settings.spark_host,
+        "spark.driver.bindAddress": settings.spark_host,
+        # Any user of the machine can reach the driver's port. Without a cluster the JVM makes the secret itself, with one it
+        # reads it from a file, so no command line shows it.
         "spark.authenticate": "true",
         "spark.hadoop.fs.permissions.umask-mode": settings.data_umask,
         "spark.ui.enabled": str(settings.spark_ui_port > 0).lower(),
@@ -102,6 +109,7 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
         ),
         "spark.sql.streaming.stopTimeout": "60s",
+        **(driver_options(settings, java_options(ITS_OWN_FOLDER)) if settings.spark_master else {}),
     }
 
 
@@ -112,17 +120,25 @@ def start_session(settings: Settings, *options: str) -> SparkSession:
     """
     if not options and settings.spark_archive.exists():
         options = (f"-XX:SharedArchiveFile={settings.spark_archive.resolve()}", *QUIET)
-    folder = _scratch(settings.data_dir)
+    folder = scratch_of(settings.data_dir, SCRATCH)
     settle(settings.data_umask, _environment(settings, folder))
-    builder = SparkSession.builder.master(f"local[{settings.spark_cores}]")
+    builder = SparkSession.builder.master(settings.spark_master or f"local[{settings.spark_cores}]")
     for key, value in spark_options(settings, folder, *options).items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
 
 
-def _scratch(data_dir: Path) -> Path:
+def require_running(spark: SparkSession) -> None:
+    """Raise SessionEndedError if Spark has stopped by itself."""
+    context = cast("Any", spark.sparkContext._jsc)  # noqa: SLF001 (PySpark does not expose it)
+    if context is None or context.sc().isStopped():
+        raise SessionEndedError("Spark has stopped by itself; its last lines say why")
+
+
+def scratch_of(data_dir: Path, role: str) -> Path:
+    """Return a new private folder for a role's temporary files. Raises UnusableScratchError."""
     if "," not in str(data_dir.resolve()):
-        return make_scratch(data_dir, SCRATCH)
+        return make_scratch(data_dir, role)
     # Spark treats a comma as a separator between folders.
     folder = Path(tempfile.mkdtemp(prefix="financelake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -131,7 +147,9 @@ def _scratch(data_dir: Path) -> Path:
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
+    secret = ["--properties-file", str(write_secret(folder, settings.spark_secret_file))] if settings.spark_secret_file else []
     return {
+        "PYSPARK_SUBMIT_ARGS": shlex.join([*secret, "pyspark-shell"]),
         "TMPDIR": str(folder),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         # By default Spark's user interface listens on every network interface; only this variable changes it.

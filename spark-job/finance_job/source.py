@@ -28,7 +28,7 @@ def kafka_options(settings: Settings) -> dict[str, str]:
         "maxRecordsPerPartition": str(settings.max_offsets_per_trigger // 20 or 1),
         # Detect an unreachable broker within seconds; the job then waits and retries by itself.
         "kafka.default.api.timeout.ms": "15000",
-        "kafka.request.timeout.ms": "10000",
+        "kafka.request.timeout.ms": str(_request_timeout_ms(settings.kafka_bootstrap)),
         "kafkaConsumer.pollTimeoutMs": "30000",
         # All requested records exist already; a fetch that waits for new ones would delay the next fetch.
         "kafka.fetch.max.wait.ms": "10",
@@ -37,6 +37,14 @@ def kafka_options(settings: Settings) -> dict[str, str]:
         "kafka.max.partition.fetch.bytes": str(8 * 1024 * 1024),
         **settings.kafka_options,
     }
+
+
+def _request_timeout_ms(bootstrap: str) -> int:
+    """Return when a broker counts as silent. If there are others, a frozen one must not hold up a batch at each connection.
+
+    A new client asks any of the addresses first, and a batch has a client for its offsets and one for each partition.
+    """
+    return 3000 if "," in bootstrap else 10000
 
 
 def source_options(settings: Settings, position: Offsets) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import KafkaError, Producer
+
+from finance_kafka.describe import describe_topic
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -65,3 +68,11 @@ def test_a_record_of_the_contracts_largest_size_is_accepted(stack: Stack) -> Non
 
     assert delivery_of(stack, stack.topic, b"x" * 65_536) is None
     assert sum(stack.end_offsets().values()) == 1
+
+
+def test_a_silent_address_among_several_delays_a_description_by_little(stack: Stack) -> None:
+    stack.make_topic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a frozen broker: the kernel accepts, and nobody answers
+        addresses = f"127.0.0.1:{silent.getsockname()[1]},{stack.bootstrap}"
+        for _ in range(10):  # the client picks the first address at random
+            assert len(describe_topic(addresses, stack.topic).end) == 4

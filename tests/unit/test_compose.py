@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from finance_local.config import ALL_ROLES
+from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, ZOOKEEPERS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 KRAFT: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.kraft.yml").read_text())
+CLUSTER: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.cluster.yml").read_text())["services"]
+OF_THE_CLUSTER = {name: service for name, service in CLUSTER.items() if name not in SERVICES}
 # Services that a profile adds; they only read.
 ADDED = {"dashboard"}
 LONG_RUNNING = sorted(SERVICES.keys() - {"topic-init"})
@@ -200,14 +202,72 @@ def test_kraft_builds_the_image_of_the_broker_as_zookeeper_does_otherwise() -> N
     assert kafka["build"] == SERVICES["zookeeper"]["build"]
 
 
+def test_the_cluster_in_containers_has_the_roles_of_local_processes() -> None:
+    assert SERVICES.keys() - ADDED | CLUSTER.keys() == set(CLUSTER_ROLES)
+
+
+@pytest.mark.parametrize("name", OF_THE_CLUSTER)
+def test_a_further_service_of_the_cluster_obeys_the_rules_of_all_services(name: str) -> None:
+    service, like = OF_THE_CLUSTER[name], SERVICES["zookeeper"]
+    for key in ("user", "read_only", "cap_drop", "security_opt", "init", "networks", "logging", "volumes"):
+        assert service[key] == like[key], key
+    assert service["restart"] == "unless-stopped"
+    assert service["pull_policy"] == "never"
+    assert service["image"] in {like["image"], SERVICES["spark-job"]["image"]}
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode", "build"} & service.keys()
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert re.fullmatch(r"[1-9]\d*[mg]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+    for port in service.get("ports", ()):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+\}:9092", port)
+    assert not [key for key in service["environment"] if re.search("PASSWORD|TOKEN|CREDENTIAL", key)]
+
+
+def test_the_cluster_fits_12_gb() -> None:
+    sizes = {"m": 1, "g": 1024}
+    limits = [service["mem_limit"] for service in {**SERVICES, **OF_THE_CLUSTER}.values()]
+    assert sum(int(limit[:-1]) * sizes[limit[-1]] for limit in limits) < 12 * 1024
+
+
+@pytest.mark.parametrize(("names", "key"), [(ZOOKEEPERS, "ZOOKEEPER_NODE"), (BROKERS, "KAFKA_NODE")])
+def test_each_node_has_its_number_and_is_otherwise_like_the_first(names: tuple[str, ...], key: str) -> None:
+    first, *others = ({**SERVICES.get(name, {}).get("environment", {}), **CLUSTER[name]["environment"]} for name in names)
+    assert [environment[key] for environment in (first, *others)] == ["1", "2", "3"]
+    for environment in others:
+        assert {name for name in first if first[name] != environment[name]} == {key} | (first.keys() & {"KAFKA_ADVERTISED"})
+        assert first.keys() == environment.keys()
+
+
+def test_a_broker_of_the_cluster_waits_for_all_zookeepers_and_clients_for_all_brokers() -> None:
+    healthy = {"condition": "service_healthy"}
+    for name in BROKERS:
+        assert CLUSTER[name]["depends_on"] == dict.fromkeys(ZOOKEEPERS, healthy)
+    for name in ("topic-init", "producer", "spark-job"):
+        assert dict.fromkeys(BROKERS, healthy).items() <= CLUSTER[name]["depends_on"].items()
+        assert CLUSTER[name]["environment"]["KAFKA_BOOTSTRAP"] == "kafka:19092,kafka-2:19092,kafka-3:19092"
+
+
+def test_driver_master_and_workers_share_a_secret_that_is_in_a_file() -> None:
+    for name in ("spark-master", "spark-worker-1", "spark-worker-2", "spark-job"):
+        environment = CLUSTER[name]["environment"]
+        assert environment["SPARK_SECRET_FILE"] == "/data/secrets/spark"
+        assert environment["SPARK_MASTER"] == "spark://spark-master:7077"
+        assert environment["SPARK_HOST"] == name
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected"),
+    [("compose.kraft.yml", SERVICES.keys() - ADDED - {"zookeeper"}), ("compose.cluster.yml", set(CLUSTER_ROLES))],
+)
 @pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker on this machine")
-def test_compose_itself_joins_both_files_without_zookeeper() -> None:
-    command = ["docker", "compose", "--env-file", ".env.example", "--file", "docker-compose.yml", "--file", "compose.kraft.yml"]
+def test_compose_itself_joins_both_files(overlay: str, expected: set[str]) -> None:
+    command = ["docker", "compose", "--env-file", ".env.example", "--file", "docker-compose.yml", "--file", overlay]
     joined = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True, check=False)
     if joined.returncode and "compose" in joined.stderr and "is not a docker command" in joined.stderr:
         pytest.skip("there is no Compose on this machine")
     assert joined.returncode == 0, joined.stderr
     services = YAML(typ="safe").load(joined.stdout)["services"]
-    assert services.keys() == SERVICES.keys() - ADDED - {"zookeeper"}
-    assert services["kafka"]["ports"][0]["host_ip"] == "127.0.0.1"
-    assert services["kafka"]["environment"]["KAFKA_CONTROLLER"] == "127.0.0.1:9093"
+    assert services.keys() == expected
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert {port["host_ip"] for port in published} == {"127.0.0.1"}
+    assert len({port["published"] for port in published}) == len(published)

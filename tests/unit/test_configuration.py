@@ -62,6 +62,11 @@ NOT_IN_COMPOSE = {
     "ZOOKEEPER_PORT": "ZooKeeper is not published; inside the network it keeps 2181",
     "KRAFT": "`make up` turns it into COMPOSE_FILE",
     "KAFKA_CONTROLLER_PORT": "the controller listens on its container's own loopback interface, on 9093",
+    "CLUSTER": "`make up` turns it into COMPOSE_FILE",
+    "KAFKA_PORT_2": "compose.cluster.yml has it",
+    "KAFKA_PORT_3": "compose.cluster.yml has it",
+    "SPARK_SECRET_FILE": "compose.cluster.yml sets it",
+    "SPARK_MASTER_PORT": "the master is not published; inside the network it has 7077",
 }
 # Variables that compose interpolates and that are not in .env.example.
 COMPOSE_ONLY = {
@@ -88,6 +93,7 @@ LEFT_TO_THE_IMAGE = {
     "SPARK_JARS": "set in the image",
     "SPARK_ARCHIVE": "not in the image: 180 MB",
     "BROKER_WAIT_SECONDS": "its default",
+    "SPARK_SECRET_FILE": "compose.cluster.yml sets it",
 }
 # Rows that the table may have besides the keys of .env: keys of a single run.
 TABLE_MAY_ADD = {"ROLES", "RUN_SECONDS", "YES", "ENV_FILE"}
@@ -108,8 +114,8 @@ def keys_of(settings: type[RoleSettings]) -> set[str]:
     return {name.upper() for name in settings.model_fields}
 
 
-def interpolations() -> set[tuple[str, str]]:
-    lines = (line.partition(" # ")[0] for line in COMPOSE_TEXT.splitlines() if not line.lstrip().startswith("#"))
+def interpolations(text: str = COMPOSE_TEXT) -> set[tuple[str, str]]:
+    lines = (line.partition(" # ")[0] for line in text.splitlines() if not line.lstrip().startswith("#"))
     matches = INTERPOLATION.findall("\n".join(lines))
     return {(braced or plain, modifier) for braced, modifier, plain in matches}
 
@@ -155,6 +161,12 @@ def test_compose_interpolates_every_key_of_the_example() -> None:
 def test_compose_interpolates_with_the_defaults_of_the_example() -> None:
     expected = {(key, f":-{value}") for key, value in EXAMPLE.items()}
     assert interpolations() - expected == COMPOSE_ONLY.keys() | NOT_THE_DEFAULT_OF_THE_EXAMPLE.keys()
+
+
+def test_the_overlay_of_the_cluster_interpolates_with_the_same_defaults() -> None:
+    overlay = interpolations((ROOT / "compose.cluster.yml").read_text())
+    assert overlay - COMPOSE_ONLY.keys() <= {(key, f":-{value}") for key, value in EXAMPLE.items()}
+    assert {"KAFKA_PORT_2", "KAFKA_PORT_3"} <= {key for key, _ in overlay}
 
 
 @pytest.mark.parametrize("role", IN_CONTAINERS)

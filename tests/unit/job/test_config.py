@@ -42,3 +42,13 @@ def test_the_stream_begins_at_the_given_position() -> None:
 
 def test_lost_records_fail_the_query() -> None:
     assert source_options(Settings(), {0: 0})["failOnDataLoss"] == "true"
+
+
+def test_a_silent_broker_is_given_up_sooner_if_there_are_others() -> None:
+    one, several = (
+        {name: int(value) for name, value in kafka_options(Settings(kafka_bootstrap=addresses)).items() if value.isdigit()}
+        for addresses in ("a:9092", "a:9092,b:9092,c:9092")
+    )
+    assert several["kafka.request.timeout.ms"] < one["kafka.request.timeout.ms"]
+    # Time for the others, in one request of an API.
+    assert several["kafka.request.timeout.ms"] * 3 < several["kafka.default.api.timeout.ms"]

@@ -26,6 +26,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATA_DIR", raising=False)
     monkeypatch.delenv("KRAFT", raising=False)
+    monkeypatch.delenv("CLUSTER", raising=False)
     return tmp_path
 
 
@@ -228,7 +229,29 @@ def test_a_wrong_value_of_kraft_is_named(
 ) -> None:
     monkeypatch.setenv("KRAFT", "yes")
     assert containers.main() == 2
-    assert capsys.readouterr().err == "KRAFT='yes': it must be 0 (with ZooKeeper) or 1 (without).\n"
+    assert capsys.readouterr().err == "KRAFT='yes': it must be 0 or 1.\n"
+    assert not (clone / ".env").exists()
+
+
+def test_with_the_cluster_compose_uses_its_file_and_a_secret_is_drawn(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER", "1")
+    assert containers.main() == 0
+    assert (clone / ".env").read_text().endswith("\nCOMPOSE_FILE=docker-compose.yml:compose.cluster.yml\n")
+    secret = clone / "data" / "secrets" / "spark"
+    drawn = secret.read_text()
+    assert len(drawn) > 40
+    assert (secret.stat().st_uid, secret.stat().st_gid) == (secret.parent.stat().st_uid, secret.parent.stat().st_gid) == user()
+    assert containers.main() == 0
+    assert secret.read_text() == drawn
+
+
+def test_kraft_and_the_cluster_exclude_each_other(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KRAFT", "1")
+    monkeypatch.setenv("CLUSTER", "1")
+    assert containers.main() == 2
+    assert "set only one of KRAFT and CLUSTER" in capsys.readouterr().err
     assert not (clone / ".env").exists()
 
 

@@ -8,30 +8,61 @@ from pathlib import Path
 
 import pytest
 
-from finance_role.broker_kind import Kind, of_lake, refusal, switch
+from finance_role.broker_kind import Kind, chosen, of_lake, refusal, switch
 
 SCRIPT = Path(__file__).parents[3] / "kafka/broker/refuse-other-kind"
 ZOOKEEPER, KRAFT = "version=0\nbroker.id=0\n", "version=1\nnode.id=0\n"
-# Files and folders of a lake, what it runs, and words of the refusals with ZooKeeper and with KRaft; None where it may start.
-LAKES: dict[str, tuple[dict[str, str | None], Kind | None, str | None, str | None]] = {
-    "no broker's data": ({"locks": None, "finance_delta": None}, None, None, None),
-    "ZooKeeper alone, before the broker's first start": ({"zookeeper": None}, None, None, None),
-    "ZooKeeper": ({"zookeeper": None, "kafka/meta.properties": ZOOKEEPER}, Kind.ZOOKEEPER, None, "make migrate-to-kraft"),
-    "KRaft": ({"kraft": None, "kafka/meta.properties": KRAFT}, Kind.KRAFT, "start it with KRAFT=1", None),
-    "KRaft, killed before it was formatted": ({"kraft": None}, Kind.KRAFT, "start it with KRAFT=1", None),
-    "KRaft without its metadata": ({"kafka/meta.properties": KRAFT}, Kind.KRAFT, "start it with KRAFT=1", None),
-    "migrated": ({"kraft": None, "kafka/meta.properties": ZOOKEEPER}, Kind.KRAFT, "start it with KRAFT=1", None),
+WITH_KRAFT, WITH_CLUSTER, MIGRATE = "start it with KRAFT=1", "start it with CLUSTER=1", "make migrate-to-kraft"
+WITHOUT_CLUSTER, INTERRUPTED = "start it without CLUSTER=1", "was interrupted"
+ANY: dict[Kind, str] = {}
+# Files and folders of a lake, the kind that it has, and words of the refusals of other kinds.
+LAKES: dict[str, tuple[dict[str, str | None], Kind | None, dict[Kind, str]]] = {
+    "no broker's data": ({"locks": None, "finance_delta": None}, None, ANY),
+    "ZooKeeper alone, before the broker's first start": ({"zookeeper": None}, None, ANY),
+    "ZooKeeper": (
+        {"zookeeper": None, "kafka/meta.properties": ZOOKEEPER},
+        Kind.ZOOKEEPER,
+        {Kind.KRAFT: MIGRATE, Kind.CLUSTER: WITHOUT_CLUSTER},
+    ),
+    "KRaft": (
+        {"kraft": None, "kafka/meta.properties": KRAFT},
+        Kind.KRAFT,
+        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
+    ),
+    "KRaft, killed before it was formatted": (
+        {"kraft": None},
+        Kind.KRAFT,
+        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
+    ),
+    "KRaft without its metadata": (
+        {"kafka/meta.properties": KRAFT},
+        Kind.KRAFT,
+        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
+    ),
+    "migrated": (
+        {"kraft": None, "kafka/meta.properties": ZOOKEEPER},
+        Kind.KRAFT,
+        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
+    ),
+    "three brokers": (
+        {"zookeeper": None, "zookeeper-2": None, "kafka/meta.properties": ZOOKEEPER, "kafka-2/meta.properties": ZOOKEEPER},
+        Kind.CLUSTER,
+        {Kind.ZOOKEEPER: WITH_CLUSTER, Kind.KRAFT: WITH_CLUSTER},
+    ),
+    "three ZooKeeper nodes, before the brokers' first start": (
+        {"zookeeper-2": None},
+        Kind.CLUSTER,
+        {Kind.ZOOKEEPER: WITH_CLUSTER, Kind.KRAFT: WITH_CLUSTER},
+    ),
     "migration interrupted": (
         {"zookeeper": None, "kafka/meta.properties": KRAFT, "migration": None},
         Kind.ZOOKEEPER,
-        "was interrupted",
-        "was interrupted",
+        dict.fromkeys(Kind, INTERRUPTED),
     ),
     "migration interrupted at its end": (
         {"kraft": None, "kafka/meta.properties": ZOOKEEPER, "migration": None},
         Kind.ZOOKEEPER,
-        "was interrupted",
-        "was interrupted",
+        dict.fromkeys(Kind, INTERRUPTED),
     ),
 }
 
@@ -54,18 +85,19 @@ def refused_by_script(root: Path, kind: str, **environment: str) -> str | None:
 
 @pytest.mark.parametrize("name", LAKES)
 def test_a_lake_starts_only_with_the_kind_of_kafka_that_it_has(tmp_path: Path, name: str) -> None:
-    contents, kind, with_zookeeper, with_kraft = LAKES[name]
+    contents, kind, refusals = LAKES[name]
     make(tmp_path, contents)
     assert of_lake(tmp_path) == kind
-    for kraft, expected in ((False, with_zookeeper), (True, with_kraft)):
-        reason = refusal(tmp_path, kraft=kraft)
-        assert (reason is None) == (expected is None), reason
-        assert (expected or "") in (reason or "")
-        assert refused_by_script(tmp_path, "kraft" if kraft else "zookeeper") == reason
+    for wanted in Kind:
+        reason = refusal(tmp_path, wanted)
+        assert (reason is None) == (wanted not in refusals), reason
+        assert refusals.get(wanted, "") in (reason or "")
+        assert refused_by_script(tmp_path, wanted) == reason
 
 
 def test_a_folder_that_does_not_exist_yet_may_become_either(tmp_path: Path) -> None:
-    assert of_lake(tmp_path / "data") is refused_by_script(tmp_path / "data", "kraft") is None
+    assert of_lake(tmp_path / "data") is None
+    assert [refused_by_script(tmp_path / "data", kind) for kind in Kind] == [None] * len(Kind)
 
 
 def test_the_migration_itself_runs_both_kinds(tmp_path: Path) -> None:
@@ -88,5 +120,17 @@ def test_the_switch_is_0_or_1(value: object, kraft: bool) -> None:  # noqa: FBT0
 
 @pytest.mark.parametrize("value", ["yes", "2", "true", " 1", None])
 def test_another_value_of_the_switch_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="it must be 0"):
+    with pytest.raises(ValueError, match="it must be 0 or 1"):
         switch(value)
+
+
+@pytest.mark.parametrize(
+    ("kraft", "cluster", "kind"), [(False, False, Kind.ZOOKEEPER), (True, False, Kind.KRAFT), (False, True, Kind.CLUSTER)]
+)
+def test_each_switch_chooses_a_kind(kraft: bool, cluster: bool, kind: Kind) -> None:  # noqa: FBT001
+    assert chosen(kraft=kraft, cluster=cluster) is kind
+
+
+def test_two_kinds_cannot_be_chosen() -> None:
+    with pytest.raises(ValueError, match="set only one of KRAFT and CLUSTER"):
+        chosen(kraft=True, cluster=True)
