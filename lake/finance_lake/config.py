@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from finance_role.broker_kind import switch
 from finance_role.settings import RoleSettings
@@ -20,6 +20,7 @@ class Settings(RoleSettings):
     zookeeper_port: int = Field(2181, ge=1, le=65535)
     spark_ui_port: int = Field(4040, ge=0, le=65535)
     kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_retention_hours: PositiveInt = 168
 
     @property
     def bootstrap(self) -> str:
