@@ -19,7 +19,6 @@ from finance_verify.verify import verify
 from tests.support.lakes import BAD, GOOD, RECORDS, BuiltLake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from finance_contract import Tick
@@ -40,7 +39,7 @@ class OfHalf(NamedTuple):
 
     start: int
 
-    def ranges(self) -> Mapping[int, OffsetRange]:
+    def ranges(self) -> dict[int, OffsetRange]:
         raise NotImplementedError
 
     def read(self, _ranges: object, _batch: object, task: WorkerTask) -> list[WrittenFile]:
