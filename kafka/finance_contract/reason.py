@@ -27,7 +27,7 @@ class Reason(StrEnum):
     DUPLICATE_KEY = "duplicate_key"  # a key occurs twice at the top level, known or not, escaped or not
     SYMBOL_MISSING = "symbol_missing"  # absent or null
     SYMBOL_TYPE = "symbol_type"  # not a string
-    SYMBOL_INVALID = "symbol_invalid"  # not 1 to 24 of A-Z 0-9 . - _ / ^ = that begin with a letter or a digit
+    SYMBOL_INVALID = "symbol_invalid"  # breaks SYMBOL_RULE in tick.py
     PRICE_MISSING = "price_missing"  # absent or null
     PRICE_TYPE = "price_type"  # not a number
     PRICE_RANGE = "price_range"  # not greater than 0, or not less than 10^10

@@ -7,12 +7,16 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-CONTRACT_VERSION: Final = 1
+CONTRACT_VERSION: Final = 2
 TOPIC: Final = "finance"
 MAX_VALUE_BYTES: Final = 65_536
 MAX_DEPTH: Final = 64
 
-SYMBOL: Final = re.compile(r"[A-Z0-9][A-Z0-9._/^=-]{0,23}")
+SYMBOL: Final = re.compile(r"[A-Za-z0-9^$@#.](?:[A-Za-z0-9 ._/^=:$@#+&*-]{0,62}[A-Za-z0-9._/^=:$@#+&*-])?")
+SYMBOL_RULE: Final = (
+    "1 to 64 of A-Z a-z 0-9 . - _ / ^ = : $ @ # + & * and space, not ending in a space, "
+    "beginning with a letter, a digit or one of ^ $ @ # ."
+)
 SOURCE: Final = re.compile(r"[ -~]{1,64}")
 PRICE_DIGITS: Final = 18
 PRICE_LIMIT: Final = Decimal(10**10)
@@ -31,7 +35,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `decode(encode(tick))` validates it.
     """
 
-    symbol: Annotated[str, Meta(max_length=24)]
+    symbol: Annotated[str, Meta(max_length=64)]
     price: Decimal
     size: Count | None = None
     ts_event: EventTime | None = None

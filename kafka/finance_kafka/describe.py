@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
@@ -30,6 +30,25 @@ class TopicDescription:
     topic_id: str
     first: Offsets
     end: Offsets
+
+
+class TopicLayout(NamedTuple):
+    """The number of partitions, and of the replicas of the partition that has the fewest."""
+
+    partitions: int
+    replicas: int
+
+
+def topic_layout(bootstrap: str, topic: str) -> TopicLayout:
+    """Query the broker for the topic's layout. Raises BrokerUnavailableError, TopicNotFoundError."""
+    try:
+        topics = _admin(bootstrap).list_topics(timeout=ANSWER_SECONDS).topics
+    except KafkaException as error:
+        raise BrokerUnavailableError(f"no broker answers at {bootstrap} ({error.args[0].str()})") from None
+    if topic not in topics:
+        raise TopicNotFoundError(f"the broker at {bootstrap} has no topic {topic}")
+    partitions = topics[topic].partitions.values()
+    return TopicLayout(len(partitions), min(len(partition.replicas) for partition in partitions))
 
 
 def describe_topic(bootstrap: str, topic: str, patience_seconds: float = ANSWER_SECONDS) -> TopicDescription:

@@ -141,4 +141,7 @@ def _row(line: int, cells: list[str] | str, places: dict[str, int], width: int) 
         return Row(line, fault=cells)
     if len(cells) != width:
         return Row(line, fault=f"{len(cells)} cells for {width} columns")
-    return Row(line, *(cells[places[name]].strip() or None if name in places else None for name in COLUMNS))
+    fields = {name: cells[place].strip() for name, place in places.items()}
+    # An export to CSV prefixes an apostrophe to a symbol such as @ES, which a spreadsheet would run. No symbol begins with one.
+    symbol = fields.get("symbol", "").removeprefix("'")
+    return Row(line, symbol or None, *(fields.get(name) or None for name in COLUMNS if name != "symbol"))

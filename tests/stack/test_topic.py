@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import KafkaError, Producer
 
 from finance_kafka.describe import describe_topic
+from finance_role.environment import composed
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -76,3 +79,24 @@ def test_a_silent_address_among_several_delays_a_description_by_little(stack: St
         addresses = f"127.0.0.1:{silent.getsockname()[1]},{stack.bootstrap}"
         for _ in range(10):  # the client picks the first address at random
             assert len(describe_topic(addresses, stack.topic).end) == 4
+
+
+def topic_check(stack: Stack, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = composed({"KAFKA_BOOTSTRAP": stack.bootstrap, "KAFKA_TOPIC": stack.topic, **settings})
+    command = [sys.executable, "-m", "finance_lake", "topic", "check"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_topic_check_judges_the_topic_at_the_broker(stack: Stack) -> None:
+    stack.make_topic()
+
+    fine, short, absent = (
+        topic_check(stack, **settings) for settings in ({}, {"KAFKA_RETENTION_HOURS": "999"}, {"KAFKA_TOPIC": "never-made"})
+    )
+
+    assert (fine.returncode, short.returncode, absent.returncode) == (0, 3, 1)
+    assert "replication 1" in fine.stdout
+    assert "4 partitions: keeps all promises." in fine.stdout
+    assert "breaks: retention.ms=604800000" in short.stdout
+    assert "--add-config retention.ms=3596400000" in short.stdout
+    assert "has no topic never-made" in absent.stderr

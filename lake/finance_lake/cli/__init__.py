@@ -21,6 +21,7 @@ from finance_lake.cli import (
     sql,
     status,
     tail,
+    topic,
     verify,
 )
 from finance_lake.cli.app import app
@@ -40,5 +41,6 @@ app.command()(quarantine.quarantine)
 app.command()(export.export)
 app.command()(serve.serve)
 app.command()(notebook.notebook)
+app.add_typer(topic.topic, name="topic")
 
 __all__ = ["app"]

@@ -187,5 +187,7 @@ def report_unknown_symbols(lake: Lake, symbols: Sequence[str], as_of: str | None
     if not unknown:
         return False
     examples = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")  # noqa: PLR2004 (one line)
-    say(f"The lake has no ticks of {', '.join(unknown)}. It has {examples}.")
+    close = [symbol for symbol in known if symbol.lower() in {name.lower() for name in unknown}]
+    meant = f" Did you mean {', '.join(close)}? Case matters." if close else ""
+    say(f"The lake has no ticks of {', '.join(unknown)}.{meant} It has {examples}.")
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,6 +145,7 @@ def _shortened(bars: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _next(symbol: str, *, chart: bool, few: bool) -> str:
+    symbol = shlex.quote(symbol)
     if not chart:
         return f"`financelake bars {symbol} --chart` draws candles, `financelake tail {symbol}` shows each tick."
     if few:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,7 @@ def tail(
     except KeyboardInterrupt:
         print()
     if not as_json:
-        hint(f"`financelake bars {(symbols or ['AAPL'])[0]} --chart`.")
+        hint(f"`financelake bars {shlex.quote((symbols or ['AAPL'])[0])} --chart`.")
 
 
 def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, object]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finance_contract.tick import SYMBOL
+from finance_contract.tick import SYMBOL, SYMBOL_RULE
 from finance_lake.query.times import parse_time
 from finance_storage.errors import RequestError
 
@@ -93,7 +93,4 @@ def _names(symbols: Symbols) -> Iterator[str]:
 def _require_symbol(name: str) -> None:
     if isinstance(name, str) and SYMBOL.fullmatch(name):
         return
-    hint = ""
-    if isinstance(name, str) and SYMBOL.fullmatch(name.strip().upper()):
-        hint = f" Did you mean {name.strip().upper()}?"
-    raise RequestError(f"{name!r} is not a symbol: 1 to 24 of A-Z 0-9 . - _ / ^ =, starting with a letter or a digit.{hint}")
+    raise RequestError(f"{name!r} is not a symbol: {SYMBOL_RULE}.")

@@ -167,13 +167,49 @@ def test_an_optional_field_that_is_null_is_absent(name: str) -> None:
     assert read(with_field(name, "null")) == read(MINIMAL)
 
 
-@pytest.mark.parametrize("text", ["A", "7", "BRK.B", "EUR/USD", "ES=F", "BTC-USD_PERP^X", "A" * 24])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A",
+        "7",
+        "BRK.B",
+        "EUR/USD",
+        "ES=F",
+        "BTC-USD_PERP^X",
+        "A" * 64,
+        *"^$@#.z",
+        "^GSPC",
+        ".SPX",
+        "$F",
+        "@ES#",
+        "BRK/B US",
+        "A  B",
+        "a:b=c+d&e*",
+    ],
+)
 def test_a_valid_symbol_is_accepted(text: str) -> None:
     assert read(f'{{"symbol":"{text}","price":1}}'.encode()).symbol == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "A" * 25, "aapl", ".A", "^GSPC", "A B", "A\\n", "A\\u0000", "\\ud800", "\u0391", "\uff21", "A*", "\u0661"]
+    "text",
+    [
+        "",
+        "A" * 65,
+        " A",
+        "A ",
+        " ",
+        *"-_/=:+&*",
+        "A\\n",
+        "A\\t",
+        "A\\u0000",
+        "\\ud800",
+        "\u0391",
+        "\uff21",
+        "A\u00a0B",
+        "A,B",
+        "\u0661",
+    ],
 )
 def test_an_invalid_symbol_is_refused(text: str) -> None:
     assert reason_of(f'{{"symbol":"{text}","price":1}}'.encode()) is Reason.SYMBOL_INVALID

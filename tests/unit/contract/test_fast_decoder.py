@@ -17,7 +17,7 @@ SEED = 20261124
 CORPUS = [value for value in [*examples.valid().values(), *examples.malformed().values()] if value and len(value) < 1000]
 TOKENS = [re.findall(rb'"(?:[^"\\]|\\.)*"|[-+.\w]+|\s+|[^"]', value) for value in CORPUS]
 MEMBERS = {
-    b'"symbol"': [b'"AAPL"', b'"BRK.B"', b'"A' + b"-" * 23 + b'"'],
+    b'"symbol"': [b'"AAPL"', b'"BRK.B"', b'"A' + b"-" * 63 + b'"', b'"AAPL  251219C00150000"', b'"^a:b=$@#+&*"'],
     b'"price"': [
         b"174.5",
         b"174.50",
@@ -66,7 +66,17 @@ PIECES = [
         b'"174.5"',
         b'"NaN"',
     ),
-    *(b'"s\\u0079mbol"', b'"\\u0041"', b'"\\ud800"', b'"\\n"', b'"a\\"b"', b'"aapl"', b'"\x7f"', b'"' + b"A" * 65 + b'"'),
+    *(
+        b'"s\\u0079mbol"',
+        b'"\\u0041"',
+        b'"\\ud800"',
+        b'"\\n"',
+        b'"a\\"b"',
+        b'"-aapl"',
+        b'"aapl "',
+        b'"\x7f"',
+        b'"' + b"A" * 65 + b'"',
+    ),
     *(b'"size":1,', b',"size":null', b',"venue":1', b',"price":1', b"[]", b"{}", b'{"a":1}', b"[" * 70),
 ]
 

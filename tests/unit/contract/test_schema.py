@@ -36,8 +36,8 @@ NEAR_A_LIMIT = st.sampled_from([0, 2**63, 946_684_800 * 10**9, 4_102_444_800 * 1
     lambda limit: st.integers(limit - 2, limit + 2).map(str)
 )
 TEXT = st.one_of(
-    st.text("AZaz09.-_/^=~ \n\x7f\u00e9", max_size=66),
-    st.from_regex(r"\A[A-Z0-9.^]{1,26}\n?\Z"),
+    st.text("AZaz09.-_/^=:$@#+&*~ \n\x7f\u00e9", max_size=66),
+    st.from_regex(r"\A[A-Za-z0-9.^ $]{1,66}\n?\Z"),
     st.text(st.characters(), max_size=5),
 ).map(json.dumps)
 ANY = st.one_of(st.sampled_from(["null", "true", "false", "[]", "{}", "[1]"]), NUMBER, NEAR_A_LIMIT, TEXT)

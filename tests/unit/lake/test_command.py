@@ -156,7 +156,7 @@ def test_tail_names_a_symbol_that_the_lake_does_not_have(built: BuiltLake) -> No
         (["sql", "SELECT * FROM read_text('/etc/passwd')"], "The table function 'read_text' is not allowed"),
         (["sql", "SELECT * FROM read_parquet('/etc/passwd')"], "disabled by configuration"),
         (["sql", "SELECT list_sum(range(1000000000))", "--seconds", "2"], "The query "),
-        (["tail", "x y"], "is not a symbol"),
+        (["tail", "x,y"], "is not a symbol"),
         (["export", "x.xls"], "use the ending .parquet, .csv or .arrow"),
         (["export", "/nowhere/x.csv"], "cannot be written"),
         (["export", "/x.csv/", "--as-of", "never"], "is not a time"),

@@ -162,7 +162,7 @@ def test_sql_is_read_only_and_cut_at_its_limit(client: TestClient) -> None:
     "address",
     [
         "/api/bars",
-        "/api/bars?symbol=aapl",
+        "/api/bars?symbol=AAPL%20",
         "/api/bars?symbol=AAPL&size=7x",
         "/api/bars?symbol=AAPL&limit=100000",
         "/api/latest?as_of=99",

@@ -303,7 +303,7 @@ def test_batches_have_the_same_rows(lake: Lake) -> None:
     assert pa.Table.from_batches(batches, schema) == lake.ticks("AAPL").arrow
 
 
-@pytest.mark.parametrize("name", ["aapl", "", "A" * 25, "A'; DROP", "..", "\x1b[31m"])
+@pytest.mark.parametrize("name", ["", "A" * 65, "A ", "A'; DROP", "-A", "\x1b[31m"])
 def test_an_invalid_symbol_is_refused(lake: Lake, name: str) -> None:
     with pytest.raises(fl.RequestError, match="is not a symbol"):
         lake.ticks(name)

@@ -26,7 +26,7 @@ def test_all_invalid_settings_are_reported_together(
 ) -> None:
     invalid = {
         "TICKS_PER_SECOND": "-1",
-        "SYMBOLS": "AAPL,aapl,MSFT,MSFT,",
+        "SYMBOLS": "AAPL,-A,MSFT,MSFT,",
         "MALFORMED_RATE": "1",
         "TICK_SOURCE": "guess",
         "MAX_TICKS": "many",
@@ -44,7 +44,7 @@ def test_all_invalid_settings_are_reported_together(
     lines = capsys.readouterr().err.splitlines()
     assert sorted(line.split("=")[0] for line in lines) == sorted(invalid)
     (symbols,) = [line for line in lines if line.startswith("SYMBOLS=")]
-    for problem in ("'aapl' is not a symbol", "'' is not a symbol", "'MSFT' is listed twice"):
+    for problem in ("'-A' is not a symbol", "'' is not a symbol", "'MSFT' is listed twice"):
         assert problem in symbols
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from finance_contract import Reason, Tick, decode, encode
-from finance_contract.tick import EVENT_TIMES_NS
+from finance_contract.tick import EVENT_TIMES_NS, SYMBOL
 from finance_lake.cli import app
 from finance_lake.export import write
 from finance_lake.lake import Lake
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FORMATS = ["csv", "parquet", "arrow"]
 TICKS = st.builds(
     Tick,
-    symbol=st.from_regex(r"[A-Z0-9][A-Z0-9._/^=-]{0,23}", fullmatch=True),
+    symbol=st.from_regex(SYMBOL, fullmatch=True),
     price=st.integers(1, 10**18 - 1).map(lambda units: Decimal(units).scaleb(-8)),
     size=st.none() | st.integers(0, 2**63 - 1),
     ts_event=st.none() | st.integers(EVENT_TIMES_NS[0], EVENT_TIMES_NS[-1]),
