@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from pydantic import Field
 
 from finance_role.broker_settings import BrokerSettings
 from finance_role.settings import RoleSettings
@@ -12,7 +12,7 @@ class Settings(BrokerSettings):
     """Settings that the command reads from its environment; `finance_local.command` sets them from `.env`."""
 
     kafka_bootstrap: str = ""
-    kafka_retention_hours: PositiveInt = 168
+    kafka_retention_hours: int = Field(168, ge=1)
 
     @property
     def bootstrap(self) -> str:
