@@ -29,7 +29,7 @@ import msgspec
 from finance_role import beneath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 Range = tuple[int, int]
@@ -175,12 +175,30 @@ class LedgerWriter:
 
     def __init__(self, file: Path, header: dict[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
         """Create the file with its header: `source`, `topic` and whatever else identifies the run."""
+        self._begin(beneath.create(file.parents[1], file), monotonic)
+        self._append(header | {"started": _now()})
+
+    @classmethod
+    def again(cls, file: Path, header: dict[str, Any], arrived: Sequence[Range]) -> LedgerWriter:
+        """Go on with the ledger of a run that was stopped or killed: all it had sent is `arrived`, which are in the topic.
+
+        The ledger is written again as a whole first, so that no torn line and no last line of the earlier run is left inside.
+        """
+        lines = [header | {"started": _now()}, *([{"acknowledged": merged(arrived)}] if arrived else [])]
+        content = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        beneath.write_whole(file.parents[1], file, content)
+        writer = cls.__new__(cls)
+        writer._begin(beneath.append(file.parents[1], file), time.monotonic)
+        writer._before = sum(last + 1 - first for first, last in arrived)
+        return writer
+
+    def _begin(self, descriptor: int, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._written = monotonic()
+        self._before = 0
         self._acknowledged: list[Range] = []
         self._failed: list[Range] = []
-        self._descriptor = beneath.create(file.parents[1], file)
-        self._append(header | {"started": _now()})
+        self._descriptor = descriptor
 
     def note(self, acknowledged: Iterable[Range], failed: Iterable[Range]) -> None:
         """Collect the outcome of ticks; report each tick once."""
@@ -195,7 +213,8 @@ class LedgerWriter:
     def close(self, **figures: int) -> None:
         """Append the remaining outcomes and the last line."""
         self._write()
-        self._append({"ended": _now(), **figures})
+        counted = {name: count + self._before if name in {"made", "acknowledged"} else count for name, count in figures.items()}
+        self._append({"ended": _now(), **counted})
         os.close(self._descriptor)
 
     def _write(self) -> None:

@@ -58,6 +58,11 @@ class NumberCounts:
             self._beyond.append(numbers[~expected])
 
     @property
+    def numbers(self) -> Offsets64:
+        """The numbers seen, in order, each once."""
+        return np.union1d(np.flatnonzero(self._coverage.times), np.concatenate([np.zeros(0, np.int64), *self._beyond]))
+
+    @property
     def rows(self) -> int:
         """The number of ticks seen, duplicates included."""
         return self._coverage.rows + sum(numbers.size for numbers in self._beyond)

@@ -45,12 +45,14 @@ class Converted(NamedTuple):
         ticks: the ticks in the order of the file (SCHEMA): prices and sizes as the text of JSON numbers, times in nanoseconds
         rows: number of rows that became ticks
         left_out: the lines of the others, each with its reason code and a hint
+        done: how much of the file is read, from 0 to 1
 
     """
 
     ticks: pa.RecordBatch
     rows: int
     left_out: list[tuple[int, str]]
+    done: float = 0.0
 
 
 class Cells(NamedTuple):

@@ -61,10 +61,11 @@ class Failure(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """What a block has besides ticks: the number of rows that became ticks, and the lines left out with their reasons."""
+    """What a block has besides ticks: see `Converted`."""
 
     rows: int
     left_out: list[tuple[int, str]]
+    done: float
 
 
 def write(out: BinaryIO, kind: bytes, content: bytes | pa.Buffer = b"") -> None:
@@ -76,7 +77,7 @@ def write(out: BinaryIO, kind: bytes, content: bytes | pa.Buffer = b"") -> None:
 
 def write_block(out: BinaryIO, block: Converted) -> None:
     """Write a block of ticks."""
-    write(out, BLOCK, msgspec.json.encode(Counts(block.rows, block.left_out)))
+    write(out, BLOCK, msgspec.json.encode(Counts(block.rows, block.left_out, block.done)))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, block.ticks.schema) as stream:
         stream.write_batch(block.ticks)

@@ -75,7 +75,7 @@ def _converted(file: Path, opened: Opened, blocks: Iterable[Block], plan: Plan) 
     try:
         with _explained(file):
             for block in blocks:
-                yield convert(block, plan)
+                yield convert(block, plan)._replace(done=opened.done())
     finally:
         opened.stream.close()
 

@@ -50,7 +50,7 @@ class OpenFile:
         try:
             while head := self._next(frames.BLOCK):
                 counts = msgspec.json.decode(head, type=frames.Counts)
-                yield Converted(frames.ticks_in(self._next(frames.TICKS)), counts.rows, counts.left_out)
+                yield Converted(frames.ticks_in(self._next(frames.TICKS)), counts.rows, counts.left_out, counts.done)
         finally:
             self.close()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from finance_producer.reading.columns import MAPPABLE, OHLC
-from finance_producer.reading.options import DELIMITERS
+from finance_producer.reading.options import DELIMITERS, DateOrder, Options, TimeUnit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MARKS = {"point": ".", "comma": ",", ".": ".", ",": ",", "": ""}
 
@@ -54,6 +54,30 @@ def parsed_delimiter(text: str) -> str:
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n"}:
         raise ValueError(f"{text!r} is not one character, nor one of {', '.join(DELIMITERS)}")
     return delimiter
+
+
+def options_of(chosen: Mapping[str, Any]) -> Options:
+    """Return options from what a user writes in a command. Raises ValueError."""
+    unit, order = chosen["time_unit"] or "auto", chosen["date_order"]
+    if unit not in {"auto", *get_args(TimeUnit)}:
+        raise ValueError(f"{unit!r} is not auto, {', '.join(get_args(TimeUnit))}")
+    if order and order not in get_args(DateOrder):
+        raise ValueError(f"{order!r} is not {', '.join(get_args(DateOrder))}")
+    return Options(
+        mapped=parsed_mapping(chosen["mapped"]),
+        ignored=parsed_names(chosen["ignored"]),
+        symbol=chosen["symbol"],
+        ohlc=parsed_ohlc(chosen["ohlc"]),
+        delimiter=parsed_delimiter(chosen["delimiter"]),
+        encoding=chosen["encoding"],
+        decimal_mark=parsed_mark(chosen["decimal_mark"]),
+        date_order=order or None,
+        time_unit=None if unit == "auto" else unit,
+        time_zone=chosen["time_zone"],
+        decimals=chosen["decimals"],
+        price_scale=chosen["price_scale"],
+        size_scale=chosen["size_scale"],
+    )
 
 
 def doubled(names: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ import bz2
 import codecs
 import gzip
 import io
+import os
 import stat
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
@@ -55,6 +56,11 @@ class Opened(NamedTuple):
     stream: Readable
     compression: str
     encoding: str
+    file: BinaryIO
+
+    def done(self) -> float:
+        """Return how much of the file's bytes is read, from 0 to 1."""
+        return 1.0 if self.file.closed else self.file.tell() / max(1, os.fstat(self.file.fileno()).st_size)
 
 
 def open_file(file: Path, encoding: str = "") -> Opened:
@@ -68,25 +74,26 @@ def open_file(file: Path, encoding: str = "") -> Opened:
     magic = raw.read(8)
     raw.seek(0)
     compression = next((name for beginning, name in COMPRESSIONS.items() if magic.startswith(beginning)), "none")
-    stream = Buffered(file, _unpacked(raw, compression))
+    stream = Buffered(file, _unpacked(raw, compression), raw)
     magic = stream.peek(8)
     if other := next((what for beginning, what in OTHERS.items() if magic.startswith(beginning)), None):
         raise UnreadableFileError(f"{file} {other.replace('FILE', str(file))}.")
     if kind := next((kind for beginning, kind in COLUMNAR.items() if magic.startswith(beginning)), None):
         if compression == "none":
-            return Opened(kind, stream, compression, "")
+            return Opened(kind, stream, compression, "", raw)
         if kind != "Arrow stream":
             raise UnreadableFileError(f"{file} is {kind} compressed with {compression}: decompress it first.")
-        return Opened(kind, stream, compression, "")
-    return _text(file, stream, compression, encoding)
+        return Opened(kind, stream, compression, "", raw)
+    return _text(file, stream, compression, encoding, raw)
 
 
 class Buffered:
     """A stream that can be looked into. Raises UnreadableFileError for damaged compressed data."""
 
-    def __init__(self, file: Path, stream: BinaryIO) -> None:
-        """Read `stream`; `file` is for messages."""
+    def __init__(self, file: Path, stream: BinaryIO, stored: BinaryIO) -> None:
+        """Read `stream`, which unpacks `stored`; `file` is for messages."""
         self.raw = stream
+        self._stored = stored
         self._file = file
         self._ahead = b""
 
@@ -108,6 +115,7 @@ class Buffered:
     def close(self) -> None:
         """Close the stream."""
         self.raw.close()
+        self._stored.close()
 
     def _next(self, size: int) -> bytes:
         try:
@@ -125,7 +133,7 @@ def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
     return cast("BinaryIO", bz2.BZ2File(raw)) if compression == "bzip2" else raw
 
 
-def _text(file: Path, stream: Buffered, compression: str, encoding: str) -> Opened:
+def _text(file: Path, stream: Buffered, compression: str, encoding: str, raw: BinaryIO) -> Opened:
     beginning = stream.peek(SAMPLE_BYTES)
     mark, found = next(((mark, name) for mark, name in MARKS if beginning.startswith(mark)), (b"", ""))
     name = encoding or found or _wide(beginning) or "utf-8"
@@ -135,8 +143,8 @@ def _text(file: Path, stream: Buffered, compression: str, encoding: str) -> Open
         raise UnreadableFileError(f"{file} cannot be read: {name!r} is no encoding that is known.") from None
     stream.read(len(mark) if found and codec.name.startswith(found[:6]) else 0)
     if codec.name in {"utf-8", "ascii"}:
-        return Opened("CSV", LineFeeds(stream), compression, "utf-8")
-    return Opened("CSV", LineFeeds(Transcoded(stream, codec)), compression, codec.name)
+        return Opened("CSV", LineFeeds(stream), compression, "utf-8", raw)
+    return Opened("CSV", LineFeeds(Transcoded(stream, codec)), compression, codec.name, raw)
 
 
 def _wide(beginning: bytes) -> str:
