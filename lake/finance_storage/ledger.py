@@ -173,9 +173,26 @@ def ledger_file(data_dir: Path, source: str) -> Path:
 class LedgerWriter:
     """Writes the ledger of a run. Raises OSError if writing fails."""
 
-    def __init__(self, file: Path, header: dict[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Create the file with its header: `source`, `topic` and whatever else identifies the run."""
-        self._begin(beneath.create(file.parents[1], file), monotonic)
+    def __init__(
+        self,
+        file: Path,
+        header: dict[str, Any],
+        monotonic: Callable[[], float] = time.monotonic,
+        arrived: Sequence[Range] | None = None,
+    ) -> None:
+        """Create the file with its header: `source`, `topic` and whatever else identifies the run.
+
+        With `arrived` it goes on with a file that has its header and these ranges.
+        """
+        self._monotonic = monotonic
+        self._written = monotonic()
+        self._before = sum(last + 1 - first for first, last in arrived or ())
+        self._acknowledged: list[Range] = []
+        self._failed: list[Range] = []
+        if arrived is not None:
+            self._descriptor = beneath.append(file.parents[1], file)
+            return
+        self._descriptor = beneath.create(file.parents[1], file)
         self._append(header | {"started": _now()})
 
     @classmethod
@@ -187,18 +204,7 @@ class LedgerWriter:
         lines = [header | {"started": _now()}, *([{"acknowledged": merged(arrived)}] if arrived else [])]
         content = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         beneath.write_whole(file.parents[1], file, content)
-        writer = cls.__new__(cls)
-        writer._begin(beneath.append(file.parents[1], file), time.monotonic)
-        writer._before = sum(last + 1 - first for first, last in arrived)
-        return writer
-
-    def _begin(self, descriptor: int, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._written = monotonic()
-        self._before = 0
-        self._acknowledged: list[Range] = []
-        self._failed: list[Range] = []
-        self._descriptor = descriptor
+        return cls(file, {}, arrived=arrived)
 
     def note(self, acknowledged: Iterable[Range], failed: Iterable[Range]) -> None:
         """Collect the outcome of ticks; report each tick once."""

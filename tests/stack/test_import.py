@@ -36,7 +36,9 @@ def _file(folder: Path, rows: int, name: str = "trades.csv") -> Path:
 
 def _kept(file: Path) -> list[Decimal]:
     with file.open() as stream:
-        return [Decimal(row["trade_price"]) for row in csv.DictReader(stream) if row["trade_price"] and row["trade_price"] != "0.00"]
+        return [
+            Decimal(row["trade_price"]) for row in csv.DictReader(stream) if row["trade_price"] and row["trade_price"] != "0.00"
+        ]
 
 
 def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> None:

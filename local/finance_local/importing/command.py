@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,6 +11,8 @@ from finance_lake.cli.app import Data, hint, paths_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from structlog.typing import FilteringBoundLogger
 
     from finance_local.importing.prepare import Prepared
     from finance_local.importing.target import Target
@@ -51,14 +53,26 @@ def import_files(
     from finance_producer.reading.options import UnreadableFileError
 
     chosen = {
-        **{"mapped": mapped, "ignored": ignore, "symbol": symbol, "ohlc": ohlc, "delimiter": delimiter, "encoding": encoding},
-        **{"decimal_mark": decimal_mark, "date_order": dates, "time_unit": time_unit, "time_zone": time_zone},
-        **{"decimals": decimals, "price_scale": price_scale, "size_scale": size_scale},
+        "mapped": mapped,
+        "ignored": ignore,
+        "symbol": symbol,
+        "ohlc": ohlc,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "decimal_mark": decimal_mark,
+        "date_order": dates,
+        "time_unit": time_unit,
+        "time_zone": time_zone,
+        "decimals": decimals,
+        "price_scale": price_scale,
+        "size_scale": size_scale,
     }
     try:
         options = _options(chosen)
         paths = paths_of(data)
-        with prepared(found(files), options, paths.root, may_ask=_may_ask(files) and not yes, whole=dry_run or not yes) as works:
+        with prepared(
+            found(files), options, paths.root, may_ask=_may_ask(files) and not yes, whole=dry_run or not yes
+        ) as works:
             for work in works:
                 _show(work)
             if not dry_run and (yes or _is_agreed(files)):
@@ -143,13 +157,15 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
     """Import a file; None if it is in the lake already."""
     from finance_local.importing.console import ConsoleLog, Interrupts, progress_of
     from finance_local.importing.prepare import identified
-    from finance_local.importing.work import arrived, carry_out, earlier
+    from finance_local.importing.work import Run, arrived, carry_out, earlier
     from finance_producer.config import Settings
     from finance_producer.importing.publish import Import
     from finance_role.settings import settings_or_exit
 
-    identity = identified(work, target.paths.root, again=again)
+    identity = identified(work, target.paths.ledgers)
     before = earlier(target.paths.root, identity)
+    if again and before and before.is_whole:
+        identity, before = identity._replace(repetition=identity.repetition + 1), None
     if before and before.is_whole:
         say(f"{work.file.name} is in the lake already, as {identity.source}: nothing to do (--again imports it once more).")
         return None
@@ -158,7 +174,8 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
     )
     with Interrupts() as stopping, progress_of(work.file.name) as progress:
         ready = Import(work.file.name, identity, arrived(target, identity, before, stopping))
-        outcome = carry_out(work.file, work.options, ready, target, settings, ConsoleLog(), stopping, progress)
+        run = Run(target, settings, cast("FilteringBoundLogger", ConsoleLog()), stopping)
+        outcome = carry_out(work.file, work.options, ready, run, progress)
     _report(work, identity.source, outcome)
     return outcome
 
@@ -175,5 +192,3 @@ def _report(work: Prepared, source: str, outcome: Outcome) -> None:
         f"{work.file.name}: {outcome.total:,} rows = {outcome.rows:,} stored as {outcome.ticks:,} ticks{each} + {rest};"
         f" every tick is in the table once{before}. Source: {source}"
     )
-
-

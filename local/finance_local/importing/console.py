@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from finance_lake.cli.app import say
 from finance_lake.cli.display import progress as progress_bar
@@ -33,14 +33,14 @@ class ConsoleLog:
 
 
 class Interrupts:
-    """Within it, Ctrl-C and SIGTERM only ask to stop: calling it returns whether one has arrived. A second Ctrl-C ends at once."""
+    """Within it, Ctrl-C and SIGTERM only ask to stop: a call returns whether one has arrived. A second Ctrl-C ends it."""
 
     def __init__(self) -> None:
         """Begin without one."""
         self._arrived = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> Self:
         """Take the signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._on_signal)
@@ -67,6 +67,4 @@ def progress_of(name: str) -> Iterator[Progress]:
     with progress_bar() as bars:
         publishing = bars.add_task(f"{name}: publishing", total=1.0)
         storing = bars.add_task(f"{name}: storing", total=1.0)
-        yield Progress(
-            lambda part: bars.update(publishing, completed=part), lambda part: bars.update(storing, completed=part)
-        )
+        yield Progress(lambda part: bars.update(publishing, completed=part), lambda part: bars.update(storing, completed=part))

@@ -38,7 +38,7 @@ class InputFile(NamedTuple):
 
 
 def found(arguments: Sequence[Path]) -> list[Path]:
-    """Return the files that arguments name; those of a folder, at any depth, if their endings are known. Raises UnreadableFileError."""
+    """Return the files that arguments name; of a folder those with known endings, at any depth. Raises UnreadableFileError."""
     files: list[Path] = []
     for argument in arguments:
         if not argument.is_dir():
@@ -46,7 +46,9 @@ def found(arguments: Sequence[Path]) -> list[Path]:
             continue
         inside = sorted(path for path in argument.rglob("*") if path.is_file() and is_of_prices(path.name))
         if not inside:
-            raise UnreadableFileError(f"{argument} has no file whose name ends with {', '.join(ENDINGS)} (or these and .gz, .zst, .bz2).")
+            raise UnreadableFileError(
+                f"{argument} has no file whose name ends with {', '.join(ENDINGS)} (or these and .gz, .zst, .bz2)."
+            )
         files += inside
     return files
 

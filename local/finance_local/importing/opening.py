@@ -6,8 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from finance_lake.cli.app import say
-from finance_producer.reading.options import decided
-from finance_producer.reading.options import AmbiguousError
+from finance_producer.reading.options import AmbiguousError, decided
 from finance_producer.reading.remote import OpenFile
 
 if TYPE_CHECKING:

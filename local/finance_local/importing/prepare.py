@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from finance_local.importing.files import regular
@@ -11,7 +10,6 @@ from finance_local.importing.opening import open_asking
 from finance_local.importing.preview import scan
 from finance_producer.importing.identity import identity_of, sha256_of
 from finance_producer.reading.options import UnreadableFileError
-from finance_storage.ledger import ledger_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,9 +32,7 @@ class Prepared(NamedTuple):
 
 
 @contextmanager
-def prepared(
-    files: Sequence[Path], options: Options, root: Path, *, may_ask: bool, whole: bool
-) -> Iterator[list[Prepared]]:
+def prepared(files: Sequence[Path], options: Options, root: Path, *, may_ask: bool, whole: bool) -> Iterator[list[Prepared]]:
     """Yield the files in the order of their first times; those without one come last. An answer holds for all later files.
 
     Raises UnreadableFileError, also for a file of which no row is a tick.
@@ -61,11 +57,7 @@ def no_tick(name: str, seen: Scan) -> str:
     return f"{name} has no row that is a valid tick: {rows:,} rows have {code}, first {seen.examples[code]}."
 
 
-def identified(work: Prepared, root: Path, *, again: bool) -> Identity:
-    """Return the identity of a file; of its next repetition, if it is to be imported again."""
-    digest = sha256_of(work.file.path)
-    repetitions = count(1)
-    while True:
-        identity = identity_of(work.file.name, digest, work.described, next(repetitions))
-        if not again or not ledger_file(root, identity.source).exists():
-            return identity
+def identified(work: Prepared, ledgers: Path) -> Identity:
+    """Return the identity of a file: that of its newest import, or a new one."""
+    new = identity_of(work.file.name, sha256_of(work.file.path), work.described)
+    return new.begun(ledgers) or new

@@ -57,7 +57,7 @@ class Target(NamedTuple):
         """Return the data files of the table of ticks."""
         return data_files(self.paths)
 
-    def count(self, source: str, end: int, without: dict[str, int] | None = None) -> NumberCounts:
+    def numbers_of(self, source: str, end: int, without: dict[str, int] | None = None) -> NumberCounts:
         """Count the numbers of a source in the table; data files in `without` are not read."""
         return numbers_of(self.paths, source, end, without)
 

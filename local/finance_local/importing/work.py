@@ -59,6 +59,15 @@ class Outcome(NamedTuple):
         return self.rows + sum(self.left_out.values())
 
 
+class Run(NamedTuple):
+    """What an import runs with: the lake, the producer's settings, a log, and whether it is asked to stop."""
+
+    target: Target
+    settings: Settings
+    log: FilteringBoundLogger
+    stopping: Callable[[], bool]
+
+
 class Progress(NamedTuple):
     """What is called with how much is done, from 0 to 1: of publishing, and of waiting for the table."""
 
@@ -87,25 +96,16 @@ def arrived(target: Target, identity: Identity, before: Earlier | None, stopping
     if before is None:
         return None
     target.wait_until_stored(stopping, lambda _: None)
-    return ranges_of(target.count(identity.source, before.account.end if before.account else 0))
+    return ranges_of(target.numbers_of(identity.source, before.account.end if before.account else 0))
 
 
-def carry_out(
-    file: InputFile,
-    options: Options,
-    work: Import,
-    target: Target,
-    settings: Settings,
-    log: FilteringBoundLogger,
-    stopping: Callable[[], bool],
-    progress: Progress,
-) -> Outcome:
+def carry_out(file: InputFile, options: Options, work: Import, run: Run, progress: Progress) -> Outcome:
     """Publish, wait and prove. Raises UnreadableFileError, TargetError, FatalError, KafkaException and OSError."""
-    before = {} if work.arrived else target.files()
+    before = {} if work.arrived else run.target.files()
     with closing(LeftOut(file.left_out)) as left_out:
         blocks = reported(OpenFile(file.path, options).blocks(), progress.publishing)
         feed = FileFeed(blocks, work.identity.source, left_out.add, work.arrived or ())
-        unsent = publish(work, feed, settings, log, stopping)
+        unsent = publish(work, feed, run.settings, run.log, run.stopping)
 
     def outcome(problem: str) -> Outcome:
         return Outcome(feed.rows, feed.ticks, dict(feed.left_out), file.left_out, feed.ticks - feed.passed, problem)
@@ -113,11 +113,15 @@ def carry_out(
     if not feed.ended or unsent:
         missing = f"; the broker has not acknowledged {unsent:,} ticks" if unsent else ""
         return outcome(f"stopped before the end of the file{missing}. The same command goes on where it stopped")
-    if not target.wait_until_stored(stopping, progress.storing):
-        return outcome("the ticks are in the topic, but the job has not stored all of them yet: `financelake verify` shows how far")
-    judged = target.count(work.identity.source, feed.ticks, before).judge([(0, feed.ticks - 1)] if feed.ticks else [])
+    if not run.target.wait_until_stored(run.stopping, progress.storing):
+        return outcome(
+            "the ticks are in the topic, but the job has not stored all of them yet: `financelake verify` shows how far"
+        )
+    judged = run.target.numbers_of(work.identity.source, feed.ticks, before).judge([(0, feed.ticks - 1)] if feed.ticks else [])
     if judged.missing or judged.doubled:
-        return outcome(f"{judged.missing:,} ticks are not in the table, {judged.doubled:,} are in it twice: `financelake verify`")
+        return outcome(
+            f"{judged.missing:,} ticks are not in the table, {judged.doubled:,} are in it twice: `financelake verify`"
+        )
     return outcome("")
 
 

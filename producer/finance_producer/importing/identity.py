@@ -20,22 +20,41 @@ DIGITS = 16
 
 
 class Identity(NamedTuple):
-    """What a file is known by.
+    """What a file is known by, whatever it is called.
 
     Attributes:
-        source: name of the source of its ticks, also of its ledger
+        name: of the file, as a part of the source's name
         sha256: of the file's bytes, hexadecimal
         mapping: how it is read, as JSON
+        repetition: 1, or more if the file was imported before and is to be imported again
 
     """
 
-    source: str
+    name: str
     sha256: str
     mapping: str
+    repetition: int = 1
+
+    @property
+    def source(self) -> str:
+        """The name of the source of its ticks, also of its ledger."""
+        return f"{self.name}-{self.digest}{f'-{self.repetition}' if self.repetition > 1 else ''}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of the file's bytes and of how it is read."""
+        return hashlib.sha256(f"{self.sha256}{self.mapping}".encode()).hexdigest()[:DIGITS]
+
+    def begun(self, ledgers: Path) -> Identity | None:
+        """Return the newest identity that has a ledger in this folder; None if the file was never imported."""
+        pattern = re.compile(rf"(.*)-{self.digest}(?:-([0-9]{{1,6}}))?\.jsonl")
+        found = [match for file in ledgers.glob(f"*-{self.digest}*.jsonl") if (match := pattern.fullmatch(file.name))]
+        newest = max(found, key=lambda match: int(match[2] or 1), default=None)
+        return self._replace(name=newest[1], repetition=int(newest[2] or 1)) if newest else None
 
 
-def identity_of(name: str, sha256: str, described: Described, repetition: int = 1) -> Identity:
-    """Return the identity of a file that is read in a certain way; a repetition above 1 is another import of it."""
+def identity_of(name: str, sha256: str, described: Described) -> Identity:
+    """Return the identity of a file that is read in a certain way."""
     mapping = msgspec.json.encode(
         {
             "contract": CONTRACT_VERSION,
@@ -46,10 +65,8 @@ def identity_of(name: str, sha256: str, described: Described, repetition: int = 
             "time": described.time,
         }
     )
-    digest = hashlib.sha256(sha256.encode() + mapping).hexdigest()[:DIGITS]
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:NAME_CHARS].strip(".-") or "file"
-    again = f"-{repetition}" if repetition > 1 else ""
-    return Identity(f"{plain}-{digest}{again}", sha256, mapping.decode())
+    return Identity(plain, sha256, mapping.decode())
 
 
 def sha256_of(file: Path) -> str:

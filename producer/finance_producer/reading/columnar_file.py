@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finance_producer.reading.columns import Column
-from finance_producer.reading.convert import MAX_CELL_CHARS
 from finance_producer.reading.csv_file import Block
 from finance_producer.reading.options import UnreadableFileError
 from finance_producer.reading.plan import is_text, value_type
+from finance_producer.reading.row import MAX_CELL_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

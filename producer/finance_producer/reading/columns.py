@@ -137,7 +137,8 @@ class _Search:
         whole, close = ",".join(bars), f"{PRICE}={bars[-1]}"
         both = f"{self._options.spelled('ohlc', whole)} stores each row as four ticks"
         return AmbiguousError(
-            f"{self._file} has bars, not ticks: {shown(bars)}. {both}, {self._options.spelled('mapped', close)} only its close.",
+            f"{self._file} has bars, not ticks: {shown(bars)}. {both},"
+            f" {self._options.spelled('mapped', close)} only its close.",
             "The file has bars. What becomes of a row?",
             {f"ohlc={whole}": "four ticks: open, high, low, close", f"mapped={close}": "one tick, its close"},
         )
@@ -201,6 +202,7 @@ def _symbol_in(file: Path) -> str:
 
 
 def plain_name(name: str) -> str:
+    """Return a name in lower case, with `_` for everything but letters and digits."""
     return re.sub(r"[\W_]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 

@@ -5,21 +5,19 @@ The columns may only accept rows, and must then give what `tick_of` gives. A dif
 
 from __future__ import annotations
 
-from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finance_contract import Malformed, Reason, Tick, decode, encode
+from finance_contract import Malformed, Reason
 from finance_contract.tick import EVENT_TIMES_NS
 from finance_producer.reading.columns import NANOS, PRICE, SIZE, SYMBOL, TIME
 from finance_producer.reading.fast_times import times_ns
 from finance_producer.reading.plan import is_text
-from finance_producer.reading.prices import only, plain_prices, plain_sizes, price_of_float, price_of_text, size_of_text
-from finance_producer.reading.times import nanoseconds
+from finance_producer.reading.prices import only, plain_prices, plain_sizes
+from finance_producer.reading.row import Cells, Fields, is_symbol, text_of, tick_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Integers = NDArray[np.int64]
 
-MAX_CELL_CHARS = 256  # no symbol, number or time is longer
 SCHEMA = pa.schema(
     {"symbol": pa.dictionary(pa.int32(), pa.string()), "price": pa.string(), "size": pa.string(), "ts_event": pa.int64()}
 )
@@ -53,83 +50,6 @@ class Converted(NamedTuple):
     rows: int
     left_out: list[tuple[int, str]]
     done: float = 0.0
-
-
-class Cells(NamedTuple):
-    """The cells of one row: text, or what a typed column has; None if empty."""
-
-    symbol: object
-    prices: Sequence[object]
-    size: object
-    ts_event: object
-    nanos: object
-
-
-class Fields(NamedTuple):
-    """The fields of one row's tick or ticks."""
-
-    symbol: str
-    prices: list[Decimal]
-    size: int | None
-    ts_event: int | None
-
-
-def tick_of(cells: Cells, plan: Plan) -> Fields:
-    """Convert one row. Raises Malformed with the contract's reason if it is not a valid tick."""
-    if any(isinstance(cell, str) and len(cell) > MAX_CELL_CHARS for cell in (*cells[:1], *cells.prices, *cells[2:])):
-        raise Malformed(Reason.NOT_AN_OBJECT, f"a cell of more than {MAX_CELL_CHARS} characters")
-    symbol = _text(cells.symbol)
-    if symbol is None:
-        raise Malformed(Reason.SYMBOL_MISSING, "empty")
-    prices = [_price(price, plan) for price in cells.prices]
-    fields = Fields(symbol, prices, _size(cells.size, plan), _ts_event(_text(cells.ts_event), _text(cells.nanos), plan))
-    for place, price in enumerate(prices):
-        # The decoder that the job uses.
-        decode(encode(Tick(symbol, price, fields.size, None if fields.ts_event is None else fields.ts_event + place)))
-    return fields
-
-
-def _text(cell: object) -> str | None:
-    return None if cell is None else str(cell).strip() or None
-
-
-def _price(cell: object, plan: Plan) -> Decimal:
-    return price_of_float(cell, plan.price) if isinstance(cell, float) else price_of_text(_text(cell), plan.price)
-
-
-def _size(cell: object, plan: Plan) -> int | None:
-    if isinstance(cell, float):
-        if cell != cell:  # noqa: PLR0124 (NaN means that a data frame has no value)
-            return None
-        if not cell.is_integer():
-            raise Malformed(Reason.SIZE_TYPE, str(cell))
-        return int(Decimal(int(cell)) * plan.size.scale)
-    return size_of_text(_text(cell), plan.size)
-
-
-def _ts_event(text: str | None, nanos: str | None, plan: Plan) -> int | None:
-    if text is None:
-        if nanos is not None:
-            raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} without a ts_event")
-        return None
-    try:
-        time_ns = nanoseconds(text, plan.time)
-    except ValueError as error:
-        raise Malformed(Reason.TS_EVENT_TYPE, str(error) if "clocks" in str(error) else text) from None
-    return time_ns if nanos is None else _with_nanos(time_ns, nanos)
-
-
-def _with_nanos(time_ns: int, nanos: str) -> int:
-    """Add the nanoseconds beyond a time in microseconds, which the lake stores and exports separately."""
-    if not nanos.isascii() or not nanos.isdigit() or len(nanos) > 3:  # noqa: PLR2004
-        raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event_nanos {nanos} is not from 0 to 999")
-    rest = time_ns % 1000
-    if rest not in {0, int(nanos)}:
-        raise Malformed(Reason.TS_EVENT_TYPE, f"ts_event ends with {rest} nanoseconds, ts_event_nanos says {nanos}")
-    return time_ns - rest + int(nanos)
-
-
-# ---- whole columns ------------------------------------------------------------------------------------------------------
 
 
 def convert(block: Block, plan: Plan) -> Converted:
@@ -158,7 +78,7 @@ def convert(block: Block, plan: Plan) -> Converted:
         dated[rescued] = [fields.ts_event is not None for fields in patch.fields]
         good[rescued] = True
     keep = np.flatnonzero(good)
-    return Converted(_batch(symbols, prices, size, times, dated, keep), len(keep), left_out)
+    return Converted(_batch(_Whole(symbols, prices, size, times, dated), keep), len(keep), left_out)
 
 
 class _Patch:
@@ -180,11 +100,11 @@ class _Patch:
 
 
 def raw(columns: dict[int, pa.Array]) -> dict[int, pa.Array]:
-    """Return columns whose values Python can hold exactly: times as nanoseconds."""
-    return {place: _as_nanoseconds(column) for place, column in columns.items()}
+    """Return columns whose values Python can hold exactly: times become text."""
+    return {place: _as_text(column) for place, column in columns.items()}
 
 
-def _as_nanoseconds(column: pa.Array) -> pa.Array:
+def _as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column.cast(pa.string())
     return column
@@ -197,7 +117,7 @@ def _cells(row: dict[int, object], plan: Plan) -> Cells:
         values = [row[place] for place in places.get(ours, ())]
         if len(values) < 2:  # noqa: PLR2004
             return values[0] if values else None
-        return " ".join(text for value in values if (text := _text(value)))
+        return " ".join(text for value in values if (text := text_of(value)))
 
     symbol = plan.symbol or joined(SYMBOL)
     prices = [row[place] for place in plan.columns.ohlc] or [joined(PRICE)]
@@ -230,15 +150,6 @@ def _symbols(columns: dict[int, pa.Array], plan: Plan, rows: int) -> tuple[pa.Ar
     return text, valid[encoded.indices.fill_null(len(valid) - 1).to_numpy(zero_copy_only=False)]
 
 
-@lru_cache(maxsize=100_000)
-def is_symbol(symbol: str) -> bool:
-    """Whether the contract accepts a symbol."""
-    try:
-        return decode(encode(Tick(symbol, Decimal(1)))).symbol == symbol
-    except Malformed:
-        return False
-
-
 def _sizes(columns: dict[int, pa.Array], plan: Plan, rows: int) -> tuple[pa.Array, Mask]:
     """Return sizes as text, and where they have been read; an empty one has."""
     if not (places := plan.columns.places.get(SIZE, ())):
@@ -268,7 +179,9 @@ def _nanos_added(times: Integers, column: pa.Array) -> tuple[Integers, Mask]:
     nanos = text.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     rest = times % 1000
     unread = np.asarray(column.is_valid()) & np.asarray(text.is_null())
-    return times - rest + np.where(np.asarray(text.is_valid()), nanos, rest), ~unread & ((rest == 0) | (rest == nanos) | np.asarray(column.is_null()))
+    return times - rest + np.where(np.asarray(text.is_valid()), nanos, rest), ~unread & (
+        (rest == 0) | (rest == nanos) | np.asarray(column.is_null())
+    )
 
 
 def _replaced(column: pa.Array, rows: Integers, values: Sequence[str | None]) -> pa.Array:
@@ -279,10 +192,19 @@ def _replaced(column: pa.Array, rows: Integers, values: Sequence[str | None]) ->
     return pc.replace_with_mask(column, pa.array(mask), pa.array(values, pa.string()))
 
 
-def _batch(
-    symbols: pa.Array, prices: Sequence[pa.Array], size: pa.Array, times: Integers, dated: Mask, keep: Integers
-) -> pa.RecordBatch:
+class _Whole(NamedTuple):
+    """The columns of all rows of a block; `dated` says where there is a time."""
+
+    symbols: pa.Array
+    prices: Sequence[pa.Array]
+    size: pa.Array
+    times: Integers
+    dated: Mask
+
+
+def _batch(columns: _Whole, keep: Integers) -> pa.RecordBatch:
     """Return the rows to keep as ticks. The ticks of a bar follow each other by a nanosecond; the last one has its size."""
+    symbols, prices, size, times, dated = columns
     rows, each = len(keep), len(prices)
     if rows < len(symbols):
         chosen = pa.array(keep)

@@ -94,6 +94,11 @@ class CsvFile:
         if block.count(b"\r") != block.count(b"\r\n") or (quoted and not are_quotes_in_order(block, self.delimiter)):
             return None
         wrong: list[arrow_csv.InvalidRow] = []
+
+        def skip(row: arrow_csv.InvalidRow) -> str:
+            wrong.append(row)
+            return "skip"
+
         names = [str(place) for place in range(self._width)]
         chosen = [str(place) for place in places]
         try:
@@ -104,7 +109,7 @@ class CsvFile:
                     delimiter=self.delimiter,
                     quote_char='"' if quoted else False,
                     ignore_empty_lines=False,
-                    invalid_row_handler=lambda row: wrong.append(row) or "skip",
+                    invalid_row_handler=skip,
                 ),
                 arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=chosen),
             )
@@ -118,7 +123,10 @@ class CsvFile:
         empty = empty_lines(block)
         if empty.size:
             kept = pa.array(~np.isin(lines, empty))
-            lines, columns = lines[kept.to_numpy(zero_copy_only=False)], {at: column.filter(kept) for at, column in columns.items()}
+            lines, columns = (
+                lines[kept.to_numpy(zero_copy_only=False)],
+                {at: column.filter(kept) for at, column in columns.items()},
+            )
         faults = [(before + row.number, self._fault(row.actual_columns)) for row in wrong if row.number not in empty]
         return Block(lines + before, columns, faults)
 

@@ -59,7 +59,7 @@ def _known_names(line: str, delimiter: str) -> int:
 
 
 def has_header(file: Path, first: Sequence[str], options: Options) -> bool:
-    """Whether the first line names the columns; else they are `1`, `2`, ... Raises UnreadableFileError if that cannot be seen."""
+    """Whether the first line names the columns; else they are `1`, `2`, ... Raises UnreadableFileError if it may or may not."""
     asked = [part for theirs in options.mapped.values() for part in ([theirs] if theirs in first else theirs.split(JOIN))]
     if asked := [*asked, *options.ohlc]:
         return not all(name.isdigit() and name not in first for name in asked)

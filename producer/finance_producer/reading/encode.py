@@ -1,7 +1,7 @@
 """Encode ticks of a file as message keys and values, a block at a time.
 
-The bytes are those of the contract's `encode`, which a test checks: `encode` makes the beginning for each symbol and the end for
-the source, and only numbers are put between them.
+The bytes are those of the contract's `encode`, which a test checks: `encode` makes the beginning for each symbol and the end
+for the source, and only numbers are put between them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from finance_contract.tick import EVENT_TIMES_NS
 from finance_producer.reading.prices import only
@@ -87,7 +86,8 @@ def _matrix(codes: Codes, offsets: Integers, rows: Integers, length: int) -> Cod
     """Return the characters of texts of one length, a column for each place."""
     if len(rows) == len(offsets) - 1:
         return codes[offsets[0] : offsets[0] + len(rows) * length].reshape(len(rows), length)
-    return codes[offsets[rows][:, None] + np.arange(length)]
+    matrix: Codes = codes[offsets[rows][:, None] + np.arange(length)]
+    return matrix
 
 
 def _same_length(text: Codes, form: TimeFormat) -> tuple[Integers, Mask]:

@@ -37,7 +37,7 @@ def number_format(file: Path, ours: str, samples: Sequence[str], scale: str, opt
 def _scale(ours: str, scale: str, options: Options) -> Decimal:
     try:
         factor = Decimal(scale or 1)
-        if factor.is_finite() and 0 < factor and -30 < factor.adjusted() < 30:  # noqa: PLR2004
+        if factor.is_finite() and factor > 0 and -30 < factor.adjusted() < 30:  # noqa: PLR2004
             return factor
     except InvalidOperation:
         pass
@@ -70,9 +70,11 @@ def require_usable_prices(file: Path, samples: Sequence[str], form: NumberFormat
         return
     example = printable(samples[0])
     if all(INTEGER.fullmatch(text) and int(text) >= PRICE_LIMIT for text in samples):
-        choices = {f"price_scale={scale}": f"{Decimal(samples[0]) * Decimal(scale):f}" for scale in ("1e-9", "1e-8", "1e-6", "1e-4")}
+        choices = {
+            f"price_scale={scale}": f"{Decimal(samples[0]) * Decimal(scale):f}" for scale in ("1e-9", "1e-8", "1e-6", "1e-4")
+        }
         raise AmbiguousError(
-            f"{file} has price {example}, which is too large for a price: {options.spelled('price_scale', '1e-9')} multiplies it.",
+            f"{file} has price {example}, too large for a price: {options.spelled('price_scale', '1e-9')} multiplies it.",
             f"What is the price {example}?",
             choices,
         )
@@ -133,7 +135,7 @@ def _unit(file: Path, samples: Sequence[str], options: Options) -> TimeUnit:
         return fitting[0]
     example = numbers[0]
     raise AmbiguousError(
-        f"{file} has the time {example}, whose unit cannot be told: {options.spelled('time_unit', 's')}, ms, us or ns says which.",
+        f"{file} has the time {example}, of unknown unit: {options.spelled('time_unit', 's')}, ms, us or ns says which.",
         f"What is the unit of the time {example}?",
         {f"time_unit={unit}": unit for unit in NANOSECONDS},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 import msgspec
 import pyarrow as pa
@@ -84,7 +84,7 @@ def write_block(out: BinaryIO, block: Converted) -> None:
     write(out, TICKS, sink.getvalue())
 
 
-def read(source: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def read(source: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content of each frame, up to the end or a frame that is cut off."""
     while len(head := source.read(HEAD.size)) == HEAD.size:
         kind, length = HEAD.unpack(head)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BytesIO
 
     from finance_producer.reading.stream import Readable
 
     # The line where it begins, and its cells or a fault.
     Record = tuple[int, list[str] | str]
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 2 * 1024 * 1024
 MAX_RECORD_CHARS = 1024 * 1024
 SKIPPED_BYTES = 64 * 1024
 
@@ -26,7 +27,7 @@ class Lines:
 
     """
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable | BytesIO) -> None:
         """Read `stream`, UTF-8."""
         self._stream = stream
         self._ahead = b""
@@ -44,7 +45,7 @@ class Lines:
         return len(self._ahead) - self._at
 
     def block(self) -> bytes:
-        """Take all whole lines of about the next `BLOCK_BYTES`; empty if there is none, because a line is longer or at the end."""
+        """Take all whole lines of about the next `BLOCK_BYTES`; empty at the end, or if a line is longer."""
         if self._left < BLOCK_BYTES:
             self._fill(BLOCK_BYTES)
         end = self._ahead.rfind(b"\n", self._at) + 1
@@ -127,5 +128,3 @@ class Records:
                 return line, f"lines {line} to {self._lines.taken}: {error}"
             if cells:
                 return line, cells
-
-

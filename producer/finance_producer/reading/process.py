@@ -35,6 +35,7 @@ def main() -> None:
     file, megabytes, out = Path(request.file), int(sys.argv[1]), sys.stdout.buffer
     pa.set_memory_pool(pa.system_memory_pool())  # returns freed memory to the system
     pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
     _confine(megabytes)
     try:
         reading = read(file, options)
@@ -47,7 +48,9 @@ def main() -> None:
     except UnreadableFileError as error:
         _fail(str(error))
     except (MemoryError, RecursionError):  # ArrowMemoryError is a MemoryError
-        _fail(f"{file} cannot be read: it needs more than {megabytes} MB of memory. Write it with smaller row groups, or as CSV.")
+        _fail(
+            f"{file} cannot be read: it needs more than {megabytes} MB of memory. Write it with smaller row groups, or as CSV."
+        )
     except BrokenPipeError:
         return  # the parent wants no more
 

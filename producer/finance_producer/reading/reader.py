@@ -109,12 +109,13 @@ def _read_csv(file: Path, opened: Opened, options: Options) -> Reading:
     every = range(len(names))
     samples = csv.sample(len(names), SAMPLE_ROWS)
     columns = [[*(block.columns[place][0].as_py() for block in skipped), *(row[place] for row in samples)] for place in every]
-    present = [Column(name, next((cell.strip() for cell in column if cell.strip()), "")) for name, column in zip(names, columns, strict=True)]
+    present = [
+        Column(name, next((cell.strip() for cell in column if cell.strip()), ""))
+        for name, column in zip(names, columns, strict=True)
+    ]
     sample = Sample(present, {place: pa.array(column, pa.string()) for place, column in enumerate(columns)})
     plan = make_plan(file, sample, options)
     places = plan.columns.every
     blocks = chain(skipped, csv.blocks(len(names), places) if names else ())
     converted = _converted(file, opened, blocks, plan)
     return Reading("CSV", opened.compression, opened.encoding, NAMES.get(delimiter, delimiter), names, plan, converted)
-
-

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_MEGABYTES = 192
+MAX_MEGABYTES = 320
 READER = "finance_producer.reading.process"
 
 
@@ -83,7 +83,8 @@ def _start(file: Path, options: Options) -> subprocess.Popen[bytes]:
     # -P: import nothing from the current folder.
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", READER, str(MAX_MEGABYTES)],
-        env=composed(importing(finance_contract, finance_producer, finance_role), settings=False),
+        # One arena: each thread of Arrow would reserve 64 MB of the memory that it may have.
+        env=composed({**importing(finance_contract, finance_producer, finance_role), "MALLOC_ARENA_MAX": "1"}, settings=False),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from finance_producer.reading.columns import MAPPABLE, OHLC
 from finance_producer.reading.options import DELIMITERS, DateOrder, Options, TimeUnit
@@ -72,7 +72,7 @@ def options_of(chosen: Mapping[str, Any]) -> Options:
         encoding=chosen["encoding"],
         decimal_mark=parsed_mark(chosen["decimal_mark"]),
         date_order=order or None,
-        time_unit=None if unit == "auto" else unit,
+        time_unit=None if unit == "auto" else cast("TimeUnit", unit),
         time_zone=chosen["time_zone"],
         decimals=chosen["decimals"],
         price_scale=chosen["price_scale"],

@@ -80,7 +80,9 @@ def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_stays_within_the_memory
             assert result.first == ["not_an_object: a cell of more than 256 characters"], what
         else:
             assert result.rows == 0
-            assert f"it needs more than {MAX_MEGABYTES} MB of memory" in result.message or "ended with code" in result.message, what
+            assert (
+                f"it needs more than {MAX_MEGABYTES} MB of memory" in result.message or "ended with code" in result.message
+            ), what
 
 
 @LINUX

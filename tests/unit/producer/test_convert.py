@@ -1,8 +1,7 @@
-"""Whole columns give what the conversion of single rows gives: the same ticks, and the same rows left out for the same reasons."""
+"""Whole columns give what the conversion of single rows gives: the same ticks, the same rows left out, the same reasons."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, get_args
 
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 
 from finance_contract import Malformed, Tick, decode, encode
 from finance_producer.reading.columns import Columns
-from finance_producer.reading.convert import Cells, Converted, convert, tick_of
+from finance_producer.reading.convert import Converted, convert
 from finance_producer.reading.csv_file import Block
 from finance_producer.reading.encode import encoded, times_of
 from finance_producer.reading.options import DateOrder, TimeUnit
 from finance_producer.reading.plan import Plan
 from finance_producer.reading.prices import NumberFormat
+from finance_producer.reading.row import Cells, tick_of
 from finance_producer.reading.times import TimeFormat
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ NUMBERS = st.one_of(
     st.sampled_from(["", " ", "0", "-1", "1e2", "1,234.5", "1.234,5", "nan", "٣", "9" * 70, "0.00000001", "10000000000"]),
 )
 CLOCKS = st.one_of(
-    st.datetimes(min_value=datetime(1999, 12, 31)).map(lambda moment: moment.isoformat()),
+    st.datetimes().map(lambda moment: moment.isoformat()),
     st.sampled_from(["", "2024-01-05", "2024-02-30", "2024-03-10 02:30:00", "2024-11-03T01:30:00.5", "2024-11-03 01:30:00Z"]),
     st.sampled_from(["2024-01-05T12:00:00.123456789Z", "2024-01-05 12:00+02:00", "2024-01-05T12:00:60Z", "20240105 9:30:00.5"]),
     st.sampled_from(["1/5/2024 9:30 PM", "05.01.2024 14:30:00.000", "5-Jan-2024", "1704456000.123456", "2024-01-05T24:00:00"]),
@@ -56,7 +56,7 @@ TIME_FORMATS = st.builds(
     order=st.sampled_from(get_args(DateOrder)),
     zone=st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"]),
 )
-PLACES = {"symbol": (0,), "price": (1,), "size": (2,), "ts_event": (3,)}
+PLACES: dict[str, tuple[int, ...]] = {"symbol": (0,), "price": (1,), "size": (2,), "ts_event": (3,)}
 
 
 def _plan(price: NumberFormat, size: NumberFormat, time: TimeFormat) -> Plan:
@@ -97,14 +97,20 @@ def test_a_block_gives_what_its_rows_give(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    prices=st.lists(st.floats(width=32) | st.floats(-1e38, 1e38) | st.integers(1, 10**9).map(lambda units: units / 10**4), min_size=1, max_size=30),
+    prices=st.lists(
+        st.floats(width=32) | st.floats(-1e38, 1e38) | st.integers(1, 10**9).map(lambda units: units / 10**4),
+        min_size=1,
+        max_size=30,
+    ),
     decimals=st.integers(0, 8),
     single=st.booleans(),
 )
 @example(prices=[1.005, 2.675, 0.125, 0.375, 1e300, 5e-324], decimals=2, single=False)
 def test_a_binary_price_is_the_decimal_nearest_to_its_exact_value(prices: list[float], decimals: int, *, single: bool) -> None:
     column = pa.array(np.array(prices, np.float32 if single else np.float64))
-    plan = Plan(Columns({"symbol": (), "price": (0,)}, (), ()), "A", NumberFormat(decimals=decimals), NumberFormat(), TimeFormat())
+    plan = Plan(
+        Columns({"symbol": (), "price": (0,)}, (), ()), "A", NumberFormat(decimals=decimals), NumberFormat(), TimeFormat()
+    )
     converted = convert(Block(np.arange(len(prices)), {0: column}, []), plan)
     step, exact = Decimal(1).scaleb(-decimals), Context(prec=500)
     finite = {line: Decimal(value) for line, value in enumerate(column.to_pylist()) if np.isfinite(value)}

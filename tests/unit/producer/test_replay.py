@@ -84,7 +84,7 @@ def test_two_columns_and_a_byte_order_mark_are_enough(tmp_path: Path) -> None:
 
 
 BAD = {
-    "aapl,1,,": Reason.SYMBOL_INVALID,
+    "(AAPL),1,,": Reason.SYMBOL_INVALID,
     ",1,,": Reason.SYMBOL_MISSING,
     "AAPL,,,": Reason.PRICE_MISSING,
     "AAPL,abc,,": Reason.PRICE_TYPE,
