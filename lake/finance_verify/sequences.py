@@ -109,6 +109,11 @@ class Sequences:
             if source in self._of:
                 self._of[source].add(values[(indices == index) & numbered])
 
+    def add_numbers(self, source: str, numbers: Offsets64) -> None:
+        """Count numbers of a source whose ticks are elsewhere; a source without a ledger is ignored."""
+        if source in self._of:
+            self._of[source].add(numbers)
+
     def judge(self) -> dict[str, Judged]:
         """Compare the numbers of each source with its ledger."""
         return {source: self._of[source].judge(account.acknowledged) for source, account in self._ledgers.accounts.items()}
