@@ -42,7 +42,7 @@ SETTINGS = frozenset(
         *("TRIGGER_SECONDS", "BARS_SECONDS", "MAX_OFFSETS_PER_TRIGGER", "READER", "KAFKA_OPTIONS"),
         *("SPARK_HEAP", "SPARK_CORES", "SPARK_UI_PORT", "SPARK_BIND", "SPARK_JARS", "SPARK_ARCHIVE"),
         *("DASHBOARD_PORT", "DATA_DIR", "DATA_UMASK"),
-        *("ROLES", "RUN_SECONDS", "YES", "SKIP", "ALTERED", "EXCUSE", "REASON"),
+        *("ROLES", "RUN_SECONDS", "YES", "SKIP", "ALTERED", "EXCUSE", "REASON", "SOURCE", "UNDO"),
     }
 )
 # Switches of tests, which Spark's workers inherit. JVM_OF_TESTS has options for every JVM, separated by spaces.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import signal
 import subprocess
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from finance_lake.lake import Lake
 from finance_storage import ledger
 from tests.support.imports import FINANCELAKE, environment, financelake, stored
-from tests.support.stack import wait_until
+from tests.support.stack import wait_for_derived, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,4 +100,42 @@ def test_a_killed_import_goes_on_where_it_stopped(stack: Stack, tmp_path: Path) 
     account = ledger.read(ledger.ledger_file(stack.paths.root, match[2]))
     assert account.acknowledged == [(0, len(_kept(file)) - 1)]
     assert job.stop() == 0
+    stack.assert_proven()
+
+
+def test_a_forgotten_file_is_in_no_answer_until_it_is_undone(stack: Stack, tmp_path: Path) -> None:
+    file = _file(tmp_path, 3000)
+    job = stack.make_topic().run("spark-job", BARS_SECONDS=1)
+    job.wait_for("Running:")
+    stack.send([b'{"symbol":"MSFT","price":1}'])
+    source = re.search(r"Source: (\S+)", financelake(stack, "import", file, "--yes").stdout)
+    assert source
+    kept = stored(stack, source[1])
+    with Lake(stack.paths.root) as lake:
+        before = lake.version
+
+    asked = financelake(stack, "forget", source[1])
+    assert asked.returncode == 2
+    assert "Nothing is changed" in asked.stderr
+    forgotten = financelake(stack, "forget", source[1], "--yes")
+    assert forgotten.returncode == 0, forgotten.stdout + forgotten.stderr
+    assert f"{len(kept):,} ticks of {source[1]} are retracted" in forgotten.stdout
+    with Lake(stack.paths.root) as lake:
+        assert lake.symbols() == ["MSFT"]
+        assert lake.ticks("AAPL", as_of=before).arrow.num_rows == len(kept)
+    stack.assert_proven()
+    wait_for_derived(stack.paths, 60, job.text)
+    assert not [row for row in financelake(stack, "bars", "--json").stdout.split('"') if row == "AAPL"]
+    listed = {row["source"]: row["state"] for row in json.loads(financelake(stack, "sources", "--json").stdout)}
+    assert listed[source[1]] == f"{len(kept):,} retracted by `financelake forget`"
+    again = financelake(stack, "import", file, "--yes")
+    assert f"`financelake forget {source[1]} --undo` brings its ticks back" in again.stderr
+
+    undone = financelake(stack, "forget", source[1], "--undo", "--yes")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert stored(stack, source[1]) == kept
+    assert job.stop() == 0
+    stack.assert_proven()
+    elsewhere = financelake(stack, "forget", source[1], "--yes")  # without a job
+    assert elsewhere.returncode == 0, elsewhere.stdout + elsewhere.stderr
     stack.assert_proven()

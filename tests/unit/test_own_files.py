@@ -78,7 +78,7 @@ def _beat_again(lake: BuiltLake) -> None:
 
 
 def _answer(lake: BuiltLake) -> None:
-    redrive = request.RedriveRequest(uuid.UUID(int=1), "all")
+    redrive = request.JobRequest(uuid.UUID(int=1), "all")
     beneath.write_whole(lake.paths.root, lake.paths.root / "run" / "redrive.request", msgspec.json.encode(redrive))
     request.serve(lake.paths, lambda _: RedriveAnswer(done=True, sentence="done"), structlog.get_logger())
 

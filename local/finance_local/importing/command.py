@@ -155,6 +155,7 @@ def _import(works: Sequence[Prepared], target: Target, *, again: bool) -> None:
 
 def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | None:
     """Import a file; None if it is in the lake already."""
+    from finance_lake.sources import retracted
     from finance_local.importing.console import ConsoleLog, Interrupts, progress_of
     from finance_local.importing.prepare import identified
     from finance_local.importing.work import Run, arrived, carry_out, earlier
@@ -167,6 +168,9 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
     if again and before and before.is_whole:
         identity, before = identity._replace(repetition=identity.repetition + 1), None
     if before and before.is_whole:
+        if retracted(target.paths).get(identity.source):
+            say(f"{work.file.name} was forgotten: `financelake forget {identity.source} --undo` brings its ticks back.")
+            return None
         say(f"{work.file.name} is in the lake already, as {identity.source}: nothing to do (--again imports it once more).")
         return None
     settings = settings_or_exit(Settings).model_copy(
