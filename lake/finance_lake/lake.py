@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from finance_lake.query import asof, bars, coverage, history, latest
 from finance_lake.query.engine import Engine
@@ -129,17 +129,6 @@ class Lake:
         count = self.engine.table(f"SELECT count(*) AS ticks FROM {rows}").column("ticks")[0].as_py()
         schema = self.engine.table(f"SELECT * FROM {rows} LIMIT 0").schema
         return count, schema, self.engine.batches(f"SELECT * FROM {rows} ORDER BY {IN_ORDER}")
-
-    def by_source(self, as_of: AsOf | None = None) -> list[dict[str, Any]]:
-        """Return rows, first and last event time and first arrival of each source, in the order of arrival.
-
-        Ticks that name no source count as those of the source with an empty name.
-        """
-        snapshot = open_snapshot(self.paths, as_of)
-        ticks = snapshot.source(selection(()))
-        query = f"""SELECT coalesce(source, '') AS source, count(*) AS rows, min(ts_event) AS first, max(ts_event) AS last,
-            min(kafka_timestamp) AS arrived FROM {ticks} GROUP BY ALL ORDER BY arrived, source"""
-        return Result(self.engine.table(query), snapshot.version).rows()
 
     def since(self, version: int, *symbols: str | Iterable[str], as_of: AsOf | None = None) -> Result:
         """Return the ticks that the versions after `version` added, up to the newest or to `as_of`, in the order of `ticks`.

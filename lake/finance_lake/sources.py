@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from finance_contract.retracted import RETRACTED
+from finance_lake.query.selection import selection
+from finance_lake.query.snapshot import open_snapshot
+from finance_lake.query.values import rows as rows_of
 from finance_storage import ledger
 from finance_storage.delta_table import add_actions, open_table
 from finance_storage.files import literal, parquet
@@ -25,10 +28,21 @@ def sources(lake: Lake, topic: str) -> list[dict[str, Any]]:
     """
     accounts = ledger.read_all(lake.paths.ledgers, topic).accounts
     forgotten = retracted(lake.paths)
-    rows = {row["source"]: row for row in lake.by_source()}
+    rows = {row["source"]: row for row in by_source(lake)}
     for source in (*accounts, *forgotten):
         rows.setdefault(source, dict.fromkeys(("first", "last", "arrived")) | {"source": source, "rows": 0})
     return [_described(row, accounts.get(source), forgotten.get(source, 0)) for source, row in rows.items()]
+
+
+def by_source(lake: Lake) -> list[dict[str, Any]]:
+    """Return rows, first and last event time and first arrival of each source, in the order of arrival.
+
+    Ticks that name no source count as those of the source with an empty name.
+    """
+    ticks = open_snapshot(lake.paths).source(selection(()))
+    query = f"""SELECT coalesce(source, '') AS source, count(*) AS rows, min(ts_event) AS first, max(ts_event) AS last,
+        min(kafka_timestamp) AS arrived FROM {ticks} GROUP BY ALL ORDER BY arrived, source"""
+    return rows_of(lake.engine.table(query))
 
 
 def retracted(paths: LakePaths) -> dict[str, int]:

@@ -26,12 +26,12 @@ def forget(
     import sys
 
     from finance_lake.cli.display import format_time
-    from finance_lake.sources import retracted
+    from finance_lake.sources import by_source, retracted
     from finance_local.importing.opening import answered
     from finance_role.environment import composed
 
     lake = lake_of(data)
-    written = {row["source"]: row for row in lake.by_source()}
+    written = {row["source"]: row for row in by_source(lake)}
     rows = retracted(lake.paths).get(source, 0) if undo else written.get(source, {}).get("rows", 0)
     if not rows:
         kind = "retracted ticks" if undo else "ticks"

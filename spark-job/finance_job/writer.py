@@ -19,7 +19,7 @@ from deltalake.transaction import RemoveAction
 from finance_contract import CONTRACT_VERSION
 from finance_job.schema_guard import differences, require_fit
 from finance_job.tables import PARTITIONS, TABLES, initial_metadata
-from finance_job.transaction import NO_HOOKS, actions, still_final
+from finance_job.transaction import NO_HOOKS, actions, append, still_final
 from finance_role import beneath
 from finance_storage import digest
 from finance_storage.accounting import ahead
@@ -191,7 +191,7 @@ class Writer:
             custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.metadata)]
         )
         with self._refusing_conflicts(name):
-            _append(opened.table, name, actions(added, removed, data_change=False), properties)
+            append(opened.table, PARTITIONS[name], actions(added, removed, data_change=False), properties)
 
     def invalidate_cache(self) -> None:
         """Discard the cached tables, because this process has changed them or a commit has failed."""
@@ -232,7 +232,7 @@ class Writer:
         if not any(isinstance(entry, RemoveAction) for entry in entries):
             custom["isBlindAppend"] = True
         transaction = self._transaction(name, metadata)
-        _append(table, name, entries, CommitProperties(custom_metadata=custom, app_transactions=[transaction]))
+        append(table, PARTITIONS[name], entries, CommitProperties(custom_metadata=custom, app_transactions=[transaction]))
         self._opened[name] = _Opened(table, metadata)
         return int(table.version())
 
@@ -293,15 +293,3 @@ def _has_identity(table: DeltaTable) -> bool:
         return identity_of(table) is not None
     except CorruptStateError:
         return False
-
-
-def _append(table: DeltaTable, name: str, entries: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
-    table.create_write_transaction(
-        entries,
-        "append",
-        table.schema(),
-        PARTITIONS[name],
-        commit_properties=properties,
-        post_commithook_properties=NO_HOOKS,
-    )
-    table.update_incremental()
