@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import stat
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from finance_producer.reading.options import UnreadableFileError
+from finance_role import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,22 +62,23 @@ def is_of_prices(name: str) -> bool:
 
 
 @contextmanager
-def regular(file: Path, scratch: Path) -> Iterator[InputFile]:
-    """Yield a file that can be read twice: the file itself, or a copy below `scratch` of standard input or a pipe."""
+def regular(file: Path, root: Path) -> Iterator[InputFile]:
+    """Yield a file that can be read twice: the file itself, or a copy below the lake's folder of standard input or a pipe."""
     if str(file) != STANDARD_INPUT and not _is_pipe(file):
         yield InputFile(file, file.name, beside(file))
         return
     name = "stdin" if str(file) == STANDARD_INPUT else file.name
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        copy = Path(folder) / name
-        with copy.open("wb") as target:
+    copy = root / "run" / "import" / secrets.token_hex(8)
+    try:
+        with os.fdopen(beneath.create(root, copy), "wb") as target:
             if str(file) == STANDARD_INPUT:
                 _copy(sys.stdin.buffer, target)
             else:
                 with file.open("rb") as pipe:
                     _copy(pipe, target)
         yield InputFile(copy, name, Path.cwd() / f"{name}{LEFT_OUT}")
+    finally:
+        beneath.remove(root, copy)
 
 
 def beside(file: Path) -> Path:

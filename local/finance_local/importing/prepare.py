@@ -40,7 +40,7 @@ def prepared(files: Sequence[Path], options: Options, root: Path, *, may_ask: bo
     with ExitStack() as stack:
         works = []
         for path in files:
-            file = stack.enter_context(regular(path, root / "run" / "import"))
+            file = stack.enter_context(regular(path, root))
             opened, options = open_asking(file.path, options, may_ask=may_ask)
             seen = scan(opened.blocks(), whole=whole)
             if not seen.ticks:
