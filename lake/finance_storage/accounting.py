@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from finance_kafka.offsets import OffsetRange
 from finance_storage import offset_set
-from finance_storage.commit_metadata import Total, half_redriven, is_untouched
+from finance_storage.commit_metadata import Total, in_both, is_untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,7 +210,7 @@ def _rows(name: str, table: Table) -> Iterator[Inconsistency]:
 
 
 def _sums(ticks: Table, quarantine: Table, spanned: int) -> Iterator[Inconsistency]:
-    counted_twice = quarantine.rows_ahead + offset_set.count(half_redriven(ticks.metadata, quarantine.metadata))
+    counted_twice = quarantine.rows_ahead + offset_set.count(in_both(ticks.metadata, quarantine.metadata))
     accounted = ticks.total.rows + quarantine.total.rows + ticks.total.holes - counted_twice
     if accounted != spanned:
         yield Inconsistency(

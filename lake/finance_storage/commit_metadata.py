@@ -52,6 +52,8 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
         total: totals of the table after this commit
         redrives: number of redrives so far; while one is under way ticks is one ahead of the quarantine
         redriven: offsets that the redrive under way has appended to ticks; the quarantine contains them too until it ends
+        retractions: number of retractions so far; while one is under way the quarantine is one ahead of ticks
+        retracting: offsets that the retraction under way has appended to the quarantine; ticks contains them too until it ends
         lake: id of the lake; empty in metadata written before version 0.2
         epoch: number of the driver that commits; each start of a driver raises it
         sequence: number of this commit among those to this table; the version of its Delta transaction
@@ -71,6 +73,8 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: Count = 0
     sequence: Count = 0
     redriven: dict[Partition, list[OffsetRange]] = {}
+    retractions: Count = 0
+    retracting: dict[Partition, list[OffsetRange]] = {}
     finalized_until: date | None = None
 
     @property
@@ -93,6 +97,18 @@ def half_redriven(ticks: CommitMetadata | None, quarantine: CommitMetadata | Non
     if ticks is None or quarantine is None or ticks.redrives != quarantine.redrives + 1:
         return {}
     return ticks.redriven
+
+
+def half_retracted(ticks: CommitMetadata | None, quarantine: CommitMetadata | None) -> dict[int, list[OffsetRange]]:
+    """Return the offsets that are in both tables because a retraction is under way; empty if none."""
+    if ticks is None or quarantine is None or quarantine.retractions != ticks.retractions + 1:
+        return {}
+    return quarantine.retracting
+
+
+def in_both(ticks: CommitMetadata | None, quarantine: CommitMetadata | None) -> dict[int, list[OffsetRange]]:
+    """Return the offsets that are in both tables because rows move from one to the other; empty if none."""
+    return half_redriven(ticks, quarantine) or half_retracted(ticks, quarantine)
 
 
 def decode_metadata(text: str) -> CommitMetadata:

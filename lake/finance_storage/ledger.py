@@ -29,7 +29,7 @@ import msgspec
 from finance_role import beneath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 Range = tuple[int, int]
@@ -173,14 +173,38 @@ def ledger_file(data_dir: Path, source: str) -> Path:
 class LedgerWriter:
     """Writes the ledger of a run. Raises OSError if writing fails."""
 
-    def __init__(self, file: Path, header: dict[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Create the file with its header: `source`, `topic` and whatever else identifies the run."""
+    def __init__(
+        self,
+        file: Path,
+        header: dict[str, Any],
+        monotonic: Callable[[], float] = time.monotonic,
+        arrived: Sequence[Range] | None = None,
+    ) -> None:
+        """Create the file with its header: `source`, `topic` and whatever else identifies the run.
+
+        With `arrived` it goes on with a file that has its header and these ranges.
+        """
         self._monotonic = monotonic
         self._written = monotonic()
+        self._before = sum(last + 1 - first for first, last in arrived or ())
         self._acknowledged: list[Range] = []
         self._failed: list[Range] = []
+        if arrived is not None:
+            self._descriptor = beneath.append(file.parents[1], file)
+            return
         self._descriptor = beneath.create(file.parents[1], file)
         self._append(header | {"started": _now()})
+
+    @classmethod
+    def again(cls, file: Path, header: dict[str, Any], arrived: Sequence[Range]) -> LedgerWriter:
+        """Go on with the ledger of a run that was stopped or killed: all it had sent is `arrived`, which are in the topic.
+
+        The ledger is written again as a whole first, so that no torn line and no last line of the earlier run is left inside.
+        """
+        lines = [header | {"started": _now()}, *([{"acknowledged": merged(arrived)}] if arrived else [])]
+        content = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        beneath.write_whole(file.parents[1], file, content)
+        return cls(file, {}, arrived=arrived)
 
     def note(self, acknowledged: Iterable[Range], failed: Iterable[Range]) -> None:
         """Collect the outcome of ticks; report each tick once."""
@@ -195,7 +219,8 @@ class LedgerWriter:
     def close(self, **figures: int) -> None:
         """Append the remaining outcomes and the last line."""
         self._write()
-        self._append({"ended": _now(), **figures})
+        counted = {name: count + self._before if name in {"made", "acknowledged"} else count for name, count in figures.items()}
+        self._append({"ended": _now(), **counted})
         os.close(self._descriptor)
 
     def _write(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finance_storage.digest import Words
     from finance_storage.offset_set import Mask, Offsets64
     from finance_verify.data_files import FileRows, LoggedFile
+    from finance_verify.retracted import Retracted
     from finance_verify.sequences import Sequences
     from finance_verify.snapshot import TableView
 
@@ -66,7 +67,7 @@ class Sum:
         self,
         scope: Scope,
         ahead: Scope | None = None,
-        sequences: Sequences | None = None,
+        sequences: Sequences | Retracted | None = None,
         fingerprints: Fingerprints | None = None,
     ) -> None:
         """Start with no rows. Rows in `ahead` will be ignored: they belong to a batch that ticks does not contain yet."""

@@ -58,6 +58,11 @@ class NumberCounts:
             self._beyond.append(numbers[~expected])
 
     @property
+    def numbers(self) -> Offsets64:
+        """The numbers seen, in order, each once."""
+        return np.union1d(np.flatnonzero(self._coverage.times), np.concatenate([np.zeros(0, np.int64), *self._beyond]))
+
+    @property
     def rows(self) -> int:
         """The number of ticks seen, duplicates included."""
         return self._coverage.rows + sum(numbers.size for numbers in self._beyond)
@@ -103,6 +108,11 @@ class Sequences:
         for index, source in enumerate(sources.dictionary.to_pylist()):
             if source in self._of:
                 self._of[source].add(values[(indices == index) & numbered])
+
+    def add_numbers(self, source: str, numbers: Offsets64) -> None:
+        """Count numbers of a source whose ticks are elsewhere; a source without a ledger is ignored."""
+        if source in self._of:
+            self._of[source].add(numbers)
 
     def judge(self) -> dict[str, Judged]:
         """Compare the numbers of each source with its ledger."""

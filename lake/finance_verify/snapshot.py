@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_storage.commit_metadata import half_redriven, is_untouched
+from finance_storage.commit_metadata import in_both, is_untouched
 from finance_storage.delta_table import commits, newest_metadata, open_table
 from finance_storage.lake_identity import identity_of
 from finance_storage.paths import QUARANTINE, TICKS
@@ -69,6 +69,11 @@ class TableView(NamedTuple):
         return self.metadata.redrives if self.metadata else 0
 
     @property
+    def moves(self) -> tuple[int, int]:
+        """The numbers of redrives and of retractions so far."""
+        return self.redrives, self.metadata.retractions if self.metadata else 0
+
+    @property
     def rows(self) -> int:
         """The number of rows in its files, according to the log."""
         return sum(file.rows or 0 for file in self.files)
@@ -79,7 +84,7 @@ class TableView(NamedTuple):
 
 
 class TablePair(NamedTuple):
-    """Both tables, and the offsets that a redrive under way has added to ticks and not yet removed from the quarantine."""
+    """Both tables, and the offsets that are in both because a redrive or a retraction is under way."""
 
     ticks: TableView
     quarantine: TableView
@@ -94,16 +99,16 @@ class TablePair(NamedTuple):
 def open_tables(paths: LakePaths) -> TablePair | None:
     """Open both tables; None if one is missing.
 
-    If the redrive counters never agree, the last attempt is returned and its rows are counted as they are. Raises deltalake's
-    DeltaError if a log cannot be read, CorruptStateError if an identity cannot be read.
+    If the counters of redrives and retractions never agree, the last attempt is returned and its rows are counted as they are.
+    Raises deltalake's DeltaError if a log cannot be read, CorruptStateError if an identity cannot be read.
     """
     for pause in [REST_SECONDS] * TRIES:
         ticks, quarantine = (view(paths, name) for name in (TICKS, QUARANTINE))
         if ticks is None or quarantine is None:
             return None
-        moving = half_redriven(ticks.metadata, quarantine.metadata)
+        moving = in_both(ticks.metadata, quarantine.metadata)
         pair = TablePair(ticks, quarantine, moving)
-        if moving or ticks.redrives == quarantine.redrives:
+        if moving or ticks.moves == quarantine.moves:
             return pair
         time.sleep(pause)
     return pair

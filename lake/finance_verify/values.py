@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from finance_contract import MAX_VALUE_BYTES, TIMESTAMPS_MS, Malformed, bad_timestamp, decode
+from finance_contract import MAX_VALUE_BYTES, TIMESTAMPS_MS, Malformed, bad_timestamp, decode, key
+from finance_contract.retracted import RETRACTED, retracted_value
 from finance_storage import digest
+from finance_storage.offset_set import inside
 from finance_storage.paths import TICKS
 from finance_storage.schemas import FIELDS
 from finance_verify.coverage import Spots, first_of, runs
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from finance_kafka.offsets import Offsets
     from finance_kafka.range_reader import Record
-    from finance_storage.offset_set import Mask
+    from finance_storage.offset_set import Mask, OffsetSet
     from finance_verify.coverage import Coverage
     from finance_verify.scan import Fingerprints
 
@@ -41,8 +43,10 @@ class Comparison:
         quarantine: pa.Schema,
         stored: Fingerprints,
         coverage: Mapping[int, tuple[Coverage, Coverage]],
+        retracted: OffsetSet | None = None,
     ) -> None:
-        """Accept the columns of both tables, the digests of their rows, and how often each offset occurs."""
+        """Accept the columns of both tables, the digests of their rows, how often each offset occurs, and retracted offsets."""
+        self._retracted = retracted or {}
         known = set(FIELDS[TICKS].names) - digest.UNDIGESTED
         self._ticks = pa.schema([field for field in ticks if field.name in known])
         self._quarantine = pa.schema([quarantine.field(name) for name in QUARANTINED])
@@ -57,7 +61,7 @@ class Comparison:
     def add(self, records: Sequence[Record]) -> None:
         """Compare records; their offsets must be in the range that was scanned. Records that no table contains are ignored."""
         self.count += len(records)
-        for rows in as_rows(records, self._ticks, self._quarantine):
+        for rows in as_rows(records, self._ticks, self._quarantine, self._retracted):
             partitions, offsets = (rows.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
             digests = digest.row_digests(rows)
             for partition in np.unique(partitions).tolist():
@@ -96,19 +100,40 @@ class Comparison:
         return unconfirmed
 
 
-def as_rows(records: Sequence[Record], ticks: pa.Schema, quarantine: pa.Schema) -> Iterator[pa.Table]:
+def as_rows(
+    records: Sequence[Record], ticks: pa.Schema, quarantine: pa.Schema, retracted: OffsetSet | None = None
+) -> Iterator[pa.Table]:
     """Yield the rows that records must have become: first those of ticks, then of the quarantine, with the given columns."""
     good, bad = list[dict[str, Any]](), list[dict[str, Any]]()
-    for record in records:
+    for record, is_retracted in zip(records, _mask(records, retracted or {}), strict=True):
         try:
             tick = _tick(record)
             if record.timestamp_ms not in TIMESTAMPS_MS:
                 raise bad_timestamp(record.timestamp_ms)
-            good.append(tick)
+            (bad if is_retracted else good).append(_retracted(record) if is_retracted else tick)
         except Malformed as fault:
             bad.append(_quarantined(record, str(fault.reason)))
     yield pa.Table.from_pylist(good, ticks)
     yield pa.Table.from_pylist(bad, quarantine)
+
+
+def _mask(records: Sequence[Record], places: OffsetSet) -> list[bool]:
+    partitions, offsets = (
+        np.array([getattr(record, name) for record in records], np.int64) for name in ("partition", "offset")
+    )
+    return list(inside(places, partitions, offsets).tolist())
+
+
+def _retracted(record: Record) -> dict[str, Any]:
+    tick = decode(record.value)
+    value = retracted_value(tick)
+    row = _quarantined(record, RETRACTED)
+    return row | {
+        "key": key(tick.symbol),
+        "value": value,
+        "value_length": len(value),
+        "value_sha256": hashlib.sha256(value).hexdigest(),
+    }
 
 
 def _coordinates(record: Record) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from finance_storage.accounting import ahead
 from finance_verify import digest_checks, offset_checks
 from finance_verify.digest_checks import CommitSpanSums, commit_spans
 from finance_verify.offset_checks import FOLDERS, behind, ends_of, lost_in
+from finance_verify.retracted import Retracted
 from finance_verify.scan import Fingerprints, Sum, scan
 from finance_verify.sequences import DuplicateSearch, Excuses, Sequences, producer_findings
 from finance_verify.values import Comparison
@@ -49,12 +50,13 @@ class _Read(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """Both tables, the number of rows that a redrive has in both, and the result of counting offsets."""
+    """Both tables, the number of rows that a move has in both, the result of counting offsets, and retracted rows."""
 
     ticks: _Read
     quarantine: _Read
     moving: int
     counted: Counted
+    retracted: Retracted
 
 
 class Verifier:
@@ -99,9 +101,10 @@ class Verifier:
     def _result(self, sequences: Sequences, fingerprints: Fingerprints | None) -> _Result:
         snapshot = self._evidence.snapshot
         ticks = self._scanned(snapshot.ticks, Sum(self._scope, {}, sequences, fingerprints))
-        quarantine = self._scanned(snapshot.quarantine, Sum(self._scope, self._ahead(), None, fingerprints))
+        retracted = Retracted(sequences, snapshot.moving)
+        quarantine = self._scanned(snapshot.quarantine, Sum(self._scope, self._ahead(), retracted, fingerprints))
         moving = offset_checks.release(snapshot.moving, ticks.sum.coverage, quarantine.sum.coverage)
-        return _Result(ticks, quarantine, moving, self._counted(ticks, quarantine))
+        return _Result(ticks, quarantine, moving, self._counted(ticks, quarantine), retracted)
 
     def _against_topic(self, early: Sequence[Finding]) -> Iterator[Finding]:
         broker = self._evidence.broker
@@ -142,7 +145,7 @@ class Verifier:
             return
         good, bad = result.ticks, result.quarantine
         coverage = {partition: (good.sum.coverage[partition], bad.sum.coverage[partition]) for partition in self._scope}
-        comparison = Comparison(good.view.columns, bad.view.columns, stored, coverage)
+        comparison = Comparison(good.view.columns, bad.view.columns, stored, coverage, result.retracted.places)
         for records in self._context.read_topic(offset_checks.still_there(self._scope, broker)):
             comparison.add(records)
         self._notes.append(f"{comparison.count:,} records were read from the topic again and compared with their rows")
@@ -174,7 +177,13 @@ class Verifier:
         if self._evidence.broker is None:
             self._notes.append("the files alone were judged: the broker was not asked for the topic's identity and end offsets")
         if result.moving:
-            self._notes.append(f"a redrive is under way: {result.moving:,} rows are in both tables and count once, as ticks")
+            self._notes.append(
+                f"a redrive or a retraction is under way: {result.moving:,} rows are in both tables and count once, as ticks"
+            )
+        if result.retracted.rows:
+            self._notes.append(
+                f"{result.retracted.rows:,} ticks are retracted: `financelake forget` has moved them to the quarantine"
+            )
         if result.counted.holes:
             holes = f"Kafka had no record for {result.counted.holes:,} offsets"
             self._notes.append(f"{holes}: transactional producers leave such holes and are not supported")

@@ -37,5 +37,10 @@ def main() -> None:
         sys.stderr.write(complaint(error))
         sys.exit(USAGE)
     from finance_lake.cli import app  # noqa: PLC0415 (its imports may read the environment)
+    from finance_local.forgetting import forget  # noqa: PLC0415 (likewise)
+    from finance_local.importing.command import import_files  # noqa: PLC0415 (likewise)
 
+    # They need the producer and the job, which the images of the other commands do not have.
+    app.command("import")(import_files)
+    app.command()(forget)
     app()

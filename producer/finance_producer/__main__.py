@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from finance_producer.columns import UnreadableFileError
 from finance_producer.config import Settings
 from finance_producer.connection import FatalError
 from finance_producer.produce import produce
+from finance_producer.reading.options import UnreadableFileError
 from finance_role.exit_codes import USAGE
 from finance_role.lock import hold_or_exit
 from finance_role.log import configure_logging

@@ -1,5 +1,6 @@
 """Settings of the producer."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,8 @@ from pydantic_settings import NoDecode
 
 from finance_contract import TOPIC
 from finance_contract.tick import SYMBOL
-from finance_producer.columns import MAPPABLE
+from finance_producer.reading.options import Options
+from finance_producer.reading.settings import parsed_delimiter, parsed_mapping, parsed_mark, parsed_names, parsed_ohlc
 from finance_role.literal_paths import unprintable
 from finance_role.settings import RoleSettings
 
@@ -28,24 +30,8 @@ def _listed(symbols: object) -> object:
     return names
 
 
-def _mapped(pairs: object) -> object:
-    """Parse `ours=theirs,...`: the file's names for our columns."""
-    if not isinstance(pairs, str):
-        return pairs
-    split = [[part.strip() for part in pair.split("=", 1)] for pair in pairs.split(",") if pair.strip()]
-    ours = [pair[0] for pair in split]
-    problems = [f"{'='.join(pair)!r} is not ours=theirs" for pair in split if len(pair) < 2 or not all(pair)]  # noqa: PLR2004
-    problems += [f"{name!r} is not one of {', '.join(MAPPABLE)}" for name in ours if name not in MAPPABLE]
-    problems += [f"{name!r} is listed twice" for name in sorted(set(ours)) if ours.count(name) > 1]
-    theirs = [pair[-1] for pair in split]
-    problems += [f"the column {name!r} cannot be two of ours" for name in sorted(set(theirs)) if theirs.count(name) > 1]
-    if problems:
-        raise ValueError(", ".join(problems))
-    return dict(split)
-
-
-def _names(names: object) -> object:
-    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
+def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
 class Settings(RoleSettings):
@@ -67,12 +53,43 @@ class Settings(RoleSettings):
     malformed_rate: float = Field(0, ge=0, lt=1, allow_inf_nan=False)  # a share of all records; 1 would leave no ticks
 
     replay_file: Path | None = Field(None, validate_default=True)
-    replay_map: Annotated[dict[str, str], NoDecode, BeforeValidator(_mapped)] = Field(default_factory=dict)
-    replay_ignore_columns: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    replay_map: Annotated[dict[str, str], NoDecode, _parsed(parsed_mapping)] = Field(default_factory=dict)
+    replay_ignore_columns: Annotated[tuple[str, ...], NoDecode, _parsed(parsed_names)] = ()
+    replay_symbol: str = Field("", max_length=64)
+    replay_ohlc: Annotated[tuple[str, ...], NoDecode, _parsed(parsed_ohlc)] = ()
+    replay_delimiter: Annotated[str, _parsed(parsed_delimiter)] = ""
+    replay_encoding: str = Field("", max_length=40)
+    replay_decimal_mark: Annotated[str, _parsed(parsed_mark)] = ""
+    replay_dates: Literal["ymd", "dmy", "mdy"] | None = None
+    replay_time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    replay_time_zone: str = Field("", max_length=64)
+    replay_decimals: int | None = Field(None, ge=0, le=8)
+    replay_price_scale: str = Field("", max_length=24)
+    replay_size_scale: str = Field("", max_length=24)
     replay_speed: float = Field(0, ge=0, allow_inf_nan=False)  # a multiple of the file's own pace; 0: TICKS_PER_SECOND applies
 
     flush_seconds: float = Field(10, gt=0, le=MAX_TIMEOUT_SECONDS)
     delivery_timeout_seconds: float = Field(120, ge=1, le=MAX_TIMEOUT_SECONDS)
+
+    @property
+    def reading(self) -> Options:
+        """How to read the file."""
+        return Options(
+            mapped=self.replay_map,
+            ignored=self.replay_ignore_columns,
+            symbol=self.replay_symbol,
+            ohlc=self.replay_ohlc,
+            delimiter=self.replay_delimiter,
+            encoding=self.replay_encoding,
+            decimal_mark=self.replay_decimal_mark,
+            date_order=self.replay_dates,
+            time_unit=None if self.replay_time_unit == "auto" else self.replay_time_unit,
+            time_zone=self.replay_time_zone,
+            decimals=self.replay_decimals,
+            price_scale=self.replay_price_scale,
+            size_scale=self.replay_size_scale,
+            spelling="setting",
+        )
 
     @field_validator("replay_file")
     @classmethod

@@ -7,7 +7,6 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from finance_producer.columns import ColumnMapping, UnreadableFileError, shown
 from finance_producer.connection import REST_SECONDS, Link, connect
 from finance_producer.feed import Simulated
 from finance_producer.history import History, HistoryFirst, history_rate
@@ -15,9 +14,11 @@ from finance_producer.malformed_injector import MalformedInjector
 from finance_producer.newborn import is_newborn
 from finance_producer.pace import EventTimeReplay, FixedRate, Pace, Unthrottled
 from finance_producer.publisher import Publisher
+from finance_producer.reading.columns import shown
+from finance_producer.reading.options import UnreadableFileError
+from finance_producer.reading.remote import OpenFile
 from finance_producer.redelivery import Redelivery
 from finance_producer.replay import Replay
-from finance_producer.rows import open_rows
 from finance_producer.run import Run
 from finance_producer.tail import arrived
 from finance_producer.watch import ProgressWatch, patience_seconds
@@ -98,14 +99,15 @@ def open_feed(settings: Settings, source: str, rejects: Rejects, log: FilteringB
     """Open the feed. Raises UnreadableFileError for a file that cannot be replayed."""
     if settings.tick_source == "simulate" or settings.replay_file is None:
         return Simulated(settings.symbols, settings.seed, source, time.time_ns)
-    mapping = ColumnMapping(settings.replay_map, frozenset(settings.replay_ignore_columns))
-    columns, rows = open_rows(settings.replay_file, mapping)
-    log.info("replaying", file=str(settings.replay_file), columns=list(columns.places))
-    if columns.unused:
-        log.warning("unused columns", count=len(columns.unused), columns=shown(columns.unused))
-    if not columns.dated:
+    file = OpenFile(settings.replay_file, settings.reading)
+    described = file.described
+    roles = [f"{ours}={theirs}" for ours, theirs in described.roles.items()]
+    log.info("replaying", file=str(settings.replay_file), columns=roles, time=described.time, price=described.price)
+    if described.unused:
+        log.warning("unused columns", count=len(described.unused), columns=shown(described.unused))
+    if not described.is_dated:
         log.warning("no column ts_event: the lake dates these ticks by when they arrive")
-    return Replay(rows, source, rejects.add)
+    return Replay(file.blocks(), source, rejects.add)
 
 
 def open_history(settings: Settings, client: Client, link: Link, stopping: Callable[[], bool]) -> History | None:

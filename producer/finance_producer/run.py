@@ -50,11 +50,14 @@ class Run:
         while self.publisher.waiting and not self.stopping():
             self._serve(DRAIN_REST_SECONDS)
 
-    def finish(self, flush_seconds: float) -> int:
-        """Wait up to `flush_seconds` for answers, close the ledger and return the number of records left unsent."""
+    def finish(self, flush_seconds: float, **figures: int) -> int:
+        """Wait up to `flush_seconds` for answers, close the ledger and return the number of records left unsent.
+
+        The ledger's last line also has `figures`.
+        """
         self.publisher.finish(flush_seconds)
         self._settle()
-        self.ledger.close(**self.publisher.deliveries.figures())
+        self.ledger.close(**self.publisher.deliveries.figures(), **figures)
         return self.publisher.deliveries.unsent
 
     def _publish(self, count: int) -> None:

@@ -20,8 +20,9 @@ from finance_job.progress import HEARTBEAT_SECONDS, Progress
 from finance_job.query import Query
 from finance_job.query_supervisor import UnrecoverableError, supervise
 from finance_job.reader import reader_of
-from finance_job.repair import redrive
-from finance_job.repair.request import serve
+from finance_job.repair import forget, redrive
+from finance_job.repair.moving import complete
+from finance_job.repair.request import ForgetRequest, serve
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.sealing.sealing import Sealing
 from finance_job.session import SessionEndedError, start_session
@@ -90,8 +91,8 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
     log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=identity.topic_id, cluster=identity.cluster)
     if moved := put_old_state_aside(paths):
         log.info("lake of an earlier version taken over: its state is in its tables now", moved=[str(path) for path in moved])
-    if records := redrive.complete(paths, writer):
-        log.info("an interrupted redrive is complete", records=records)
+    if records := complete(paths, writer):
+        log.info("an interrupted redrive or retraction is complete", records=records)
     progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), HEARTBEAT_SECONDS))
     settings_check = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
     settings_check.check()
@@ -104,14 +105,16 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         maintenance = Maintenance(paths, writer, sink.between_batches, log)
         sealing = Sealing(paths, writer, partial(describe_topic, bootstrap, topic), sink.between_batches, log)
 
-        def redrive_between_batches(reason: str) -> RedriveAnswer:
+        def repair_between_batches(wanted: str | ForgetRequest) -> RedriveAnswer:
             with sink.between_batches():
-                return redrive.answer_to(paths, writer, reason)
+                if isinstance(wanted, ForgetRequest):
+                    return forget.answer_to(paths, writer, wanted)
+                return redrive.answer_to(paths, writer, wanted)
 
         def between_polls() -> None:
             if watch.fault:
                 raise UnrecoverableError(watch.fault)
-            serve(paths, redrive_between_batches, log)
+            serve(paths, repair_between_batches, log)
             maintenance.step()
             sealing.step()
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from deltalake import CommitProperties
+
     from finance_kafka.offsets import OffsetRange
     from finance_storage.data_file import WrittenFile
 
@@ -83,6 +85,21 @@ def actions(
     """Return the log actions that add and remove files; `data_change` is false if the rows stay the same."""
     adds = [_add(file, data_change=data_change) for file in added]
     return [*adds, *(_remove(file, data_change=data_change) for file in removed)]
+
+
+def append(
+    table: DeltaTable, partitions: Sequence[str], entries: list[AddAction | RemoveAction], properties: CommitProperties
+) -> None:
+    """Commit actions to a table that is partitioned by these columns. Raises deltalake's CommitFailedError."""
+    table.create_write_transaction(
+        entries,
+        "append",
+        table.schema(),
+        list(partitions),
+        commit_properties=properties,
+        post_commithook_properties=NO_HOOKS,
+    )
+    table.update_incremental()
 
 
 def still_final(until: date | None, change: Change) -> date | None:

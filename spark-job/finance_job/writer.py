@@ -19,11 +19,11 @@ from deltalake.transaction import RemoveAction
 from finance_contract import CONTRACT_VERSION
 from finance_job.schema_guard import differences, require_fit
 from finance_job.tables import PARTITIONS, TABLES, initial_metadata
-from finance_job.transaction import NO_HOOKS, actions, still_final
+from finance_job.transaction import NO_HOOKS, actions, append, still_final
 from finance_role import beneath
 from finance_storage import digest
 from finance_storage.accounting import ahead
-from finance_storage.commit_metadata import CommitMetadata, half_redriven
+from finance_storage.commit_metadata import CommitMetadata, half_redriven, half_retracted
 from finance_storage.delta_table import newest_metadata, open_table
 from finance_storage.lake_identity import CorruptStateError, identity_of
 from finance_storage.paths import QUARANTINE, TICKS
@@ -115,11 +115,23 @@ class Writer:
         """Return the offsets that an unfinished redrive has appended to ticks and not yet removed from the quarantine."""
         return half_redriven(self.metadata(TICKS), self.metadata(QUARANTINE))
 
-    def commit(self, name: str, change: Change, *, is_backfill: bool = False, redriven: OffsetSet | None = None) -> int:
+    def half_retracted(self) -> OffsetSet:
+        """Return the offsets that an unfinished retraction has appended to the quarantine and not yet removed from ticks."""
+        return half_retracted(self.metadata(TICKS), self.metadata(QUARANTINE))
+
+    def commit(
+        self,
+        name: str,
+        change: Change,
+        *,
+        is_backfill: bool = False,
+        redriven: OffsetSet | None = None,
+        retracted: OffsetSet | None = None,
+    ) -> int:
         """Commit a change together with the position after its offsets; return the table's new version.
 
-        A backfill does not change the position. `redriven` are the offsets that a redrive moves with this commit. Raises
-        FencedError, ConflictError.
+        A backfill does not change the position. `redriven` are the offsets that a redrive moves with this commit, `retracted`
+        those that a retraction moves. Raises FencedError, ConflictError.
         """
         before = self.metadata(name)
         ends = {} if is_backfill else {partition: span.end for partition, span in change.offsets.items()}
@@ -132,6 +144,8 @@ class Writer:
             total=before.total.plus(sum(change.rows.values()), change.digest, change.holes),
             redrives=before.redrives + (redriven is not None),
             redriven=redriven if redriven and name == TICKS else {},
+            retractions=before.retractions + (retracted is not None),
+            retracting=retracted if retracted and name == QUARANTINE else {},
             finalized_until=still_final(before.finalized_until, change),
         )
         with self._refusing_conflicts(name):
@@ -177,7 +191,7 @@ class Writer:
             custom_metadata={"maintenance": why}, app_transactions=[self._transaction(name, opened.metadata)]
         )
         with self._refusing_conflicts(name):
-            _append(opened.table, name, actions(added, removed, data_change=False), properties)
+            append(opened.table, PARTITIONS[name], actions(added, removed, data_change=False), properties)
 
     def invalidate_cache(self) -> None:
         """Discard the cached tables, because this process has changed them or a commit has failed."""
@@ -189,7 +203,7 @@ class Writer:
             if opened.metadata.epoch >= self.epoch:
                 raise FencedError(self._fenced(opened.metadata.epoch))
             self._opened[name] = opened
-            metadata = self._next(opened.metadata, redriven=opened.metadata.redriven)
+            metadata = self._next(opened.metadata, redriven=opened.metadata.redriven, retracting=opened.metadata.retracting)
             try:
                 if _has_identity(opened.table):
                     self._write(name, [], metadata)
@@ -203,7 +217,7 @@ class Writer:
     def _next(self, before: CommitMetadata, **changes: object) -> CommitMetadata:
         """Return the metadata of the commit after `before`: unchanged and without new rows, except for `changes`."""
         empty = {"offsets": {}, "rows": {}, "digest": digest.to_text(0)}
-        kept = {name: getattr(before, name) for name in ("position", "total", "redrives", "finalized_until")}
+        kept = {name: getattr(before, name) for name in ("position", "total", "redrives", "retractions", "finalized_until")}
         return CommitMetadata(
             **{**empty, **kept, **changes},
             contract=CONTRACT_VERSION,
@@ -218,7 +232,7 @@ class Writer:
         if not any(isinstance(entry, RemoveAction) for entry in entries):
             custom["isBlindAppend"] = True
         transaction = self._transaction(name, metadata)
-        _append(table, name, entries, CommitProperties(custom_metadata=custom, app_transactions=[transaction]))
+        append(table, PARTITIONS[name], entries, CommitProperties(custom_metadata=custom, app_transactions=[transaction]))
         self._opened[name] = _Opened(table, metadata)
         return int(table.version())
 
@@ -279,15 +293,3 @@ def _has_identity(table: DeltaTable) -> bool:
         return identity_of(table) is not None
     except CorruptStateError:
         return False
-
-
-def _append(table: DeltaTable, name: str, entries: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
-    table.create_write_transaction(
-        entries,
-        "append",
-        table.schema(),
-        PARTITIONS[name],
-        commit_properties=properties,
-        post_commithook_properties=NO_HOOKS,
-    )
-    table.update_incremental()

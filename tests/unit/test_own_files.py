@@ -78,7 +78,7 @@ def _beat_again(lake: BuiltLake) -> None:
 
 
 def _answer(lake: BuiltLake) -> None:
-    redrive = request.RedriveRequest(uuid.UUID(int=1), "all")
+    redrive = request.JobRequest(uuid.UUID(int=1), "all")
     beneath.write_whole(lake.paths.root, lake.paths.root / "run" / "redrive.request", msgspec.json.encode(redrive))
     request.serve(lake.paths, lambda _: RedriveAnswer(done=True, sentence="done"), structlog.get_logger())
 
@@ -264,6 +264,7 @@ def test_the_brokers_scripts_follow_no_link(tmp_path: Path, script: str, argumen
 WRITES_ELSEWHERE = {
     "role/finance_role/beneath.py": "does it for all other modules",
     "role/finance_role/literal_paths.py": "an alias in the system's temporary folder",
+    "local/finance_local/importing/left_out.py": "a list beside the file that the user imports",
     "lake/finance_lake/export.py": "the file that the user names",
     "lake/finance_lake/day_copy.py": "a new folder where the user wants a copy",
     "lake/finance_lake/cli/app.py": "redirects standard output to /dev/null",

@@ -18,6 +18,7 @@ from finance_lake.cli import (
     seal,
     serve,
     show,
+    sources,
     sql,
     status,
     tail,
@@ -37,6 +38,7 @@ app.command()(verify.verify)
 app.command()(reconcile.reconcile)
 app.command()(seal.seal)
 app.command()(check.check)
+app.command()(sources.sources)
 app.command()(quarantine.quarantine)
 app.command()(export.export)
 app.command()(serve.serve)

@@ -27,8 +27,8 @@ from finance_job.guard import examine, put_old_state_aside
 from finance_job.records import kafka_reader
 from finance_job.repair import rewrite
 from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.moving import complete as complete_move
 from finance_job.repair.recovery_plan import RecoverError, excusing, losses_of, make_plan
-from finance_job.repair.redrive import complete as complete_redrive
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.tables import TABLES, create_tables
 from finance_job.transaction import Change
@@ -41,7 +41,7 @@ from finance_role.exit_codes import USAGE
 from finance_role.lock import hold_or_exit
 from finance_role.settings import begin_role
 from finance_storage import accounting, digest, offset_set
-from finance_storage.commit_metadata import Total, half_redriven
+from finance_storage.commit_metadata import Total, in_both
 from finance_storage.delta_table import newest_metadata, open_table
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.log_damage import damaged_log
@@ -188,7 +188,7 @@ def main() -> int:
 
 
 def _recover(settings: RecoverSettings, paths: LakePaths) -> int:
-    _complete_redrive(paths)
+    _complete_move(paths)
     broker = describe_topic(settings.kafka_bootstrap, settings.kafka_topic)
     altered = named(settings.altered) if settings.altered else altered_rows(paths, settings.kafka_topic, broker)
     plan = make_plan(paths, settings.kafka_topic, broker, spans_in(settings.skip), altered)
@@ -211,16 +211,16 @@ def _recover(settings: RecoverSettings, paths: LakePaths) -> int:
     return 0
 
 
-def _complete_redrive(paths: LakePaths) -> None:
-    """Complete an interrupted redrive first: its rows are in both tables, and Kafka may no longer have their records."""
+def _complete_move(paths: LakePaths) -> None:
+    """Complete an interrupted move first: its rows are in both tables, and Kafka may no longer have their records."""
     if any(True for name in TABLES for _ in damaged_log(paths.table(name))):
         return
     ticks, quarantine = (open_table(paths.table(name)) for name in (TICKS, QUARANTINE))
-    if not (ticks and quarantine and half_redriven(newest_metadata(ticks), newest_metadata(quarantine))):
+    if not (ticks and quarantine and in_both(newest_metadata(ticks), newest_metadata(quarantine))):
         return
     # The identity is read only now because recover repairs a damaged one.
     if identity := read_identity(paths):
-        complete_redrive(paths, Writer(paths, identity))
+        complete_move(paths, Writer(paths, identity))
 
 
 def _agreed() -> bool:

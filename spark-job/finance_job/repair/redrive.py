@@ -11,6 +11,7 @@ Exit codes: 0 done, 1 not done, 2 invalid settings.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -22,11 +23,13 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 from pydantic import Field
 
+from finance_contract.retracted import RETRACTED
 from finance_job import transaction
 from finance_job.config import Settings
 from finance_job.decode import decode_records
 from finance_job.repair import rewrite
-from finance_job.repair.request import RedriveAnswer, ask_job
+from finance_job.repair.moving import RepairNotNowError, complete, require_whole_batch, take_out_of_quarantine
+from finance_job.repair.request import ForgetRequest, RedriveAnswer, ask_job
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.transaction import Change
 from finance_job.worker_task import WorkerTask
@@ -41,7 +44,7 @@ from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_storage.schemas import UTC_MICROSECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from deltalake import DeltaTable
 
@@ -50,10 +53,6 @@ ROLE = "spark-job"
 ANSWER_SECONDS = 120.0
 # One pair of commits moves at most about this many ranges, because the log names each of them.
 MAX_RANGES = 50_000
-
-
-class RedriveError(Exception):
-    """The redrive cannot run now. The message says why and what to do."""
 
 
 class Redriven(msgspec.Struct, frozen=True):
@@ -67,21 +66,18 @@ class Redriven(msgspec.Struct, frozen=True):
         return f"of {self.examined} quarantined records with reason {reason}, {self.moved} pass the rules now and are ticks"
 
 
-def redrive(paths: LakePaths, writer: Writer, reason: str) -> Redriven:
-    """Decode quarantined records with a reason (or ALL) again and move those that pass.
+def redrive(paths: LakePaths, writer: Writer, reason: str, source: str | None = None) -> Redriven:
+    """Decode quarantined records with a reason again and move those that pass; with a source, only its retracted ticks.
+
+    ALL is every reason but RETRACTED.
 
     Nothing else may write the tables meanwhile: call it under the job's lock, or in the job between two batches.
     """
     complete(paths, writer)
-    if half := writer.half_committed():
-        # The batch is not complete: its rows in the quarantine belong to a commit to ticks that is still missing.
-        places = ", ".join(f"{partition}:{span.start}-{span.end - 1}" for partition, span in sorted(half.items()))
-        raise RedriveError(
-            f"the batch {places} is only in the quarantine so far: start the job, which completes it, then redrive again"
-        )
+    require_whole_batch(writer)
     examined = moved = 0
     passing: OffsetSet = {}
-    for records in _quarantined(paths, writer.table(QUARANTINE), reason):
+    for records in _quarantined(paths, writer.table(QUARANTINE), reason, source):
         examined += records.num_rows
         passing = union(passing, _passing(records))
         if sum(map(len, passing.values())) > MAX_RANGES:
@@ -89,18 +85,10 @@ def redrive(paths: LakePaths, writer: Writer, reason: str) -> Redriven:
     return Redriven(examined, moved + _move(paths, writer, passing))
 
 
-def complete(paths: LakePaths, writer: Writer) -> int:
-    """Complete a redrive that was interrupted between its two commits. Return the number of records moved, 0 if none."""
-    left = writer.half_redriven()
-    if left:
-        _take_out(paths, writer, left)
-    return count(left)
-
-
 def _move(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> int:
     if offsets:
         _append(paths, writer, offsets)
-        _take_out(paths, writer, offsets)
+        take_out_of_quarantine(paths, writer, offsets)
     return count(offsets)
 
 
@@ -113,17 +101,15 @@ def _append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
     writer.commit(TICKS, change, redriven=offsets)
 
 
-def _take_out(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
-    change = rewrite.without(writer.table(QUARANTINE), QUARANTINE, paths.quarantine, offsets)
-    writer.commit(QUARANTINE, change, redriven=offsets)
-
-
-def _quarantined(paths: LakePaths, quarantine: DeltaTable, reason: str) -> Iterator[pa.RecordBatch]:
+def _quarantined(paths: LakePaths, quarantine: DeltaTable, reason: str, source: str | None) -> Iterator[pa.RecordBatch]:
     """Yield the records with a reason whose values were not cut, one data file at a time."""
     for file in transaction.live_files(quarantine):
         rows = rewrite.read(QUARANTINE, paths.quarantine, file)
         whole = pc.equal(pc.binary_length(rows.column("value")), rows.column("value_length"))
-        chosen = whole if reason == ALL else pc.and_(whole, pc.equal(rows.column("reason"), reason))
+        is_sought = pc.not_equal(rows.column("reason"), RETRACTED) if reason == ALL else pc.equal(rows.column("reason"), reason)
+        chosen = pc.and_(whole, is_sought)
+        if source is not None:
+            chosen = pc.and_(chosen, pc.match_substring_regex(rows.column("detail"), f"^[0-9]* {re.escape(source)}$"))
         yield _kafka_records(rows.filter(chosen))
 
 
@@ -163,16 +149,16 @@ def answer_to(paths: LakePaths, writer: Writer, reason: str) -> RedriveAnswer:
     """Redrive and return the result, or why it failed, as an answer."""
     try:
         return RedriveAnswer(done=True, sentence=redrive(paths, writer, reason).sentence(reason))
-    except (RedriveError, CorruptStateError, ConflictError) as error:
+    except (RepairNotNowError, CorruptStateError, ConflictError) as error:
         return RedriveAnswer(done=False, sentence=str(error))
 
 
-def _redrive_here(paths: LakePaths, reason: str) -> RedriveAnswer:
+def _here(paths: LakePaths, perform: Callable[[Writer], RedriveAnswer]) -> RedriveAnswer:
     try:
         identity = read_identity(paths)
         if identity is None or any(open_table(paths.table(name)) is None for name in (TICKS, QUARANTINE)):
             return RedriveAnswer(done=False, sentence=f"there is no complete lake at {paths.root}: `make recover` repairs it")
-        return answer_to(paths, Writer(paths, identity), reason)
+        return perform(Writer(paths, identity))
     except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError, beneath.IrregularError) as error:
         return RedriveAnswer(done=False, sentence=str(error))
     except DeltaError as error:
@@ -182,23 +168,30 @@ def _redrive_here(paths: LakePaths, reason: str) -> RedriveAnswer:
         )
 
 
-def main() -> int:
-    """Redrive in this process, or ask the running job."""
-    settings = begin_role(RedriveSettings)
-    paths = LakePaths(settings.data_dir.resolve())
+def here_or_by_the_job(
+    paths: LakePaths, wanted: str | ForgetRequest, perform: Callable[[Writer], RedriveAnswer], wait_seconds: float
+) -> int:
+    """Do it under the job's lock, or ask the running job for what is `wanted`; print the result, return the exit code."""
     try:
-        with hold(settings.data_dir, ROLE):
-            answer: RedriveAnswer | None = _redrive_here(paths, settings.reason)
+        with hold(paths.root, ROLE):
+            answer: RedriveAnswer | None = _here(paths, perform)
     except AlreadyRunningError:
-        answer = ask_job(paths, settings.reason, ANSWER_SECONDS)
+        answer = ask_job(paths, wanted, wait_seconds)
     except beneath.IrregularError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if answer is None:
-        sys.stderr.write(f"The job has not answered within {ANSWER_SECONDS:.0f} s; its log will show the result.\n")
+        sys.stderr.write(f"The job has not answered within {wait_seconds:.0f} s; its log will show the result.\n")
         return 1
     print(answer.sentence)
     return 0 if answer.done else 1
+
+
+def main() -> int:
+    """Redrive in this process, or ask the running job."""
+    settings = begin_role(RedriveSettings)
+    paths = LakePaths(settings.data_dir.resolve())
+    return here_or_by_the_job(paths, settings.reason, lambda writer: answer_to(paths, writer, settings.reason), ANSWER_SECONDS)
 
 
 if __name__ == "__main__":

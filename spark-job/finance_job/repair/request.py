@@ -1,4 +1,4 @@
-"""Requests to a running job: one file in `data/run` asks for a redrive, another has the answer. The job polls for requests."""
+"""Requests to a running job: one file in `data/run` asks for a redrive or to forget, another has the answer. The job polls."""
 
 from __future__ import annotations
 
@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 
 
-class RedriveRequest(msgspec.Struct, frozen=True):
-    """A request to redrive the records with a reason; the id names the file of the answer."""
+class ForgetRequest(msgspec.Struct, frozen=True):
+    """A request to forget a source, or to undo that."""
+
+    source: str
+    undo: bool = False
+
+
+class JobRequest(msgspec.Struct, frozen=True):
+    """A request to the job; the id names the file of the answer. An older job knows only `reason`."""
 
     id: uuid.UUID
-    reason: str
+    reason: str = ""
+    forget: ForgetRequest | None = None
 
 
 class RedriveAnswer(msgspec.Struct, frozen=True):
@@ -35,9 +43,9 @@ class RedriveAnswer(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def ask_job(paths: LakePaths, reason: str, wait_seconds: float) -> RedriveAnswer | None:
-    """Ask the running job for a redrive. Return None if it does not answer in time; it may still do the redrive later."""
-    request = RedriveRequest(uuid.uuid4(), reason)
+def ask_job(paths: LakePaths, wanted: str | ForgetRequest, wait_seconds: float) -> RedriveAnswer | None:
+    """Ask the running job for a redrive of a reason, or to forget. None: no answer in time; it may act later."""
+    request = JobRequest(uuid.uuid4(), wanted) if isinstance(wanted, str) else JobRequest(uuid.uuid4(), forget=wanted)
     beneath.write_whole(paths.root, _request(paths), msgspec.json.encode(request))
     path = _answer(paths, request.id)
     deadline = time.monotonic() + wait_seconds
@@ -52,11 +60,11 @@ def ask_job(paths: LakePaths, reason: str, wait_seconds: float) -> RedriveAnswer
     return None
 
 
-def serve(paths: LakePaths, perform: Callable[[str], RedriveAnswer], log: FilteringBoundLogger) -> None:
-    """Answer a pending request, if there is one: `perform` is called with its reason."""
+def serve(paths: LakePaths, perform: Callable[[str | ForgetRequest], RedriveAnswer], log: FilteringBoundLogger) -> None:
+    """Answer a pending request, if there is one: `perform` is called with the reason to redrive, or with what to forget."""
     path = _request(paths)
     try:
-        request = msgspec.json.decode(beneath.read(paths.root, path), type=RedriveRequest)
+        request = msgspec.json.decode(beneath.read(paths.root, path), type=JobRequest)
     except FileNotFoundError:
         return
     except (msgspec.MsgspecError, beneath.IrregularError) as error:
@@ -65,8 +73,9 @@ def serve(paths: LakePaths, perform: Callable[[str], RedriveAnswer], log: Filter
         return
     # Removed first: a redrive that kills the job must not do so again at each start. The next start completes it.
     beneath.remove(paths.root, path)
-    answer = perform(request.reason)
-    log.info("redrive", reason=request.reason, done=answer.done, result=answer.sentence)
+    answer = perform(request.forget or request.reason)
+    what = {"source": request.forget.source, "undo": request.forget.undo} if request.forget else {"reason": request.reason}
+    log.info("forget" if request.forget else "redrive", **what, done=answer.done, result=answer.sentence)
     beneath.write_whole(paths.root, _answer(paths, request.id), msgspec.json.encode(answer))
 
 

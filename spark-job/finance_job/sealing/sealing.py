@@ -195,15 +195,17 @@ class Sealing:
             return None
 
     def _is_unchanged(self, pair: TablePair, days: Sequence[date]) -> bool:
-        """Whether the tables still have the rows of these days that were read. A redrive may have changed them meanwhile."""
+        """Whether the tables still have the rows of these days that were read. A redrive may have changed them."""
         ticks, quarantine = self._writer.metadata(TICKS), self._writer.metadata(QUARANTINE)
         before = pair.ticks.metadata
-        if before is None or (before.finalized_until, pair.quarantine.redrives) != (ticks.finalized_until, quarantine.redrives):
+        moves = quarantine.redrives, quarantine.retractions
+        if before is None or (before.finalized_until, pair.quarantine.moves) != (ticks.finalized_until, moves):
             return False
         names = {day.isoformat() for day in days}
         live = live_files(self._writer.table(TICKS))
         now = {literal(file.path) for file in live if file.partition_values.get("date") in names}
-        return now == {file.name for file in pair.ticks.files if file.date in days} and not self._writer.half_redriven()
+        is_moving = self._writer.half_redriven() or self._writer.half_retracted()
+        return now == {file.name for file in pair.ticks.files if file.date in days} and not is_moving
 
     def _report(self, manifests: Sequence[Manifest], version: int, milliseconds: int) -> None:
         for manifest in manifests:

@@ -219,7 +219,7 @@ def test_damage_does_not_stop_the_check_for_an_interrupted_redrive(
     lake: BuiltLake, damage: Callable[[BuiltLake], None]
 ) -> None:
     damage(lake)
-    recover._complete_redrive(lake.paths)  # noqa: SLF001
+    recover._complete_move(lake.paths)  # noqa: SLF001
     recovered(lake)
 
 

@@ -10,7 +10,8 @@ from deltalake import DeltaTable
 from finance_contract import Malformed, Reason, decode
 from finance_job.guard import examine
 from finance_job.repair import redrive
-from finance_job.repair.redrive import ALL, Redriven, complete
+from finance_job.repair.moving import complete
+from finance_job.repair.redrive import ALL, Redriven
 from finance_job.writer import Writer
 from finance_storage import digest
 from finance_storage.accounting import find_inconsistencies

@@ -12,27 +12,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finance_producer.columnar import MAX_MEGABYTES
-from finance_producer.columns import UnreadableFileError
-from finance_producer.rows import MAX_RECORD_CHARS, open_rows
+from finance_producer.reading.lines import MAX_RECORD_CHARS
+from finance_producer.reading.options import Options, UnreadableFileError
+from finance_producer.reading.reader import read
+from finance_producer.reading.remote import MAX_MEGABYTES, OpenFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 VALUE = "A" * 1_900_000
-SPARE_MB = 150  # interpreter and pyarrow
+SPARE_MB = 160  # interpreter and pyarrow
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of the reader")
 # Reads a file as the producer does and prints the results and the memory used.
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
-from finance_producer.columns import UnreadableFileError
-from finance_producer.rows import open_rows
+from finance_producer.reading.options import Options, UnreadableFileError
+from finance_producer.reading.remote import OpenFile
 rows, faults, message = 0, [], None
 try:
-    for row in open_rows(Path(sys.argv[1])).rows:
-        rows += 1
-        faults += [row.fault] if row.fault else []
+    for block in OpenFile(Path(sys.argv[1]), Options()).blocks():
+        rows += block.rows + len(block.left_out)
+        faults += [reason for _, reason in block.left_out]
 except UnreadableFileError as error:
     message = str(error)
 status = Path("/proc/self/status").read_text()  # getrusage would include the memory of the test process before exec
@@ -75,10 +76,13 @@ def test_a_kilobyte_of_parquet_that_unpacks_to_gigabytes_stays_within_the_memory
         assert result.own_mb < SPARE_MB, what
         assert result.reader_mb < SPARE_MB + MAX_MEGABYTES, what
         if result.message is None:
-            assert (result.rows, result.faults, result.first) == (1000, 1000, ["a cell of more than 256 characters"]), what
+            assert (result.rows, result.faults) == (1000, 1000), what
+            assert result.first == ["not_an_object: a cell of more than 256 characters"], what
         else:
             assert result.rows == 0
-            assert "it needs more than 512 MB of memory" in result.message or "ended with code" in result.message, what
+            assert (
+                f"it needs more than {MAX_MEGABYTES} MB of memory" in result.message or "ended with code" in result.message
+            ), what
 
 
 @LINUX
@@ -88,7 +92,7 @@ def test_arrow_stays_within_the_memory_limit(tmp_path: Path) -> None:
     with pa.ipc.new_file(str(tmp_path / "big.arrow"), table.schema, options=options) as file:
         file.write_table(table)
     result = _measure(tmp_path / "big.arrow")
-    assert "it needs more than 512 MB" in (result.message or "")
+    assert f"it needs more than {MAX_MEGABYTES} MB" in (result.message or "")
     assert result.reader_mb < SPARE_MB + MAX_MEGABYTES
 
 
@@ -98,20 +102,20 @@ def test_a_deeply_nested_type_is_reported(tmp_path: Path) -> None:
         deep = pa.struct([("a", deep)])
     pq.write_table(pa.table({"symbol": ["A"], "price": ["1"], "deep": pa.nulls(1, deep)}), tmp_path / "deep.parquet")
     with pytest.raises(UnreadableFileError, match=r"deep\.parquet cannot be read: "):
-        open_rows(tmp_path / "deep.parquet")
+        OpenFile(tmp_path / "deep.parquet", Options())
 
 
 def test_a_crashed_reader_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _parquet(tmp_path / "f.parquet", pa.array(["A"]))
-    monkeypatch.setattr("finance_producer.columnar.READER", "finance_producer.there_is_none")
+    monkeypatch.setattr("finance_producer.reading.remote.READER", "finance_producer.there_is_none")
     with pytest.raises(UnreadableFileError, match=r"f\.parquet cannot be read: its reader ended with code 1, which happens if"):
-        open_rows(file)
+        OpenFile(file, Options())
 
 
 def test_ten_thousand_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({f"c{number}": [1] for number in range(10_001)}), tmp_path / "wide.parquet")
     with pytest.raises(UnreadableFileError, match="has 10,001 columns; at most 10,000 are supported"):
-        open_rows(tmp_path / "wide.parquet")
+        OpenFile(tmp_path / "wide.parquet", Options())
 
 
 @LINUX
@@ -127,7 +131,7 @@ def test_an_endless_csv_line_is_left_out_without_more_memory(tmp_path: Path, hea
     assert result.own_mb < SPARE_MB
     if header:
         assert (result.rows, result.faults) == (3, 1)
-        assert result.first == [f"lines 3 to 3: a row of more than {MAX_RECORD_CHARS:,} characters"]
+        assert result.first == [f"not_an_object: lines 3 to 3: a row of more than {MAX_RECORD_CHARS:,} characters"]
     else:
         assert "its first line is not CSV, lines 1 to 1: a row of more than 1,048,576 characters" in (result.message or "")
 
@@ -136,12 +140,13 @@ def test_an_endless_quoted_row_is_bounded_and_the_next_row_is_read(tmp_path: Pat
     file = tmp_path / "f.csv"
     endless = 'A,"' + 'x\n","' * (MAX_RECORD_CHARS // 5)
     file.write_text(f"symbol,price\nAAPL,1\n{endless}\nMSFT,2\n")
-    rows = list(open_rows(file).rows)
-    assert (rows[0].symbol, rows[-1].symbol, rows[-1].price) == ("AAPL", "MSFT", "2")
-    assert any("a row of more than" in (row.fault or "") for row in rows)
+    blocks = list(read(file, Options()).converted)
+    ticks = [tick for block in blocks for tick in block.ticks.to_pylist()]
+    assert (ticks[0]["symbol"], ticks[-1]["symbol"], ticks[-1]["price"]) == ("AAPL", "MSFT", "2")
+    assert any("a row of more than" in reason for block in blocks for _, reason in block.left_out)
 
 
 def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(UnreadableFileError, match=r"pipe\.csv is not a regular file"):
-        open_rows(tmp_path / "pipe.csv")
+        OpenFile(tmp_path / "pipe.csv", Options())

@@ -87,7 +87,7 @@ def test_rows_left_out_are_counted_by_reason_at_the_end(trial: Trial) -> None:
         "A,1,x,,",
         "A,0.123456789,1,2024-01-05",
         "A,nan,1,1/5/2024",
-        "A,1,1,1704456000000",
+        "A,1,1,3000-01-05",
         "A,1,1,1/5/2024",
         "A,0.1234567891,1,",
     ]
@@ -105,19 +105,40 @@ def test_rows_left_out_are_counted_by_reason_at_the_end(trial: Trial) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "symbol,price\n" + "A,189.123456789012\n" * 200,
-        "symbol,price,ts_event\nA,1,1704456000000\n",
-        "symbol,price,ts_event\nA,1,01/05/2024\n",
+        "symbol,price,ts_event\nA,-1,2024-01-05\n",
+        "symbol,price,ts_event\nA,1,1904-01-05\n",
         "symbol,price\nA,1,\nB,2,\n",
         "symbol,price\n",
     ],
-    ids=["twelve digits", "epoch milliseconds", "US dates", "a trailing comma", "no row"],
+    ids=["negative prices", "times of another century", "a trailing comma", "no row"],
 )
 def test_a_file_without_a_valid_tick_fails_with_a_message(trial: Trial, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert trial.run(text) == 2
     assert capsys.readouterr().err.endswith("prices.csv has no row that is a valid tick: nothing was published.\n")
     assert trial.client.arrived == []
     assert len(trial.log.figures_of("rows left out")) == (1 if text.count("\n") > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("symbol,price\n" + "A,189.123456789012\n" * 200, {"REPLAY_DECIMALS": "2"}),
+        ("symbol,price,ts_event\nA,1,01/05/2024\n", {"REPLAY_DATES": "mdy"}),
+        ("symbol,price,ts_event\nA,1,20\n", {"REPLAY_TIME_UNIT": "s"}),
+        ("symbol;price\nA;1,234\n", {"REPLAY_DECIMAL_MARK": "comma"}),
+        ("symbol,price\nA,174500000000\n", {"REPLAY_PRICE_SCALE": "1e-9"}),
+        ("price\n1\n", {"REPLAY_SYMBOL": "PRICES"}),
+    ],
+)
+def test_what_only_the_user_knows_is_refused_with_the_setting_that_says_it(
+    trial: Trial, text: str, mended: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trial.run(text) == 2
+    setting, value = next(iter(mended.items()))
+    assert f"{setting}={value}" in capsys.readouterr().err
+    assert trial.client.arrived == []
+    trial.run(text, **mended)
+    assert trial.client.arrived or setting == "REPLAY_TIME_UNIT"
 
 
 def test_unused_columns_and_missing_times_are_logged(trial: Trial) -> None:
@@ -130,13 +151,13 @@ def test_unused_columns_and_missing_times_are_logged(trial: Trial) -> None:
 def test_a_time_with_another_name_is_refused_until_it_is_mapped_or_ignored(
     trial: Trial, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "symbol,price,timestamp\nA,1,2024-01-05\n"
+    text = "symbol,price,ts_recv\nA,1,2024-01-05\n"
     assert trial.run(text) == 2
-    assert "Use REPLAY_MAP=ts_event=timestamp. Or leave it out with REPLAY_IGNORE_COLUMNS=timestamp." in capsys.readouterr().err
+    assert "Use REPLAY_MAP=ts_event=ts_recv. Or leave it out with REPLAY_IGNORE_COLUMNS=ts_recv." in capsys.readouterr().err
     assert trial.client.arrived == []
-    assert trial.run(text, REPLAY_MAP="ts_event=timestamp") == 0
+    assert trial.run(text, REPLAY_MAP="ts_event=ts_recv") == 0
     assert [decode(value).ts_event for value in trial.client.arrived] == [1_704_412_800_000_000_000]
-    assert trial.run(text, REPLAY_MAP="", REPLAY_IGNORE_COLUMNS="timestamp") == 0
+    assert trial.run(text, REPLAY_MAP="", REPLAY_IGNORE_COLUMNS="ts_recv") == 0
     assert [decode(value).ts_event for value in trial.client.arrived][1:] == [None]
 
 

@@ -19,8 +19,9 @@ from finance_contract.tick import EVENT_TIMES_NS, SYMBOL
 from finance_lake.cli import app
 from finance_lake.export import write
 from finance_lake.lake import Lake
+from finance_producer.reading.options import Options
+from finance_producer.reading.reader import read
 from finance_producer.replay import Replay
-from finance_producer.rows import open_rows
 from finance_storage.schemas import FIELDS
 from tests.support.lakes import BuiltLake
 
@@ -39,7 +40,8 @@ TICKS = st.builds(
 
 def _replayed(file: Path) -> tuple[list[tuple[object, ...]], list[str]]:
     rejects: list[str] = []
-    replay = Replay(open_rows(file).rows, "test", lambda line, reason: rejects.append(f"{line} {reason}"))
+    rows = read(file, Options(spelling="setting")).converted
+    replay = Replay(rows, "test", lambda line, reason: rejects.append(f"{line} {reason}"))
     ticks: list[tuple[object, ...]] = []
     while not replay.ended:
         ticks += [_fields(decode(value)) for value in replay.take(1000).values]

@@ -11,6 +11,7 @@ from finance_contract import Malformed, Reason, Tick, decode
 from finance_job.guard import examine
 from finance_job.repair import redrive
 from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.moving import complete
 from finance_job.repair.recovery_plan import RecoverError, make_plan
 from finance_kafka.offsets import OffsetRange
 from finance_lake.status import lake_status
@@ -129,11 +130,11 @@ def test_between_the_commits_of_a_redrive_the_lake_is_complete(redrivable: Built
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
-        killed.setattr(redrive, "_take_out", die)
+        killed.setattr(redrive, "take_out_of_quarantine", die)
         with pytest.raises(KeyboardInterrupt):
             redrive.redrive(redrivable.paths, redrivable.writer, redrive.ALL)
     report = judge(redrivable)
     assert report.findings == ()
     assert any("3 rows are in both tables" in note for note in report.notes)
-    redrive.complete(redrivable.paths, redrivable.writer)
+    complete(redrivable.paths, redrivable.writer)
     assert judge(redrivable).findings == ()

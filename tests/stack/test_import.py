@@ -1,0 +1,141 @@
+"""`financelake import` on a running lake: every row is in the table once or listed, also after a kill and a second import."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finance_lake.lake import Lake
+from finance_storage import ledger
+from tests.support.imports import FINANCELAKE, environment, financelake, stored
+from tests.support.stack import wait_for_derived, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.stack import Stack
+
+pytestmark = pytest.mark.stack
+
+NOON_MS = 1_704_456_000_000
+
+
+def _file(folder: Path, rows: int, name: str = "trades.csv") -> Path:
+    """Write ticks, and after each thousand a row without a price."""
+    lines = [f"AAPL,{number % 9973}.{number % 100:02},{number},{NOON_MS + number}" for number in range(rows)]
+    bad = [f"{line}\nAAPL,,1,{NOON_MS}" if place % 1000 == 999 else line for place, line in enumerate(lines)]
+    file = folder / name
+    file.write_text("ticker,trade_price,qty,timestamp\n" + "\n".join(bad) + "\n")
+    return file
+
+
+def _kept(file: Path) -> list[Decimal]:
+    with file.open() as stream:
+        return [
+            Decimal(row["trade_price"]) for row in csv.DictReader(stream) if row["trade_price"] and row["trade_price"] != "0.00"
+        ]
+
+
+def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> None:
+    file = _file(tmp_path, 5000)
+    none = financelake(stack.make_topic(), "import", file, "--yes")
+    assert none.returncode == 2
+    assert "has a broker but no job that would store the ticks. `make local` or `make up` starts the lake" in none.stderr
+    job = stack.run("spark-job")
+    job.wait_for("Running:")
+
+    first = financelake(stack, "import", file, "--yes")
+    assert first.returncode == 0, first.stdout + first.stderr
+    zero = sum(number % 9973 == 0 and number % 100 == 0 for number in range(5000))
+    assert f"5,005 rows = {5000 - zero:,} stored as {5000 - zero:,} ticks + {5 + zero} left out" in first.stdout
+    assert [tick.price for tick in stored(stack)] == _kept(file)
+    listed = (tmp_path / "trades.csv.left-out.csv").read_text().splitlines()
+    assert listed[0] == "line,reason,detail"
+    assert "1002,price_missing,empty" in listed
+    assert len(listed) == 1 + 5 + zero
+
+    again = financelake(stack, "import", file, "--yes")
+    assert again.returncode == 0
+    assert "trades.csv is in the lake already" in again.stderr
+    assert len(stored(stack)) == 5000 - zero
+
+    twice = financelake(stack, "import", file, "--yes", "--again")
+    assert twice.returncode == 0, twice.stderr
+    assert len(stored(stack)) == 2 * (5000 - zero)
+    assert job.stop() == 0
+    stack.assert_proven()
+
+
+def test_a_killed_import_goes_on_where_it_stopped(stack: Stack, tmp_path: Path) -> None:
+    file = _file(tmp_path, 600_000)
+    job = stack.make_topic().run("spark-job")
+    job.wait_for("Running:")
+    process = subprocess.Popen(
+        [FINANCELAKE, "import", str(file), "--yes"],
+        cwd=tmp_path,
+        env=environment(stack),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: sum(stack.end_offsets().values()) > 50_000, 60, "50,000 ticks in the topic")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    sent = sum(stack.end_offsets().values())
+    assert 50_000 < sent < 590_000
+
+    rest = financelake(stack, "import", file, "--yes")
+    assert rest.returncode == 0, rest.stdout + rest.stderr
+    match = re.search(r"in the table once, ([\d,]+) of them by an earlier run\. Source: (\S+)", rest.stdout)
+    assert match, rest.stdout
+    assert int(match[1].replace(",", "")) >= sent
+    assert [tick.price for tick in stored(stack, match[2])] == _kept(file)
+    account = ledger.read(ledger.ledger_file(stack.paths.root, match[2]))
+    assert account.acknowledged == [(0, len(_kept(file)) - 1)]
+    assert job.stop() == 0
+    stack.assert_proven()
+
+
+def test_a_forgotten_file_is_in_no_answer_until_it_is_undone(stack: Stack, tmp_path: Path) -> None:
+    file = _file(tmp_path, 3000)
+    job = stack.make_topic().run("spark-job", BARS_SECONDS=1)
+    job.wait_for("Running:")
+    stack.send([b'{"symbol":"MSFT","price":1}'])
+    source = re.search(r"Source: (\S+)", financelake(stack, "import", file, "--yes").stdout)
+    assert source
+    kept = stored(stack, source[1])
+    with Lake(stack.paths.root) as lake:
+        before = lake.version
+
+    asked = financelake(stack, "forget", source[1])
+    assert asked.returncode == 2
+    assert "Nothing is changed" in asked.stderr
+    forgotten = financelake(stack, "forget", source[1], "--yes")
+    assert forgotten.returncode == 0, forgotten.stdout + forgotten.stderr
+    assert f"{len(kept):,} ticks of {source[1]} are retracted" in forgotten.stdout
+    with Lake(stack.paths.root) as lake:
+        assert lake.symbols() == ["MSFT"]
+        assert lake.ticks("AAPL", as_of=before).arrow.num_rows == len(kept)
+    stack.assert_proven()
+    wait_for_derived(stack.paths, 60, job.text)
+    assert not [row for row in financelake(stack, "bars", "--json").stdout.split('"') if row == "AAPL"]
+    listed = {row["source"]: row["state"] for row in json.loads(financelake(stack, "sources", "--json").stdout)}
+    assert listed[source[1]] == f"{len(kept):,} retracted by `financelake forget`"
+    again = financelake(stack, "import", file, "--yes")
+    assert f"`financelake forget {source[1]} --undo` brings its ticks back" in again.stderr
+
+    undone = financelake(stack, "forget", source[1], "--undo", "--yes")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert stored(stack, source[1]) == kept
+    assert job.stop() == 0
+    stack.assert_proven()
+    elsewhere = financelake(stack, "forget", source[1], "--yes")  # without a job
+    assert elsewhere.returncode == 0, elsewhere.stdout + elsewhere.stderr
+    stack.assert_proven()

@@ -1,0 +1,118 @@
+"""docs/OWN-DATA.md: its commands run, vendors' files arrive exactly, and an analyst gets from a file to returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.support.imports import FINANCELAKE, environment, financelake, stored
+from tests.support.live_dashboard import serving
+from tests.support.vendors import VENDORS
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+pytestmark = pytest.mark.stack
+
+PAGE = (Path(__file__).parents[2] / "docs" / "OWN-DATA.md").read_text()
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MINUTE_NS = 60 * 10**9
+OPEN_NS = 1_704_465_000 * 10**9
+
+
+def _blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(PAGE) if kind == language]
+
+
+def _trades(file: Path, symbol: str, minutes: int, *, named: bool = True) -> None:
+    """Write two trades a minute, the second of which is the close."""
+    rows = [
+        (f"{symbol}," if named else "") + f"{100 + minute}.{25 * place:02},10,{OPEN_NS + minute * MINUTE_NS + place}"
+        for minute in range(minutes)
+        for place in range(2)
+    ]
+    header = ("symbol," if named else "") + "price,size,timestamp"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.make_topic().run("spark-job").wait_for("Running:")
+    _trades(tmp_path / "trades.csv", "AAPL", 30)
+    _trades(tmp_path / "ticks" / "later.tsv", "MSFT", 3)
+    _trades(tmp_path / "ticks" / "deep" / "earlier.csv", "IBM", 2)
+    _trades(tmp_path / "more.csv", "SPY", 5, named=False)
+
+    for line in "\n".join(_blocks("bash")).splitlines():
+        command = re.sub(r"\bfinancelake\b", shlex.quote(FINANCELAKE), line)
+        run = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=environment(stack),
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert run.returncode == 0, f"{line}: {run.stdout}{run.stderr}"
+
+    assert {tick.symbol for tick in stored(stack)} == {"AAPL", "MSFT", "IBM", "SPY"}
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in _blocks("python"):
+        exec(code, names)  # noqa: S102 (our own page)
+    expected = [(100.25 + minute) / (99.25 + minute) - 1 for minute in range(1, 30)]
+    assert names["returns"].tolist() == pytest.approx(expected)
+
+    with serving(stack.paths.root) as (address, _), urlopen(f"{address}/api/bars?symbol=AAPL&size=1m") as answer:  # noqa: S310
+        bars = json.load(answer)["bars"]
+    assert len(bars) == 30
+
+
+def test_vendors_files_arrive_to_the_digit_and_the_nanosecond(stack: Stack, tmp_path: Path) -> None:
+    job = stack.make_topic().run("spark-job")
+    job.wait_for("Running:")
+    for vendor in VENDORS:
+        run = financelake(stack, "import", vendor.write(tmp_path), *vendor.options, "--yes")
+        assert run.returncode == 0, f"{vendor.name}: {run.stdout}{run.stderr}"
+        source = re.search(r"Source: (\S+)", run.stdout)
+        assert source, run.stdout
+        assert stored(stack, source[1]) == vendor.ticks, vendor.name
+        assert f"{len(vendor.left_out):,} left out" in run.stdout
+    listed = financelake(stack, "sources", "--json")
+    assert [row["state"] for row in json.loads(listed.stdout)] == ["complete"] * len(VENDORS)
+    assert job.stop() == 0
+    stack.assert_proven()
+
+
+def test_the_page_has_each_vendors_options() -> None:
+    for vendor in VENDORS:
+        options = re.sub(r"'", "", shlex.join(vendor.options))
+        table = [set(re.findall(r"--[a-z-]+ [^ |`]+", row)) for row in PAGE.splitlines() if row.startswith("|")]
+        assert set(re.findall(r"--[a-z-]+ [^ ]+", options)) in table, vendor.name
+
+
+def test_a_named_pipe_is_read_to_its_end_first(stack: Stack, tmp_path: Path) -> None:
+    stack.make_topic().run("spark-job").wait_for("Running:")
+    _trades(tmp_path / "trades.csv", "AAPL", 4)
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((tmp_path / "trades.csv").read_bytes()))
+    writer.start()
+    run = financelake(stack, "import", pipe, "--yes")
+    writer.join()
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len(stored(stack)) == 8
+    again = financelake(stack, "import", "trades.csv", "--yes")
+    assert "trades.csv is in the lake already, as pipe.csv-" in again.stderr
