@@ -12,7 +12,7 @@ from finance_lake.query.file_cache import MAX_BYTES, FileCache
 from finance_lake.query.snapshot import open_snapshot
 from finance_lake.query.sql import Sandboxes
 from finance_role.literal_paths import fault
-from finance_storage.errors import RequestError
+from finance_storage.errors import LakeError, RequestError
 from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
@@ -56,6 +56,16 @@ class LakeReader:
         """Close the lake."""
         self.close()
 
+    def __repr__(self) -> str:
+        """Return folder, version, number of ticks and their range of time, from the log alone."""
+        name = f"{type(self).__name__}({str(self.paths.root)!r})"
+        try:
+            snapshot = open_snapshot(self.paths)
+            extent = _extent(snapshot)
+        except LakeError as error:
+            return f"<{name}: {error}>"
+        return f"<{name}: version {snapshot.version}, {snapshot.rows:,} ticks{extent}>"
+
     def close(self) -> None:
         """Stop the idle SQL processes. The lake stays usable and starts new ones as needed."""
         self._sandboxes.close()
@@ -95,3 +105,9 @@ def require_count(limit: int | None) -> None:
     """Check a number of rows. Raises RequestError."""
     if limit is not None and limit < 0:
         raise RequestError(f"limit={limit} is not a number of rows: it must be 0 or more.")
+
+
+def _extent(snapshot: Snapshot) -> str:
+    """Return the range of event times in words; empty if a file has no statistics."""
+    span = snapshot.span
+    return f", {span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC" if span else ""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finance_lake.query import asof, latest
+from finance_lake.query import asof, latest, markout
 from finance_lake.query.reader import LakeReader
 from finance_lake.query.relations import ORDER, source
 from finance_lake.query.result import Result
-from finance_lake.query.selection import selection, step_us
+from finance_lake.query.selection import selection
 from finance_lake.query.snapshot import open_snapshot
+from finance_lake.query.times import parse_duration
 from finance_storage import delta_log
 from finance_storage.errors import RequestError
 from finance_storage.paths import TICKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
     from finance_lake.query.snapshot import Snapshot
-    from finance_lake.query.times import AsOf, Time
+    from finance_lake.query.times import AsOf, Duration, Time
 
 IN_ORDER = ", ".join(ORDER)
 
@@ -77,7 +77,7 @@ class TickQueries(LakeReader):
         right: str | Result,
         *,
         by: str | None = "symbol",
-        tolerance: timedelta | str | None = None,
+        tolerance: Duration | None = None,
         suffix: str = "_right",
         start: Time | None = None,
         end: Time | None = None,
@@ -92,7 +92,7 @@ class TickQueries(LakeReader):
             left: ticks or bars; or a symbol, for its ticks from `start` to `end`
             right: ticks or bars; or a symbol, for its ticks before `end`
             by: the column in which rows must agree; None for any; ignored between two symbols
-            tolerance: maximum age of the right row: a timedelta, or text such as a bar size; by default any age
+            tolerance: maximum age of the right row: a timedelta, or text such as `100ms`, `30s` or `5m`; by default any age
             suffix: added to the names of columns of `right` that `left` has too
             start: start of the ticks of `left`, if it is a symbol
             end: end of the ticks of symbols
@@ -103,10 +103,47 @@ class TickQueries(LakeReader):
         version = self.version_at(as_of)
         left_rows = self.ticks(left, start=start, end=end, as_of=version) if isinstance(left, str) else left
         right_rows = self.ticks(right, end=end, as_of=version) if isinstance(right, str) else right
-        max_age = timedelta(microseconds=step_us(tolerance)) if isinstance(tolerance, str) else tolerance
+        max_age = None if tolerance is None else parse_duration(tolerance, "tolerance")
         sql = asof.join(left_rows.columns, right_rows.columns, None if across else by, max_age, suffix)
         rows = self.engine.table(sql, left_rows=left_rows.arrow, right_rows=right_rows.arrow)
-        return Result(rows, max(left_rows.version, right_rows.version))
+        return Result(rows, max(left_rows.version, right_rows.version), tz=left_rows.tz)
+
+    def markout(  # noqa: PLR0913 (keywords, each with a default)
+        self,
+        rows: str | Result,
+        horizons: Sequence[Duration] = ("1s", "10s", "1m"),
+        *,
+        of: str | Result | None = None,
+        price: str = "price",
+        start: Time | None = None,
+        end: Time | None = None,
+        as_of: AsOf | None = None,
+    ) -> Result:
+        """Return each row with the price at each horizon after it, in the order of `rows`.
+
+        The price at a time is that of the newest tick that is not later. For a horizon `10s` the columns `price_10s` and
+        `markout_10s`, the difference to the row's own price, are added; both are exact decimals. They are null where the
+        ticks end before that time: the price at that time is not known yet. Times are compared to the nanosecond.
+
+        Args:
+            rows: ticks; or a symbol, for its ticks from `start` to `end`
+            horizons: durations such as `100ms`, `10s` or `5m`, or timedeltas; negative ones are before the tick
+            of: the ticks that have the later prices: a symbol, or rows that are joined by `symbol`; by default ticks of the
+                same symbols
+            price: the column of prices, in both
+            start: start of the ticks of `rows`, if it is a symbol
+            end: end of the ticks of `rows`, if it is a symbol
+            as_of: version or time of the ticks of symbols
+
+        """
+        steps = markout.horizons_of(horizons)
+        version = rows.version if isinstance(rows, Result) and as_of is None else self.version_at(as_of)
+        left = self.ticks(rows, start=start, end=end, as_of=version) if isinstance(rows, str) else rows
+        names = left.arrow.column("symbol").unique().drop_null().to_pylist() if of is None and "symbol" in left.columns else []
+        right = of if isinstance(of, Result) else self.ticks(of or names, as_of=version)
+        sql = markout.join(left.columns, right.columns, steps, price, across=isinstance(of, str))
+        found = self.engine.table(sql, left_rows=left.arrow, right_rows=right.arrow)
+        return Result(found, max(left.version, right.version), tz=left.tz)
 
     def _added(self, snapshot: Snapshot, after: int) -> list[str]:
         """Return the absolute paths of the data files that the versions after `after` added."""
