@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from finance_lake.query.sql import Cancel
     from finance_lake.query.times import AsOf, Time
 
 
@@ -41,16 +42,24 @@ class Lake(BarQueries):
     Ticks: `ticks`, `batches`, `since`, `latest`, `asof`, `markout`. Bars: `bars`, `returns`, `resample`. The rest is here.
     """
 
-    def sql(self, query: str, as_of: AsOf | None = None, *, limits: Limits | None = None, cut: bool = False) -> Result:
+    def sql(
+        self,
+        query: str,
+        as_of: AsOf | None = None,
+        *,
+        limits: Limits | None = None,
+        cut: bool = False,
+        cancel: Cancel | None = None,
+    ) -> Result:
         """Run one SELECT in DuckDB's SQL over the views `ticks`, `bars_1m`, `latest` and `quarantine`.
 
         The query runs in a separate process that can read the lake's data files and nothing else, and write nothing. It is
         stopped when it exceeds `limits` (by default 30 s, 1 GB, a million rows). With more rows than allowed, QueryError is
         raised; with `cut=True` the first rows are returned and `Result.cut` is set. For invalid SQL, QueryError has DuckDB's
-        message.
+        message. Another thread can stop the query by calling `cancel`.
         """
         allowed, snapshot = limits or Limits(), open_snapshot(self.paths, as_of)
-        rows, was_cut = self._sandboxes.ask(snapshot, query, allowed)
+        rows, was_cut = self._sandboxes.ask(snapshot, query, allowed, cancel)
         if was_cut and not cut:
             raise QueryError(f"The result has more than {allowed.rows:,} rows: add LIMIT, or aggregate.")
         return Result(rows, snapshot.version, cut=was_cut)

@@ -87,7 +87,7 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return nearest_floats(column)
 
 
-def _plain(column: pa.ChunkedArray) -> np.ndarray:
+def _plain(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 (pyarrow has no types)
     if pa.types.is_string(column.type):
         codes = column.combine_chunks().dictionary_encode()
         names = np.array([*codes.dictionary.to_pylist(), None], object)
@@ -97,7 +97,7 @@ def _plain(column: pa.ChunkedArray) -> np.ndarray:
     return column.to_numpy()
 
 
-def _nanoseconds(table: pa.Table, name: str) -> np.ndarray:
+def _nanoseconds(table: pa.Table, name: str) -> Any:  # noqa: ANN401
     """Return times as datetime64[ns], with the nanoseconds of `ts_event`; those beyond 1677 to 2262 stay microseconds."""
     column = table.column(name).combine_chunks()
     us = column.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)

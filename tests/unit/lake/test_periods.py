@@ -63,7 +63,7 @@ def expected(ticks: list[Tick], key: Callable[[datetime], object]) -> list[tuple
         moment = datetime.fromtimestamp((tick.ts_event or 0) // STEP_NS, UTC)
         if (group := key(moment)) is not None:
             groups[tick.symbol, group].append(tick)
-    bars = []
+    bars: list[tuple[object, ...]] = []
     for (symbol, _), rows in groups.items():
         prices, sizes = [row.price for row in rows], [row.size for row in rows]
         edges = prices[0], max(prices), min(prices), prices[-1]
@@ -231,8 +231,8 @@ def test_whole_bars_are_selected_by_their_begin(two_days: Lake, how: dict[str, s
 def test_an_empty_lake_has_bars_of_the_same_columns(two_days: Lake, tmp_path: Path) -> None:
     empty = lake_of(tmp_path / "empty", [])
     for how in ({"tz": "Asia/Tokyo"}, {"session": "XNYS"}, {"fill": True}):
-        assert empty.bars("1d", **how).arrow.schema == two_days.bars("1d").arrow.schema  # type: ignore[arg-type]
-        assert len(empty.returns("1mo", **how)) == 0  # type: ignore[arg-type]
+        assert empty.bars("1d", **how).arrow.schema == two_days.bars("1d").arrow.schema
+        assert len(empty.returns("1mo", **how)) == 0
 
 
 @pytest.mark.parametrize(
