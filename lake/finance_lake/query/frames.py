@@ -63,7 +63,7 @@ def arrays(table: pa.Table) -> dict[str, np.ndarray]:
     return {name: _array(table, name) for name in table.column_names}
 
 
-def _array(table: pa.Table, name: str) -> np.ndarray:
+def _array(table: pa.Table, name: str) -> Any:  # noqa: ANN401 (pyarrow has no types)
     column = table.column(name)
     if pa.types.is_timestamp(column.type) and column.type.unit == "us":
         return _nanoseconds(table, name)
