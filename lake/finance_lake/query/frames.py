@@ -53,9 +53,10 @@ def float_frame(table: pa.Table, tz: Zone) -> pd.DataFrame:
         index = pd.DatetimeIndex(_nanoseconds(table, time), name=time).tz_localize("UTC").tz_convert(zone)
         table = table.drop_columns([name for name in table.column_names if name == time or (name, time) == (NANOS, TIMES[0])])
     columns = {number: _series(column, zone) for number, column in enumerate(table.columns)}
-    frame = pd.DataFrame(columns, index=None if index is not None else pd.RangeIndex(table.num_rows), copy=False)
+    # set_index would copy all columns.
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows) if index is None else index, copy=False)
     frame.columns = pd.Index(table.column_names)
-    return frame if index is None else frame.set_index(index)
+    return frame
 
 
 def arrays(table: pa.Table) -> dict[str, np.ndarray]:
@@ -77,10 +78,10 @@ def _series(column: pa.ChunkedArray, zone: str) -> Any:  # noqa: ANN401 (an arra
     if pa.types.is_decimal(kind):
         return _numbers(column)
     if pa.types.is_timestamp(kind) and kind.tz:
-        return column.cast(pa.timestamp(kind.unit, zone)).to_pandas()
+        return column.cast(pa.timestamp(kind.unit, zone)).to_pandas().array
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pd.arrays.ArrowExtensionArray(column)
-    return column.to_pandas(date_as_object=False)
+    return column.to_pandas(date_as_object=False).array
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
