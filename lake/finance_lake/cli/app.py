@@ -36,7 +36,26 @@ def _usable_folder(folder: Path | None) -> Path | None:
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def known_zone(name: str | None) -> str | None:
+    """Refuse an unknown time zone: exit code 2."""
+    if name is not None:
+        from finance_lake.query.times import parse_zone
+        from finance_storage.errors import RequestError
+
+        try:
+            parse_zone(name)
+        except RequestError as error:
+            raise typer.BadParameter(str(error)) from None
+    return name
+
+
 Data = Annotated[Path | None, typer.Option(callback=_usable_folder, help="The lake's folder (default: DATA_DIR, or data).")]
+Tz = Annotated[
+    str | None,
+    typer.Option("--tz", callback=known_zone, metavar="ZONE", help="Time zone of the times shown, such as America/New_York."),
+]
 AsOf = Annotated[str | None, typer.Option(help="Table version, or a time such as 2026-11-24T10:31 (UTC).")]
 Start = Annotated[str | None, typer.Option(help="From this time, such as 2026-11-24T10:31 (UTC).")]
 End = Annotated[str | None, typer.Option(help="Before this time.")]

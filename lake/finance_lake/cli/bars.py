@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finance_lake.cli.app import AsJson, AsOf, Data, End, Start, hint, lake_of, require_ticks, say
+from finance_lake.cli.app import AsJson, AsOf, Data, End, Start, hint, known_zone, lake_of, require_ticks, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
 def bars(
     symbols: Annotated[list[str] | None, typer.Argument(help="Symbols to show (default: all).")] = None,
     *,
-    size: Annotated[str, typer.Option(help="Bar size, such as 1s, 5m, 1h or 1d.")] = "1m",
+    size: Annotated[str, typer.Option(help="Bar size, such as 1s, 5m, 1h, 1d, 1w or 1mo.")] = "1m",
     start: Start = None,
     end: End = None,
     as_of: AsOf = None,
@@ -48,27 +48,38 @@ def bars(
         tuple[str, str] | None,
         typer.Option(metavar="SYMBOL MINUTE", help="All revisions of a stored bar: AAPL 10:31 (today, UTC) or an ISO time."),
     ] = None,
+    tz: Annotated[
+        str | None,
+        typer.Option(
+            callback=known_zone,
+            metavar="ZONE",
+            help="Time zone of days, of times shown, and of --start and --end, such as America/New_York.",
+        ),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="EXCHANGE", help="Only ticks of this exchange's sessions, such as XNYS or XLON.")
+    ] = None,
     chart: Annotated[bool, typer.Option("--chart", help="Draw candles, as many as fit the terminal.")] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Show bars: open, high, low, close, volume, VWAP and number of ticks."""
     from finance_lake.cli.candles import draw, max_candles
-    from finance_lake.cli.display import console, print_json_rows, print_rows
+    from finance_lake.cli.display import console, in_zone, print_json_rows, print_rows
     from finance_lake.derived import SIZE
     from finance_lake.derived import bars as stored_bars
     from finance_lake.query.values import rows
 
     lake = lake_of(data)
     if revisions:
-        _show_revisions(lake, *revisions, as_json=as_json)
+        _show_revisions(lake, *revisions, tz, as_json=as_json)
         return
     if as_known_at is None:
-        result = lake.bars(size, symbols, start, end, as_of)
-    elif size == SIZE and as_of is None:
+        result = lake.bars(size, symbols, start, end, as_of, tz=tz, session=session)
+    elif size == SIZE and as_of is None and session is None:
         result = stored_bars(lake, symbols, start, end, as_known_at=as_known_at)
     else:
-        raise typer.BadParameter(f"--as-known-at reads stored bars of {SIZE}: leave out --size and --as-of")
+        raise typer.BadParameter(f"--as-known-at reads stored bars of {SIZE}: leave out --size, --as-of and --session")
     everything = as_json or (not chart and (start or end))
     most = last or (len(result) if everything else max_candles() if chart else SHOWN)
     counts = _bars_per_symbol(result.arrow)
@@ -83,17 +94,17 @@ def bars(
     if chart:
         begin = 0
         for entry in _bars_per_symbol(newest).to_pylist():
-            drawn = rows(newest.slice(begin, entry["counts"]))
+            drawn = [{**bar, "ts": in_zone(bar["ts"], tz)} for bar in rows(newest.slice(begin, entry["counts"]))]
             console().print(draw(f"{entry['values']} {size}", drawn, sys.stdout.encoding))
             begin += entry["counts"]
     else:
-        print_rows(_shortened(rows(newest)), result.columns)
+        print_rows(_shortened(rows(newest)), result.columns, tz)
     _report_cut(len(result), len(counts), symbols_shown, most, cut=cut)
     symbol, count = counts[0].as_py().values() if len(counts) else ("AAPL", 0)
     hint(_next(symbol, chart=chart, few=min(count, most) < FEW))
 
 
-def _show_revisions(lake: Lake, symbol: str, minute: str, *, as_json: bool) -> None:
+def _show_revisions(lake: Lake, symbol: str, minute: str, tz: str | None, *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from finance_lake.cli.display import print_json_rows, print_rows
@@ -104,7 +115,7 @@ def _show_revisions(lake: Lake, symbol: str, minute: str, *, as_json: bool) -> N
     if as_json:
         print_json_rows({"version": result.version}, result.arrow)
     elif len(result):
-        print_rows(result.rows(), result.columns)
+        print_rows(result.rows(), result.columns, tz)
     else:
         say(f"No bar of {symbol} begins at {at} UTC.")
 

@@ -48,7 +48,7 @@ def draw(title: str, bars: Sequence[Mapping[str, Any]], encoding: str = "utf-8")
     cells, axis = (CELLS, AXIS) if _can_encode(encoding) else (ASCII_CELLS, ASCII_AXIS)
 
     low, high = min(bar["low"] for bar in bars), max(bar["high"] for bar in bars)
-    text = Text(f"{title}, {len(bars)} bars up to {bars[-1]['ts']:%Y-%m-%d %H:%M:%S} UTC\n")
+    text = Text(f"{title}, {len(bars)} bars up to {bars[-1]['ts']:%Y-%m-%d %H:%M:%S %Z}\n")
     labels = {0: price(high), ROWS - 1: price(low)}
     width = max(map(len, labels.values()))
     for row in range(ROWS):

@@ -44,20 +44,21 @@ def print_json_rows(head: Mapping[str, Any], table: pa.Table) -> None:
     print("]}")
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> None:
-    """Print rows as a table, or one value per line if the table is wider than the terminal."""
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], tz: str | None = None) -> None:
+    """Print rows as a table, or one value per line if the table is wider than the terminal. Times are in `tz`, or UTC."""
     from rich.measure import Measurement
 
     names, out = list(columns), console()
+    rows = [{name: in_zone(value, tz) for name, value in row.items()} for row in rows] if tz else rows
     for gap in GAPS:
-        table = _table(rows, names, gap)
+        table = _table(rows, names, gap, tz or "UTC")
         if Measurement.get(out, out.options.update(width=PIPE_COLUMNS), table).maximum <= out.width:
             out.print(table)
             return
     out.print(_one_value_per_line(rows, names))
 
 
-def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int, tz: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -65,7 +66,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], gap: int) ->
     for name in names:
         samples = [row[name] for row in rows[:100]]
         numbers = any(isinstance(value, int | float | Decimal) for value in samples)
-        zone = " (UTC)" if any(isinstance(value, datetime) and value.tzinfo for value in samples) else ""
+        zone = f" ({tz})" if any(isinstance(value, datetime) and value.tzinfo for value in samples) else ""
         table.add_column(Text(plain(name) + zone), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(row[name])) for name in names))
@@ -124,8 +125,20 @@ def cell(value: Any) -> str:  # noqa: ANN401
     return text if len(text) <= MAX_CELL_WIDTH else text[: MAX_CELL_WIDTH - 3] + "..."
 
 
+def in_zone(value: Any, tz: str | None) -> Any:  # noqa: ANN401
+    """Return a time in a zone; UTC, and all other values, as they are."""
+    from finance_lake.query.times import parse_zone
+
+    return value.astimezone(parse_zone(tz)) if tz and isinstance(value, datetime) and value.tzinfo else value
+
+
+def stamp(at: datetime, tz: str | None = None) -> str:
+    """Format a time in a zone, or UTC, to the second, with the name of the zone."""
+    return f"{in_zone(at, tz):%Y-%m-%d %H:%M:%S %Z}"
+
+
 def format_time(value: datetime) -> str:
-    """Format a time with no, three or six decimals of a second, as needed."""
+    """Format a time with no, three or six decimals of a second, as needed, and its offset from UTC unless that is zero."""
     precision = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
     return value.isoformat(" ", precision).removesuffix("+00:00")
 

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, lake_of, report_if_empty
+from finance_lake.cli.app import AsJson, Data, Tz, hint, lake_of, report_if_empty
 
 
 def history(
     *,
     limit: Annotated[int, typer.Option(min=1, help="Newest versions to list.")] = 20,
+    tz: Tz = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -26,7 +27,7 @@ def history(
         return
     rows = result.rows()
     shown = [{**row, "files": f"+{row['files_added']} -{row['files_removed']}"} for row in rows]
-    print_rows(shown, ["version", "ts", "operation", "sequence", "rows", "total", "files"])
+    print_rows(shown, ["version", "ts", "operation", "sequence", "rows", "total", "files"], tz)
     report_if_empty(lake.paths, rows[0]["total"])
     earlier = rows[len(rows) // 2]["version"]
     hint(f"`financelake bars --as-of {earlier}` reads that version.")

@@ -6,18 +6,21 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, paths_of, report_if_empty
+from finance_lake.cli.app import AsJson, Data, Tz, hint, paths_of, report_if_empty
 
 
 def quarantine(
     *,
+    tz: Tz = None,
     as_json: AsJson = False,
     data: Data = None,
     samples: Annotated[int, typer.Option(min=0, max=1000, help="Records of each reason to show.")] = 3,
 ) -> None:
     """Show the quarantine: the number of records by reason, and the newest of each, with control characters escaped."""
     import json
+    from datetime import datetime
 
+    from finance_lake.cli.display import in_zone
     from finance_lake.quarantine import quarantined
     from finance_lake.query.snapshot import open_snapshot
 
@@ -30,7 +33,8 @@ def quarantine(
         print(f"{count:>12,}  {reason}")
     for sample in summary.samples:
         value = "no value" if sample.value is None else f"{sample.value_length:,} bytes: {sample.value}"
-        print(f"{sample.reason} at {sample.partition}:{sample.offset}, {sample.arrived}: {sample.detail}; {value}")
+        arrived = in_zone(datetime.fromisoformat(sample.arrived), tz).isoformat(timespec="milliseconds")
+        print(f"{sample.reason} at {sample.partition}:{sample.offset}, {arrived}: {sample.detail}; {value}")
     print(f"{sum(summary.counts.values()):,} records in quarantine.")
     report_if_empty(paths, open_snapshot(paths).rows)
     redrive = "`make redrive REASON=...` moves records that are valid under the current rules into the table of ticks."

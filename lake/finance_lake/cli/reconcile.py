@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, lake_of
+from finance_lake.cli.app import AsJson, Data, Tz, hint, lake_of
 
 SHOWN = 20
 
 
-def reconcile(*, as_json: AsJson = False, data: Data = None) -> None:
+def reconcile(*, tz: Tz = None, as_json: AsJson = False, data: Data = None) -> None:
     """Compute all stored 1-minute bars again from their ticks, and compare. Exit code 17 if any bar differs."""
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
@@ -21,7 +21,7 @@ def reconcile(*, as_json: AsJson = False, data: Data = None) -> None:
     if as_json:
         print(encoded({"as_of": found.as_of, "bars": found.bars, "differing": differing}))
     elif differing:
-        print_rows(differing[:SHOWN], found.differing.columns)
+        print_rows(differing[:SHOWN], found.differing.columns, tz)
         print(f"{len(differing):,} of {found.bars:,} bars differ from their ticks as of version {found.as_of}.")
     else:
         print(f"{found.bars:,} bars, each equal to its ticks as of version {found.as_of}.")

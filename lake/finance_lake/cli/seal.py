@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, hint, paths_of, say
+from finance_lake.cli.app import AsJson, Data, Tz, hint, paths_of, say
 
 if TYPE_CHECKING:
     from finance_storage.paths import LakePaths
@@ -33,6 +33,7 @@ def seal(
     ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Wait up to this many seconds until --date is sealed.")] = 0.0,
     copy: Annotated[Path | None, typer.Option(help="Copy the files and the manifest of --date into this folder.")] = None,
+    tz: Tz = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -53,7 +54,7 @@ def seal(
     if as_json:
         print(encoded({"finalized_until": until, "days": rows}))
     elif rows:
-        print_rows(rows, [name for name in rows[0] if name != "complete"])
+        print_rows(rows, [name for name in rows[0] if name != "complete"], tz)
     if day and not rows:
         say(_not_sealed(day, until))
         raise typer.Exit(EXIT_NOT_SEALED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, AsOf, Data, hint, lake_of, report_if_empty, say
+from finance_lake.cli.app import AsJson, AsOf, Data, Tz, hint, lake_of, report_if_empty, say
 
 if TYPE_CHECKING:
     from finance_lake.lake import Lake
@@ -22,6 +22,7 @@ def sql(
     as_of: AsOf = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Rows to show at most.")] = SHOWN,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Time limit of a query, in seconds.")] = 30,
+    tz: Tz = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -31,15 +32,17 @@ def sql(
         raise typer.BadParameter("standard input is closed: pass the query as an argument")
     if query is None and sys.stdin.isatty():
         report_if_empty(lake.paths, lake.count(as_of), as_of)
-        shell(lake, as_of, limit, seconds)
+        shell(lake, as_of, limit, seconds, tz)
         return
-    answer(lake, sys.stdin.read() if query is None else query, as_of, limit, seconds, as_json=as_json)
+    answer(lake, sys.stdin.read() if query is None else query, as_of, limit, seconds, tz, as_json=as_json)
     if not as_json:
         report_if_empty(lake.paths, lake.count(as_of), as_of)
         hint("`financelake sql` opens a shell; docs/COOKBOOK.md has example queries.")
 
 
-def answer(lake: Lake, query: str, as_of: str | None, limit: int, seconds: float, *, as_json: bool = False) -> None:
+def answer(  # noqa: PLR0917 (the options of the command)
+    lake: Lake, query: str, as_of: str | None, limit: int, seconds: float, tz: str | None = None, *, as_json: bool = False
+) -> None:
     """Print the rows of a query. Raises QueryError."""
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
@@ -49,12 +52,12 @@ def answer(lake: Lake, query: str, as_of: str | None, limit: int, seconds: float
     if as_json:
         print(encoded({"version": result.version, "cut": result.cut, "rows": result.rows()}))
         return
-    print_rows(result.rows(), result.columns)
+    print_rows(result.rows(), result.columns, tz)
     if result.cut:
         say(f"Showing the first {limit:,} rows: --limit shows more.")
 
 
-def shell(lake: Lake, as_of: str | None, limit: int, seconds: float) -> None:
+def shell(lake: Lake, as_of: str | None, limit: int, seconds: float, tz: str | None = None) -> None:
     """Read and answer queries until .quit or Ctrl-D. Errors are printed; Ctrl-C clears the line or cancels the query."""
     import readline  # noqa: F401 (adds history to input())
 
@@ -71,7 +74,7 @@ def shell(lake: Lake, as_of: str | None, limit: int, seconds: float) -> None:
             return
         try:
             if query:
-                answer(lake, query, as_of, limit, seconds)
+                answer(lake, query, as_of, limit, seconds, tz)
         except LakeError as error:
             say(str(error))
         except KeyboardInterrupt:

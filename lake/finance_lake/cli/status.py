@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.cli.app import AsJson, Data, further_command, hint, report_if_empty, say
+from finance_lake.cli.app import AsJson, Data, Tz, further_command, hint, report_if_empty, say
 from finance_storage.errors import START
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def status(
             help="Exit with 4 unless this is up: zookeeper (not with KRaft), kafka, producer, spark-job; repeat for several."
         ),
     ] = None,
+    tz: Tz = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -63,7 +64,7 @@ def status(
     if as_json:
         print(encoded(state))
     else:
-        print("\n".join(f"{name:<12} {text}" for name, text in lines(state).items()))
+        print("\n".join(f"{name:<12} {text}" for name, text in lines(state, tz).items()))
         report_if_empty(paths, state.rows)
         hint(next_step(state))
     if failed := failures(state, max_lag, require or []):
@@ -82,7 +83,7 @@ def failures(seen: LakeStatus, max_lag: float | None, required: Sequence[str]) -
     return failed
 
 
-def lines(seen: LakeStatus) -> dict[str, str]:
+def lines(seen: LakeStatus, tz: str | None = None) -> dict[str, str]:
     """Return the status as human-readable text, by heading."""
     from finance_lake.cli.display import duration
     from finance_role.text import plain
@@ -95,9 +96,9 @@ def lines(seen: LakeStatus) -> dict[str, str]:
         "ticks": f"{seen.rows:,} rows, version {seen.version}, committed {duration(max(0.0, seen.committed_seconds))} ago",
         "last tick": tick,
         "quarantine": f"{seen.quarantined:,} records",
-        "last proof": _proof(seen),
+        "last proof": _proof(seen, tz),
         "sealed": f"all days before {seen.finalized_until}" if seen.finalized_until else "no day yet",
-        **{table.name: _derived(table) for table in seen.derived},
+        **{table.name: _derived(table, tz) for table in seen.derived},
     }
 
 
@@ -126,20 +127,20 @@ def _lag(seen: LakeStatus) -> str:
     return f"{seen.lag:,} records, {duration(max(0.0, seen.lag_seconds))} behind the topic" if seen.lag else "none"
 
 
-def _derived(table: DerivedStatus) -> str:
-    from finance_lake.cli.display import duration
+def _derived(table: DerivedStatus, tz: str | None) -> str:
+    from finance_lake.cli.display import duration, stamp
     from finance_role.text import plain
 
     version = "not computed yet" if table.as_of is None else f"as of version {table.as_of}"
     if table.pause:
-        return f"{version}, paused since {table.pause.since:%Y-%m-%d %H:%M:%S} UTC: {plain(table.pause.reason)}"
+        return f"{version}, paused since {stamp(table.pause.since, tz)}: {plain(table.pause.reason)}"
     return version if table.lag_seconds is None else f"{version}, {duration(max(0.0, table.lag_seconds))} behind the ticks"
 
 
-def _proof(seen: LakeStatus) -> str:
+def _proof(seen: LakeStatus, tz: str | None) -> str:
     from datetime import UTC, datetime
 
-    from finance_lake.cli.display import duration
+    from finance_lake.cli.display import duration, stamp
     from finance_role.text import plain
 
     verdict = seen.verdict
@@ -148,4 +149,4 @@ def _proof(seen: LakeStatus) -> str:
     result = f"{plain(verdict.verdict)}, {verdict.lost:,} lost, {verdict.doubled:,} doubled"
     version = "" if verdict.version is None else f", as of version {verdict.version}"
     ago = duration(max(0.0, (datetime.now(UTC) - verdict.at).total_seconds()))
-    return f"{result}, at {verdict.at:%Y-%m-%d %H:%M:%S} UTC, {ago} ago{version}{'' if verdict.broker else ', files only'}"
+    return f"{result}, at {stamp(verdict.at, tz)}, {ago} ago{version}{'' if verdict.broker else ', files only'}"

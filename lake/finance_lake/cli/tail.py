@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finance_lake.cli.app import Data, hint, lake_of, report_if_empty, report_unknown_symbols
+from finance_lake.cli.app import Data, Tz, hint, lake_of, report_if_empty, report_unknown_symbols
 from finance_storage.errors import FILL, NoLakeError
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ def tail(
     *,
     lines: Annotated[int, typer.Option(min=0, help="Number of existing ticks to show first.")] = 10,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
+    tz: Tz = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     data: Data = None,
 ) -> None:
     """Show ticks as they are committed, until Ctrl-C."""
+    from functools import partial
     from itertools import islice
 
     from finance_lake.cli.display import as_json as encoded
@@ -37,7 +39,7 @@ def tail(
     selection(symbols)  # report an invalid symbol before waiting for ticks
     if not report_if_empty(lake.paths, lake.count()):
         report_unknown_symbols(lake, symbols or [])
-    show = encoded if as_json else line
+    show = encoded if as_json else partial(line, tz=tz)
     try:
         for row in islice(ticks(lake, symbols or [], lines), count):
             print(show(row), flush=True)
@@ -62,13 +64,13 @@ def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, obj
         time.sleep(POLL_SECONDS)
 
 
-def line(row: dict[str, object]) -> str:
-    """Format a tick: time, symbol, price, size, partition and offset."""
-    from finance_lake.cli.display import cell
+def line(row: dict[str, object], tz: str | None = None) -> str:
+    """Format a tick: time in a zone, symbol, price, size, partition and offset."""
+    from finance_lake.cli.display import cell, in_zone
 
     size = "" if row["size"] is None else f" x {cell(row['size'])}"
     place = f"{row['kafka_partition']}:{row['kafka_offset']}"
-    return f"{row['ts_event']:%H:%M:%S.%f}  {cell(row['symbol']):<8} {cell(row['price']):>14}{size:<12}  {place}"
+    return f"{in_zone(row['ts_event'], tz):%H:%M:%S.%f}  {cell(row['symbol']):<8} {cell(row['price']):>14}{size:<12}  {place}"
 
 
 def _newest(lake: Lake, symbols: list[str], count: int, version: int) -> list[dict[str, object]]:

@@ -24,10 +24,11 @@ from finance_lake.dashboard.panels import MAX_BARS, MAX_ROWS, Panels
 from finance_lake.dashboard.response_cache import Answers, BusyError
 from finance_lake.dashboard.security import Guards, error_response
 from finance_lake.query.engine import Engine
+from finance_lake.query.sql import Cancel
 from finance_storage.errors import LakeError, NoLakeError, RequestError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
@@ -46,6 +47,10 @@ THREADS = 6
 MAX_NUMBER_DIGITS = 20
 NUMBER = re.compile(rf"[0-9]{{1,{MAX_NUMBER_DIGITS}}}")
 METHOD_NOT_ALLOWED = 405
+# How often a running query looks whether its client is still there.
+DISCONNECT_SECONDS = 0.1
+# The begin of 2100, at which the contract's times end.
+MAX_SECOND = 4_102_444_800
 
 
 class SqlRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,6 +100,7 @@ class Dashboard:
             Route("/status", self.status),
             Route("/bars", self.bars),
             Route("/latest", self.latest),
+            Route("/sparklines", self.sparklines),
             Route("/history", self.history),
             Route("/quarantine", self.quarantine),
             Route("/sql", self.sql, methods=["POST"]),
@@ -110,13 +116,19 @@ class Dashboard:
         return await self._answer(request, partial(self.panels.status), keep=False)
 
     async def bars(self, request: Request) -> Response:
-        """Answer GET /api/bars, with `symbol`, `size`, `as_of` and `limit`."""
+        """Answer GET /api/bars, with `symbol`, `size`, `as_of`, `limit`, and `before` or `begin` in seconds since 1970."""
         symbol, size = request.query_params.get("symbol", ""), request.query_params.get("size", "1m")
-        return await self._answer(request, partial(self.panels.bars, symbol, size, limit=_limit(request, 500, MAX_BARS)))
+        span, limit = (_second(request, "begin"), _second(request, "before")), _limit(request, 500, MAX_BARS)
+        return await self._answer(request, partial(self.panels.bars, symbol, size, limit=limit, span=span))
 
     async def latest(self, request: Request) -> Response:
         """Answer GET /api/latest, with `as_of`."""
         return await self._answer(request, partial(self.panels.latest))
+
+    async def sparklines(self, request: Request) -> Response:
+        """Answer GET /api/sparklines, with `symbol` for each symbol, and `as_of`."""
+        symbols = tuple(request.query_params.getlist("symbol"))
+        return await self._answer(request, partial(self.panels.sparklines, symbols))
 
     async def history(self, request: Request) -> Response:
         """Answer GET /api/history, with `limit` and `as_of`."""
@@ -138,17 +150,17 @@ class Dashboard:
         except msgspec.MsgspecError as error:
             return error_response(f'The body must be like {{"query": "SELECT ...", "as_of": 12}}: {error}.', 400)
         as_of = None if body.as_of is None else str(body.as_of)
-        accepts = request.headers.get("accept", "")
+        accepts, cancel = request.headers.get("accept", ""), Cancel()
         if request.query_params.get("format") == "csv" or accepts.startswith("text/csv"):
-            panel, media_type = partial(self.panels.sql_csv, body.query, as_of), "text/csv; charset=utf-8"
+            panel, media_type = partial(self.panels.sql_csv, body.query, as_of, cancel), "text/csv; charset=utf-8"
             headers = {"content-disposition": 'attachment; filename="financelake.csv"'}
         else:
-            panel, media_type, headers = partial(self.panels.sql, body.query, as_of), "application/json", {}
+            panel, media_type, headers = partial(self.panels.sql, body.query, as_of, cancel), "application/json", {}
         # Answers can be large. The slot is held until the response is sent, which bounds the answers in memory.
         slot = AsyncExitStack()
         async with AsyncExitStack() as until_answered:
             await until_answered.enter_async_context(self._sql.slot())
-            answer = await asyncio.to_thread(panel)
+            answer = await _unless_disconnected(request, panel, cancel)
             slot = until_answered.pop_all()
         return SlotResponse(answer, slot, media_type=media_type, headers=headers)
 
@@ -190,6 +202,25 @@ class Dashboard:
                 with suppress(asyncio.CancelledError):
                     await task
             self.panels.close()
+
+
+async def _unless_disconnected(request: Request, panel: Callable[[], bytes], cancel: Cancel) -> bytes:
+    """Return what a panel returns; cancel its query once the client has disconnected, as the page does to cancel."""
+    running = asyncio.create_task(asyncio.to_thread(panel))
+    while not running.done():
+        await asyncio.wait({running}, timeout=DISCONNECT_SECONDS)
+        if not running.done() and await request.is_disconnected():
+            cancel()
+    return await running
+
+
+def _second(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not NUMBER.fullmatch(text) or int(text) > MAX_SECOND:
+        raise RequestError(f"{name}={text[:MAX_NUMBER_DIGITS]!r} is not a time in seconds since 1970.")
+    return int(text)
 
 
 def _limit(request: Request, usual: int, most: int) -> int:

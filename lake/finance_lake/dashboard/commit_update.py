@@ -34,7 +34,8 @@ SECOND = UNIT_US["s"]
 class Bar(msgspec.Struct, array_like=True):
     """A bar of the ticks of one commit, its values encoded as by `json_encoding.sent`.
 
-    `first` and `last` are (ts_event in us, its nanoseconds, partition, offset). A volume beyond 64 bits is None.
+    `first` and `last` are (ts_event in us, its nanoseconds, partition, offset). A volume beyond 64 bits is None. `turnover`,
+    the sum of price times size, is for drawing the VWAP; None if a tick is too large.
     """
 
     symbol: str
@@ -47,6 +48,7 @@ class Bar(msgspec.Struct, array_like=True):
     close: str
     volume: int | str | None
     ticks: int
+    turnover: float | None = None
 
 
 class CommitUpdate(msgspec.Struct):
@@ -104,7 +106,8 @@ def _fill(update: CommitUpdate, engine: Engine, entry: Entry) -> None:
     partials = engine.table(f"""
         SELECT symbol, stretch AS second, {_place("opening")} AS first, {_place("closing")} AS last,
                opening.price AS open, high, low, closing.price AS close,
-               TRY_CAST(volume AS BIGINT) AS volume, ticks
+               TRY_CAST(volume AS BIGINT) AS volume, ticks,
+               CASE WHEN largest <= {bars.MAX_SIZE} THEN notional::DOUBLE END AS turnover
         FROM ({bars.partial(rows, SECOND)}) ORDER BY second, symbol LIMIT {MAX_BARS + 1}""")
     newest = engine.table(f"SELECT epoch_ms(max(kafka_timestamp)) AS newest FROM {rows}").column("newest")[0].as_py()
     update.lag = None if newest is None else max(0, update.committed - newest)

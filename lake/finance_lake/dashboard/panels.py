@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from finance_lake.dashboard.bar_size import AUTO, fitting
+from finance_lake.dashboard import rejects, watch_list
+from finance_lake.dashboard.bar_size import AUTO, fitting, fitting_files
 from finance_lake.dashboard.commit_update import change, milliseconds
 from finance_lake.dashboard.json_encoding import as_csv, as_json, rows, sent
+from finance_lake.dashboard.watch_list import stamp
 from finance_lake.lake import Lake
-from finance_lake.query import values
+from finance_lake.query.bar_history import BarHistory
 from finance_lake.query.history import total_rows, versions
-from finance_lake.query.relations import source
-from finance_lake.query.selection import UNIT_US
+from finance_lake.query.selection import UNIT_US, Selection, selection, step_us
 from finance_lake.query.snapshot import open_snapshot
 from finance_lake.query.sql import Limits
-from finance_lake.query.values import EPOCH, MICROSECOND
 from finance_lake.status import newest_stored, roles, seconds_behind
-from finance_role.text import price
 from finance_storage import delta_log
 from finance_storage.delta_log import LogTail
 from finance_storage.derived_tables import pauses
 from finance_storage.errors import LakeError, NoLakeError, RequestError
-from finance_storage.paths import QUARANTINE
 from finance_verify.verdict import last_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     from finance_lake.query.engine import Engine
-    from finance_lake.query.result import Result
     from finance_lake.query.snapshot import Snapshot
+    from finance_lake.query.sql import Cancel
     from finance_storage.delta_log import Entry
     from finance_storage.paths import LakePaths
 
@@ -45,15 +39,15 @@ CACHE_BYTES = 24 * 1024 * 1024
 MAX_BARS = 2_000
 MAX_ROWS = 1_000
 MAX_CSV_ROWS = 100_000
-MAX_SYMBOLS = 2_000
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 SQL = Limits(seconds=10, megabytes=512, rows=MAX_ROWS, values=2_000_000, result_megabytes=32)
 SQL_CSV = replace(SQL, rows=MAX_CSV_ROWS)
 # The tick rate is measured over the commits of the last RATE_SECONDS before the newest, at most RATE_COMMITS.
 RATE_SECONDS = 10
 RATE_COMMITS = 60
-MAX_VALUE_LENGTH = 300
-DAY_US = UNIT_US["d"]
+SECOND_US = UNIT_US["s"]
+# With more rows than this in a symbol's files, the size of its bars is chosen by the log alone.
+MAX_ROWS_LOOKED_AT = 1_000_000
 
 
 class Panels:
@@ -64,6 +58,7 @@ class Panels:
         self.paths = paths
         self._engine = engine
         self._ticks, self._rejects = LogTail(paths.ticks), LogTail(paths.quarantine)
+        self._bars = BarHistory(engine, CACHE_BYTES)
         self._lag_of: tuple[int, int | None] = (-1, None)
         self._now: Lake | None = None
         self._earlier: Lake | None = None
@@ -93,41 +88,50 @@ class Panels:
         except LakeError as error:
             return {**head, "problem": str(error), "version": None, "unreadable": True}
 
-    def bars(self, symbol: str, size: str, as_of: str | None = None, limit: int = 500) -> dict[str, Any]:
-        """Return the newest bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins.
+    def bars(
+        self,
+        symbol: str,
+        size: str,
+        as_of: str | None = None,
+        limit: int = 500,
+        span: tuple[int | None, int | None] = (None, None),
+    ) -> dict[str, Any]:
+        """Return bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins.
 
-        The size `auto` is one that fits the symbol's ticks; the answer has it.
+        `span` is (begin, before), in seconds since 1970: the newest bars that begin before `before`, or the oldest that begin
+        at or after `begin`; without both, the newest of all. There may be fewer than `limit`, also if `more` says that the
+        lake has further ticks of the symbol in that direction: ask again from `reached`. The size `auto` is one that fits the
+        symbol's ticks; the answer has it.
         """
         if not symbol:
             raise RequestError("symbol is missing: /api/bars?symbol=AAPL&size=1m")
-        lake = self._lake(as_of)
-        result = lake.bars("1m" if size == AUTO else size, symbol, as_of=as_of)
-        if size == AUTO and (size := fitting(result.arrow.column("ts"))) != "1m":
-            result = lake.bars(size, symbol, as_of=result.version)
-        newest = self._newest_ticks(result, as_of, symbol)
-        table = result.arrow.slice(max(0, len(result) - limit)).drop_columns(["symbol"])
+        selection(symbol)
+        lake, (begin, before) = self._lake(as_of), span
+        snapshot = open_snapshot(self.paths, as_of)
+        size = self._fitting(lake, snapshot, symbol) if size == AUTO else size
+        step = step_us(size)
+        if begin is not None:
+            page = self._bars.after(snapshot, symbol, step, begin * SECOND_US, limit)
+        else:
+            page = self._bars.before(snapshot, symbol, step, None if before is None else before * SECOND_US, limit)
+        newest = {} if begin is not None or before is not None else self._newest_ticks(snapshot.version, as_of, symbol)
         return {
-            "version": result.version,
+            "version": snapshot.version,
             "symbol": symbol,
             "size": size,
             "last": newest.get(symbol, {}).get("last"),
-            "bars": [{**row, "ts": _stamp(row["ts"])} for row in rows(table)],
+            "more": page.more,
+            "reached": page.reached // SECOND_US,
+            "bars": [{**row, "ts": stamp(row["ts"])} for row in rows(page.bars.drop_columns(["symbol"]))],
         }
 
     def latest(self, as_of: str | None = None) -> dict[str, Any]:
-        """Return each symbol's newest tick and its change since the first tick of that UTC day, for at most MAX_SYMBOLS."""
-        lake = self._lake(as_of)
-        version = lake.version_at(as_of)
-        names = lake.symbols(version, limit=MAX_SYMBOLS + 1)
-        # Symbols are named only if the list is cut: DuckDB compares each row with each name.
-        shown = names[:MAX_SYMBOLS] if len(names) > MAX_SYMBOLS else []
-        ticks = lake.latest(*shown, as_of=version)
-        begin = pc.min(ticks.arrow.column("ts_event").cast(pa.int64())).as_py()
-        start = None if begin is None else EPOCH + begin // DAY_US * timedelta(days=1)
-        days = last_of_each(lake.bars("1d", shown or None, start, as_of=version).arrow)
-        today = {row["symbol"]: row for row in values.rows(days)}
-        entries = [{**_newest(row), **_day(_newest(row), today[row["symbol"]])} for row in ticks.rows()]
-        return {"version": version, "symbols": entries, "cut": len(names) > MAX_SYMBOLS}
+        """Return the watch list: see `watch_list.latest`."""
+        return watch_list.latest(self._lake(as_of), as_of)
+
+    def sparklines(self, symbols: Sequence[str], as_of: str | None = None) -> dict[str, Any]:
+        """Return the closes of the last day of some symbols: see `watch_list.sparklines`."""
+        return watch_list.sparklines(self._lake(as_of), symbols, as_of)
 
     def history(self, limit: int = 50, as_of: str | None = None) -> dict[str, Any]:
         """Return the newest versions, newest first, and the oldest version that the log still has."""
@@ -141,19 +145,19 @@ class Panels:
         result = self._lake(as_of).quarantine(*([reason] if reason else []), limit=limit, as_of=snapshot.version)
         return {
             "version": snapshot.version,
-            "counts": self._reasons(snapshot),
-            "records": [_shortened(row) for row in rows(result.arrow)],
+            **rejects.summary(self._engine, snapshot),
+            "records": [rejects.shortened(row) for row in rows(result.arrow)],
         }
 
-    def sql(self, query: str, as_of: str | None = None) -> bytes:
+    def sql(self, query: str, as_of: str | None = None, cancel: Cancel | None = None) -> bytes:
         """Run one SELECT and return JSON, with columns and rows apart because names can occur twice."""
-        result = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True)
+        result = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True, cancel=cancel)
         columns = [{"name": field.name, "type": str(field.type)} for field in result.arrow.schema]
         return as_json({"version": result.version, "columns": columns, "cut": result.cut}, result.arrow, MAX_ANSWER_BYTES)
 
-    def sql_csv(self, query: str, as_of: str | None = None) -> bytes:
+    def sql_csv(self, query: str, as_of: str | None = None, cancel: Cancel | None = None) -> bytes:
         """Run one SELECT and return CSV. Raises QueryError if there are more than MAX_CSV_ROWS rows."""
-        return as_csv(self._lake(as_of).sql(query, as_of, limits=SQL_CSV).arrow, MAX_ANSWER_BYTES)
+        return as_csv(self._lake(as_of).sql(query, as_of, limits=SQL_CSV, cancel=cancel).arrow, MAX_ANSWER_BYTES)
 
     def _lake(self, as_of: str | None) -> Lake:
         # Two lakes, so that requests for earlier versions do not evict the cache of the current one.
@@ -163,9 +167,17 @@ class Panels:
         self._earlier = self._earlier or Lake(self.paths.root, cache_bytes=CACHE_BYTES, engine=self._engine)
         return self._earlier
 
-    def _newest_ticks(self, of: Result, as_of: str | None, *symbols: str) -> dict[str, dict[str, Any]]:
-        ticks = self._lake(as_of).latest(*symbols, as_of=of.version)
-        return {row["symbol"]: _newest(row) for row in ticks.rows()}
+    def _newest_ticks(self, version: int, as_of: str | None, *symbols: str) -> dict[str, dict[str, Any]]:
+        ticks = self._lake(as_of).latest(*symbols, as_of=version)
+        return {row["symbol"]: watch_list.newest(row) for row in ticks.rows()}
+
+    @staticmethod
+    def _fitting(lake: Lake, snapshot: Snapshot, symbol: str) -> str:
+        """Return the size of bars that fits a symbol's ticks; of very many ticks it looks only at the log."""
+        files = [file for file in snapshot.ticks if file.may_hold(Selection((symbol,)))]
+        if sum(file.rows for file in files) > MAX_ROWS_LOOKED_AT:
+            return fitting_files((file.first_event, file.last_event, file.rows) for file in files)
+        return fitting(lake.bars("1m", symbol, as_of=snapshot.version).arrow.column("ts"))
 
     def _figures(self, as_of: str | None, now: datetime) -> dict[str, Any]:
         version = self._version(as_of)
@@ -192,13 +204,6 @@ class Panels:
         newest = self._ticks.poll() if as_of is None else None
         return open_snapshot(self.paths, as_of).version if newest is None else newest
 
-    def _reasons(self, snapshot: Snapshot) -> dict[str, int]:
-        # Reads only one column: the values of a large quarantine would not fit into memory.
-        files = source(QUARANTINE, [file.path for file in snapshot.quarantine])
-        sql = f"SELECT reason, count(*) FROM {files} GROUP BY reason ORDER BY count(*) DESC, reason"  # noqa: S608 (quoted)
-        counts = self._engine.table(sql)
-        return dict(zip(*(column.to_pylist() for column in counts.columns), strict=True))
-
     def _quarantined(self, as_of: str | None) -> int:
         if as_of is not None:
             return open_snapshot(self.paths, as_of).quarantined
@@ -211,12 +216,6 @@ class Panels:
             update = change(self.paths, self._engine, version)
             self._lag_of = version, update.lag if update else None
         return self._lag_of[1]
-
-
-def last_of_each(bars: pa.Table) -> pa.Table:
-    """Return the newest bar of each symbol. The bars are sorted by symbol, then time."""
-    ends = pc.cumulative_sum(pc.value_counts(bars.column("symbol").combine_chunks()).field("counts"))
-    return bars.take(pc.subtract(ends, 1))
 
 
 def recent(entries: Iterator[Entry]) -> list[Entry]:
@@ -246,41 +245,3 @@ def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
 
 def _paused(paths: LakePaths) -> dict[str, str]:
     return {name: pause.reason for name, pause in sorted(pauses(paths).items())}
-
-
-def _newest(row: Mapping[str, Any]) -> dict[str, Any]:
-    place = (row["ts_event"] - EPOCH) // MICROSECOND, row["ts_event_nanos"] or 0, row["kafka_partition"], row["kafka_offset"]
-    return {
-        "symbol": row["symbol"],
-        "price": price(row["price"]),
-        "size": sent(row["size"]),
-        "ts": sent(row["ts_event"]),
-        "last": place,
-    }
-
-
-def _day(tick: Mapping[str, Any], day: Mapping[str, Any]) -> dict[str, Any]:
-    now, first = Decimal(tick["price"]), day["open"]
-    percent = f"{(now - first) / first * 100:.2f}"
-    return {
-        "day": _stamp(sent(day["ts"])),
-        "open": price(first),
-        "high": price(day["high"]),
-        "low": price(day["low"]),
-        "volume": sent(day["volume"]),
-        "ticks": day["ticks"],
-        "change": price(now - first),
-        "percent": percent,
-    }
-
-
-def _stamp(text: str) -> int:
-    """Return a bar's begin in seconds since 1970, as the chart needs it."""
-    return int(datetime.fromisoformat(text).timestamp())
-
-
-def _shortened(row: dict[str, Any]) -> dict[str, Any]:
-    for name in ("key", "value", "detail"):
-        text = row[name]
-        row[name] = text if text is None or len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]} ..."
-    return row

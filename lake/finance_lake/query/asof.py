@@ -23,7 +23,6 @@ def join(left: Sequence[str], right: Sequence[str], by: str | None, tolerance: t
             raise RequestError(f"by={by!r} must be a column of both selections: one has only {', '.join(columns)}.")
     # Without an equality condition DuckDB compares every pair of rows.
     key = identifier(by) if by else "1"
-    place = ", ".join(f"{name} DESC" for name in PLACE if name in right) or "1"
     limit = "true" if tolerance is None else f"l.asof_at - r.asof_at <= {tolerance // MICROSECOND * 1000}"
     renamed = {name: name + suffix if name in left else name for name in right if name != by}
     names = [*left, *renamed.values()]
@@ -32,16 +31,22 @@ def join(left: Sequence[str], right: Sequence[str], by: str | None, tolerance: t
     joined = [f"CASE WHEN {limit} THEN r.{identifier(old)} END AS {identifier(new)}" for old, new in renamed.items()]
     return f"""
         WITH l AS (
-            SELECT *, {_at(left)} AS asof_at, {key} AS asof_key, row_number() OVER () AS asof_row FROM left_rows
-        ), r AS (
-            SELECT *, {_at(right)} AS asof_at, {key} AS asof_key FROM right_rows
-            QUALIFY row_number() OVER (PARTITION BY asof_key, asof_at ORDER BY {place}) = 1
-        )
+            SELECT *, {at(left)} AS asof_at, {key} AS asof_key, row_number() OVER () AS asof_row FROM left_rows
+        ), r AS ({newest_by_time(right, key)})
         SELECT {", ".join([*(f"l.{identifier(name)}" for name in left), *joined])}
         FROM l ASOF LEFT JOIN r ON l.asof_key = r.asof_key AND l.asof_at >= r.asof_at ORDER BY l.asof_row"""
 
 
-def _at(columns: Sequence[str]) -> str:
+def newest_by_time(columns: Sequence[str], key: str) -> str:
+    """Return the SQL of the newest row of each key and time of `right_rows`, with `asof_key` and `asof_at` (nanoseconds)."""
+    place = ", ".join(f"{name} DESC" for name in PLACE if name in columns) or "1"
+    return f"""
+        SELECT *, {at(columns)} AS asof_at, {key} AS asof_key FROM right_rows
+        QUALIFY row_number() OVER (PARTITION BY asof_key, asof_at ORDER BY {place}) = 1"""
+
+
+def at(columns: Sequence[str]) -> str:
+    """Return the SQL of a row's time in nanoseconds since 1970. Raises RequestError if it has none."""
     time = next((name for name in TIMES if name in columns), None)
     if time is None:
         raise RequestError(f"A selection without ts_event or ts cannot be joined by time: it has only {', '.join(columns)}.")

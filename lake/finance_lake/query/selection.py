@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from finance_contract.tick import SYMBOL, SYMBOL_RULE
@@ -13,7 +14,7 @@ from finance_storage.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from finance_lake.query.times import Time
 
@@ -45,11 +46,13 @@ class Selection:
         return " AND ".join(terms) or "true"
 
 
-def selection(symbols: Symbols | None = (), start: Time | None = None, end: Time | None = None) -> Selection:
-    """Parse a selection. Raises RequestError for an invalid symbol or time."""
+def selection(
+    symbols: Symbols | None = (), start: Time | None = None, end: Time | None = None, zone: tzinfo = UTC
+) -> Selection:
+    """Parse a selection; times without a zone are in `zone`. Raises RequestError for an invalid symbol or time."""
     names = tuple(dict.fromkeys(_names(symbols or ())))
-    first = None if start is None else parse_time(start, "start")
-    last = None if end is None else parse_time(end, "end")
+    first = None if start is None else parse_time(start, "start", zone)
+    last = None if end is None else parse_time(end, "end", zone)
     if first and last and first > last:
         raise RequestError(f"start={first.isoformat()} is after end={last.isoformat()}.")
     return Selection(names, first, last)

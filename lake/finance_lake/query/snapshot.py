@@ -115,6 +115,17 @@ class Snapshot:
         """The number of ticks."""
         return sum(file.rows for file in self.ticks)
 
+    @cached_property
+    def span(self) -> tuple[datetime, datetime] | None:
+        """The event times of the first and the last tick, from the log; None without ticks, or if a file has no statistics.
+
+        The log rounds down to milliseconds, so the last tick may be up to a millisecond later.
+        """
+        files = [file for file in self.ticks if file.rows]
+        first, last = [file.first_event for file in files], [file.last_event for file in files]
+        known = files and None not in first and None not in last
+        return (min(filter(None, first)), max(filter(None, last))) if known else None
+
     @property
     def quarantined(self) -> int:
         """The number of quarantined records. Raises RequestError as `quarantine` does."""

@@ -66,6 +66,30 @@ def views(snapshot: Snapshot, ticks: Iterable[str], quarantine: Iterable[str]) -
     }
 
 
+class Cancel:
+    """Cancels a query from another thread."""
+
+    def __init__(self) -> None:
+        """Create one that is not cancelled."""
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.cancelled = False
+
+    def __call__(self) -> None:
+        """Stop the process that runs the query, now or as soon as it is asked."""
+        with self._lock:
+            self.cancelled = True
+            if self._process:
+                self._process.kill()
+
+    def watch(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Set the process that runs the query; None once it has answered."""
+        with self._lock:
+            self._process = process
+            if process and self.cancelled:
+                process.kill()
+
+
 class _EndedError(Exception):
     """A process ended before it answered, with this exit code."""
 
@@ -82,8 +106,9 @@ class Sandboxes:
         self._idle: dict[int, list[subprocess.Popen[bytes]]] = {}
         self._lock = threading.Lock()
 
-    def ask(self, snapshot: Snapshot, query: str, limits: Limits) -> tuple[pa.Table, bool]:
-        """Return the rows of a query, and whether rows were cut off. Raises QueryError, UnreadableError."""
+    def ask(self, snapshot: Snapshot, query: str, limits: Limits, cancel: Cancel | None = None) -> tuple[pa.Table, bool]:
+        """Return the rows of a query, and whether rows were cut off. Raises QueryError, also if cancelled, UnreadableError."""
+        cancel = cancel or Cancel()
         if len(query) > MAX_QUERY_LENGTH:
             raise QueryError(f"The query has {len(query):,} characters; at most {MAX_QUERY_LENGTH:,} are allowed.")
         ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
@@ -92,8 +117,10 @@ class Sandboxes:
         folders = {name: str(snapshot.paths.table(name).absolute()) for name in (TICKS, QUARANTINE)}
         question = SandboxQuery(query, tables, folders, ticks + quarantine, limits.seconds, limits.rows, limits.values, size)
         try:
-            answer, rows = self._answer(question, limits)
+            answer, rows = self._answer(question, limits, cancel)
         except _EndedError as ended:
+            if cancel.cancelled:
+                raise QueryError("The query was cancelled.") from None
             raise QueryError(_explain_exit(ended.code, limits)) from None
         if answer.unreadable:
             raise UnreadableError(str(answer.error))
@@ -101,14 +128,14 @@ class Sandboxes:
             raise QueryError(_refusal(str(answer.error), limits))
         return rows, answer.cut
 
-    def _answer(self, question: SandboxQuery, limits: Limits) -> tuple[SandboxAnswer, pa.Table | None]:
+    def _answer(self, question: SandboxQuery, limits: Limits, cancel: Cancel) -> tuple[SandboxAnswer, pa.Table | None]:
         """Ask an idle process. If it runs out of memory or ends, except by its time limit, ask a new one."""
         deadline = time.monotonic() + limits.seconds
         if process := self._take_idle(limits.megabytes):
             try:
-                answer, rows = self._ask(process, question, limits)
+                answer, rows = self._ask(process, question, limits, cancel)
             except _EndedError as ended:
-                if ended.code == -signal.SIGALRM:
+                if ended.code == -signal.SIGALRM or cancel.cancelled:
                     raise
             else:
                 if answer.error != MEMORY:
@@ -116,12 +143,13 @@ class Sandboxes:
             question.seconds = deadline - time.monotonic()
             if question.seconds <= 0:
                 return SandboxAnswer(TIME), None
-        return self._ask(_started(limits.megabytes), question, limits)
+        return self._ask(_started(limits.megabytes), question, limits, cancel)
 
     def _ask(
-        self, process: subprocess.Popen[bytes], question: SandboxQuery, limits: Limits
+        self, process: subprocess.Popen[bytes], question: SandboxQuery, limits: Limits, cancel: Cancel
     ) -> tuple[SandboxAnswer, pa.Table | None]:
         """Ask one process. It is reused unless it ran out of memory: the next query would lack what it still holds."""
+        cancel.watch(process)
         try:
             answer, rows = _asked(process, question)
         except (OSError, EOFError, msgspec.DecodeError, pa.ArrowException):
@@ -130,7 +158,9 @@ class Sandboxes:
         except BaseException:
             _end(process)
             raise
-        if answer.error == MEMORY:
+        finally:
+            cancel.watch(None)
+        if answer.error == MEMORY or cancel.cancelled:
             _end(process)
         else:
             self._give_back(limits.megabytes, process)

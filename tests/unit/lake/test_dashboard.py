@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import socket
+import threading
+import time
 from contextlib import asynccontextmanager, nullcontext
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,9 @@ from finance_lake.dashboard.security import HEADERS, MAX_BODY_BYTES
 from finance_lake.dashboard.serve import CannotServeError, bind, in_url
 from finance_lake.lake import Lake
 from finance_lake.query.engine import Engine
+from finance_lake.query.sql import Cancel
 from finance_role.heartbeat import Heartbeat, heartbeat_file
+from finance_storage.errors import QueryError
 from finance_storage.paths import TICKS, LakePaths
 from tests.support.lakes import BAD, BuiltLake, numbered
 from tests.unit.lake.conftest import tick
@@ -330,7 +334,7 @@ def test_a_commit_event_has_the_bars_of_its_ticks(built: BuiltLake) -> None:
             _, commit = await Viewer(feed.messages(feed.lake, 3)).next("commit")
         aapl, ibm = commit["bars"]
         assert aapl[0] == "AAPL"
-        assert aapl[4:] == ["103.25", "103.25", "102.00", "102.00", 9, 2]
+        assert aapl[4:] == ["103.25", "103.25", "102.00", "102.00", 9, 2, 926.75]
         assert ibm[4] == "0.00000001"
         assert commit["total"] == 10
 
@@ -461,3 +465,46 @@ def test_streams_end_when_the_server_stops(built: BuiltLake) -> None:
         assert seen
 
     play(story)
+
+
+# ---- history, lines and cancelling -------------------------------------------------------------------------------------
+
+
+def test_bars_before_and_from_a_time(client: TestClient) -> None:
+    first, second = of(client, "/api/bars?symbol=AAPL&size=1m")["bars"]
+    earlier = of(client, f"/api/bars?symbol=AAPL&size=1m&before={second['ts']}")
+    assert (earlier["bars"], earlier["more"], earlier["last"]) == ([first], False, None)
+    assert of(client, f"/api/bars?symbol=AAPL&size=1m&begin={second['ts']}")["bars"] == [second]
+    for wrong in ("before=noon", "begin=-1", "before=99999999999999"):
+        assert "is not a time in seconds" in client.get(f"/api/bars?symbol=AAPL&{wrong}").json()["error"]
+
+
+def test_the_change_is_against_the_previous_close(client: TestClient, built: BuiltLake) -> None:
+    built.store([tick("AAPL", 90, -86_400), tick("AAPL", 80, -86_400 + 60)])
+    aapl, msft = of(client, "/api/latest")["symbols"]
+    assert (aapl["against"], aapl["base"], aapl["change"], aapl["percent"]) == ("close", "80.00", "21.00", "26.25")
+    assert (msft["against"], msft["base"]) == ("open", "400.00")
+
+
+def test_sparklines_have_the_closes_of_the_last_day(client: TestClient) -> None:
+    answer = of(client, "/api/sparklines?symbol=AAPL&symbol=MSFT")
+    assert [close for _, close in answer["lines"]["AAPL"]] == ["99.50", "101.00"]
+    assert [close for _, close in answer["lines"]["MSFT"]] == ["400.00", "401.00"]
+    assert of(client, "/api/sparklines")["lines"] == {}
+    assert client.get("/api/sparklines?" + "symbol=A&" * 101).status_code == 400
+
+
+def test_the_quarantine_has_a_timeline(client: TestClient) -> None:
+    timeline = of(client, "/api/quarantine")["timeline"]
+    assert sum(records for _, _, records in timeline["bars"]) == 2
+    assert {reason for _, reason, _ in timeline["bars"]} == {"price_type"}
+
+
+def test_a_query_can_be_cancelled(lake: Lake) -> None:
+    cancel = Cancel()
+    threading.Timer(1.0, cancel).start()
+    began = time.monotonic()
+    with pytest.raises(QueryError, match="was cancelled"):
+        lake.sql("SELECT count(*) FROM range(100000000000) AS a(x), range(1000) AS b(y) WHERE x + y = -1", cancel=cancel)
+    assert time.monotonic() - began < 20
+    assert len(lake.sql("SELECT 1 AS one")) == 1

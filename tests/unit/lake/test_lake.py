@@ -309,7 +309,7 @@ def test_an_invalid_symbol_is_refused(lake: Lake, name: str) -> None:
         lake.ticks(name)
 
 
-@pytest.mark.parametrize("size", ["", "m", "0m", "1w", "2d", "1.5h", "-1m", "1 m", "1441m"])
+@pytest.mark.parametrize("size", ["", "m", "0m", "2w", "5mo", "2d", "1.5h", "-1m", "1 m", "1441m"])
 def test_an_invalid_bar_size_is_refused(lake: Lake, size: str) -> None:
     with pytest.raises(fl.RequestError, match="is not a bar size"):
         lake.bars(size)

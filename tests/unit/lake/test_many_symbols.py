@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from finance_lake.cli import app
 from finance_lake.cli import bars as command
-from finance_lake.dashboard import panels
+from finance_lake.dashboard import watch_list
 from finance_lake.dashboard.panels import Panels
 from finance_lake.lake import Lake
 from finance_lake.query.engine import Engine
@@ -46,7 +46,7 @@ def test_the_page_is_usable_and_its_memory_bounded(many: BuiltLake) -> None:
         began = time.monotonic()
         answer = shown.latest()
         assert time.monotonic() - began < USABLE_SECONDS
-    assert (len(answer["symbols"]), answer["cut"]) == (panels.MAX_SYMBOLS, True)
+    assert (len(answer["symbols"]), answer["cut"]) == (watch_list.MAX_SYMBOLS, True)
     assert [entry["symbol"] for entry in answer["symbols"][:2]] == ["S000000", "S000001"]
     assert len(json.dumps(answer)) < 2_000_000
     assert shown.bars("S099999", "1m")["bars"][0]["ticks"] == 1
@@ -94,10 +94,10 @@ def test_a_cut_watch_list_is_the_beginning_of_the_full_one(built: BuiltLake, mon
     whole = Panels(built.paths, Engine()).latest()
     assert [(entry["symbol"], entry["price"], entry["change"]) for entry in whole["symbols"]] == [
         ("AAPL", "101.00", "1.00"),
-        ("IBM", "12.00", "2.00"),
+        ("IBM", "12.00", "7.00"),
         ("MSFT", "401.00", "1.00"),
     ]
-    monkeypatch.setattr(panels, "MAX_SYMBOLS", 2)
+    monkeypatch.setattr(watch_list, "MAX_SYMBOLS", 2)
     cut = Panels(built.paths, Engine()).latest()
     assert (cut["symbols"], cut["cut"], whole["cut"]) == (whole["symbols"][:2], True, False)
 

@@ -8,8 +8,9 @@ export function addressOf(panel, parameters = {}) {
   return `api/${panel}?${new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null))}`;
 }
 
-export async function askSql(query, asOf) {
-  return answered(await post(query, asOf, "api/sql"));
+/** @param signal cancels the query: the server stops it when its client is gone */
+export async function askSql(query, asOf, signal) {
+  return answered(await post(query, asOf, "api/sql", signal));
 }
 
 export async function sqlCsv(query, asOf) {
@@ -18,7 +19,8 @@ export async function sqlCsv(query, asOf) {
   return response.blob();
 }
 
-const post = (query, asOf, address) => fetch(address, {
+const post = (query, asOf, address, signal) => fetch(address, {
+  signal,
   method: "POST",
   headers: { "content-type": "application/json" },
   body: JSON.stringify({ query, as_of: asOf }),

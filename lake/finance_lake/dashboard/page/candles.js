@@ -14,8 +14,8 @@ export function isAfter(one, other) {
 }
 
 /** Return a bar of a commit update as an object; the server sends arrays. */
-export function partial([symbol, second, first, last, open, high, low, close, volume, ticks]) {
-  return { symbol, second, first, last, open, high, low, close, volume, ticks };
+export function partial([symbol, second, first, last, open, high, low, close, volume, ticks, turnover]) {
+  return { symbol, second, first, last, open, high, low, close, volume, ticks, turnover };
 }
 
 export class Candles {
@@ -27,6 +27,14 @@ export class Candles {
     this.version = answer.version;
     this.last = answer.last;
     this.bars = answer.bars;
+    this.older = answer.more; // whether the lake has older ticks
+    this.reached = answer.reached; // where the next older page begins
+  }
+
+  /** Add a page of older bars. */
+  prepend({ bars, more, reached }) {
+    this.bars.unshift(...bars);
+    [this.older, this.reached] = [more, reached];
   }
 
   /**
@@ -54,12 +62,13 @@ export class Candles {
       newest.high = larger(newest.high, part.high);
       newest.low = smaller(newest.low, part.low);
       newest.close = part.close;
+      newest.turnover = (newest.turnover ?? Number(newest.vwap ?? 0) * Number(newest.volume ?? 0)) + (part.turnover ?? 0);
       newest.volume = sum(newest.volume, part.volume);
       newest.ticks += part.ticks;
       return newest;
     }
-    const { open, high, low, close, volume, ticks } = part;
-    const bar = { ts, open, high, low, close, volume, ticks };
+    const { open, high, low, close, volume, ticks, turnover } = part;
+    const bar = { ts, open, high, low, close, volume, ticks, turnover: turnover ?? 0 };
     this.bars.push(bar);
     return bar;
   }

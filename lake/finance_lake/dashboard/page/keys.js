@@ -15,7 +15,7 @@ export function keys(act) {
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key !== "Escape" && event.target.closest("input[type=text], textarea, select")) return;
+    if (event.key !== "Escape" && event.target.closest("input[type=text], input[type=search], textarea, select")) return;
     actions[event.key]?.();
   });
   byId("candles").addEventListener("keydown", (event) => {

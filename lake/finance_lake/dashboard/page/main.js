@@ -2,6 +2,7 @@
 import { ask } from "./ask.js";
 import { Candles } from "./candles.js";
 import { Chart } from "./chart.js";
+import { put } from "./address.js";
 import { byId, choose, debounce, setText, throttle, turns } from "./dom.js";
 import { health } from "./health.js";
 import { keys } from "./keys.js";
@@ -10,6 +11,8 @@ import { commits, quarantine } from "./lists.js";
 import { attempt, notice } from "./notice.js";
 import { isEmpty, page, showEmpty, showPage } from "./pages.js";
 import { BarSize, sizePicker, SIZES } from "./sizes.js";
+import { dressing } from "./dressing.js";
+import { search } from "./search.js";
 import { sqlPage } from "./sql.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
@@ -25,10 +28,12 @@ const size = new BarSize(address.get("size"));
 const view = { symbol: address.get("symbol"), asOf: null };
 const recent = []; // the newest commits: those that arrive while candles are fetched are applied afterwards
 const [candlesTurn, travelTurn, listTurn] = [turns(), turns(), turns()];
+const ROOM = 300; // bars that a first view has room for: older pages are loaded until there are as many
+let isExtending = false;
 let candles = null;
 
 const strip = new Strip(byId("strip"));
-const chart = new Chart(byId("candles"), byId("legend"));
+const chart = new Chart(byId("candles"), byId("legend"), () => older());
 const watch = new Watch(byId("watch"), pickSymbol);
 const travel = new Travel(go);
 const stream = new Stream({ commit, status, reset, link, quiet });
@@ -137,9 +142,28 @@ async function showCandles() {
   candles = new Candles(answer);
   size.answered(answer);
   chart.show(candles, `${symbol} ${answer.size} ${asOf}`);
-  history.replaceState(null, "", `?${new URLSearchParams({ symbol, ...(size.chosen && { size: size.chosen }) })}${location.hash}`);
+  put({ symbol, size: size.chosen || null });
   links();
   if (asOf === null) move(recent.filter(({ version }) => version > answer.version));
+  if (candles?.older && candles.bars.length < ROOM) older();
+}
+
+/** Load a page of older bars; on a first view until it is full. */
+async function older() {
+  if (isExtending || !candles?.older) return;
+  isExtending = true;
+  byId("candles").dataset.state = "loading";
+  const shown = candles;
+  const { symbol, size: of, reached } = shown;
+  // Late ticks of commits that are not applied yet belong to the bars of a newer version: the same version is read.
+  const page = await attempt("history", () => ask("bars", { symbol, size: of, before: reached, as_of: view.asOf }));
+  isExtending = false;
+  byId("candles").dataset.state = page ? "" : "error";
+  if (!page) return;
+  if (candles !== shown) return older();
+  shown.prepend(page);
+  chart.extend(shown);
+  if (shown.older && shown.bars.length < ROOM) older();
 }
 
 async function go(asOf) {
@@ -224,6 +248,8 @@ byId("symbol").addEventListener("change", (event) => pickSymbol(event.target.val
 byId("pickers").addEventListener("submit", (event) => event.preventDefault());
 byId("reason").addEventListener("change", fillPage);
 addEventListener("hashchange", turn);
+dressing(chart);
+search(watch, pickSymbol);
 
 sqlPage(() => view.asOf);
 turn();

@@ -1,5 +1,6 @@
 // The SQL page: one SELECT, with its result as a table or a CSV file.
 import { askSql, sqlCsv } from "./ask.js";
+import { got, put } from "./address.js";
 import { byId, element, fill, setText } from "./dom.js";
 import { cell, count } from "./format.js";
 
@@ -16,13 +17,22 @@ const EXAMPLES = [
 export function sqlPage(asOf) {
   const [query, output, examples] = [byId("query"), byId("told"), byId("examples")];
   examples.replaceChildren(...EXAMPLES.map(([name, text]) => element("option", name, { value: text })));
-  query.value = EXAMPLES[1][1];
+  query.value = got("q") ?? EXAMPLES[1][1];
+  let running = null;
+  byId("cancel").addEventListener("click", () => running?.abort());
   examples.addEventListener("change", () => {
     if (examples.value) query.value = examples.value;
   });
   const run = () => report(output, async () => {
     const began = performance.now();
-    const answer = await askSql(query.value, asOf());
+    running?.abort();
+    running = new AbortController();
+    byId("cancel").disabled = false;
+    put({ q: query.value });
+    const mine = running;
+    const answer = await askSql(query.value, asOf(), mine.signal).finally(() => {
+      if (running === mine) byId("cancel").disabled = true;
+    });
     show(answer);
     const rows = `${answer.cut ? "first " : ""}${count(answer.rows.length)} rows${answer.cut ? " (there are more)" : ""}`;
     return `${rows} as of version ${count(answer.version)}, ${(performance.now() - began).toFixed(0)} ms`;
@@ -58,6 +68,6 @@ async function report(output, action) {
     setText(output, await action());
   } catch (error) {
     output.dataset.state = "bad";
-    setText(output, error.message);
+    setText(output, error.name === "AbortError" ? "cancelled" : error.message);
   }
 }
