@@ -1,4 +1,4 @@
-// The watch list: last prices and their change since the first tick of the day.
+// The watch list: last prices, their change against the previous close, and the volume of the day.
 import { partial, isAfter } from "./candles.js";
 import { changed, sum } from "./decimal.js";
 import { element, setText } from "./dom.js";
