@@ -13,6 +13,8 @@ MAX_VALUE_BYTES: Final = 65_536
 MAX_DEPTH: Final = 64
 
 SYMBOL: Final = re.compile(r"[A-Za-z0-9^$@#.](?:[A-Za-z0-9 ._/^=:$@#+&*-]{0,62}[A-Za-z0-9._/^=:$@#+&*-])?")
+# What version 1 accepted: a record that only version 2 accepts may be in the quarantine of an older lake.
+SYMBOL_VERSION_1: Final = re.compile(r"[A-Z0-9][A-Z0-9._/^=-]{0,23}")
 SYMBOL_RULE: Final = (
     "1 to 64 of A-Z a-z 0-9 . - _ / ^ = : $ @ # + & * and space, not ending in a space, "
     "beginning with a letter, a digit or one of ^ $ @ # ."

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from finance_contract import MAX_VALUE_BYTES, TIMESTAMPS_MS, Malformed, bad_timestamp, decode, key
+from finance_contract import MAX_VALUE_BYTES, TIMESTAMPS_MS, Malformed, Reason, bad_timestamp, decode, key
 from finance_contract.retracted import RETRACTED, retracted_value
+from finance_contract.tick import SYMBOL_VERSION_1
 from finance_storage import digest
 from finance_storage.offset_set import inside
 from finance_storage.paths import TICKS
@@ -22,7 +23,7 @@ from finance_verify.coverage import Spots, first_of, runs
 from finance_verify.verdict import Code, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from finance_kafka.offsets import Offsets
     from finance_kafka.range_reader import Record
@@ -54,6 +55,9 @@ class Comparison:
         self._stored_at: dict[int, Mask] = {
             partition: (good.times | bad.times) > 0 for partition, (good, bad) in coverage.items()
         }
+        self._only_quarantined: dict[int, Mask] = {
+            partition: (bad.times > 0) & (good.times == 0) for partition, (good, bad) in coverage.items()
+        }
         self._confirmed = {partition: np.zeros(mask.size, dtype=bool) for partition, mask in self._stored_at.items()}
         self.other = Spots()
         self.count = 0
@@ -61,12 +65,16 @@ class Comparison:
     def add(self, records: Sequence[Record]) -> None:
         """Compare records; their offsets must be in the range that was scanned. Records that no table contains are ignored."""
         self.count += len(records)
-        for rows in as_rows(records, self._ticks, self._quarantine, self._retracted):
+        for rows in as_rows(records, self._ticks, self._quarantine, self._retracted, self._is_only_quarantined):
             partitions, offsets = (rows.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
             digests = digest.row_digests(rows)
             for partition in np.unique(partitions).tolist():
                 in_partition = partitions == partition
                 self._compare(partition, offsets[in_partition], digests[in_partition])
+
+    def _is_only_quarantined(self, record: Record) -> bool:
+        place = record.offset - self._stored.scope[record.partition].start
+        return bool(self._only_quarantined[record.partition][place])
 
     def _compare(self, partition: int, offsets: np.ndarray, digests: np.ndarray) -> None:
         places = offsets - self._stored.scope[partition].start
@@ -101,16 +109,28 @@ class Comparison:
 
 
 def as_rows(
-    records: Sequence[Record], ticks: pa.Schema, quarantine: pa.Schema, retracted: OffsetSet | None = None
+    records: Sequence[Record],
+    ticks: pa.Schema,
+    quarantine: pa.Schema,
+    retracted: OffsetSet | None = None,
+    quarantined: Callable[[Record], bool] = lambda _: False,
 ) -> Iterator[pa.Table]:
-    """Yield the rows that records must have become: first those of ticks, then of the quarantine, with the given columns."""
+    """Yield the rows that records must have become: first those of ticks, then of the quarantine, with the given columns.
+
+    A record whose symbol only version 2 of the contract accepts may also be `quarantined`, by a job of version 1.
+    """
     good, bad = list[dict[str, Any]](), list[dict[str, Any]]()
     for record, is_retracted in zip(records, _mask(records, retracted or {}), strict=True):
         try:
             tick = _tick(record)
             if record.timestamp_ms not in TIMESTAMPS_MS:
                 raise bad_timestamp(record.timestamp_ms)
-            (bad if is_retracted else good).append(_retracted(record) if is_retracted else tick)
+            if is_retracted:
+                bad.append(_retracted(record))
+            elif not SYMBOL_VERSION_1.fullmatch(tick["symbol"]) and quarantined(record):
+                bad.append(_quarantined(record, Reason.SYMBOL_INVALID.value))
+            else:
+                good.append(tick)
         except Malformed as fault:
             bad.append(_quarantined(record, str(fault.reason)))
     yield pa.Table.from_pylist(good, ticks)

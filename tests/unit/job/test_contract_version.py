@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pytest
 
 from finance_contract import CONTRACT_VERSION, Malformed, Reason, decode
+from finance_contract.tick import SYMBOL_VERSION_1
 from finance_job.repair import redrive
 from finance_job.sink import Sink
 from finance_job.writer import Writer
+from finance_kafka.range_reader import Record
 from finance_storage.delta_table import open_table
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_verify.context import VerifyContext
 from finance_verify.verify import verify
-from tests.support.lakes import BAD, GOOD, RECORDS, BuiltLake
+from tests.support.lakes import ARRIVED, BAD, GOOD, RECORDS, BuiltLake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from finance_job.worker_task import WorkerTask
     from finance_kafka.offsets import OffsetRange
     from finance_storage.data_file import WrittenFile
+    from finance_verify.verdict import Finding
 
-VERSION_1 = re.compile(r"[A-Z0-9][A-Z0-9._/^=-]{0,23}")
 OPTION = b'{"symbol": "AAPL  251219C00150000", "price": 12.35}'
 LOWER = b'{"symbol": "aapl", "price": 5}'
 SPACE = b'{"symbol": "AAPL ", "price": 5}'
@@ -52,7 +53,7 @@ class OfHalf(NamedTuple):
 
 def decode_version_1(value: bytes | None) -> Tick:
     tick = decode(value)
-    if not VERSION_1.fullmatch(tick.symbol):
+    if not SYMBOL_VERSION_1.fullmatch(tick.symbol):
         raise Malformed(Reason.SYMBOL_INVALID, repr(tick.symbol))
     return tick
 
@@ -89,6 +90,14 @@ def go_on(lake: BuiltLake) -> Writer:
     return writer
 
 
+def with_values(lake: BuiltLake) -> tuple[Finding, ...]:
+    """Compare the tables with the records that the topic has; those of the ticks that `OfHalf` reads are of their own time."""
+    arrived = {4: 1_764_000_000_000, 6: 1_764_000_000_000}
+    first = round(1000 * ARRIVED.timestamp())
+    records = [Record(0, at, arrived.get(at, first), b"AAPL", value) for at, value in enumerate([*FIRST, *HALF])]
+    return verify(lake.paths, VerifyContext(lake.identity.topic, lambda: lake.broker, lambda _: [records])).findings
+
+
 def test_a_half_committed_batch_of_version_1_is_finished_with_each_record_in_one_table(old: BuiltLake) -> None:
     writer = go_on(old)
     assert rows(old.paths, TICKS, "symbol") == {0: "AAPL", 4: "AAPL", 6: "AAPL"}
@@ -108,3 +117,10 @@ def test_redrive_brings_in_the_symbols_that_version_1_quarantined(old: BuiltLake
     assert rows(old.paths, TICKS, "symbol") == {0: "AAPL", 1: "AAPL  251219C00150000", 4: "AAPL", 5: "aapl", 6: "AAPL"}
     assert [*rows(old.paths, QUARANTINE, "reason")] == [2, 3, 7]
     assert verify(old.paths, VerifyContext(old.identity.topic, None)).findings == ()
+
+
+def test_values_of_version_1_are_right_before_and_after_the_redrive(old: BuiltLake) -> None:
+    writer = go_on(old)
+    assert with_values(old) == ()
+    redrive.redrive(old.paths, writer, "symbol_invalid")
+    assert with_values(old) == ()
