@@ -19,6 +19,7 @@ CHANGES = {
     "retention.ms": ("3600000", "not kept for the 168 hours"),
     "max.message.bytes": ("104857600", "heaps are too small"),
     "compression.type": ("producer", "a decompression bomb is stored"),
+    "unclean.leader.election.enable": ("true", "these records are lost"),
 }
 
 
