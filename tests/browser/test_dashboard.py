@@ -435,7 +435,8 @@ def test_every_control_has_a_name(page: Page) -> None:
         page.goto(f"{page.url.partition('#')[0]}#{page_name}")
         for control in page.locator("a, button, select, input, textarea, [tabindex='0']").all():
             if control.is_visible():
-                name = control.get_attribute("aria-label") or control.inner_text() or control.get_attribute("title")
+                label = control.evaluate("node => [...(node.labels ?? [])].map((each) => each.innerText).join(' ')")
+                name = control.get_attribute("aria-label") or label or control.inner_text() or control.get_attribute("title")
                 assert name, control.evaluate("node => node.outerHTML")
 
 
