@@ -147,9 +147,8 @@ def scratch_of(data_dir: Path, role: str) -> Path:
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
-    secret = ["--properties-file", str(write_secret(folder, settings.spark_secret_file))] if settings.spark_secret_file else []
     return {
-        "PYSPARK_SUBMIT_ARGS": shlex.join([*secret, "pyspark-shell"]),
+        **_with_secret(folder, settings.spark_secret_file),
         "TMPDIR": str(folder),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         # By default Spark's user interface listens on every network interface; only this variable changes it.
@@ -157,3 +156,9 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         **importing(finance_contract, finance_job, finance_kafka, finance_role, finance_storage),
     }
+
+
+def _with_secret(folder: Path, file: Path | None) -> dict[str, str]:
+    if not file:
+        return {}
+    return {"PYSPARK_SUBMIT_ARGS": shlex.join(["--properties-file", str(write_secret(folder, file)), "pyspark-shell"])}
