@@ -58,7 +58,7 @@ def test_every_real_price_arrives_in_the_table_digit_for_digit(stack: Stack, tmp
 
 def test_a_file_without_a_valid_tick_fails_with_the_reason_last(own_stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "frame.csv"
-    file.write_text("symbol,price\n" + "AAPL,189.123456789012\n" * 200)
+    file.write_text("symbol,price\n" + "AAPL,-189.12\n" * 200)
 
     run = own_stack.run(
         "zookeeper kafka topic-init producer spark-job",
@@ -70,7 +70,7 @@ def test_a_file_without_a_valid_tick_fails_with_the_reason_last(own_stack: Stack
 
     assert run.end() == 1, run.text()
     text = run.text()
-    assert "reason=price_decimals" in text
+    assert "reason=price_range" in text
     assert "rows=200" in text
     assert "frame.csv has no row that is a valid tick: nothing was published." in text
     assert "producer ended with code 2" in text.splitlines()[-1]
