@@ -16,7 +16,9 @@ from tests.support.stack import DERIVED, ROOT, wait_for_derived
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
-pytestmark = pytest.mark.stack
+# On a busy machine a revision a second is more than the job can compute, so it may lag for minutes.
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+PATIENCE_SECONDS = 300
 
 POINTS = ("before-bars_1m-commit", "after-bars_1m-commit")
 
@@ -41,12 +43,12 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     job = stack.run("spark-job", BARS_SECONDS=1)
     producer = stack.run("producer", TICKS_PER_SECOND=500, MALFORMED_RATE=0.01)
     for name in DERIVED:
-        job.wait_for(f"derived table built .*table={name}")
+        job.wait_for(f"derived table built .*table={name}", PATIENCE_SECONDS)
     for _ in range(3):
-        wait_for_derived(stack.paths, 120, job.text)
+        wait_for_derived(stack.paths, PATIENCE_SECONDS, job.text)
     assert producer.stop() == 0
     stack.wait_until_stored()
-    wait_for_derived(stack.paths, 120, job.text)
+    wait_for_derived(stack.paths, PATIENCE_SECONDS, job.text)
     assert job.stop() == 0
     assert "paused" not in job.text()
     assert not (stack.paths.root / "run" / "derived").is_dir() or not list((stack.paths.root / "run" / "derived").iterdir())
@@ -66,7 +68,7 @@ def test_a_kill_leaves_no_revision_twice_and_none_missing(stack: Stack, kills: i
         assert producer.stop() == 0
     job = stack.run("spark-job", BARS_SECONDS=1)
     stack.wait_until_stored()
-    wait_for_derived(stack.paths, 120, job.text)
+    wait_for_derived(stack.paths, PATIENCE_SECONDS, job.text)
     assert job.stop() == 0
     assert_reconciled(stack)
     stack.assert_proven()
