@@ -26,7 +26,8 @@ from bench.machine import Meter
 from bench.reading import build
 from finance_job.config import Settings
 from finance_job.derived.revision import Revisions
-from finance_job.derived.tables import DERIVED_TABLES, tick_table
+from finance_job.derived.sessions import tick_table
+from finance_job.derived.tables import DERIVED_TABLES
 from finance_job.session import start_session
 from finance_storage import delta_log
 from finance_storage.derived_tables import states

@@ -19,12 +19,12 @@ from deltalake import DeltaTable, write_deltalake
 
 from finance_contract import Tick
 from finance_contract.tick import encode
-from finance_job.derived import revision, upkeep
+from finance_job.derived import sessions, upkeep
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.coverage_1m import COVERAGE_1M, coverage
-from finance_job.derived.following import Following
-from finance_job.derived.revision import FEW_TICKS, MAX_INTERVALS, Interval, Revisions, intervals, rows_within
-from finance_job.derived.tables import small_session, tick_table
+from finance_job.derived.following import SETTLE_SECONDS, Following, until_next
+from finance_job.derived.revision import MAX_INTERVALS, Interval, Revisions, intervals, rows_within
+from finance_job.derived.sessions import FEW_TICKS, few_session, tick_table
 from finance_job.derived.upkeep import Upkeep
 from finance_lake.cli.verify import with_bars
 from finance_lake.derived import bars, newest, reconcile, revisions
@@ -52,7 +52,7 @@ NEWEST = """SELECT * FROM revisions QUALIFY row_number() OVER (PARTITION BY symb
 
 @pytest.fixture(scope="module")
 def session(spark: SparkSession) -> SparkSession:
-    return small_session(spark)
+    return few_session(spark)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_extremes_are_exact_and_overflow_nothing(session: SparkSession, lake: Bu
 def test_a_late_tick_restates_its_minute_alone(
     session: SparkSession, lake: BuiltLake, chance: random.Random, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(revision, "FEW_TICKS", few)
+    monkeypatch.setattr(sessions, "FEW_TICKS", few)
     lake.store(some_ticks(chance, 100))
     bars = bars_of(session, lake)
     bars.restate_all(1)
@@ -180,6 +180,13 @@ def following(session: SparkSession, lake: BuiltLake) -> Iterator[Following]:
     thread.close()
 
 
+def test_a_batch_begins_a_little_after_each_multiple_of_its_seconds() -> None:
+    assert until_next(120.0, 60.0) == SETTLE_SECONDS
+    assert until_next(120.0 + SETTLE_SECONDS, 60.0) == 60.0
+    assert until_next(179.0, 60.0) == 1.0 + SETTLE_SECONDS
+    assert 0.0 < until_next(1764000000.123, 0.2) <= 0.2
+
+
 def wait_for_bars(lake: BuiltLake) -> None:
     def caught_up() -> bool:
         table = lake.paths.derived(BARS_1M.name)
@@ -188,7 +195,11 @@ def wait_for_bars(lake: BuiltLake) -> None:
     wait_until(caught_up, 180, lambda: f"bars that are those of the ticks: {stored_bars(lake)} != {true_bars(lake)}")
 
 
-def test_bars_follow_the_ticks(lake: BuiltLake, chance: random.Random, following: Following) -> None:
+@pytest.mark.parametrize("few", [0, FEW_TICKS])
+def test_bars_follow_the_ticks(
+    lake: BuiltLake, chance: random.Random, following: Following, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(sessions, "FEW_TICKS", few)
     for number in range(3):
         lake.store(some_ticks(chance, 20, range(number, number + 3)), partition=number % 2)
         wait_for_bars(lake)

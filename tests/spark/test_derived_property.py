@@ -24,11 +24,10 @@ from hypothesis import strategies as st
 
 from finance_contract import Malformed, Reason, Tick, decode
 from finance_contract.tick import encode
-from finance_job.derived import revision
+from finance_job.derived import sessions
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.following import Following
-from finance_job.derived.revision import FEW_TICKS
-from finance_job.derived.tables import tick_table
+from finance_job.derived.sessions import FEW_TICKS, tick_table
 from finance_job.maintenance.compaction import Maintenance
 from finance_job.repair import redrive
 from finance_job.repair.altered_rows import altered_rows
@@ -180,7 +179,7 @@ def test_bars_are_those_of_polars(spark: SparkSession, monkeypatch: pytest.Monke
     @given(first=STORE, steps=st.lists(STORE | OTHER, min_size=2, max_size=7), few=st.sampled_from([0, FEW_TICKS]))
     def bars_are_those_of_polars(first: tuple[Any, ...], steps: list[tuple[Any, ...]], few: int) -> None:
         with told(spark, monkeypatch) as story:
-            monkeypatch.setattr(revision, "FEW_TICKS", few)
+            monkeypatch.setattr(sessions, "FEW_TICKS", few)
             for name, *arguments in (first, *steps, ("follow",)):
                 getattr(story, name)(*arguments)
             rows = DeltaTable(str(story.lake.paths.derived(BARS_1M.name))).to_pyarrow_table(columns=["as_of", "symbol", "ts"])

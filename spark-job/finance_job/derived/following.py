@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from finance_job.derived.revision import Revisions
+from finance_job.derived.sessions import plan_for
 from finance_job.derived.table import KEY
 from finance_job.derived.upkeep import Upkeep
 from finance_role import beneath
@@ -29,15 +31,18 @@ from finance_storage.errors import UnreadableError, first_line
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
     from structlog.typing import FilteringBoundLogger
 
-    from finance_job.derived.revision import TickTable
+    from finance_job.derived.sessions import TickTable
     from finance_job.derived.table import DerivedTable
     from finance_storage.paths import LakePaths
 
 POLL_SECONDS = 0.5
+# A minute's last ticks are committed after its end. A batch that includes them leaves the next one a single minute to compute.
+SETTLE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 300.0
 # The log of the ticks and their replaced files are removed after a week. A table whose position is older is built anew.
 MAX_POSITION_AGE = timedelta(days=6)
@@ -130,7 +135,7 @@ class Following(threading.Thread):
 
     def _query(self, revisions: Revisions, position: int) -> StreamingQuery:
         checkpoint = self._fresh_checkpoint()
-        upkeep = Upkeep(self._ticks.spark, self._paths.derived(self._table.name))
+        upkeep = Upkeep(self._ticks.few, self._paths.derived(self._table.name))
         batches = Batches(revisions, self._paths, self._table, checkpoint, position)
 
         def process(batch: DataFrame, number: int) -> None:
@@ -138,16 +143,17 @@ class Following(threading.Thread):
                 batches.process(batch, number)
                 upkeep.step()
             self._succeeded()
+            # Spark plans a batch as soon as the one before has ended.
+            self._stopping.wait(until_next(time.time(), self._trigger_seconds))
 
         return (
-            self._ticks.spark.readStream.format("delta")
+            self._ticks.few.readStream.format("delta")
             .option("skipChangeCommits", "true")  # rows that were removed are seen in the log: see Batches
             .option("startingVersion", position)
             .load(str(self._paths.ticks))
             .writeStream.foreachBatch(process)
             .queryName(self._table.name)
             .option("checkpointLocation", str(checkpoint))
-            .trigger(processingTime=f"{self._trigger_seconds} seconds")
             .start()
         )
 
@@ -183,11 +189,16 @@ class Batches:
         end = self._end_version(number)
         if end <= self._position:
             return
-        if self._removes_rows(end):
+        commits = list(delta_log.entries(self._ticks, end, self._position + 1))
+        if any(commit.deletes for commit in commits):
             self._revisions.restate_all(end)
-        elif keys := batch.select(KEY[0], self._table.bucket().alias(KEY[1])).distinct().toArrow():
+        elif keys := self._keys(batch, sum(commit.rows for commit in commits)):
             self._revisions.restate(keys, end)
         self._position = end
+
+    def _keys(self, batch: DataFrame, rows: int) -> pa.Table:
+        plan_for(batch.sparkSession, rows)
+        return batch.select(KEY[0], self._table.bucket().alias(KEY[1])).distinct().toArrow()
 
     def _end_version(self, number: int) -> int:
         """Return the last version that a batch covers: Spark plans it before the batch runs."""
@@ -195,5 +206,7 @@ class Batches:
         # An index of -1 means all before this version; the options that would end a batch within one are not set.
         return int(offset["reservoirVersion"]) - int(offset["index"] == -1)
 
-    def _removes_rows(self, end: int) -> bool:
-        return any(entry.deletes for entry in delta_log.entries(self._ticks, end, self._position + 1))
+
+def until_next(now: float, every: float) -> float:
+    """Seconds from a time since 1970 until the next batch: `SETTLE_SECONDS` after a multiple of `every` seconds."""
+    return every - (now - SETTLE_SECONDS) % every

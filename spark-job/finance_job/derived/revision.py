@@ -33,23 +33,12 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from finance_job.derived.sessions import TickTable
     from finance_job.derived.table import DerivedTable
-    from finance_storage.paths import LakePaths
 
 MAX_INTERVALS = 64  # of event time in one query; beyond it, neighbours are joined
-# Of a query with fewer ticks, generating and compiling code takes longer than it saves.
-FEW_TICKS = 200_000
 EVENT_BOUNDS = ("min.ts_event", "max.ts_event")
 STEP = TIME_STEP // timedelta(microseconds=1)
-
-
-class TickTable(NamedTuple):
-    """The tick table of a lake, and the sessions that read it, for few ticks and for many: see `derived.tables`."""
-
-    spark: SparkSession
-    many: SparkSession
-    paths: LakePaths
-    lake: str
 
 
 class Interval(NamedTuple):
@@ -64,8 +53,7 @@ class Revisions:
 
     def __init__(self, ticks: TickTable, table: DerivedTable) -> None:
         """Open the table, or create it. Raises IrregularError where a link is in its place."""
-        self._spark = ticks.spark
-        self._many = ticks.many
+        self._sessions = ticks
         self._ticks = ticks.paths.ticks
         self._table = table
         self._folder = ticks.paths.derived(table.name)
@@ -88,7 +76,7 @@ class Revisions:
     def restate(self, keys: pa.Table, as_of: int) -> None:
         """Append a revision of these keys (columns `symbol` and `ts`)."""
         times = intervals(keys, self._table.bucket_seconds)
-        spark = self._spark if rows_within(open_table(self._ticks, as_of), times) <= FEW_TICKS else self._many
+        spark = self._sessions.session(rows_within(open_table(self._ticks, as_of), times))
         wanted = spark.createDataFrame(keys)
         ticks = self._ticks_at(as_of, spark).where(_within(times))
         rows = self._rows(ticks.join(wanted.hint("broadcast"), list(KEY), "left_semi"))
@@ -96,8 +84,8 @@ class Revisions:
 
     def restate_all(self, as_of: int) -> None:
         """Append a revision of every key that the ticks have, and of those that only this table has."""
-        rows = self._rows(self._ticks_at(as_of, self._many))
-        known = self._many.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
+        rows = self._rows(self._ticks_at(as_of, self._sessions.many))
+        known = self._sessions.many.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
         self._append(known.join(rows, list(KEY), "full").repartition(1), as_of)
 
     def _ticks_at(self, version: int, spark: SparkSession) -> DataFrame:

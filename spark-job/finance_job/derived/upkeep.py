@@ -27,7 +27,7 @@ class Upkeep:
     """Upkeep of one derived table, between its revisions."""
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
-        """Do nothing yet. `spark` is `tables.small_session`, whose settings say which files are small."""
+        """Do nothing yet. `spark` is `sessions.few_session`, whose settings say which files are small."""
         self._spark = spark
         self._folder = folder
         self._vacuumed: float | None = None
