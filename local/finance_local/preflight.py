@@ -1,4 +1,4 @@
-"""Checks before anything starts: the lake is stopped, topic and Kafka are its own; Java 17, ports and folders are usable."""
+"""Checks before anything starts: the lake is stopped, topic and Kafka are its own or fit; Java, ports, folders are fine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from finance_role.environment import UnusableScratchError, composed, require_exe
 from finance_role.lock import hold
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.paths import LakePaths
+from finance_topic import check
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
@@ -70,6 +71,24 @@ def require_the_lakes_kind(settings: Settings) -> None:
     runs_a_broker = not {*ZOOKEEPERS, *BROKERS}.isdisjoint(settings.roles)
     if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind)):
         raise OtherKindError(refusal)
+
+
+def topic_of_others(settings: Settings) -> list[str]:
+    """Check the topic at KAFKA_BOOTSTRAP, and return lines about the promises that it breaks; none without KAFKA_BOOTSTRAP.
+
+    Raises BrokerUnavailableError, TopicNotFoundError, and UnfitTopicError if the lake cannot start with it.
+    """
+    if settings.kafka_bootstrap is None:
+        return []
+    found = check.require_fit_topic(
+        check.Settings(
+            data_dir=settings.data_dir,
+            kafka_bootstrap=settings.kafka_bootstrap,
+            kafka_topic=settings.kafka_topic,
+            tick_source=settings.tick_source if "producer" in settings.roles else "none",
+        )
+    )
+    return list(found.lines())
 
 
 def require_java() -> None:
