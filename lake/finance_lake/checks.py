@@ -94,6 +94,7 @@ def examine(paths: LakePaths, settings: Settings) -> Findings:
         _paths(),
         _environment(),
         _encoding(),
+        *_brokers_of_others(settings),
         *_listeners(settings, broker),
     ]
     return Findings(own and services(paths, broker_up=True)["spark-job"] == UP, checks)
@@ -209,6 +210,15 @@ def _folder(root: Path) -> Check:
         found = f"{closed[0]} belongs to another user"
         return Check("data", fine=False, found=found, mend=f"`sudo chown -R {_me()} {root}`.", needed=BOTH)
     return Check("data", fine=True, found=f"{root} is writable", needed=BOTH)
+
+
+def _brokers_of_others(settings: Settings) -> Iterator[Check]:
+    """Check that a broker responds at KAFKA_BOOTSTRAP, if it is set."""
+    if settings.kafka_bootstrap:
+        fine = bool(_advertised(settings.kafka_bootstrap))
+        found = f"{settings.kafka_bootstrap} {'responds' if fine else 'does not respond'}"
+        mend = "" if fine else "start that broker, or correct KAFKA_BOOTSTRAP in .env."
+        yield Check("KAFKA_BOOTSTRAP", fine, found, mend, BOTH)
 
 
 def _listeners(settings: Settings, broker: TopicDescription | None) -> Iterator[Check]:

@@ -8,12 +8,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.support.imports import financelake
-from tests.support.stack import Run, Stack, free_port
+from tests.support.stack import Run, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +44,8 @@ def start(lake: Stack, **settings: str | float) -> Run:
 
 def create(stack: Stack, topic: str, config: Mapping[str, str], partitions: int = 2) -> None:
     new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=dict(config))
-    AdminClient({"bootstrap.servers": stack.bootstrap}).create_topics([new])[topic].result()
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap})  # a temporary would end before its answer
+    admin.create_topics([new])[topic].result()
 
 
 def create_as_the_page_says(stack: Stack, command: str) -> None:
@@ -75,9 +75,9 @@ def test_an_engineer_gets_from_a_topic_of_his_own_broker_to_a_proven_table(stack
     run.wait_for(r"Running: spark-job\.")
     lake.wait_until_stored()
 
-    names = " ".join(word for process in psutil.Process(run.process.pid).children(recursive=True) for word in process.cmdline())
-    assert "kafka.Kafka" not in names
-    assert "QuorumPeerMain" not in names
+    for role in ("zookeeper", "kafka"):
+        with pytest.raises(AssertionError, match=f"{role} does not run"):
+            run.role_process(role)
     assert not (lake.paths.root / "kafka").exists()
     for command in commands[1:]:
         answer = financelake(lake, *command.split()[1:])
@@ -153,3 +153,24 @@ def test_no_broker_is_one_sentence(lake: Stack) -> None:
     assert run.end() == 1
     assert f"no broker answers at 127.0.0.1:{lake.kafka_port}" in run.text()
     assert "Traceback" not in run.text()
+
+
+def test_a_lake_stays_with_the_cluster_and_the_topic_that_it_began_with(stack: Stack, lake: Stack) -> None:
+    stack.make_topic().send([b'{"symbol": "AAPL", "price": 1}'])
+    first = start(lake, TICK_SOURCE="none")
+    first.wait_for("Running:")
+    lake.wait_until_stored()
+    assert first.stop() == 0
+    end = stack.end_offsets()
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap})
+    admin.delete_topics([stack.topic])[stack.topic].result()
+    wait_until(lambda: stack.topic not in admin.list_topics(timeout=10).topics, 60, "the topic deleted")
+    stack.make_topic()
+
+    again, without = start(lake), lake.run("zookeeper kafka topic-init producer spark-job")
+
+    assert (again.end(), without.end()) == (78, 78)
+    assert "set KAFKA_BOOTSTRAP and KAFKA_TOPIC back" in again.text()
+    assert "has no broker of its own" in without.text()
+    assert "set KAFKA_BOOTSTRAP to the address of that cluster" in without.text()
+    assert sum(stack.end_offsets().values()) == 0 != sum(end.values())
