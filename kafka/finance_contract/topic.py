@@ -12,11 +12,10 @@ class Kept(NamedTuple):
 
 HOUR_MS: Final = 3_600_000
 RETENTION: Final = "retention.ms"
+CLEANUP: Final = "cleanup.policy"
 SETTINGS: Final = {
     # Compaction would leave holes in the offsets, and verify relies on there being none.
-    "cleanup.policy": Kept(
-        "delete", "Kafka removes records before the lake stores them, and verify cannot tell them from lost ones"
-    ),
+    CLEANUP: Kept("delete", "Kafka removes records before the lake stores them, and verify cannot tell them from lost ones"),
     # 1 MiB limits the *compressed batch* in transit; the contract limits a single value to 64 KiB.
     "max.message.bytes": Kept("1048576", "records of 64 KiB may be refused, or the heaps are too small for large batches"),
     # The broker's clock sets the timestamp. A client's timestamp could exempt a record from retention or expire it immediately.

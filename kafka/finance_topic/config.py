@@ -5,14 +5,14 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 
 from finance_contract.topic import RETENTION, SETTINGS, retained
-from finance_role.settings import RoleSettings
+from finance_role.settings import RoleSettings, TopicName
 
 
 class Settings(RoleSettings):
     """The keys of `.env` that describe the topic."""
 
     kafka_bootstrap: str = "localhost:9092"
-    kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_topic: TopicName = "finance"
     kafka_partitions: int = Field(4, ge=1, le=1000)
     kafka_retention_hours: PositiveInt = 168
     kafka_replication: int = Field(1, ge=1, le=100)

@@ -94,6 +94,7 @@ def examine(paths: LakePaths, settings: Settings) -> Findings:
         _paths(),
         _environment(),
         _encoding(),
+        *_brokers_of_others(settings),
         *_listeners(settings, broker),
     ]
     return Findings(own and services(paths, broker_up=True)["spark-job"] == UP, checks)
@@ -120,12 +121,12 @@ def _docker() -> Check:
 
 def _ports(paths: LakePaths, settings: Settings, broker: TopicDescription | None, *, own_broker: bool) -> Iterator[Check]:
     state = services(paths, broker_up=broker is not None and own_broker)
-    metadata = ("ZOOKEEPER_PORT", settings.zookeeper_port, (Way.LOCAL,), state.get("zookeeper") == UP)
+    metadata = [("ZOOKEEPER_PORT", settings.zookeeper_port, (Way.LOCAL,), state.get("zookeeper") == UP)]
     if settings.kraft or "zookeeper" not in state:
-        metadata = ("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port, (Way.LOCAL,), own_broker)
+        metadata = [("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port, (Way.LOCAL,), own_broker)]
     ports = (
         *((key, port, BOTH, own_broker) for key, port in settings.broker_ports.items()),
-        metadata,
+        *([] if settings.kafka_bootstrap else metadata),
         ("SPARK_UI_PORT", settings.spark_ui_port, BOTH, state["spark-job"] == UP),
     )
     for key, port, needed, own in ports:
@@ -211,14 +212,29 @@ def _folder(root: Path) -> Check:
     return Check("data", fine=True, found=f"{root} is writable", needed=BOTH)
 
 
+def _brokers_of_others(settings: Settings) -> Iterator[Check]:
+    """Check that a broker responds at KAFKA_BOOTSTRAP, if it is set."""
+    if settings.kafka_bootstrap:
+        fine = bool(_advertised(settings.kafka_bootstrap))
+        found = f"{settings.kafka_bootstrap} {'responds' if fine else 'does not respond'}"
+        mend = "" if fine else "start that broker, or correct KAFKA_BOOTSTRAP in .env."
+        yield Check("KAFKA_BOOTSTRAP", fine, found, mend, BOTH)
+
+
 def _listeners(settings: Settings, broker: TopicDescription | None) -> Iterator[Check]:
     """Check that the addresses that the broker advertises are reachable from here."""
     if broker is None:
         return
-    for host, port in _advertised(settings.bootstrap):
+    for host, port in _advertised(settings.broker_addresses):
         fine = _answers(host, port)
-        mend = "" if fine else f"use the listener of this machine, 127.0.0.1:{settings.kafka_port}; containers use kafka:19092."
+        mend = "" if fine else _reachable(settings)
         yield Check("listener", fine, f"the broker advertises {host}:{port}", mend)
+
+
+def _reachable(settings: Settings) -> str:
+    if settings.kafka_bootstrap:
+        return "set the broker's advertised.listeners to an address that this machine reaches."
+    return f"use the listener of this machine, 127.0.0.1:{settings.kafka_port}; containers use kafka:19092."
 
 
 def _advertised(bootstrap: str) -> list[tuple[str, int]]:
@@ -234,7 +250,7 @@ def _broker(settings: Settings) -> TopicDescription | None:
     if not settings.kafka_bootstrap and all(map(_is_free, settings.broker_ports.values())):
         return None
     try:
-        return describe_topic(settings.bootstrap, settings.kafka_topic, BROKER_TIMEOUT_SECONDS)
+        return describe_topic(settings.broker_addresses, settings.kafka_topic, BROKER_TIMEOUT_SECONDS)
     except (BrokerUnavailableError, TopicNotFoundError):
         return None
 

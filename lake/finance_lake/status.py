@@ -167,10 +167,11 @@ def _derived(paths: LakePaths, state: DerivedState, version: int, now: datetime)
 def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:
     """Return the state of each service: from the broker, from ZooKeeper's lock if the kernel lists it, and from heartbeats.
 
-    A lake without ZooKeeper (KRaft) has no such service.
+    A lake without ZooKeeper has no such service: its broker runs with KRaft, or is not the lake's own.
     """
     broker = {"kafka": UP if broker_up else DOWN, **roles(paths)}
-    if broker_kind.of_lake(paths.root) is broker_kind.Kind.KRAFT:
+    kind = broker_kind.of_lake(paths.root)
+    if kind is broker_kind.Kind.KRAFT or (kind is None and broker_up):
         return broker
     held = _held(paths.root, paths.root / "locks" / "zookeeper.lock")
     return {"zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN, **broker}

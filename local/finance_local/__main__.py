@@ -1,7 +1,8 @@
 """Run the pipeline as local processes: `python -m finance_local`.
 
 Exit codes: 0 stopped in order; 1 a role failed, the machine lacks something, or verify found a fault; 2 wrong settings; 78 the
-lake already runs, holds another topic, has another kind of Kafka, or has a link where it would write.
+lake already runs, holds another topic, has another kind of Kafka, cannot use the topic at KAFKA_BOOTSTRAP, or has a link
+where it would write.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from finance_local.cluster_roles import all_roles
 from finance_local.console import Terminal, log_file
 from finance_local.drain import drain
 from finance_local.judged import judged_or_exit
-from finance_local.preflight import OtherKindError, OtherTopicError, UnfitMachineError, require_fit
+from finance_local.preflight import OtherKindError, OtherTopicError, UnfitMachineError, require_fit, topic_of_others
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath
@@ -27,6 +28,7 @@ from finance_role.exit_codes import REFUSED, USAGE
 from finance_role.lock import AlreadyRunningError
 from finance_role.spark_secret import make_secret
 from finance_storage.paths import LakePaths
+from finance_topic.check import UnfitTopicError
 from finance_verify.context import VerifyContext
 from finance_verify.verdict import Code, save_verdict
 from finance_verify.verify import verify
@@ -93,12 +95,15 @@ def main() -> int:
         require_fit(settings)
         if settings.cluster:
             make_secret(settings.data_dir)
+        warnings = topic_of_others(settings)
         with closing(Terminal(log_file(settings.data_dir))) as terminal:
+            for line in warnings:
+                terminal.say(line)
             return asyncio.run(run(settings, terminal))
     except env_file.EnvFileError as error:
         sys.stderr.write(complaint(error))
         return USAGE
-    except (AlreadyRunningError, OtherTopicError, OtherKindError, beneath.IrregularError) as error:
+    except (AlreadyRunningError, OtherTopicError, OtherKindError, UnfitTopicError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     except (UnfitMachineError, RoleEndedError, BrokerUnavailableError, TopicNotFoundError) as error:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from finance_role.broker_settings import BrokerSettings, Port
+from finance_role.broker_settings import BrokerSettings, Port, Switch
+from finance_role.settings import TickSource  # noqa: TC001 (pydantic evaluates it)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ALL_ROLES = ("zookeeper", "kafka", "topic-init", "producer", "spark-job")
 ZOOKEEPERS = ("zookeeper", "zookeeper-2", "zookeeper-3")
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 WORKERS = ("spark-worker-1", "spark-worker-2")
 CLUSTER_ROLES = (*ZOOKEEPERS, *BROKERS, "topic-init", "spark-master", *WORKERS, "producer", "spark-job")
+# The roles that KAFKA_BOOTSTRAP replaces.
+OF_OWN_BROKERS = (*ZOOKEEPERS, *BROKERS, "topic-init")
 Heap = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgKMG]$")]
 
 
 class Settings(BrokerSettings):
     """Keys of `.env` and the command line that `make local` reads. The roles read their own settings."""
 
+    cluster: Switch = Field(default=False, validate_default=True)
+    tick_source: TickSource = "simulate"
     roles: Annotated[tuple[str, ...], NoDecode] = Field(ALL_ROLES, validate_default=True)
     run_seconds: float = Field(0, ge=0, allow_inf_nan=False)
     spark_master_port: Port = 7077
@@ -37,8 +45,27 @@ class Settings(BrokerSettings):
         if unknown:
             message = f"no such role: {' '.join(unknown)}; the roles are {' '.join(known)}"
             raise ValueError(message)
-        if others.data.get("kraft"):
-            names = tuple(name for name in names if name != "zookeeper")
-        if not names:
-            raise ValueError("must name at least one role; with KRAFT=1 there is no zookeeper")
-        return tuple(name for name in known if name in names)
+        left = tuple(name for name in known if name in names and name not in _without(others.data))
+        if not left:
+            raise ValueError(
+                "must name at least one role; with KRAFT=1 there is no zookeeper, with KAFKA_BOOTSTRAP no broker and no "
+                "topic-init, with TICK_SOURCE=none no producer"
+            )
+        return left
+
+    @field_validator("cluster")
+    @classmethod
+    def _has_own_brokers(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001 (pydantic passes it)
+        if others.data.get("kafka_bootstrap") and (value or others.data.get("kraft")):
+            raise ValueError("KRAFT=1 and CLUSTER=1 choose brokers of the lake's own: set neither with KAFKA_BOOTSTRAP")
+        return value
+
+
+def _without(settings: Mapping[str, object]) -> set[str]:
+    """Return the roles that there are not with these settings."""
+    left_out: set[str] = {"zookeeper"} if settings.get("kraft") else set()
+    if settings.get("kafka_bootstrap"):
+        left_out.update(OF_OWN_BROKERS)
+    if settings.get("tick_source") == "none":
+        left_out.add("producer")
+    return left_out

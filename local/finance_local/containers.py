@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import sys
 from contextlib import contextmanager, suppress
@@ -26,8 +27,11 @@ EXAMPLE = Path(".env.example")
 # If root runs `make up`, the containers still do not run as root.
 ORDINARY_USER = 1000
 
-# What Compose reads for each kind of Kafka besides docker-compose.yml.
-OVERLAYS = {Kind.ZOOKEEPER: (), Kind.KRAFT: ("compose.kraft.yml",), Kind.CLUSTER: ("compose.cluster.yml",)}
+# What Compose reads besides docker-compose.yml: for each kind of Kafka, for brokers at KAFKA_BOOTSTRAP, without a producer.
+OVERLAYS = {Kind.ZOOKEEPER: [], Kind.KRAFT: ["compose.kraft.yml"], Kind.CLUSTER: ["compose.cluster.yml"]}
+OF_OTHER_BROKERS = "compose.broker.yml"
+WITHOUT_PRODUCER = "compose.no-producer.yml"
+LOOPBACK = re.compile(r"(?:^|,)(?:localhost|127\.[0-9.]+):")
 IDENTITY_PROPERTY = "financelake.identity"
 
 
@@ -44,6 +48,19 @@ def with_user(text: str, uid: int, gid: int) -> str:
     """Return the text of `.env` with LAKE_UID and LAKE_GID set, so that plain `docker compose` commands use them too."""
     others = [line for line in text.removesuffix("\n").split("\n") if line.split("=")[0] not in env_file.USER_KEYS]
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
+
+
+def overlays(kind: Kind, bootstrap: str, tick_source: str) -> list[str]:
+    """Return the files that Compose reads besides docker-compose.yml. Raises ValueError."""
+    if bootstrap and kind is not Kind.ZOOKEEPER:
+        raise ValueError("KRAFT=1 and CLUSTER=1 choose brokers of the lake's own: set neither with KAFKA_BOOTSTRAP")
+    if LOOPBACK.search(bootstrap):
+        raise ValueError(
+            f"KAFKA_BOOTSTRAP={bootstrap}: in a container, this address is the container itself. Use host.docker.internal for "
+            "this machine, and let the broker listen and advertise itself there (docs/OWN-BROKER.md)"
+        )
+    brokers = [OF_OTHER_BROKERS] if bootstrap else OVERLAYS[kind]
+    return [*brokers, *([WITHOUT_PRODUCER] if tick_source == "none" else [])]
 
 
 def with_files(text: str, overlays: Sequence[str]) -> str:
@@ -151,6 +168,7 @@ def main() -> int:
     try:
         values = env_file.parse(text, known)
         kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values))
+        files = overlays(kind, _setting("KAFKA_BOOTSTRAP", values), _setting("TICK_SOURCE", values))
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2
@@ -159,11 +177,12 @@ def main() -> int:
         return 2
     uid, gid = lake_user(os.getuid(), os.getgid())
     folder, topic = (Path(_setting("DATA_DIR", values) or "data"), _setting("KAFKA_TOPIC", values) or "finance")
-    if refusal := _other_topic(folder, topic) or broker_kind.refusal(folder, kind):
+    refused_kind = None if OF_OTHER_BROKERS in files else broker_kind.refusal(folder, kind)
+    if refusal := _other_topic(folder, topic) or refused_kind:
         sys.stderr.write(f"{refusal}\n")
         return 78
     try:
-        write_own(ENV_FILE, with_files(with_user(text, uid, gid), OVERLAYS[kind]))
+        write_own(ENV_FILE, with_files(with_user(text, uid, gid), files))
         set_owner(folder, uid, gid)
         if kind is Kind.CLUSTER:
             set_owner(spark_secret.make_secret(folder).parent, uid, gid)

@@ -1,4 +1,4 @@
-"""Checks before anything starts: the lake is stopped, topic and Kafka are its own; Java 17, ports and folders are usable."""
+"""Checks before anything starts: the lake is stopped, topic and Kafka are its own or fit; Java, ports, folders are fine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
 
+from finance_kafka.describe import describe_topic
 from finance_local.cluster_roles import ports_of
 from finance_local.config import BROKERS, ZOOKEEPERS
 from finance_role import beneath, broker_kind
 from finance_role.environment import UnusableScratchError, composed, require_execution
 from finance_role.lock import hold
+from finance_storage.accounting import topic_mismatches
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.paths import LakePaths
+from finance_topic import check
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
+    from finance_storage.lake_identity import Identity
 
 REQUIRE = Path("local/require").resolve()
 
@@ -53,23 +57,55 @@ def require_stopped(settings: Settings) -> None:
 
 def require_the_lakes_topic(settings: Settings) -> None:
     """Raise OtherTopicError if KAFKA_TOPIC is not the lake's topic, before a tick is sent to it."""
-    paths = LakePaths(settings.data_dir)
-    try:
-        identity = read_identity(paths)
-    except (CorruptStateError, DeltaError):
-        return  # the job reports what is damaged and how to fix it
+    identity = _identity(settings)
     if identity and identity.topic != settings.kafka_topic:
         raise OtherTopicError(
-            f"The lake at {paths.root} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another topic: "
-            f"set KAFKA_TOPIC={identity.topic}, or set DATA_DIR to another folder for {settings.kafka_topic}."
+            f"The lake at {settings.data_dir} holds the topic {identity.topic}; KAFKA_TOPIC={settings.kafka_topic} is another "
+            f"topic: set KAFKA_TOPIC={identity.topic}, or set DATA_DIR to another folder for {settings.kafka_topic}."
         )
 
 
+def _identity(settings: Settings) -> Identity | None:
+    """Return the lake's identity; None if there is none, or none that can be read: the job reports that and how to fix it."""
+    try:
+        return read_identity(LakePaths(settings.data_dir))
+    except (CorruptStateError, DeltaError):
+        return None
+
+
 def require_the_lakes_kind(settings: Settings) -> None:
-    """Raise OtherKindError if a broker is to start with ZooKeeper on a lake without it, or the other way round."""
+    """Raise OtherKindError if a broker is to start on a lake that has one of another kind, or none of its own."""
     runs_a_broker = not {*ZOOKEEPERS, *BROKERS}.isdisjoint(settings.roles)
+    if runs_a_broker and broker_kind.of_lake(settings.data_dir) is None and (identity := _identity(settings)):
+        raise OtherKindError(
+            f"The lake at {settings.data_dir} has no broker of its own; its topic {identity.topic} is in the Kafka cluster "
+            f"{identity.cluster}: set KAFKA_BOOTSTRAP to the address of that cluster, or restore the lake's folder kafka."
+        )
     if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind)):
         raise OtherKindError(refusal)
+
+
+def topic_of_others(settings: Settings) -> list[str]:
+    """Check the topic at KAFKA_BOOTSTRAP, and return lines about the promises that it breaks; none without KAFKA_BOOTSTRAP.
+
+    Raises BrokerUnavailableError and TopicNotFoundError, OtherTopicError if the lake holds the topic of another cluster, and
+    UnfitTopicError if the lake cannot start with it.
+    """
+    if settings.kafka_bootstrap is None:
+        return []
+    if identity := _identity(settings):
+        topic = describe_topic(settings.kafka_bootstrap, settings.kafka_topic)
+        for mismatch in topic_mismatches(identity, topic):
+            raise OtherTopicError(str(mismatch))
+    found = check.require_fit_topic(
+        check.Settings(
+            data_dir=settings.data_dir,
+            kafka_bootstrap=settings.kafka_bootstrap,
+            kafka_topic=settings.kafka_topic,
+            tick_source=settings.tick_source if "producer" in settings.roles else "none",
+        )
+    )
+    return list(found.lines())
 
 
 def require_java() -> None:

@@ -44,8 +44,8 @@ BROKER = {Kind.ZOOKEEPER: ("zookeeper", "kafka"), Kind.KRAFT: ("kafka",), Kind.C
 
 
 def broker_answers(settings: Settings) -> bool:
-    """Whether a process listens on the port of one of the brokers."""
-    return any(_listens(port) for port in settings.broker_ports.values())
+    """Whether a process listens on the port of one of the brokers; those at KAFKA_BOOTSTRAP are not asked."""
+    return settings.kafka_bootstrap is not None or any(_listens(port) for port in settings.broker_ports.values())
 
 
 def _listens(port: int) -> bool:

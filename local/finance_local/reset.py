@@ -51,6 +51,7 @@ def is_a_lake(folder: Path) -> bool:
         "finance_delta",
         "finance_quarantine",
         "ledger",
+        "seals",
         "locks",
         "run",
         "lake.json",
@@ -92,7 +93,9 @@ def main() -> int:
     if not is_a_lake(folder):
         sys.stderr.write(f"{folder} contains files that are not the lake's: nothing was deleted.\n")
         return 1
-    if os.environ.get("YES") != "1" and not _agrees(f"Delete the topic, the tables and everything else below {folder}? [y/N] "):
+    brokers = os.environ.get("KAFKA_BOOTSTRAP") or values.get("KAFKA_BOOTSTRAP")
+    what = f"the tables (the topic at {brokers} stays)" if brokers else "the topic, the tables"
+    if os.environ.get("YES") != "1" and not _agrees(f"Delete {what} and everything else below {folder}? [y/N] "):
         print("Nothing was deleted.")
         return 0
     for path in folder.iterdir():

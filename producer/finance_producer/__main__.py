@@ -31,6 +31,9 @@ def main() -> int:
     with hold_or_exit(settings.data_dir, "producer"):
         log = configure_logging()
         log.info("settings", **settings.model_dump(mode="json"))
+        if settings.tick_source == "none":
+            log.info("nothing to publish: TICK_SOURCE=none")
+            return 0
         try:
             return 1 if produce(settings, log, on_signals()) else 0
         except UnreadableFileError as error:

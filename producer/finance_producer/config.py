@@ -12,7 +12,7 @@ from finance_contract.tick import SYMBOL
 from finance_producer.reading.options import Options
 from finance_producer.reading.settings import parsed_delimiter, parsed_mapping, parsed_mark, parsed_names, parsed_ohlc
 from finance_role.literal_paths import unprintable
-from finance_role.settings import RoleSettings
+from finance_role.settings import RoleSettings, TickSource, TopicName
 
 MAX_TIMEOUT_SECONDS = 2_000_000
 MAX_HISTORY_MINUTES = 7 * 24 * 60
@@ -38,9 +38,9 @@ class Settings(RoleSettings):
     """The keys of `.env` that the producer reads."""
 
     kafka_bootstrap: str = "localhost:9092"
-    kafka_topic: str = Field(TOPIC, pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_topic: TopicName = TOPIC
 
-    tick_source: Literal["simulate", "replay"] = "simulate"
+    tick_source: TickSource = "simulate"
     ticks_per_second: float = Field(100, ge=0, allow_inf_nan=False)  # 0: as fast as possible
     max_ticks: int = Field(0, ge=0)  # 0: no limit
     history_minutes: int = Field(60, ge=0, le=MAX_HISTORY_MINUTES)  # of a new topic; 0: none

@@ -1,4 +1,4 @@
-"""Settings of a lake's own brokers on this machine: their kind, ports and topic. `make local` and `financelake` read them."""
+"""Settings of the brokers and the topic: the lake's own brokers, or others. `make local` and `financelake` read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from finance_role.broker_kind import Kind, chosen, switch
-from finance_role.settings import RoleSettings
+from finance_role.settings import Addresses, RoleSettings, TopicName
 
 LOOPBACK = "127.0.0.1"
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -15,8 +15,9 @@ Switch = Annotated[bool, BeforeValidator(switch)]
 
 
 class BrokerSettings(RoleSettings):
-    """One broker, or three with CLUSTER=1; each has a port of its own."""
+    """The brokers at KAFKA_BOOTSTRAP; without it one on this machine, or three with CLUSTER=1, each with a port of its own."""
 
+    kafka_bootstrap: Addresses | None = None
     kraft: Switch = False
     cluster: Switch = False
     kafka_port: Port = 9092
@@ -25,7 +26,7 @@ class BrokerSettings(RoleSettings):
     kafka_controller_port: Port = 9093
     zookeeper_port: Port = 2181
     spark_ui_port: int = Field(4040, ge=0, le=65535)
-    kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_topic: TopicName = "finance"
 
     @field_validator("cluster")
     @classmethod
@@ -40,11 +41,13 @@ class BrokerSettings(RoleSettings):
 
     @property
     def broker_ports(self) -> dict[str, int]:
-        """The brokers' ports by key, the first broker's first."""
+        """The ports of the lake's own brokers by key, the first broker's first; none with KAFKA_BOOTSTRAP."""
+        if self.kafka_bootstrap:
+            return {}
         further = {"KAFKA_PORT_2": self.kafka_port_2, "KAFKA_PORT_3": self.kafka_port_3} if self.cluster else {}
         return {"KAFKA_PORT": self.kafka_port, **further}
 
     @property
     def broker_addresses(self) -> str:
-        """The brokers' addresses on this machine, as Kafka's clients want them."""
-        return ",".join(f"{LOOPBACK}:{port}" for port in self.broker_ports.values())
+        """The brokers' addresses, as Kafka's clients want them: KAFKA_BOOTSTRAP, or those on this machine."""
+        return self.kafka_bootstrap or ",".join(f"{LOOPBACK}:{port}" for port in self.broker_ports.values())

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from finance_role.environment import settle
 from finance_role.exit_codes import USAGE
 from finance_role.literal_paths import fault
+
+
+def _names_a_topic(name: str) -> str:
+    if name in {".", ".."}:
+        raise ValueError("Kafka has no topic of this name")
+    return name
+
+
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_names_a_topic)]
+# Addresses of brokers, as Kafka's clients want them.
+Addresses = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+:[0-9]{1,5}(,[A-Za-z0-9_.-]+:[0-9]{1,5})*$")]
+TickSource = Literal["simulate", "replay", "none"]
 
 
 class RoleSettings(BaseSettings):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from finance_role.settings import RoleSettings
+from finance_role.settings import RoleSettings, TopicName
 
 # One standalone master, or several of which one is active.
 STANDALONE = r"^(spark://[^\s,/:]+:[0-9]+(,[^\s,/:]+:[0-9]+)*)?$"
@@ -68,7 +68,7 @@ class Settings(SparkSettings):
     """The keys of `.env` that the job reads."""
 
     kafka_bootstrap: str = "localhost:9092"
-    kafka_topic: str = Field("finance", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_topic: TopicName = "finance"
     kafka_retention_hours: PositiveInt = 168
     reader: Literal["spark", "direct"] = "spark"
     kafka_options: KafkaOptions

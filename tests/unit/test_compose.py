@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").re
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 KRAFT: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.kraft.yml").read_text())
 CLUSTER: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.cluster.yml").read_text())["services"]
+BROKER: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.broker.yml").read_text())["services"]
 OF_THE_CLUSTER = {name: service for name, service in CLUSTER.items() if name not in SERVICES}
 # Services that a profile adds; they only read.
 ADDED = {"dashboard"}
@@ -255,14 +257,32 @@ def test_driver_master_and_workers_share_a_secret_that_is_in_a_file() -> None:
         assert environment["SPARK_HOST"] == name
 
 
+def test_with_brokers_of_others_the_check_of_the_topic_precedes_producer_and_job() -> None:
+    check, like = BROKER["topic-check"], SERVICES["topic-init"]
+    for key in ("user", "read_only", "cap_drop", "security_opt", "init", "networks", "logging", "image", "restart"):
+        assert check[key] == like[key], key
+    assert check["build"] == SERVICES["producer"]["build"]
+    for name in CLIENTS:
+        assert BROKER[name]["depends_on"]["topic-check"] == {"condition": "service_completed_successfully"}
+        assert BROKER[name]["depends_on"].keys() - {"topic-check"} == SERVICES[name]["depends_on"].keys()
+    for name in ("topic-check", *CLIENTS):
+        assert BROKER[name]["environment"]["KAFKA_BOOTSTRAP"].startswith("${KAFKA_BOOTSTRAP:?")
+
+
 @pytest.mark.parametrize(
     ("overlay", "expected"),
-    [("compose.kraft.yml", SERVICES.keys() - ADDED - {"zookeeper"}), ("compose.cluster.yml", set(CLUSTER_ROLES))],
+    [
+        ("compose.kraft.yml", SERVICES.keys() - ADDED - {"zookeeper"}),
+        ("compose.cluster.yml", set(CLUSTER_ROLES)),
+        ("compose.broker.yml", {"topic-check", "producer", "spark-job"}),
+        ("compose.no-producer.yml", SERVICES.keys() - ADDED - {"producer"}),
+    ],
 )
 @pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker on this machine")
 def test_compose_itself_joins_both_files(overlay: str, expected: set[str]) -> None:
     command = ["docker", "compose", "--env-file", ".env.example", "--file", "docker-compose.yml", "--file", overlay]
-    joined = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "KAFKA_BOOTSTRAP": "kafka.example.org:9092"}
+    joined = subprocess.run([*command, "config"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if joined.returncode and "compose" in joined.stderr and "is not a docker command" in joined.stderr:
         pytest.skip("there is no Compose on this machine")
     assert joined.returncode == 0, joined.stderr

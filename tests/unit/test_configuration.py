@@ -40,7 +40,6 @@ IN_CONTAINERS = [name for name in ROLE_SETTINGS if name not in {"local", "financ
 
 # Fields of settings classes that are not keys of .env.
 NOT_IN_ENV_FILE = {
-    "KAFKA_BOOTSTRAP": "derived from KAFKA_PORT locally, from the network in containers",
     "BROKER_WAIT_SECONDS": "a timeout of topic-init, not a user setting",
     "SPARK_BIND": "the loopback interface, or all of a container's own network",
     "SPARK_JARS": "where the build puts them",
@@ -63,6 +62,7 @@ NOT_IN_COMPOSE = {
     "KRAFT": "`make up` turns it into COMPOSE_FILE",
     "KAFKA_CONTROLLER_PORT": "the controller listens on its container's own loopback interface, on 9093",
     "CLUSTER": "`make up` turns it into COMPOSE_FILE",
+    "KAFKA_BOOTSTRAP": "`make up` turns it into COMPOSE_FILE; compose.broker.yml has it",
     "KAFKA_PORT_2": "compose.cluster.yml has it",
     "KAFKA_PORT_3": "compose.cluster.yml has it",
     "SPARK_SECRET_FILE": "compose.cluster.yml sets it",

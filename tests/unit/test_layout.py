@@ -31,8 +31,8 @@ FOLDERS = {
 ALLOWED = {
     "finance_contract": set[str](),
     "finance_role": set[str](),
-    "finance_kafka": set[str](),
-    "finance_topic": {"finance_contract", "finance_role"},
+    "finance_kafka": {"finance_contract"},
+    "finance_topic": {"finance_contract", "finance_kafka", "finance_role"},
     "finance_storage": {"finance_kafka.offsets", "finance_kafka.describe", "finance_role"},
     "finance_producer": {"finance_contract", "finance_role", "finance_storage.ledger"},
     "finance_verify": {"finance_contract", "finance_kafka", "finance_role", "finance_storage"},
@@ -41,7 +41,7 @@ ALLOWED = {
     # The supervisor starts the services as processes, and imports only their settings classes. `import` publishes by itself.
     "finance_local": {
         *("finance_kafka", "finance_lake", "finance_producer", "finance_role", "finance_storage", "finance_verify"),
-        *("finance_job.config", "finance_topic.config"),
+        *("finance_job.config", "finance_topic.check", "finance_topic.config"),
     },
 }
 # Third-party packages that each may import: few, so that each can be installed where others cannot.

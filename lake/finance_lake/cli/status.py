@@ -57,7 +57,7 @@ def status(
 
     settings = settings_or_exit(Settings)
     paths = LakePaths(data or settings.data_dir)
-    state = lake_status(paths, partial(describe_topic_quickly, settings.bootstrap, settings.kafka_topic))
+    state = lake_status(paths, partial(describe_topic_quickly, settings.broker_addresses, settings.kafka_topic))
     if unknown := set(require or []) - state.services.keys():
         names = ", ".join(state.services)
         raise typer.BadParameter(f"{', '.join(map(repr, sorted(unknown)))}: it must be one of {names}.", param_hint="--require")

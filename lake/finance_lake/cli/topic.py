@@ -22,24 +22,20 @@ def check() -> None:
 
     Exit codes: 0 the topic keeps all promises, 3 it breaks one, 1 there is no such topic or no broker, 2 wrong settings.
     """
-    from finance_contract.topic_check import broken, notes
-    from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, topic_layout, topic_settings
+    from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
+    from finance_kafka.topic_check import check_topic
     from finance_lake.config import Settings
     from finance_role.settings import settings_or_exit
 
     settings = settings_or_exit(Settings)
-    address = (settings.bootstrap, settings.kafka_topic)
     try:
-        layout, actual = topic_layout(*address), topic_settings(*address)
+        found = check_topic(settings.broker_addresses, settings.kafka_topic, settings.kafka_retention_hours)
     except (BrokerUnavailableError, TopicNotFoundError) as error:
         say(f"{error}: check KAFKA_BOOTSTRAP and KAFKA_TOPIC, or create the topic.")
         raise typer.Exit(1) from None
-    faults = broken(*address, actual, settings.kafka_retention_hours)
-    for fault in faults:
-        print(f"breaks: {fault.what}\n   fix: {fault.fix}")
-    for note in notes(layout.replicas, actual):
-        print(f"  note: {note}")
-    verdict = f"{len(faults)} settings break a promise" if faults else "keeps all promises"
-    print(f"Topic {settings.kafka_topic} at {settings.bootstrap}, {layout.partitions} partitions: {verdict}.")
-    if faults:
+    for line in found.lines():
+        print(line)
+    verdict = f"{len(found.broken)} settings break a promise" if found.broken else "keeps all promises"
+    print(f"Topic {settings.kafka_topic} at {settings.broker_addresses}, {found.partitions} partitions: {verdict}.")
+    if found.broken:
         raise typer.Exit(BREAKS)

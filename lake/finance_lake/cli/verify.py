@@ -51,7 +51,7 @@ def verify(
     if values and no_broker:
         raise typer.BadParameter("--values reads the topic, so it cannot be combined with --no-broker")
     settings = settings_or_exit(Settings)
-    where = settings.bootstrap, settings.kafka_topic
+    where = settings.broker_addresses, settings.kafka_topic
     paths = LakePaths(data or settings.data_dir)
     with progress() as bar:
         context = VerifyContext(

@@ -126,7 +126,7 @@ def _target(data: Path | None) -> Target:
     from finance_role.settings import settings_or_exit
 
     settings = settings_or_exit(Settings)
-    target = Target(paths_of(data), settings.bootstrap, settings.kafka_topic)
+    target = Target(paths_of(data), settings.broker_addresses, settings.kafka_topic)
     target.require_running()
     return target
 

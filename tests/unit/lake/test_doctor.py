@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from finance_kafka.describe import TopicDescription
 from finance_lake import checks
 from finance_lake.cli import app
+from finance_lake.config import Settings
 from finance_role.environment import foreign
 from finance_role.heartbeat import Heartbeat, heartbeat_file
+from finance_storage.paths import LakePaths
 from tests.support.lakes import BuiltLake
 
 if TYPE_CHECKING:
@@ -247,3 +249,16 @@ def test_without_zookeeper_the_controllers_port_is_checked(
     checks = {check["name"]: check for check in json.loads(doctor(tmp_path, "--json").stdout)["checks"]}
     assert "ZOOKEEPER_PORT" not in checks
     assert checks["KAFKA_CONTROLLER_PORT"]["needed"] == ["make local"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_brokers_of_others_must_respond_and_need_no_ports_here(
+    answers: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setattr(checks, "_advertised", lambda _: [("127.0.0.1", 1)] if answers else [])
+    found = {check.name: check for check in checks.examine(LakePaths(tmp_path), Settings()).checks}
+    assert found["KAFKA_BOOTSTRAP"].fine is answers
+    assert not {"KAFKA_PORT", "ZOOKEEPER_PORT", "KAFKA_CONTROLLER_PORT"} & found.keys()

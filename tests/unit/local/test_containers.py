@@ -224,6 +224,41 @@ def test_a_lake_of_the_other_kind_of_kafka_is_refused_and_nothing_is_written(
     assert not (clone / ".env").exists()
 
 
+def test_with_brokers_of_others_compose_uses_their_file(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / "data" / "kafka").mkdir(parents=True)
+    (clone / "data" / "kafka" / "meta.properties").write_text(
+        "version=1\n"
+    )  # no broker is started on it, so its kind is no matter
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka.example.org:9092")
+    assert containers.main() == 0
+    assert (clone / ".env").read_text().endswith("\nCOMPOSE_FILE=docker-compose.yml:compose.broker.yml\n")
+    monkeypatch.setenv("TICK_SOURCE", "none")
+    assert containers.main() == 0
+    files = "COMPOSE_FILE=docker-compose.yml:compose.broker.yml:compose.no-producer.yml\n"
+    assert (clone / ".env").read_text().endswith(files)
+
+
+@pytest.mark.parametrize("address", ["localhost:9092", "127.0.0.1:9092", "kafka:9092,127.1.2.3:9092"])
+def test_an_address_that_means_the_container_itself_is_refused(
+    clone: Path, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", address)
+    assert containers.main() == 2
+    assert "Use host.docker.internal" in capsys.readouterr().err
+    assert not (clone / ".env").exists()
+
+
+@pytest.mark.parametrize("key", ["KRAFT", "CLUSTER"])
+def test_brokers_of_others_exclude_a_kind_of_own_ones(
+    clone: Path, key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka.example.org:9092")
+    monkeypatch.setenv(key, "1")
+    assert containers.main() == 2
+    assert "set neither with KAFKA_BOOTSTRAP" in capsys.readouterr().err
+    assert not (clone / ".env").exists()
+
+
 def test_a_wrong_value_of_kraft_is_named(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,3 +93,47 @@ def test_all_other_roles_are_the_same_with_kraft() -> None:
             without[name].command,
             without[name].environment,
         )
+
+
+def test_with_brokers_of_others_only_producer_and_job_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka-1.example.org:9092,10.0.0.7:9092")
+    settings = Settings()
+    assert settings.roles == ("producer", "spark-job") == tuple(all_roles(settings))
+    assert settings.broker_ports == {}
+    for role in all_roles(settings).values():
+        assert role.environment["KAFKA_BOOTSTRAP"] == "kafka-1.example.org:9092,10.0.0.7:9092"
+
+
+@pytest.mark.parametrize("others", ["", "kafka:9092"])
+def test_without_a_tick_source_there_is_no_producer(others: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICK_SOURCE", "none")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", others)
+    assert Settings().roles == tuple(name for name in ALL_ROLES if name == "spark-job" or (name != "producer" and not others))
+
+
+@pytest.mark.parametrize(
+    "address", ["kafka", "kafka:", "kafka:port", "kafka:9092;other:9092", "kafka:9092,", "http://kafka:9092"]
+)
+def test_an_address_without_host_and_port_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", address)
+    with pytest.raises(ValidationError, match="kafka_bootstrap"):
+        Settings()
+
+
+@pytest.mark.parametrize("key", ["KRAFT", "CLUSTER"])
+def test_brokers_of_others_exclude_a_kind_of_own_ones(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka:9092")
+    monkeypatch.setenv(key, "1")
+    with pytest.raises(ValidationError, match="set neither with KAFKA_BOOTSTRAP"):
+        Settings()
+
+
+@pytest.mark.parametrize("name", [".", "..", "a b", "", "a" * 250, "tick/s"])
+def test_a_name_that_kafka_refuses_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="kafka_topic"):
+        Settings(kafka_topic=name)
+
+
+@pytest.mark.parametrize("name", ["...", "-", "a" * 249, "Md.ticks_v1-EU"])
+def test_any_name_that_kafka_allows_is_allowed(name: str) -> None:
+    assert Settings(kafka_topic=name).kafka_topic == name

@@ -8,6 +8,7 @@ import pytest
 
 from finance_local import reset
 from finance_role.lock import hold
+from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
-    for name in ("zookeeper", "kafka", "checkpoints", "finance_delta", "finance_quarantine", "ledger", "locks", "run"):
+    for name in ("zookeeper", "kafka", "checkpoints", "finance_delta", "finance_quarantine", "ledger", "seals", "locks", "run"):
         (folder / name).mkdir(parents=True)
     (folder / "finance_bars_1m" / "_delta_log").mkdir(parents=True)
     (folder / "finance_delta" / "part.parquet").touch()
@@ -47,6 +48,30 @@ def contents(lake: Path) -> set[str]:
 def test_all_state_is_deleted_except_the_readme(lake: Path) -> None:
     assert reset.main() == 0
     assert contents(lake) == {"README.md"}
+
+
+def test_every_path_of_a_lake_is_one_that_reset_knows(lake: Path) -> None:
+    paths = LakePaths(lake)
+    for path in (
+        paths.before_tables,
+        paths.ticks,
+        paths.quarantine,
+        paths.aside,
+        paths.ledgers,
+        paths.seals,
+        paths.verdict.parent,
+    ):
+        if not path.exists():
+            path.mkdir()
+    assert reset.is_a_lake(lake)
+
+
+def test_the_question_says_that_a_topic_of_others_stays(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka.example.org:9092")
+    questions = answer(monkeypatch, "n")
+    assert reset.main() == 0
+    assert questions == ["Delete the tables (the topic at kafka.example.org:9092 stays) and everything else below data? [y/N] "]
+    assert (lake / "finance_delta").exists()
 
 
 def test_it_asks_and_names_the_folder(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """What `financelake topic check` finds: the promise that a setting breaks, and the command that fixes it."""
 
+from itertools import pairwise
+
 import pytest
 
-from finance_contract.topic_check import broken, notes
+from finance_contract.topic import RETENTION, SETTINGS
+from finance_kafka.topic_check import TopicCheck, broken, command_that_creates, notes
 from finance_topic.config import Settings
 
 HOURS = 168
@@ -17,7 +20,7 @@ KAFKAS_DEFAULTS = {
 
 
 def names(actual: dict[str, str]) -> list[str]:
-    return [fault.what.partition("=")[0] for fault in broken("b:1", "my topic", actual, HOURS)]
+    return [fault.name for fault in broken("b:1", "my topic", actual, HOURS)]
 
 
 def test_the_topic_of_topic_init_breaks_nothing() -> None:
@@ -47,3 +50,19 @@ def test_each_fault_has_the_command_that_fixes_it() -> None:
 def test_replication_is_a_note(replicas: int, in_sync: str, beginning: str | None) -> None:
     found = notes(replicas, {"min.insync.replicas": in_sync})
     assert [note.partition(":")[0] for note in found] == ([beginning] if beginning else [])
+
+
+@pytest.mark.parametrize(("policy", "impossible"), [("delete", False), ("compact", True), ("compact,delete", True)])
+def test_a_compacted_topic_makes_proof_impossible(policy: str, *, impossible: bool) -> None:
+    faults = broken("b:1", "t", {**AS_MADE, "cleanup.policy": policy}, HOURS)
+    check = TopicCheck(4, 0, faults, [])
+    assert check.makes_proof_impossible is impossible
+    assert [line.partition(":")[0].strip() for line in check.lines()] == (["breaks", "fix"] if impossible else [])
+
+
+def test_the_command_that_creates_a_topic_makes_one_that_breaks_nothing() -> None:
+    words = command_that_creates("b:1", "t", 8, HOURS).split()
+    assert words[:3] == ["kafka-topics.sh", "--bootstrap-server", "b:1"]
+    settings = dict(word.split("=") for before, word in pairwise(words) if before == "--config")
+    assert names(settings) == []
+    assert settings.keys() == {*SETTINGS, RETENTION}

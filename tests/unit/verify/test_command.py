@@ -133,9 +133,9 @@ def test_lake_and_broker_are_set_by_the_environment(lake: BuiltLake) -> None:
 
 def test_kafka_bootstrap_overrides_kafka_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_PORT", "9093")
-    assert Settings().bootstrap == "127.0.0.1:9093"
+    assert Settings().broker_addresses == "127.0.0.1:9093"
     monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka:19092")
-    assert Settings().bootstrap == "kafka:19092"
+    assert Settings().broker_addresses == "kafka:19092"
 
 
 def test_a_wrong_setting_exits_with_2(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
