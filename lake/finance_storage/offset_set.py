@@ -25,6 +25,11 @@ def spans_of(offsets: dict[int, Offsets64]) -> OffsetSet:
     return {partition: ranges for partition, values in offsets.items() if (ranges := _ranges(np.unique(values)))}
 
 
+def of_coordinates(partitions: Offsets64, offsets: Offsets64) -> OffsetSet:
+    """Join coordinates, given in any order as one array of partitions and one of offsets, into ranges."""
+    return spans_of({int(partition): offsets[partitions == partition] for partition in np.unique(partitions)})
+
+
 def spans_between(start: dict[int, int], end: dict[int, int]) -> OffsetSet:
     """Return the range `[start, end)` of each partition in `end`; `start` defaults to 0."""
     ranges = {partition: OffsetRange(start.get(partition, 0), last) for partition, last in end.items()}
