@@ -2,8 +2,8 @@
 
 Time is counted in trades, `TRADES_A_DAY` of them a day: at 100 ticks a second the market runs in real time.
 
-- Log prices follow one common factor plus a random walk for each symbol (volatilities and loadings: `listing`), with Student t
-  steps. They revert to their start over `REVERSION_DAYS`, so that prices stay plausible in long runs.
+- Log prices follow one common factor plus a random walk for each symbol (volatilities and loadings: `instrument`), with
+  Student t steps. They revert to their start over `REVERSION_DAYS`, so that prices stay plausible in long runs.
 - Volatility clusters: its logarithm is the sum of a fast and a slow autoregression (log-normal stochastic volatility,
   S. J. Taylor, Modelling Financial Time Series, 1986).
 - Trading comes in bursts: a trade may trigger another one in its symbol shortly after. This is a Hawkes process with trades as
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from finance_producer.instruments import listing
+from finance_producer.instruments import instrument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Market:
 
     def __init__(self, symbols: Sequence[str], seed: int) -> None:
         """Open the market; every symbol starts at its listed price."""
-        price, volatility, loading, weight = np.array([listing(symbol) for symbol in symbols]).T
+        price, volatility, loading, weight = np.array([instrument(symbol) for symbol in symbols]).T
         share = weight / weight.sum()
         daily = volatility / np.sqrt(TRADING_DAYS_A_YEAR)
         self._random = np.random.Generator(np.random.PCG64(seed))
