@@ -125,10 +125,10 @@ def test_without_a_lake_it_exits_with_2_and_names_the_commands(tmp_path: Path) -
 def test_lake_and_broker_are_set_by_the_environment(lake: BuiltLake) -> None:
     environment = {**os.environ, "DATA_DIR": str(lake.paths.root), "KAFKA_TOPIC": "other"}
     run_command = [sys.executable, "-m", "finance_lake", "verify", "--no-broker"]
-    told = subprocess.run(run_command, capture_output=True, text=True, env=environment)
-    assert told.returncode == 14
-    assert "KAFKA_TOPIC is other, the lake holds topic finance" in told.stdout
-    assert told.stderr == "Next: docs/RELIABILITY.md lists the possible causes and their fixes.\n"
+    verified = subprocess.run(run_command, capture_output=True, text=True, env=environment)
+    assert verified.returncode == 14
+    assert "KAFKA_TOPIC is other, the lake holds topic finance" in verified.stdout
+    assert verified.stderr == "Next: docs/RELIABILITY.md lists the possible causes and their fixes.\n"
 
 
 def test_kafka_bootstrap_overrides_kafka_port(monkeypatch: pytest.MonkeyPatch) -> None:
