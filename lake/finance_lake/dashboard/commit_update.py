@@ -76,7 +76,7 @@ class CommitUpdate(msgspec.Struct):
     bars: list[Bar] = []
 
 
-def update_of(paths: LakePaths, engine: Engine, version: int) -> CommitUpdate | None:
+def change(paths: LakePaths, engine: Engine, version: int) -> CommitUpdate | None:
     """Return the update of a version; None if the log no longer has its entry."""
     entry = delta_log.entry(paths.ticks, version)
     if entry is None:

@@ -16,7 +16,7 @@ from zlib import crc32
 
 import msgspec
 
-from finance_lake.dashboard.commit_update import update_of
+from finance_lake.dashboard.commit_update import change
 from finance_storage.delta_log import LogTail
 from finance_storage.errors import LakeError
 
@@ -142,7 +142,7 @@ class CommitFeed:
             if cached := self._messages.get(version):
                 return cached
             try:
-                update = await asyncio.to_thread(update_of, self._paths, self._engine, version)
+                update = await asyncio.to_thread(change, self._paths, self._engine, version)
             except LakeError:
                 return None
             if update is None:

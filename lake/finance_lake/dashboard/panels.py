@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from finance_lake.dashboard import rejects, watch_list
 from finance_lake.dashboard.bar_size import AUTO, fitting, fitting_files
-from finance_lake.dashboard.commit_update import milliseconds, update_of
+from finance_lake.dashboard.commit_update import change, milliseconds
 from finance_lake.dashboard.json_encoding import as_csv, as_json, rows, sent
 from finance_lake.dashboard.watch_list import stamp
 from finance_lake.lake import Lake
@@ -213,7 +213,7 @@ class Panels:
 
     def _lag(self, version: int) -> int | None:
         if self._lag_of[0] != version:
-            update = update_of(self.paths, self._engine, version)
+            update = change(self.paths, self._engine, version)
             self._lag_of = version, update.lag if update else None
         return self._lag_of[1]
 

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from finance_job.maintenance.compaction import Maintenance
 from finance_lake.dashboard import feed as feeding
 from finance_lake.dashboard.app import Dashboard
-from finance_lake.dashboard.commit_update import update_of
+from finance_lake.dashboard.commit_update import change
 from finance_lake.dashboard.feed import CommitFeed
 from finance_lake.dashboard.security import HEADERS, MAX_BODY_BYTES
 from finance_lake.dashboard.serve import CannotServeError, bind, in_url
@@ -437,7 +437,7 @@ def test_each_commit_is_computed_once_for_all_viewers(built: BuiltLake, monkeypa
 
     def recorded(paths: LakePaths, engine: Engine, version: int) -> object:
         computed.append(version)
-        return update_of(paths, engine, version)
+        return change(paths, engine, version)
 
     monkeypatch.setattr(feeding, "change", recorded)
 

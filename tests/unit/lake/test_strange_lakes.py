@@ -17,7 +17,7 @@ import finance_lake as fl
 from finance_job.guard import examine
 from finance_job.repair.recovery_plan import RecoverError, make_plan
 from finance_lake.cli import app
-from finance_lake.dashboard.commit_update import update_of
+from finance_lake.dashboard.commit_update import change
 from finance_lake.dashboard.panels import Panels
 from finance_lake.query.engine import Engine
 from finance_storage.accounting import find_inconsistencies
@@ -337,7 +337,7 @@ def test_the_dashboard_answers_or_raises_lake_error(strange: tuple[BuiltLake, St
         lambda: panels.history(50),
         lambda: panels.quarantine(None, 100),
         lambda: panels.sql("FROM ticks", None),
-        lambda: update_of(lake.paths, engine, 3),
+        lambda: change(lake.paths, engine, 3),
     ]
     with closing(panels):
         for ask in asked:
