@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 OffsetSet = dict[int, list[OffsetRange]]
-SHOWN = 8
+MAX_RANGES_SHOWN = 8
 
 
 def spans_of(offsets: dict[int, Offsets64]) -> OffsetSet:
@@ -111,5 +111,5 @@ def _merged(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
 
 
 def _text(ranges: list[OffsetRange]) -> str:
-    shown = [f"{span.start}-{span.end - 1}" if span.count > 1 else f"{span.start}" for span in ranges[:SHOWN]]
-    return ", ".join(shown) + (f" and {len(ranges) - SHOWN} more ranges" if len(ranges) > SHOWN else "")
+    shown = [f"{span.start}-{span.end - 1}" if span.count > 1 else f"{span.start}" for span in ranges[:MAX_RANGES_SHOWN]]
+    return ", ".join(shown) + (f" and {len(ranges) - MAX_RANGES_SHOWN} more ranges" if len(ranges) > MAX_RANGES_SHOWN else "")

@@ -1,6 +1,6 @@
 """A realistic simulated market: seeded and endless. The same seed and symbols give the same trades for any block sizes.
 
-Time is counted in trades, `TRADES_A_DAY` of them a day: at 100 ticks a second the market runs in real time.
+Time is counted in trades, `TRADES_PER_DAY` of them a day: at 100 ticks a second the market runs in real time.
 
 - Log prices follow one common factor plus a random walk for each symbol (volatilities and loadings: `instrument`), with
   Student t steps. They revert to their start over `REVERSION_DAYS`, so that prices stay plausible in long runs.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-TRADES_A_DAY = 23_400 * 100
+TRADES_PER_DAY = 23_400 * 100
 TRADING_DAYS_A_YEAR = 252
 REVERSION_DAYS = 20
 
@@ -78,7 +78,7 @@ class Market:
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._log_price = np.log(price)
         self._exposure = daily * loading  # to the factor, which moves by 1 a day
-        self._own_step = daily * np.sqrt((1 - loading**2) / (TRADES_A_DAY * share))
+        self._own_step = daily * np.sqrt((1 - loading**2) / (TRADES_PER_DAY * share))
         self._shares = np.cumsum(share)
         self._factor = 0.0
         self._own = np.zeros(len(symbols))
@@ -108,10 +108,10 @@ class Market:
 
     def _log_prices(self, symbol: Integers) -> Floats:
         """Move the factor and the symbol of each trade by one step; return that symbol's log price after each trade."""
-        decay = np.exp(-CHUNK / (REVERSION_DAYS * TRADES_A_DAY))
+        decay = np.exp(-CHUNK / (REVERSION_DAYS * TRADES_PER_DAY))
         shock = self._random.standard_t(STUDENT_DEGREES, (2, CHUNK)) / np.sqrt(STUDENT_DEGREES / (STUDENT_DEGREES - 2))
         shock *= np.repeat(self._volatility(), STEP)
-        factor = self._factor * decay + np.cumsum(shock[0]) / np.sqrt(TRADES_A_DAY)
+        factor = self._factor * decay + np.cumsum(shock[0]) / np.sqrt(TRADES_PER_DAY)
         own, self._own = _walks(symbol, shock[1] * self._own_step[symbol], self._own * decay)
         self._factor = float(factor[-1])
         log_price: Floats = self._log_price[symbol] + self._exposure[symbol] * factor + own
