@@ -182,6 +182,14 @@ def test_an_image_has_the_packages_that_its_own_import(image: str, packages: set
     assert {name.partition(".")[0] for name in needed} <= copied
 
 
+def test_the_jobs_image_has_neither_dashboard_nor_notebook() -> None:
+    sources = re.findall(r"^COPY (lake/finance_lake\S*)", (ROOT / "spark-job/Dockerfile").read_text(), re.MULTILINE)
+    copied = {str(path.relative_to(ROOT)) for source in sources for path in ROOT.glob(source)}
+    copied -= set((ROOT / ".dockerignore").read_text().splitlines())
+    assert "lake/finance_lake/cli" in copied
+    assert not copied & {f"lake/finance_lake{part}" for part in ("", "/dashboard", "/notebook.py")}
+
+
 def test_the_ledger_imports_only_what_the_producers_image_has() -> None:
     assert ours(imports(ROOT / "lake/finance_storage/ledger.py")) <= {"finance_role", "finance_role.beneath"}
 
