@@ -175,7 +175,9 @@ class Verifier:
 
     def _note(self, result: _Result) -> None:
         if self._evidence.broker is None:
-            self._notes.append("the files alone were judged: the broker was not asked for the topic's identity and end offsets")
+            self._notes.append(
+                "only the files were checked: the broker was not queried for the topic's identity and end offsets"
+            )
         if result.moving:
             self._notes.append(
                 f"a redrive or a retraction is under way: {result.moving:,} rows are in both tables and count once, as ticks"

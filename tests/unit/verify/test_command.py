@@ -85,7 +85,7 @@ def test_json_is_one_object_and_nothing_else(lake: BuiltLake, queries: list[tupl
 def test_no_broker_makes_no_query(lake: BuiltLake, queries: list[tuple[str, str]]) -> None:
     result = run(lake, "--no-broker")
     assert result.exit_code == 0
-    assert "the files alone were judged" in result.stdout
+    assert "only the files were checked" in result.stdout
     assert not queries
 
 
