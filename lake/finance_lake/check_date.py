@@ -8,7 +8,7 @@ several apply: the first of 13, 11, 12.
 
 A manifest has the digest of each Kafka partition's ticks: the sum of a 64-bit hash of each tick, modulo 2^64. A sum does not
 depend on order or files, so it also holds for other files with the same ticks. Changed, missing or doubled ticks have another
-sum, except with a chance of 2^-64. It finds accidents. Somebody who may write both files and manifest can fake both.
+sum, except with a chance of 2^-64. It finds accidents. Anyone who may write both files and manifest can fake both.
 """
 
 from __future__ import annotations

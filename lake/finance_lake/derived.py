@@ -32,7 +32,7 @@ SWITCH = "the job writes it `BARS_SECONDS` after its start, unless that is 0."
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Bars held against their ticks.
+    """Stored bars compared with their ticks.
 
     Attributes:
         as_of: version of the table of ticks that the bars were computed from

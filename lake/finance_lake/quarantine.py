@@ -21,7 +21,7 @@ SAMPLE_BYTES = 96
 COLUMNS = ("reason", "kafka_partition", "kafka_offset", "kafka_timestamp", "ingested_at", "detail", "value", "value_length")
 
 
-class Sample(NamedTuple):
+class QuarantineSample(NamedTuple):
     """One quarantined record. `value` is the beginning of its value as printable ASCII with escapes; None for a tombstone."""
 
     reason: str
@@ -37,7 +37,7 @@ class Quarantined(NamedTuple):
     """The number of records by reason, most frequent first, and the newest samples of each."""
 
     counts: dict[str, int]
-    samples: list[Sample]
+    samples: list[QuarantineSample]
 
 
 def quarantined(paths: LakePaths, samples: int) -> Quarantined:
@@ -46,7 +46,7 @@ def quarantined(paths: LakePaths, samples: int) -> Quarantined:
     Raises NoLakeError, UnreadableError.
     """
     counts: Counter[str] = Counter()
-    by_reason: dict[str, list[Sample]] = {}
+    by_reason: dict[str, list[QuarantineSample]] = {}
     for file in newest_first(open_snapshot(paths).quarantine):
         with opened(file) as parquet:
             reasons = parquet.read(columns=["reason"]).column("reason")
@@ -59,7 +59,7 @@ def quarantined(paths: LakePaths, samples: int) -> Quarantined:
     return Quarantined(ordered, [sample for reason in ordered for sample in by_reason[reason]])
 
 
-def _samples(file: pq.ParquetFile, reasons: set[str]) -> Iterator[Sample]:
+def _samples(file: pq.ParquetFile, reasons: set[str]) -> Iterator[QuarantineSample]:
     if not reasons:
         return
     for batch in file.iter_batches(batch_size=1000, columns=list(COLUMNS)):
@@ -68,8 +68,8 @@ def _samples(file: pq.ParquetFile, reasons: set[str]) -> Iterator[Sample]:
                 yield _sample(row)
 
 
-def _sample(row: dict[str, Any]) -> Sample:
-    return Sample(
+def _sample(row: dict[str, Any]) -> QuarantineSample:
+    return QuarantineSample(
         reason=row["reason"],
         partition=row["kafka_partition"],
         offset=row["kafka_offset"],

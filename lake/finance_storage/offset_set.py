@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 OffsetSet = dict[int, list[OffsetRange]]
-SHOWN = 8
+MAX_RANGES_SHOWN = 8
 
 
 def spans_of(offsets: dict[int, Offsets64]) -> OffsetSet:
     """Join the offsets of each partition, given in any order, into ranges."""
     return {partition: ranges for partition, values in offsets.items() if (ranges := _ranges(np.unique(values)))}
+
+
+def of_coordinates(partitions: Offsets64, offsets: Offsets64) -> OffsetSet:
+    """Join coordinates, given in any order as one array of partitions and one of offsets, into ranges."""
+    return spans_of({int(partition): offsets[partitions == partition] for partition in np.unique(partitions)})
 
 
 def spans_between(start: dict[int, int], end: dict[int, int]) -> OffsetSet:
@@ -106,5 +111,5 @@ def _merged(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
 
 
 def _text(ranges: list[OffsetRange]) -> str:
-    shown = [f"{span.start}-{span.end - 1}" if span.count > 1 else f"{span.start}" for span in ranges[:SHOWN]]
-    return ", ".join(shown) + (f" and {len(ranges) - SHOWN} more ranges" if len(ranges) > SHOWN else "")
+    shown = [f"{span.start}-{span.end - 1}" if span.count > 1 else f"{span.start}" for span in ranges[:MAX_RANGES_SHOWN]]
+    return ", ".join(shown) + (f" and {len(ranges) - MAX_RANGES_SHOWN} more ranges" if len(ranges) > MAX_RANGES_SHOWN else "")

@@ -25,7 +25,7 @@ class VerifyContext:
 
     Attributes:
         topic: name of the topic
-        ask: queries the broker for the topic's description; None to judge the files alone
+        ask: queries the broker for the topic's description; None to check only the files
         read_topic: reads ranges of the topic, for `--values`; None to rely on the digests for values
         patience_seconds: how long to wait for the tables to reach the topic's end offsets
         advance: called with the number of rows read so far and their total number

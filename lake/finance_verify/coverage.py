@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MANY = 2  # any count above one
 # Maximum number of ranges that a finding names, and of offsets that Spots keeps per partition.
-NAMED = 20
-KEPT = 10_000
+MAX_NAMED = 20
+MAX_OFFSETS_KEPT = 10_000
 
 
 class Coverage:
@@ -56,7 +56,7 @@ class Coverage:
         return slice(start, max(start, end))
 
 
-def runs(flags: Mask, start: int, most: int = NAMED) -> list[OffsetRange]:
+def runs(flags: Mask, start: int, most: int = MAX_NAMED) -> list[OffsetRange]:
     """Return the first `most` runs of true flags as ranges; the first flag is that of offset `start`."""
     edges = np.flatnonzero(flags[1:] != flags[:-1]) + 1
     if flags.size and flags[0]:
@@ -78,10 +78,10 @@ class Spots:
     def add(self, partitions: Offsets64, offsets: Offsets64) -> None:
         """Add rows by their coordinates."""
         self.count += offsets.size
-        for partition in np.unique(partitions)[:NAMED].tolist():
-            room = KEPT - self._kept.get(partition, 0)
+        for partition in np.unique(partitions)[:MAX_NAMED].tolist():
+            room = MAX_OFFSETS_KEPT - self._kept.get(partition, 0)
             kept = offsets[partitions == partition][:room].copy()
-            if kept.size and (partition in self._kept or len(self._kept) < NAMED):
+            if kept.size and (partition in self._kept or len(self._kept) < MAX_NAMED):
                 self._offsets.setdefault(partition, []).append(kept)
                 self._kept[partition] = self._kept.get(partition, 0) + kept.size
 
@@ -91,8 +91,8 @@ class Spots:
 
 
 def first_of(places: OffsetSet) -> OffsetSet:
-    """Return the first `NAMED` ranges of each partition."""
-    return {partition: ranges[:NAMED] for partition, ranges in places.items() if ranges}
+    """Return the first `MAX_NAMED` ranges of each partition."""
+    return {partition: ranges[:MAX_NAMED] for partition, ranges in places.items() if ranges}
 
 
 def place(partition: int, ranges: Iterable[OffsetRange]) -> OffsetSet:

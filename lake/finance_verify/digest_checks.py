@@ -47,8 +47,8 @@ def differs(table: Sum, expected: Total) -> bool:
     return (table.rows, table.digest) != (expected.rows, int(expected.digest, 16))
 
 
-def alterations(
-    name: str, placing: Placing, differing: Sequence[tuple[CommitSpan, int]], *, is_complete: bool
+def altered_commits(
+    name: str, attribution: Attribution, differing: Sequence[tuple[CommitSpan, int]], *, is_complete: bool
 ) -> Iterator[Finding]:
     """Yield a finding for each commit whose rows were altered.
 
@@ -59,7 +59,7 @@ def alterations(
         origin = f"added by commit {commit.version}" if commit.version is not None else "from before the log's oldest entries"
         count = f"{rows:,} rows" if rows == commit.rows else f"{rows:,} rows instead of {commit.rows:,}"
         what = f"the rows of {FOLDERS[name]} {origin} differ from what was committed ({count})"
-        doubt = "; a redrive or recovery changed the table, so the place is a guess" if placing.is_blurred else ""
+        doubt = "; a redrive or recovery changed the table, so the place is a guess" if attribution.is_blurred else ""
         yield Finding(Code.ALTERED, what + doubt, {partition: [span] for partition, span in commit.spans.items() if span.count})
     if not altered and is_complete:
         what = f"the rows of {FOLDERS[name]} differ from what was committed; the log does not show which rows"
@@ -87,14 +87,14 @@ class CommitSpan(NamedTuple):
     digest: int
 
 
-class Placing(NamedTuple):
+class Attribution(NamedTuple):
     """All commit spans of a table, and whether rows were also added or removed outside of batches."""
 
     commit_spans: list[CommitSpan]
     is_blurred: bool
 
 
-def commit_spans(scope: Scope, commits: Iterable[Commit]) -> Placing:
+def commit_spans(scope: Scope, commits: Iterable[Commit]) -> Attribution:
     """Divide a table's range among its commits."""
     known: list[CommitSpan] = []
     reached: dict[int, int] = {}
@@ -108,7 +108,7 @@ def commit_spans(scope: Scope, commits: Iterable[Commit]) -> Placing:
         oldest = oldest or metadata
         reached |= {partition: span.end for partition, span in spans.items()}
         known.append(CommitSpan(version, spans, sum(metadata.rows.values()), int(metadata.digest, 16)))
-    return Placing([*_before(scope, known, oldest), *known], blurred)
+    return Attribution([*_before(scope, known, oldest), *known], blurred)
 
 
 def _before(scope: Scope, known: list[CommitSpan], oldest: CommitMetadata | None) -> Iterable[CommitSpan]:
@@ -127,14 +127,14 @@ def _before(scope: Scope, known: list[CommitSpan], oldest: CommitMetadata | None
 class CommitSpanSums:
     """Row count and digest of the rows in each commit span."""
 
-    def __init__(self, placing: Placing) -> None:
+    def __init__(self, attribution: Attribution) -> None:
         """Start with zero rows."""
-        self._spans = placing.commit_spans
-        self._rows = np.zeros(len(placing.commit_spans), np.int64)
-        self._digests = np.zeros(len(placing.commit_spans), np.uint64)
+        self._spans = attribution.commit_spans
+        self._rows = np.zeros(len(attribution.commit_spans), np.int64)
+        self._digests = np.zeros(len(attribution.commit_spans), np.uint64)
         self._ranges = {
-            partition: _Ranges(placing.commit_spans, partition)
-            for partition in {number for commit in placing.commit_spans for number in commit.spans}
+            partition: _Ranges(attribution.commit_spans, partition)
+            for partition in {number for commit in attribution.commit_spans for number in commit.spans}
         }
         self._lock = threading.Lock()
 

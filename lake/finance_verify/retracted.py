@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from finance_contract.retracted import RETRACTED
-from finance_storage.offset_set import inside, spans_of, union
+from finance_storage.offset_set import inside, of_coordinates, union
 
 if TYPE_CHECKING:
     from finance_storage.offset_set import OffsetSet
@@ -40,9 +40,7 @@ class Retracted:
         mask = np.asarray(pc.fill_null(pc.equal(reasons, RETRACTED), False))  # noqa: FBT003
         if not mask.any():
             return
-        partitions, offsets = rows.partitions[mask], rows.offsets[mask]
-        of_rows = {int(partition): offsets[partitions == partition] for partition in np.unique(partitions)}
-        self.places = union(self.places, spans_of(of_rows))
+        self.places = union(self.places, of_coordinates(rows.partitions[mask], rows.offsets[mask]))
         self.rows += int(mask.sum())
         self._number(rows, mask & ~inside(self._moving, rows.partitions, rows.offsets))
 

@@ -129,7 +129,7 @@ class Sequences:
 
 
 # How many numbers of each source are named with their places.
-NAMED = 8
+MAX_NAMED = 8
 
 
 class Place(NamedTuple):
@@ -189,8 +189,8 @@ def described(places: Mapping[int, Iterable[Place]]) -> str:
 def _first(ranges: Iterable[OffsetRange]) -> list[int]:
     numbers: list[int] = []
     for span in ranges:
-        numbers += range(span.start, min(span.end, span.start + NAMED - len(numbers)))
-        if len(numbers) >= NAMED:
+        numbers += range(span.start, min(span.end, span.start + MAX_NAMED - len(numbers)))
+        if len(numbers) >= MAX_NAMED:
             break
     return numbers
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 100_000
 # A number needs a byte; a source with more ticks than this is counted in part.
-MOST = 1 << 31
+MAX_NUMBERS = 1 << 31
 
 
 def data_files(paths: LakePaths) -> dict[str, int]:
@@ -36,7 +36,7 @@ def numbers_of(paths: LakePaths, source: str, end: int, without: dict[str, int] 
 
     Raises OSError and pyarrow's errors for a file that cannot be read.
     """
-    counts = NumberCounts(min(end, MOST))
+    counts = NumberCounts(min(end, MAX_NUMBERS))
     for path, size in data_files(paths).items():
         if without and path in without:
             continue

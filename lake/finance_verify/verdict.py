@@ -65,7 +65,7 @@ class Figures:
         lost, doubled: number of offsets in neither table, and of surplus rows
         unreadable: number of offsets missing because their file is damaged
         behind: number of records in the topic beyond the position
-        position: next offset by partition; the tables were judged up to it
+        position: next offset by partition; the tables were checked up to it
         version: version of the ticks table
         acknowledged, unacknowledged: ticks of sources with a ledger: acknowledged by the broker, and others in the table
         unheard: number of acknowledged ticks that are in neither table
@@ -159,7 +159,7 @@ class Verdict(msgspec.Struct, frozen=True):
     Attributes:
         verdict, code, sentence: as in the report
         at: time of the verdict, UTC
-        broker: whether the tables were compared with the topic, or the files alone were judged
+        broker: whether the tables were compared with the topic, or only the files were checked
         version: version of the ticks table; None if it did not exist
         lost, doubled: number of offsets in neither table, and of surplus rows
 

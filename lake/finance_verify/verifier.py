@@ -132,11 +132,11 @@ class Verifier:
     def _altered(self, table: _Read, counted: Counted) -> Iterator[Finding]:
         name = table.view.name
         if digest_checks.differs(table.sum, digest_checks.expected_of(table.view, self._position)):
-            placing = commit_spans(self._scope, digest_checks.commits_at(table.view, self._position))
-            sums = CommitSpanSums(placing)
+            attribution = commit_spans(self._scope, digest_checks.commits_at(table.view, self._position))
+            sums = CommitSpanSums(attribution)
             scan(table.view, sums.add, lambda _: None)
             is_complete = not counted.findings and not table.flaws
-            yield from digest_checks.alterations(name, placing, sums.differing(), is_complete=is_complete)
+            yield from digest_checks.altered_commits(name, attribution, sums.differing(), is_complete=is_complete)
         yield from digest_checks.misdatings(name, table.sum)
 
     def _compared(self, stored: Fingerprints, result: _Result) -> Iterator[Finding]:
@@ -175,7 +175,9 @@ class Verifier:
 
     def _note(self, result: _Result) -> None:
         if self._evidence.broker is None:
-            self._notes.append("the files alone were judged: the broker was not asked for the topic's identity and end offsets")
+            self._notes.append(
+                "only the files were checked: the broker was not queried for the topic's identity and end offsets"
+            )
         if result.moving:
             self._notes.append(
                 f"a redrive or a retraction is under way: {result.moving:,} rows are in both tables and count once, as ticks"

@@ -1,1 +1,1 @@
-"""The whole pipeline as local processes under a supervisor: the five roles of docker-compose.yml without Docker."""
+"""The services of docker-compose.yml as local processes under a supervisor; repairs and `financelake import` beside them."""

@@ -19,9 +19,9 @@ from finance_local import env_file
 from finance_local.cluster_roles import all_roles
 from finance_local.console import Terminal, log_file
 from finance_local.drain import drain
-from finance_local.judged import judged_or_exit
 from finance_local.preflight import OtherKindError, OtherTopicError, UnfitMachineError, require_fit, topic_of_others
 from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_local.validation import validated_or_exit
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath
 from finance_role.exit_codes import REFUSED, USAGE
@@ -90,7 +90,7 @@ def main() -> int:
     """Check settings and the machine before anything starts, then run."""
     try:
         load_env_file()
-        settings = judged_or_exit()
+        settings = validated_or_exit()
         os.umask(int(settings.data_umask, 8))
         require_fit(settings)
         if settings.cluster:

@@ -11,9 +11,9 @@ import sys
 from contextlib import ExitStack, closing
 
 from finance_local import env_file
-from finance_local.judged import judged_or_exit
 from finance_local.preflight import UnfitMachineError, require_java, require_usable_folders
 from finance_local.roles import BROKER, broker_environment
+from finance_local.validation import validated_or_exit
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath, broker_kind
 from finance_role.broker_settings import LOOPBACK
@@ -37,7 +37,7 @@ def free_ports() -> list[int]:
 
 def migrate() -> int:
     """Run the migration; return its exit code. Raises AlreadyRunningError, UnfitMachineError, beneath.IrregularError."""
-    settings = judged_or_exit("kafka")
+    settings = validated_or_exit("kafka")
     os.umask(int(settings.data_umask, 8))
     if broker_kind.of_lake(settings.data_dir) is None:
         sys.stderr.write(f"There is no lake with a broker at {settings.data_dir}: nothing to migrate.\n")

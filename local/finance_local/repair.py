@@ -17,7 +17,6 @@ from finance_local import env_file
 from finance_local.cluster_roles import all_roles
 from finance_local.config import BROKERS, ZOOKEEPERS
 from finance_local.console import Terminal
-from finance_local.judged import judged_or_exit
 from finance_local.preflight import (
     OtherKindError,
     UnfitMachineError,
@@ -27,6 +26,7 @@ from finance_local.preflight import (
     require_usable_folders,
 )
 from finance_local.supervisor import RoleEndedError, Supervisor
+from finance_local.validation import validated_or_exit
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath, broker_kind
 from finance_role.broker_kind import Kind
@@ -104,7 +104,7 @@ def main() -> int:
         return USAGE
     try:
         load_env_file()
-        settings = judged_or_exit("spark-job")
+        settings = validated_or_exit("spark-job")
         os.umask(int(settings.data_umask, 8))
         return asyncio.run(repair(command, settings))
     except asyncio.CancelledError:

@@ -38,28 +38,28 @@ class UnconfirmedTick(NamedTuple):
     seq: int
     key: bytes | None
     value: bytes | None
-    block: Block
+    block: TickBlock
 
 
-class Block:
+class TickBlock:
     """Consecutive ticks that share one delivery callback, so that an acknowledgement costs only an addition."""
 
-    __slots__ = ("_orphans", "acknowledged", "failed", "first", "size")
+    __slots__ = ("_unconfirmed", "acknowledged", "failed", "first", "size")
 
-    def __init__(self, first: int, size: int, orphans: list[UnconfirmedTick]) -> None:
-        """Expect answers for `size` ticks numbered from `first`; ticks that the client returns go to `orphans`, unsettled."""
+    def __init__(self, first: int, size: int, unconfirmed: list[UnconfirmedTick]) -> None:
+        """Expect answers for `size` ticks from number `first`; those that the client returns go to `unconfirmed`, unsettled."""
         self.first = first
         self.size = size
         self.acknowledged = 0
         self.failed: list[int] = []
-        self._orphans = orphans
+        self._unconfirmed = unconfirmed
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Record the answer for one tick."""
         if error is None:
             self.acknowledged += 1
         elif error.code() in _RETURNED:
-            self._orphans.append(UnconfirmedTick(_seq(message), message.key(), message.value(), self))
+            self._unconfirmed.append(UnconfirmedTick(_seq(message), message.key(), message.value(), self))
         else:
             self.failed.append(_seq(message))
 
@@ -96,38 +96,38 @@ class Deliveries:
 
     def __init__(self) -> None:
         """Begin without ticks."""
-        self._open: list[Block] = []
+        self._open: list[TickBlock] = []
         self._settled_acknowledged = 0
         self.made = 0
         self.failed = 0
         self.malformed = MalformedDelivery()
-        self.orphans: list[UnconfirmedTick] = []
+        self.unconfirmed: list[UnconfirmedTick] = []
 
-    def open(self, first: int, size: int) -> Block:
+    def open(self, first: int, size: int) -> TickBlock:
         """Start a block of ticks."""
-        block = Block(first, size, self.orphans)
+        block = TickBlock(first, size, self.unconfirmed)
         self._open.append(block)
         self.made += size
         return block
 
-    def truncate(self, block: Block, size: int) -> None:
+    def truncate(self, block: TickBlock, size: int) -> None:
         """Shorten a block to the ticks that were handed to the client."""
         self.made -= block.size - size
         block.size = size
 
     def acknowledge_arrived(self, arrived: set[int]) -> None:
-        """Count orphans as acknowledged whose numbers are in the topic."""
-        for orphan in self.orphans:
-            orphan.block.acknowledged += orphan.seq in arrived
-        self.orphans[:] = [orphan for orphan in self.orphans if orphan.seq not in arrived]
+        """Count unconfirmed ticks as acknowledged if their numbers are in the topic."""
+        for tick in self.unconfirmed:
+            tick.block.acknowledged += tick.seq in arrived
+        self.unconfirmed[:] = [tick for tick in self.unconfirmed if tick.seq not in arrived]
 
-    def fail_orphans(self) -> None:
-        """Count all orphans as failed."""
-        for orphan in self.orphans:
-            orphan.block.failed.append(orphan.seq)
-        self.orphans.clear()
+    def fail_unconfirmed(self) -> None:
+        """Count all unconfirmed ticks as failed."""
+        for tick in self.unconfirmed:
+            tick.block.failed.append(tick.seq)
+        self.unconfirmed.clear()
 
-    def settled(self) -> list[Block]:
+    def settled(self) -> list[TickBlock]:
         """Return the blocks that have become settled since the last call."""
         settled = [block for block in self._open if block.is_settled]
         if settled:

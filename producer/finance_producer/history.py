@@ -36,7 +36,7 @@ class History:
     Attributes:
         begin_ns: where it begins, in nanoseconds since 1970
         per_second: ticks per second of event time
-        ticks: ticks that have been given their times
+        ticks: ticks that have their times
         is_over: whether it has reached the present
 
     """
@@ -51,7 +51,7 @@ class History:
         self._most = 2 * self.planned(minutes)  # so that a clock set far forward does not make it endless
 
     def planned(self, minutes: float) -> int:
-        """Return the number of ticks in so many minutes."""
+        """Return the number of ticks in this many minutes."""
         return round(minutes * 60 * self.per_second)
 
     def due(self) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 
-class Listing(NamedTuple):
+class Instrument(NamedTuple):
     """One symbol: price in cents, annual volatility, correlation with the market factor, relative share of trading."""
 
     price: int
@@ -22,27 +22,27 @@ class Listing(NamedTuple):
 
 
 _KNOWN = {
-    "AAPL": Listing(174_50, 0.379, 0.666, 3.0),
-    "MSFT": Listing(372_80, 0.275, 0.725, 2.2),
-    "GOOG": Listing(137_20, 0.341, 0.635, 1.6),
-    "IBM": Listing(153_40, 0.222, 0.730, 0.6),
-    "AMZN": Listing(146_10, 0.35, 0.65, 2.0),
-    "NVDA": Listing(487_20, 0.48, 0.60, 3.2),
-    "META": Listing(334_90, 0.40, 0.60, 1.4),
-    "TSLA": Listing(242_80, 0.55, 0.55, 2.4),
-    "JPM": Listing(152_60, 0.26, 0.70, 0.8),
-    "XOM": Listing(104_30, 0.25, 0.45, 0.9),
-    "KO": Listing(58_40, 0.16, 0.50, 0.7),
+    "AAPL": Instrument(174_50, 0.379, 0.666, 3.0),
+    "MSFT": Instrument(372_80, 0.275, 0.725, 2.2),
+    "GOOG": Instrument(137_20, 0.341, 0.635, 1.6),
+    "IBM": Instrument(153_40, 0.222, 0.730, 0.6),
+    "AMZN": Instrument(146_10, 0.35, 0.65, 2.0),
+    "NVDA": Instrument(487_20, 0.48, 0.60, 3.2),
+    "META": Instrument(334_90, 0.40, 0.60, 1.4),
+    "TSLA": Instrument(242_80, 0.55, 0.55, 2.4),
+    "JPM": Instrument(152_60, 0.26, 0.70, 0.8),
+    "XOM": Instrument(104_30, 0.25, 0.45, 0.9),
+    "KO": Instrument(58_40, 0.16, 0.50, 0.7),
 }
 
 
-def listing(symbol: str) -> Listing:
-    """Return the known listing of a symbol, or one derived from its name, always the same."""
+def instrument(symbol: str) -> Instrument:
+    """Return the instrument of a symbol; figures of an unknown symbol are derived from its name, always the same."""
     return _KNOWN.get(symbol) or _invented(crc32(symbol.encode()))
 
 
-def _invented(number: int) -> Listing:
+def _invented(number: int) -> Instrument:
     number, cents = divmod(number, 290_00)
     number, volatility = divmod(number, 30)
     loading = number % 40
-    return Listing(10_00 + cents, 0.18 + volatility / 100, 0.35 + loading / 100, 1.0)
+    return Instrument(10_00 + cents, 0.18 + volatility / 100, 0.35 + loading / 100, 1.0)

@@ -1,9 +1,9 @@
 """A realistic simulated market: seeded and endless. The same seed and symbols give the same trades for any block sizes.
 
-Time is counted in trades, `TRADES_A_DAY` of them a day: at 100 ticks a second the market runs in real time.
+Time is counted in trades, `TRADES_PER_DAY` of them a day: at 100 ticks a second the market runs in real time.
 
-- Log prices follow one common factor plus a random walk for each symbol (volatilities and loadings: `listing`), with Student t
-  steps. They revert to their start over `REVERSION_DAYS`, so that prices stay plausible in long runs.
+- Log prices follow one common factor plus a random walk for each symbol (volatilities and loadings: `instrument`), with
+  Student t steps. They revert to their start over `REVERSION_DAYS`, so that prices stay plausible in long runs.
 - Volatility clusters: its logarithm is the sum of a fast and a slow autoregression (log-normal stochastic volatility,
   S. J. Taylor, Modelling Financial Time Series, 1986).
 - Trading comes in bursts: a trade may trigger another one in its symbol shortly after. This is a Hawkes process with trades as
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from finance_producer.instruments import listing
+from finance_producer.instruments import instrument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-TRADES_A_DAY = 23_400 * 100
+TRADES_PER_DAY = 23_400 * 100
 TRADING_DAYS_A_YEAR = 252
 REVERSION_DAYS = 20
 
@@ -72,13 +72,13 @@ class Market:
 
     def __init__(self, symbols: Sequence[str], seed: int) -> None:
         """Open the market; every symbol starts at its listed price."""
-        price, volatility, loading, weight = np.array([listing(symbol) for symbol in symbols]).T
+        price, volatility, loading, weight = np.array([instrument(symbol) for symbol in symbols]).T
         share = weight / weight.sum()
         daily = volatility / np.sqrt(TRADING_DAYS_A_YEAR)
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._log_price = np.log(price)
         self._exposure = daily * loading  # to the factor, which moves by 1 a day
-        self._own_step = daily * np.sqrt((1 - loading**2) / (TRADES_A_DAY * share))
+        self._own_step = daily * np.sqrt((1 - loading**2) / (TRADES_PER_DAY * share))
         self._shares = np.cumsum(share)
         self._factor = 0.0
         self._own = np.zeros(len(symbols))
@@ -108,10 +108,10 @@ class Market:
 
     def _log_prices(self, symbol: Integers) -> Floats:
         """Move the factor and the symbol of each trade by one step; return that symbol's log price after each trade."""
-        decay = np.exp(-CHUNK / (REVERSION_DAYS * TRADES_A_DAY))
+        decay = np.exp(-CHUNK / (REVERSION_DAYS * TRADES_PER_DAY))
         shock = self._random.standard_t(STUDENT_DEGREES, (2, CHUNK)) / np.sqrt(STUDENT_DEGREES / (STUDENT_DEGREES - 2))
         shock *= np.repeat(self._volatility(), STEP)
-        factor = self._factor * decay + np.cumsum(shock[0]) / np.sqrt(TRADES_A_DAY)
+        factor = self._factor * decay + np.cumsum(shock[0]) / np.sqrt(TRADES_PER_DAY)
         own, self._own = _walks(symbol, shock[1] * self._own_step[symbol], self._own * decay)
         self._factor = float(factor[-1])
         log_price: Floats = self._log_price[symbol] + self._exposure[symbol] * factor + own

@@ -6,12 +6,10 @@ A schedule counts from its start, so that rounding errors do not add up.
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from finance_producer.replay import Ready
 
 MAX_BLOCK_TICKS = 1000
 MIN_SLEEP_SECONDS = 0.02  # a block of a few ticks costs little more than one tick
@@ -69,6 +67,14 @@ class FixedRate:
 
     def _next(self) -> float:
         return self._start + self._counted / self._per_second
+
+
+class Ready(NamedTuple):
+    """A tick that waits to be published: message key and value, and its `ts_event` in nanoseconds."""
+
+    key: bytes
+    value: bytes
+    ts_event: int | None
 
 
 class Ahead(Protocol):

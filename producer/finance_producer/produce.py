@@ -11,7 +11,6 @@ from finance_producer.connection import REST_SECONDS, Link, connect
 from finance_producer.feed import Simulated
 from finance_producer.history import History, HistoryFirst, history_rate
 from finance_producer.malformed_injector import MalformedInjector
-from finance_producer.newborn import is_newborn
 from finance_producer.pace import EventTimeReplay, FixedRate, Pace, Unthrottled
 from finance_producer.publisher import Publisher
 from finance_producer.reading.columns import shown
@@ -21,6 +20,7 @@ from finance_producer.redelivery import Redelivery
 from finance_producer.replay import Replay
 from finance_producer.run import Run
 from finance_producer.tail import arrived
+from finance_producer.unused_topic import is_unused
 from finance_producer.watch import ProgressWatch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_storage.ledger import LedgerWriter, ledger_file, new_source
@@ -75,7 +75,7 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         unsent = run.finish(settings.flush_seconds)
         log.info("stopped", **publisher.deliveries.figures(), **rejects.figures())
         if isinstance(feed, Replay):
-            rejects.sum_up()
+            rejects.log_totals()
             warn_of_gaps(feed, publisher.deliveries.acknowledged, log)
     if isinstance(feed, Replay) and feed.ended and not publisher.deliveries.made:
         raise UnreadableFileError(f"{settings.replay_file} has no row that is a valid tick: nothing was published.")
@@ -119,10 +119,10 @@ def open_history(settings: Settings, client: Client, link: Link, stopping: Calla
         return None
     while not stopping():
         link.check()
-        newborn = is_newborn(settings.kafka_bootstrap, settings.kafka_topic)
-        if newborn is not None:
+        unused = is_unused(settings.kafka_bootstrap, settings.kafka_topic)
+        if unused is not None:
             rate = history_rate(settings.history_minutes, settings.ticks_per_second, settings.max_ticks)
-            return History(settings.history_minutes, rate, time.time_ns) if newborn else None
+            return History(settings.history_minutes, rate, time.time_ns) if unused else None
         client.poll(REST_SECONDS)
     return None
 
@@ -182,7 +182,7 @@ class Rejects:
         """Return the number of bad rows as a log field; empty if there are none."""
         return {"rows_left_out": self.count} if self.count else {}
 
-    def sum_up(self) -> None:
+    def log_totals(self) -> None:
         """Log the number of bad rows for each reason, the most frequent first."""
         for reason, rows in self._reasons.most_common():
             self._log.warning("rows left out", reason=reason, rows=rows, first_line=self._first[reason])

@@ -91,7 +91,7 @@ class Publisher:
     @property
     def needs_new_client(self) -> bool:
         """Whether the client has refused or returned records because the topic is missing, and must be replaced."""
-        return self._refused or bool(self.deliveries.orphans)
+        return self._refused or bool(self.deliveries.unconfirmed)
 
     def publish(self, ticks: Ticks, wait: Callable[[], bool]) -> None:
         """Hand ticks to the client. If the queue is full or the topic missing, call `wait`; if it returns False, drop the rest.
@@ -132,22 +132,22 @@ class Publisher:
             self._client.flush(PURGE_SECONDS)
 
     def resume(self, client: Client, arrived: set[int]) -> None:
-        """Go on with another client: hand over the orphans whose numbers are not in `arrived`, in order.
+        """Go on with another client: hand over the unconfirmed ticks whose numbers are not in `arrived`, in order.
 
         The queue has room for all of them because they come from one of the same size. If the topic is missing again, the rest
-        stay orphans.
+        stay unconfirmed.
         """
         self._client, self._refused = client, False
-        orphans = self.deliveries.orphans
+        unconfirmed = self.deliveries.unconfirmed
         self.deliveries.acknowledge_arrived(arrived)
-        orphans.sort(reverse=True)
-        while orphans and self._accepts(orphans[-1].key, orphans[-1].value, orphans[-1].block.delivered):
-            orphans.pop()
+        unconfirmed.sort(reverse=True)
+        while unconfirmed and self._accepts(unconfirmed[-1].key, unconfirmed[-1].value, unconfirmed[-1].block.delivered):
+            unconfirmed.pop()
 
     def finish(self, seconds: float) -> None:
         """Wait up to `seconds` for outstanding answers, then mark the remaining ticks as failed."""
         self.withdraw(seconds)
-        self.deliveries.fail_orphans()
+        self.deliveries.fail_unconfirmed()
 
     def _insist(self, key: bytes | None, value: bytes | None, delivered: Callable[..., None], wait: Callable[[], bool]) -> bool:
         while True:

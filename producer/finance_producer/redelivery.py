@@ -28,7 +28,7 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Redelivery:
-    """Replaces the client of a publisher and sends its orphans again.
+    """Replaces the client of a publisher and sends its unconfirmed ticks again.
 
     `connect` returns a client of a broker that has the topic, or None if its argument returns true first. `arrived` returns the
     numbers that are in the topic, or None if the broker does not answer completely.
@@ -42,7 +42,7 @@ class Redelivery:
     monotonic: Callable[[], float] = time.monotonic
 
     def redeliver(self, publisher: Publisher) -> None:
-        """Retry until all orphans are sent or `stopping` is true. Raises FatalError after `patience_seconds`."""
+        """Retry until all unconfirmed ticks are sent or `stopping` is true. Raises FatalError after `patience_seconds`."""
         deadline = self.monotonic() + self.patience_seconds
         self.link.topic.begin("the broker reports no such topic")
         while publisher.needs_new_client and not self.stopping():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from finance_producer.feed import Ticks
+from finance_producer.pace import Ready
 from finance_producer.reading.encode import encoded, times_of
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from finance_producer.reading.convert import Converted
 
 AHEAD = 1000
-
-
-class Ready(NamedTuple):
-    """A tick that waits to be published: message key and value, and its `ts_event` in nanoseconds."""
-
-    key: bytes
-    value: bytes
-    ts_event: int | None
 
 
 class Replay:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Size in memory. On disk ticks take a twentieth of it. Quarantined values may be anything, and writing holds a second copy.
-MAX_FILE_BYTES = {TICKS: 64 * 1024 * 1024, QUARANTINE: 16 * 1024 * 1024}
+TARGET_FILE_BYTES = {TICKS: 64 * 1024 * 1024, QUARANTINE: 16 * 1024 * 1024}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Pending:
             self._bytes[table] += rows.nbytes
 
     def is_full(self) -> bool:
-        return any(size > MAX_FILE_BYTES[table] for table, size in self._bytes.items())
+        return any(size > TARGET_FILE_BYTES[table] for table, size in self._bytes.items())
 
     def write(self) -> Iterator[WrittenFile]:
         for table, parts in self._rows.items():

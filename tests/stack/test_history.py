@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from finance_lake import Lake
-from finance_producer.newborn import is_newborn
+from finance_producer.unused_topic import is_unused
 from finance_storage import ledger
 from tests.support.stack import wait_until
 
@@ -50,7 +50,7 @@ def test_a_new_lake_begins_with_a_history_and_goes_on_live_without_a_gap(own_sta
     assert json.loads(own_stack.verify("--json", "--no-broker").stdout)["verdict"] == "complete"
 
 
-def test_only_a_newborn_topic_begins_with_a_history_and_an_interrupted_one_leaves_a_valid_lake(stack: Stack) -> None:
+def test_only_an_unused_topic_begins_with_a_history_and_an_interrupted_one_leaves_a_valid_lake(stack: Stack) -> None:
     settings = {"HISTORY_MINUTES": 10_080, "TICKS_PER_SECOND": 100}
     run = stack.make_topic().run("producer", **settings)
     run.wait_for("history begins")
@@ -71,13 +71,13 @@ def test_only_a_newborn_topic_begins_with_a_history_and_an_interrupted_one_leave
     stack.assert_proven()
 
 
-def test_a_topic_whose_records_were_deleted_is_not_newborn(stack: Stack) -> None:
-    assert is_newborn(stack.bootstrap, stack.topic) is None
+def test_a_topic_whose_records_were_deleted_is_not_unused(stack: Stack) -> None:
+    assert is_unused(stack.bootstrap, stack.topic) is None
     stack.make_topic()
-    assert is_newborn(stack.bootstrap, stack.topic)
+    assert is_unused(stack.bootstrap, stack.topic)
     stack.send([b"any record"])
     admin = AdminClient({"bootstrap.servers": stack.bootstrap, "log_level": 0})
     ends = [TopicPartition(stack.topic, partition, end) for partition, end in stack.end_offsets().items()]
     for removed in admin.delete_records(ends).values():
         removed.result(30)
-    assert is_newborn(stack.bootstrap, stack.topic) is False
+    assert is_unused(stack.bootstrap, stack.topic) is False

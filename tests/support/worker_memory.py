@@ -26,7 +26,7 @@ from finance_storage.paths import QUARANTINE, TICKS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECORDS_A_BATCH = 500  # spark.sql.execution.arrow.maxRecordsPerBatch
+RECORDS_PER_BATCH = 500  # spark.sql.execution.arrow.maxRecordsPerBatch
 MAX_GROWTH_MB = 400
 ROOT = Path(__file__).parents[2]
 ARRIVED = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -42,10 +42,10 @@ def growth_mb(*arguments: object) -> float:
 
 def from_spark(records: int) -> Iterator[pa.RecordBatch]:
     """Make batches as Spark sends them."""
-    for start in range(0, records, RECORDS_A_BATCH):
+    for start in range(0, records, RECORDS_PER_BATCH):
         rows = [
             {"value": os.urandom(MAX_VALUE_BYTES), "partition": 0, "offset": offset, "timestamp": ARRIVED}
-            for offset in range(start, start + RECORDS_A_BATCH)
+            for offset in range(start, start + RECORDS_PER_BATCH)
         ]
         yield pa.RecordBatch.from_pylist(rows, RECORD_FIELDS)
 

@@ -143,10 +143,10 @@ def test_pure_packages_need_little_beyond_the_standard_library(package: str) -> 
         assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
-def imported_at_start(path: Path, known: Collection[str]) -> set[str]:
-    """Return the project's modules that a module imports at import time, not in functions or for type checking."""
+def imported_modules(path: Path, known: Collection[str]) -> set[str]:
+    """Return the project's modules that a module names in its imports, in functions and for type checking too."""
     names: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -156,7 +156,7 @@ def imported_at_start(path: Path, known: Collection[str]) -> set[str]:
 
 def test_there_is_no_import_cycle() -> None:
     paths = {name_of(path): path for package in FOLDERS for path in modules(package)}
-    graph = {name: imported_at_start(path, paths) for name, path in paths.items()}
+    graph = {name: imported_modules(path, paths) for name, path in paths.items()}
     tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
 
 
@@ -180,6 +180,14 @@ def test_an_image_has_the_packages_that_its_own_import(image: str, packages: set
     while further := {name for each in needed for name in imports(paths[each]) & paths.keys()} - needed:
         needed |= further
     assert {name.partition(".")[0] for name in needed} <= copied
+
+
+def test_the_jobs_image_has_neither_dashboard_nor_notebook() -> None:
+    sources = re.findall(r"^COPY (lake/finance_lake\S*)", (ROOT / "spark-job/Dockerfile").read_text(), re.MULTILINE)
+    copied = {str(path.relative_to(ROOT)) for source in sources for path in ROOT.glob(source)}
+    copied -= set((ROOT / ".dockerignore").read_text().splitlines())
+    assert "lake/finance_lake/cli" in copied
+    assert not copied & {f"lake/finance_lake{part}" for part in ("", "/dashboard", "/notebook.py")}
 
 
 def test_the_ledger_imports_only_what_the_producers_image_has() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 IMAGES = Path(__file__).parents[2] / "docs" / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-PIXELS_A_CHARACTER = 7.2  # for the larger text, in a wide font
+PIXELS_PER_CHARACTER = 7.2  # for the larger text, in a wide font
 
 
 @pytest.fixture(scope="module")
@@ -33,4 +33,4 @@ def test_no_text_exceeds_the_picture(drawn: Path) -> None:
     picture = ElementTree.parse(drawn / "architecture-light.svg").getroot()  # noqa: S314 (our own)
     width = float(picture.attrib["viewBox"].split()[2])
     for text in picture.iter(f"{SVG}text"):
-        assert float(text.attrib["x"]) + PIXELS_A_CHARACTER * len(text.text or "") < width, text.text
+        assert float(text.attrib["x"]) + PIXELS_PER_CHARACTER * len(text.text or "") < width, text.text

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from finance_lake.lake import Lake
 
-SHOWN = 20
+MAX_BARS_SHOWN = 20
 # Symbols shown when none are named. --json returns all.
 MAX_SYMBOLS = 100
 # With fewer candles the hint suggests a smaller bar size.
@@ -81,7 +81,7 @@ def bars(
     else:
         raise typer.BadParameter(f"--as-known-at reads stored bars of {SIZE}: leave out --size, --as-of and --session")
     everything = as_json or (not chart and (start or end))
-    most = last or (len(result) if everything else max_candles() if chart else SHOWN)
+    most = last or (len(result) if everything else max_candles() if chart else MAX_BARS_SHOWN)
     counts = _bars_per_symbol(result.arrow)
     if not len(counts) or (symbols and set(symbols) - set(counts.field("values").to_pylist())):
         require_ticks(lake, symbols or [], as_of)

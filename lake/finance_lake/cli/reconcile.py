@@ -6,7 +6,7 @@ import typer
 
 from finance_lake.cli.app import AsJson, Data, Tz, hint, lake_of
 
-SHOWN = 20
+MAX_ROWS_SHOWN = 20
 
 
 def reconcile(*, tz: Tz = None, as_json: AsJson = False, data: Data = None) -> None:
@@ -21,7 +21,7 @@ def reconcile(*, tz: Tz = None, as_json: AsJson = False, data: Data = None) -> N
     if as_json:
         print(encoded({"as_of": found.as_of, "bars": found.bars, "differing": differing}))
     elif differing:
-        print_rows(differing[:SHOWN], found.differing.columns, tz)
+        print_rows(differing[:MAX_ROWS_SHOWN], found.differing.columns, tz)
         print(f"{len(differing):,} of {found.bars:,} bars differ from their ticks as of version {found.as_of}.")
     else:
         print(f"{found.bars:,} bars, each equal to its ticks as of version {found.as_of}.")

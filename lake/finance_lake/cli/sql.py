@@ -12,7 +12,7 @@ from finance_lake.cli.app import AsJson, AsOf, Data, Tz, hint, lake_of, report_i
 if TYPE_CHECKING:
     from finance_lake.lake import Lake
 
-SHOWN = 100
+DEFAULT_LIMIT = 100
 WELCOME = "Views: ticks, bars_1m, latest, quarantine. End a query with ; and the shell with .quit or Ctrl-D."
 
 
@@ -20,7 +20,7 @@ def sql(
     query: Annotated[str | None, typer.Argument(help="One SELECT (default: from standard input, or a shell).")] = None,
     *,
     as_of: AsOf = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Rows to show at most.")] = SHOWN,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Rows to show at most.")] = DEFAULT_LIMIT,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Time limit of a query, in seconds.")] = 30,
     tz: Tz = None,
     as_json: AsJson = False,

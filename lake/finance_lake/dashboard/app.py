@@ -21,8 +21,8 @@ from starlette.staticfiles import StaticFiles
 
 from finance_lake.dashboard.feed import CommitFeed
 from finance_lake.dashboard.panels import MAX_BARS, MAX_ROWS, Panels
-from finance_lake.dashboard.response_cache import Answers, BusyError
-from finance_lake.dashboard.security import Guards, error_response
+from finance_lake.dashboard.response_cache import BusyError, ResponseCache
+from finance_lake.dashboard.security import SecurityMiddleware, error_response
 from finance_lake.query.engine import Engine
 from finance_lake.query.sql import Cancel
 from finance_storage.errors import LakeError, NoLakeError, RequestError, UnreadableError
@@ -82,12 +82,12 @@ class Dashboard:
         engine = Engine(ENGINE_MEGABYTES)
         self.panels = Panels(paths, engine)
         self.feed = CommitFeed(paths, engine, self.panels.status)
-        self._answers = Answers()
-        self._sql = Answers(MAX_CONCURRENT_SQL, SQL_WAITING)
+        self._answers = ResponseCache()
+        self._sql = ResponseCache(MAX_CONCURRENT_SQL, SQL_WAITING)
         self.app = Starlette(
             routes=[Mount("/api", routes=self._routes()), Mount("/", StaticFiles(directory=PAGE, html=True))],
             middleware=[
-                Middleware(Guards),
+                Middleware(SecurityMiddleware),
                 Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             ],
             exception_handlers={LakeError: _explained, BusyError: _busy, HTTPException: _no_address, Exception: _failed},

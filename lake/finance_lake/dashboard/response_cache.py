@@ -22,7 +22,7 @@ class BusyError(Exception):
     """Too many requests are waiting."""
 
 
-class Answers:
+class ResponseCache:
     """Encoded JSON by question. Concurrent requests for the same question share one computation."""
 
     def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MAX_WAITING) -> None:

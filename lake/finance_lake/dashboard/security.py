@@ -30,7 +30,7 @@ HEADERS = {
 }
 
 
-class Guards:
+class SecurityMiddleware:
     """ASGI middleware: adds security headers to every response; refuses pages of other origins and oversized requests."""
 
     def __init__(self, app: ASGIApp) -> None:

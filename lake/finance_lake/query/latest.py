@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Files of the first round, and the growth per round: most symbols are found in the first few files. Opening a file costs as
 # much as reading some thousand ticks.
 FIRST_FILES = 10
-TICKS_A_FILE = 5_000
+TICKS_PER_FILE = 5_000
 MORE = 5
 MAX_NAMED_SYMBOLS = 1_000
 
@@ -77,7 +77,7 @@ def search(engine: Engine, snapshot: Snapshot, holding: pa.Table, names: Iterabl
 def _count(files: Sequence[SnapshotFile], most: float) -> int:
     """Return how many files to read next, at least one. A large file counts as several."""
     for number, file in enumerate(files, 1):
-        most -= 1 + file.rows / TICKS_A_FILE
+        most -= 1 + file.rows / TICKS_PER_FILE
         if most <= 0:
             return number
     return len(files)

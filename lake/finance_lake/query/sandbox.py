@@ -29,7 +29,7 @@ from finance_lake.query.intervals import without_intervals
 from finance_lake.query.lake_files import LakeFiles
 from finance_lake.query.landlock import forbid_writing
 from finance_lake.query.selection import quoted
-from finance_lake.query.statement import StatementError, require_reading
+from finance_lake.query.statement import QueryRejectedError, require_reading
 from finance_lake.query.values import count_values
 from finance_storage.errors import UnreadableError
 
@@ -112,7 +112,7 @@ def _reply(out: BinaryIO, megabytes: int, question: SandboxQuery) -> None:
         _head(out, SandboxAnswer(SIZE))
     except UnreadableError as error:
         _head(out, SandboxAnswer(str(error), unreadable=True))
-    except (duckdb.Error, StatementError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
+    except (duckdb.Error, QueryRejectedError, OSError, OverflowError, ValueError, pa.ArrowException) as error:
         text = str(error)[:MAX_ERROR_LENGTH] or type(error).__name__
         _head(out, SandboxAnswer(MEMORY if any(words in text for words in OUT_OF_MEMORY) else text))
     else:

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 import finance_contract
-import finance_lake
+import finance_lake.query
 import finance_role
 from finance_lake.query.bars import partial, whole
 from finance_lake.query.lake_files import name_of
@@ -190,7 +190,7 @@ class Sandboxes:
 
 def environment() -> dict[str, str]:
     """Return the environment of a sandbox process: nothing from the caller, and no settings, which it does not read."""
-    return composed(importing(finance_contract, finance_lake, finance_role), settings=False)
+    return composed(importing(finance_contract, finance_lake.query, finance_role), settings=False)
 
 
 def _started(megabytes: int) -> subprocess.Popen[bytes]:

@@ -37,17 +37,17 @@ TABLE_FUNCTIONS = frozenset(
 )
 
 
-class StatementError(Exception):
+class QueryRejectedError(Exception):
     """The query is not a single statement that only reads."""
 
 
 def require_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Check that the query is one SELECT that only reads. Raises StatementError; duckdb.ParserException for invalid SQL."""
+    """Check that the query is one SELECT that only reads. Raises QueryRejectedError; duckdb.ParserException for invalid SQL."""
     statements: Sequence[duckdb.Statement] = connection.extract_statements(query)
     if len(statements) != 1:
-        raise StatementError(f"Exactly one SELECT statement is allowed, not {len(statements) or 'none'}.")
+        raise QueryRejectedError(f"Exactly one SELECT statement is allowed, not {len(statements) or 'none'}.")
     if statements[0].type != duckdb.StatementType.SELECT:
-        raise StatementError("Only SELECT is allowed: the lake is read-only here.")
+        raise QueryRejectedError("Only SELECT is allowed: the lake is read-only here.")
     for node in _nodes(_tree(connection, query)):
         _require_reading_node(node)
 
@@ -58,9 +58,9 @@ def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:  # noqa: AN
     try:
         tree = msgspec.json.decode(text)
     except RecursionError:
-        raise StatementError("The query is nested too deeply: use fewer levels.") from None
+        raise QueryRejectedError("The query is nested too deeply: use fewer levels.") from None
     if tree.get("error", True):
-        raise StatementError(f"This SELECT is not allowed: {tree.get('error_message', 'DuckDB cannot describe it')}.")
+        raise QueryRejectedError(f"This SELECT is not allowed: {tree.get('error_message', 'DuckDB cannot describe it')}.")
     return tree["statements"]
 
 
@@ -80,9 +80,9 @@ def _require_reading_node(node: dict[str, Any]) -> None:
     kind = str(node.get("type", ""))
     if (kind.endswith(QUERY_NODE_SUFFIX) or node.keys() >= QUERY_NODE_FIELDS) and kind not in READING_NODES:
         statement = kind.partition("_")[0]
-        raise StatementError(f"A SELECT that contains {statement} is not allowed: the lake is read-only here.")
+        raise QueryRejectedError(f"A SELECT that contains {statement} is not allowed: the lake is read-only here.")
     if kind == TABLE_FUNCTION and (name := _function(node)) not in TABLE_FUNCTIONS:
-        raise StatementError(f"The table function {name!r} is not allowed: only the lake's data can be read with SELECT.")
+        raise QueryRejectedError(f"The table function {name!r} is not allowed: only the lake's data can be read with SELECT.")
 
 
 def _function(node: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ Zone = str | ZoneInfo
 
 DURATION = re.compile(r"(-?)([0-9]{1,12})(us|ms|s|m|h|d)")
 UNITS = {"us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-LONGEST = timedelta(days=36_500)
+MAX_DURATION = timedelta(days=36_500)
 
 
 def parse_time(value: Time, name: str = "time", zone: tzinfo = UTC) -> datetime:
@@ -55,10 +55,10 @@ def parse_zone(name: Zone) -> ZoneInfo:
 def parse_duration(value: Duration, name: str, *, negative: bool = False) -> timedelta:
     """Parse a timedelta, or text such as `100ms`, `30s` or `5m`. Raises RequestError naming `name`."""
     match = DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match and int(match[2]) * UNITS[match[3]] <= LONGEST / timedelta(microseconds=1):
+    if match and int(match[2]) * UNITS[match[3]] <= MAX_DURATION / timedelta(microseconds=1):
         microseconds = int(match[2]) * UNITS[match[3]]
         value = timedelta(microseconds=-microseconds if match[1] else microseconds)
-    if not isinstance(value, timedelta) or abs(value) > LONGEST or (value < timedelta() and not negative):
+    if not isinstance(value, timedelta) or abs(value) > MAX_DURATION or (value < timedelta() and not negative):
         raise RequestError(f"{name}={value!r} is not a duration: use a number and us, ms, s, m, h or d, such as 100ms or 5m.")
     return value
 

@@ -133,7 +133,7 @@ class Maintenance:
             added.append(write_data_file(rows, name, str(folder), sources[0].partition_values, what))
             yield
         with self._exclusively():
-            if not self._exchange(name, added, sources, what):
+            if not self._commit_compaction(name, added, sources, what):
                 return
         self._log.info(
             "maintenance",
@@ -145,7 +145,7 @@ class Maintenance:
             ms=round(1000 * (time.monotonic() - started)),
         )
 
-    def _exchange(self, name: str, added: Sequence[WrittenFile], sources: Sequence[LiveFile], what: str) -> bool:
+    def _commit_compaction(self, name: str, added: Sequence[WrittenFile], sources: Sequence[LiveFile], what: str) -> bool:
         """Replace `sources` by `added` in one commit; return False if the table no longer has all the sources."""
         table = self._writer.table(name)
         live = live_files(table)

@@ -1,1 +1,1 @@
-"""Recover and redrive: commands that repair the tables."""
+"""Recover, redrive and forget: commands that repair the tables or move rows between them."""

@@ -22,14 +22,14 @@ from finance_contract.retracted import RETRACTED, retracted_detail, retracted_va
 from finance_job import transaction
 from finance_job.config import Settings
 from finance_job.repair import redrive, rewrite
-from finance_job.repair.moving import RepairNotNowError, complete, require_whole_batch, take_out_of_ticks
+from finance_job.repair.moving import RepairNotNowError, complete, move, require_rows, require_whole_batch, take_out_of_ticks
 from finance_job.repair.request import ForgetRequest, RedriveAnswer
 from finance_job.transaction import Change
 from finance_job.writer import ConflictError
 from finance_role.settings import begin_role
 from finance_storage.data_file import write_data_file
 from finance_storage.lake_identity import CorruptStateError
-from finance_storage.offset_set import count, spans_of, union
+from finance_storage.offset_set import of_coordinates, union
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_storage.schemas import FIELDS
 
@@ -49,12 +49,12 @@ def forget(paths: LakePaths, writer: Writer, source: str) -> int:
     """Move the ticks of a source to the quarantine; return their number. Nothing else may write the tables meanwhile."""
     complete(paths, writer)
     require_whole_batch(writer)
-    moved, chosen = 0, OffsetSetOf()
+    moved, chosen = 0, Chosen()
     for file in transaction.live_files(writer.table(TICKS)):
         rows = rewrite.read(TICKS, paths.ticks, file)
         chosen.add(rows.filter(pc.equal(rows.column("source"), source)))
         if chosen.rows >= MAX_ROWS:
-            moved, chosen = moved + _move(paths, writer, chosen.offsets), OffsetSetOf()
+            moved, chosen = moved + _move(paths, writer, chosen.offsets), Chosen()
     return moved + _move(paths, writer, chosen.offsets)
 
 
@@ -63,8 +63,8 @@ def undo(paths: LakePaths, writer: Writer, source: str) -> int:
     return redrive.redrive(paths, writer, RETRACTED, source).moved
 
 
-class OffsetSetOf:
-    """The coordinates of rows that are added."""
+class Chosen:
+    """Coordinates and number of the rows that were added."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -73,17 +73,13 @@ class OffsetSetOf:
 
     def add(self, rows: pa.Table) -> None:
         """Include rows."""
-        partitions, numbers = (rows.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
-        of_rows = spans_of({int(partition): numbers[partitions == partition] for partition in set(partitions.tolist())})
-        self.offsets = union(self.offsets, of_rows)
+        coordinates = (rows.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
+        self.offsets = union(self.offsets, of_coordinates(*coordinates))
         self.rows += rows.num_rows
 
 
 def _move(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> int:
-    if offsets:
-        append(paths, writer, offsets)
-        take_out_of_ticks(paths, writer, offsets)
-    return count(offsets)
+    return move(paths, writer, offsets, append, take_out_of_ticks)
 
 
 def append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
@@ -96,8 +92,7 @@ def append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
             quarantined = pa.Table.from_batches(_quarantined(rows.filter(pa.array(mask))), FIELDS[QUARANTINE])
             files.append(write_data_file(quarantined, QUARANTINE, str(paths.quarantine), {}))
     change = Change.of(files)
-    if (moving := sum(change.rows.values())) != count(offsets):
-        raise CorruptStateError(f"finance_delta has {moving} rows at {count(offsets)} offsets: `make recover` repairs it")
+    require_rows("finance_delta", change, offsets)
     writer.commit(QUARANTINE, change, retracted=offsets)
 
 

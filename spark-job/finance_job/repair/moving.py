@@ -10,13 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finance_job.repair import rewrite
+from finance_storage.lake_identity import CorruptStateError
 from finance_storage.offset_set import count
 from finance_storage.paths import QUARANTINE, TICKS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from finance_job.transaction import Change
     from finance_job.writer import Writer
     from finance_storage.offset_set import OffsetSet
     from finance_storage.paths import LakePaths
+
+    Half = Callable[[LakePaths, Writer, OffsetSet], None]
 
 
 class RepairNotNowError(Exception):
@@ -40,6 +46,20 @@ def require_whole_batch(writer: Writer) -> None:
         raise RepairNotNowError(
             f"the batch {places} is only in the quarantine so far: start the job, which completes it, then try again"
         )
+
+
+def move(paths: LakePaths, writer: Writer, offsets: OffsetSet, append: Half, take_out: Half) -> int:
+    """Commit both halves of a move; without offsets, neither. Return the number of records moved."""
+    if offsets:
+        append(paths, writer, offsets)
+        take_out(paths, writer, offsets)
+    return count(offsets)
+
+
+def require_rows(table: str, appended: Change, offsets: OffsetSet) -> None:
+    """Raise CorruptStateError if the table that rows are moved from does not have one row at each of the offsets."""
+    if (rows := sum(appended.rows.values())) != count(offsets):
+        raise CorruptStateError(f"{table} has {rows} rows at {count(offsets)} offsets: `make recover` repairs it")
 
 
 def take_out_of_quarantine(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:

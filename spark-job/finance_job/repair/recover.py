@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from finance_job.records import RangeReader
-    from finance_job.repair.recovery_plan import Plan
+    from finance_job.repair.recovery_plan import RecoveryPlan
     from finance_storage.lake_identity import Identity
     from finance_storage.offset_set import OffsetSet
 
@@ -68,7 +68,7 @@ NO_RECORD = "Kafka has no record there, for example because of a transaction mar
 class Recovery:
     """Carries out a plan piece by piece; `say` is called with a line for each."""
 
-    def __init__(self, paths: LakePaths, topic: RangeReader, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(self, paths: LakePaths, topic: RangeReader, plan: RecoveryPlan, say: Callable[[str], None]) -> None:
         """Prepare to carry out `plan`; `run` does it. Missing records are read with `topic`."""
         self._paths = paths
         self._topic = topic

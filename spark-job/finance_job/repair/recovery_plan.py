@@ -37,7 +37,7 @@ class RecoverError(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RecoveryPlan:
     """What recover is going to do.
 
     Attributes:
@@ -116,7 +116,7 @@ def torn_entries(paths: LakePaths) -> dict[str, Path]:
     return torn
 
 
-def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: OffsetSet, altered: OffsetSet) -> Plan:
+def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: OffsetSet, altered: OffsetSet) -> RecoveryPlan:
     """Read the lake and plan its recovery, without changes. `skip` is left out, `altered` read again. Raises RecoverError."""
     torn = torn_entries(paths)
     versions = {name: int(path.stem) - 1 for name, path in torn.items()}
@@ -136,15 +136,15 @@ def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: Offs
     )
 
 
-def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: OffsetSet, aside: list[Path]) -> Plan:
-    """Compare what the tables should hold with what they hold and what Kafka has. Pure. Raises RecoverError."""
+def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: OffsetSet, aside: list[Path]) -> RecoveryPlan:
+    """Compare what the tables should hold with what they hold and what Kafka has; read only the clock. Raises RecoverError."""
     if beyond := offset_set.minus(skip, offset_set.spans_between({}, broker.end)):
         raise RecoverError(f"the topic has no such offsets to skip yet: {offset_set.text(beyond)}")
-    held = offset_set.union(*actual.held.values())
-    position = _position(identity, broker, offset_set.union(held, skip))
+    stored = offset_set.union(*actual.offsets.values())
+    position = _position(identity, broker, offset_set.union(stored, skip))
     expected = offset_set.spans_between(identity.first, position)
     available = offset_set.spans_between(broker.first, broker.end)
-    foreign = offset_set.minus(held, expected)
+    foreign = offset_set.minus(stored, expected)
     doubtful = offset_set.minus(actual.doubtful, foreign)
     if unclear := offset_set.minus(doubtful, available):
         raise RecoverError(
@@ -152,25 +152,25 @@ def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: 
             f"{offset_set.text(unclear)}. Only you can decide which rows are right: delete the others, then recover again"
         )
     known = identity.lost_spans
-    kept = offset_set.minus(held, offset_set.union(foreign, doubtful))
+    kept = offset_set.minus(stored, offset_set.union(foreign, doubtful))
     missing = offset_set.minus(expected, offset_set.union(kept, known, skip))
     expired = offset_set.minus(missing, available)
     losses = [*losses_of(offset_set.minus(skip, known), "skipped by name"), *losses_of(expired, GONE)]
-    return Plan(
+    return RecoveryPlan(
         identity=identity,
         aside=aside,
         broken=actual.broken,
         columns=actual.columns,
-        leaving=offset_set.union(foreign, doubtful, offset_set.common(held, skip)),
+        leaving=offset_set.union(foreign, doubtful, offset_set.common(stored, skip)),
         backfill=offset_set.common(missing, available),
         losses=(*identity.losses, *losses),
         excused=identity.excused,
         position=position,
-        ticks=actual.held[TICKS],
+        ticks=actual.offsets[TICKS],
     )
 
 
-def excusing(plan: Plan, excuse: OffsetSet) -> Plan:
+def excusing(plan: RecoveryPlan, excuse: OffsetSet) -> RecoveryPlan:
     """Return the plan with these ticks excused, and no others. Pure. Raises RecoverError."""
     if absent := offset_set.minus(excuse, plan.ticks):
         raise RecoverError(
@@ -181,8 +181,8 @@ def excusing(plan: Plan, excuse: OffsetSet) -> Plan:
     return replace(plan, excused=tuple(known.get(place) or Excused(*place, now()) for place in places))
 
 
-def _position(identity: Identity, broker: TopicDescription, held: OffsetSet) -> Offsets:
-    ends = {partition: ranges[-1].end for partition, ranges in held.items()}
+def _position(identity: Identity, broker: TopicDescription, stored: OffsetSet) -> Offsets:
+    ends = {partition: ranges[-1].end for partition, ranges in stored.items()}
     position = {
         partition: max(ends.get(partition, 0), identity.start(partition), broker.first.get(partition, 0))
         for partition in sorted({*ends, *identity.first, *broker.end})
@@ -221,8 +221,8 @@ def _identity_of(paths: LakePaths, name: str, versions: Mapping[str, int]) -> Id
 
 def _assumed_identity(topic: str, broker: TopicDescription, actual: Content) -> Identity:
     """Return an identity for the broker's topic, for tables that do not say which topic they hold."""
-    held = offset_set.union(*actual.held.values())
-    first = {p: min(offset, held[p][0].start) if p in held else offset for p, offset in broker.first.items()}
+    stored = offset_set.union(*actual.offsets.values())
+    first = {p: min(offset, stored[p][0].start) if p in stored else offset for p, offset in broker.first.items()}
     return Identity(str(uuid.uuid4()), broker.cluster, topic, broker.topic_id, first, now())
 
 

@@ -17,7 +17,6 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
@@ -28,7 +27,14 @@ from finance_job import transaction
 from finance_job.config import Settings
 from finance_job.decode import decode_records
 from finance_job.repair import rewrite
-from finance_job.repair.moving import RepairNotNowError, complete, require_whole_batch, take_out_of_quarantine
+from finance_job.repair.moving import (
+    RepairNotNowError,
+    complete,
+    move,
+    require_rows,
+    require_whole_batch,
+    take_out_of_quarantine,
+)
 from finance_job.repair.request import ForgetRequest, RedriveAnswer, ask_job
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.transaction import Change
@@ -39,7 +45,7 @@ from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import begin_role
 from finance_storage.delta_table import open_table
 from finance_storage.lake_identity import CorruptStateError, read_identity
-from finance_storage.offset_set import OffsetSet, count, spans_of, union
+from finance_storage.offset_set import OffsetSet, of_coordinates, union
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_storage.schemas import UTC_MICROSECONDS
 
@@ -86,18 +92,14 @@ def redrive(paths: LakePaths, writer: Writer, reason: str, source: str | None = 
 
 
 def _move(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> int:
-    if offsets:
-        _append(paths, writer, offsets)
-        take_out_of_quarantine(paths, writer, offsets)
-    return count(offsets)
+    return move(paths, writer, offsets, _append, take_out_of_quarantine)
 
 
 def _append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
     task = WorkerTask({TICKS: str(paths.ticks)}, int(time.time() * 1000))
     quarantined = _rows_inside(paths, writer.table(QUARANTINE), offsets)
     change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
-    if (rows := sum(change.rows.values())) != count(offsets):
-        raise CorruptStateError(f"the quarantine has {rows} rows at {count(offsets)} offsets: `make recover` repairs it")
+    require_rows("the quarantine", change, offsets)
     writer.commit(TICKS, change, redriven=offsets)
 
 
@@ -135,8 +137,7 @@ def _kafka_records(rows: pa.Table) -> pa.RecordBatch:
 
 def _passing(records: pa.RecordBatch) -> OffsetSet:
     decoded = decode_records(records, pa.scalar(0, pa.int64()).cast(UTC_MICROSECONDS)).ticks
-    partitions, offsets = (decoded.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset"))
-    return spans_of({int(partition): offsets[partitions == partition] for partition in np.unique(partitions)})
+    return of_coordinates(*(decoded.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset")))
 
 
 class RedriveSettings(Settings):

@@ -31,14 +31,14 @@ class Content:
     """What the tables hold.
 
     Attributes:
-        held: coordinates of the rows, by table
+        offsets: coordinates of the rows, by table
         doubtful: coordinates that occur more than once, in one table or across both, or whose rows were altered
         broken: data files that are missing, truncated, have other columns or fail a checksum, by table
         columns: columns that data files have and the schema lacks, by table
 
     """
 
-    held: dict[str, OffsetSet]
+    offsets: dict[str, OffsetSet]
     doubtful: OffsetSet
     broken: dict[str, list[LiveFile]]
     columns: dict[str, list[Field]]
@@ -46,7 +46,7 @@ class Content:
 
 def content(paths: LakePaths, versions: dict[str, int]) -> Content:
     """Read all coordinates of both tables; `versions` may name an earlier version of a table."""
-    held: dict[str, OffsetSet] = {}
+    stored: dict[str, OffsetSet] = {}
     doubled: list[OffsetSet] = []
     broken: dict[str, list[LiveFile]] = {}
     columns: dict[str, list[Field]] = {}
@@ -63,10 +63,10 @@ def content(paths: LakePaths, versions: dict[str, int]) -> Content:
             for partition in np.unique(partitions):
                 offsets.setdefault(int(partition), []).append(numbers[partitions == partition])
         joined = {partition: np.concatenate(parts) for partition, parts in offsets.items()}
-        held[name] = offset_set.spans_of(joined)
+        stored[name] = offset_set.spans_of(joined)
         doubled.append(offset_set.spans_of({partition: _repeated(numbers) for partition, numbers in joined.items()}))
-    doubled.append(offset_set.common(held[TICKS], held[QUARANTINE]))
-    return Content(held, offset_set.union(*doubled), broken, columns)
+    doubled.append(offset_set.common(stored[TICKS], stored[QUARANTINE]))
+    return Content(stored, offset_set.union(*doubled), broken, columns)
 
 
 def _repeated(offsets: np.ndarray) -> np.ndarray:

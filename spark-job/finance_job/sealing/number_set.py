@@ -8,7 +8,7 @@ import numpy as np
 
 from finance_kafka.offsets import OffsetRange
 from finance_storage.offset_set import union
-from finance_verify.coverage import NAMED, runs
+from finance_verify.coverage import MAX_NAMED, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,13 +74,13 @@ class NumberSet:
         self._chunks.clear()
 
     def absent(self, span: OffsetRange) -> list[OffsetRange]:
-        """Return the first numbers of a range that are not in the set, as at most `NAMED` ranges."""
+        """Return the first numbers of a range that are not in the set, as at most `MAX_NAMED` ranges."""
         found: list[OffsetRange] = []
         for gap in self._gaps(span):
             found.append(gap)
-            if len(found) > NAMED * 2:  # a gap may be in two parts, where a chunk ends
+            if len(found) > MAX_NAMED * 2:  # a gap may be in two parts, where a chunk ends
                 break
-        return union({0: found}).get(0, [])[:NAMED]
+        return union({0: found}).get(0, [])[:MAX_NAMED]
 
     def _gaps(self, span: OffsetRange) -> Iterator[OffsetRange]:
         at = span.start

@@ -19,7 +19,7 @@ from finance_job.guard import open_lake
 from finance_job.repair import recover
 from finance_job.repair.altered_rows import altered_rows
 from finance_job.repair.recover import Recovery, spans_in
-from finance_job.repair.recovery_plan import Plan, RecoverError, make_plan
+from finance_job.repair.recovery_plan import RecoverError, RecoveryPlan, make_plan
 from finance_job.writer import Writer
 from finance_kafka.offsets import OffsetRange
 from finance_role import beneath
@@ -52,7 +52,9 @@ def replay(lake: BuiltLake, ranges: Mapping[int, OffsetRange]) -> Iterator[pa.Re
             yield pa.RecordBatch.from_pylist([{**row, "timestamp": lake.arrived}], RECORDS)
 
 
-def recovered(lake: BuiltLake, broker: TopicDescription | None = None, skip: offset_set.OffsetSet | None = None) -> Plan:
+def recovered(
+    lake: BuiltLake, broker: TopicDescription | None = None, skip: offset_set.OffsetSet | None = None
+) -> RecoveryPlan:
     broker = broker or lake.broker
     plan = make_plan(lake.paths, TOPIC, broker, skip or {}, altered_rows(lake.paths, TOPIC, broker))
     assert all("\n" not in step for step in plan.steps())

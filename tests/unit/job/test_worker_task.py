@@ -113,7 +113,7 @@ def test_a_share_without_records_writes_and_returns_nothing(tmp_path: Path, batc
 def test_large_input_is_written_to_several_files_with_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [records([GOOD, BAD] * 10, first_offset=20 * batch) for batch in range(6)]
     whole = run(tmp_path / "one", *batches)
-    monkeypatch.setattr(worker_task, "MAX_FILE_BYTES", {"ticks": 3000, "quarantine": 3000})
+    monkeypatch.setattr(worker_task, "TARGET_FILE_BYTES", {"ticks": 3000, "quarantine": 3000})
     files = run(tmp_path / "many", *batches)
     assert [file.table for file in files].count("ticks") > 1
     assert offsets(tmp_path / "many", files, "ticks") == list(range(0, 120, 2))
@@ -124,6 +124,6 @@ def test_large_input_is_written_to_several_files_with_every_row_once(tmp_path: P
 
 
 def test_a_file_is_closed_as_soon_as_it_is_large_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_task, "MAX_FILE_BYTES", {"ticks": 0, "quarantine": 0})
+    monkeypatch.setattr(worker_task, "TARGET_FILE_BYTES", {"ticks": 0, "quarantine": 0})
     files = run(tmp_path, *(records([GOOD] * 3, first_offset=3 * batch) for batch in range(4)))
     assert [file.rows for file in files] == [{0: 3}] * 4

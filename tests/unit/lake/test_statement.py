@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_lake.query.selection import quoted
-from finance_lake.query.statement import TABLE_FUNCTIONS, StatementError, require_reading
+from finance_lake.query.statement import TABLE_FUNCTIONS, QueryRejectedError, require_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def test_statements_that_read_are_allowed(connection: duckdb.DuckDBPyConnection,
 
 @pytest.mark.parametrize("query", WRITING, ids=lambda query: query[:60])
 def test_statements_that_write_or_run_text_are_refused(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    with pytest.raises(StatementError, match="SELECT"):
+    with pytest.raises(QueryRejectedError, match="SELECT"):
         require_reading(connection, query)
 
 
@@ -102,7 +102,7 @@ def put(query: str, places: list[str]) -> str:
 @given(query=nested(WRITING))
 @settings(max_examples=200, deadline=None)
 def test_nested_statements_that_write_are_refused(query: str) -> None:
-    with duckdb.connect(":memory:") as connection, pytest.raises((StatementError, duckdb.ParserException)):
+    with duckdb.connect(":memory:") as connection, pytest.raises((QueryRejectedError, duckdb.ParserException)):
         require_reading(connection, query)
 
 

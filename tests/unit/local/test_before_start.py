@@ -15,7 +15,7 @@ from finance_job.tables import create_tables
 from finance_local import __main__ as program
 from finance_local import migrate, preflight, repair, with_env
 from finance_local.config import Settings
-from finance_local.judged import judged_or_exit
+from finance_local.validation import validated_or_exit
 from finance_role import environment
 from finance_role.lock import AlreadyRunningError, hold
 from finance_storage.lake_identity import PROPERTY, Identity
@@ -83,7 +83,7 @@ def test_all_wrong_settings_are_named_together_and_each_once(
     for key, value in WRONG:
         monkeypatch.setenv(key, value)
     with pytest.raises(SystemExit):
-        judged_or_exit()
+        validated_or_exit()
     named = [line.partition("=")[0] for line in capsys.readouterr().err.splitlines()]
     assert sorted(named) == sorted(key for key, _ in WRONG)
 
@@ -91,7 +91,7 @@ def test_all_wrong_settings_are_named_together_and_each_once(
 def test_settings_of_roles_that_do_not_run_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLES", "zookeeper kafka")
     monkeypatch.setenv("TICKS_PER_SECOND", "abc")
-    assert judged_or_exit().roles == ("zookeeper", "kafka")
+    assert validated_or_exit().roles == ("zookeeper", "kafka")
 
 
 @pytest.mark.usefixtures("_nothing_may_start")

@@ -168,16 +168,16 @@ def test_a_clock_set_back_ends_it() -> None:
 
 @pytest.mark.parametrize("settings", [{"history_minutes": 0}, {"tick_source": "replay", "replay_file": "x.csv"}])
 def test_without_it_the_topic_is_not_asked(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(production, "is_newborn", None)
+    monkeypatch.setattr(production, "is_unused", None)
     assert open_history(Settings(**settings), Client(), Link(Log()), lambda: False) is None  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("newborn", [True, False])
-def test_only_a_newborn_topic_begins_with_it(*, newborn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([None, None, newborn])  # a broker that has just started may not answer completely
-    monkeypatch.setattr(production, "is_newborn", lambda *_: next(answers))
+@pytest.mark.parametrize("unused", [True, False])
+def test_only_an_unused_topic_begins_with_it(*, unused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([None, None, unused])  # a broker that has just started may not answer completely
+    monkeypatch.setattr(production, "is_unused", lambda *_: next(answers))
     history = open_history(Settings(history_minutes=60), Client(), Link(Log()), lambda: False)  # type: ignore[arg-type]
-    assert (history is not None) == newborn
+    assert (history is not None) == unused
 
 
 def test_its_begin_and_end_are_logged_with_figures() -> None:

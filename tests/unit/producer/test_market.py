@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finance_contract.tick import SYMBOL
 from finance_producer.config import Settings
-from finance_producer.instruments import listing
+from finance_producer.instruments import instrument
 from finance_producer.market import Market, Trades
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def test_another_seed_is_another_market() -> None:
 def test_every_symbol_trades_and_opens_near_its_listed_price(long_run: Trades) -> None:
     for number, symbol in enumerate(SYMBOLS):
         first = long_run.cents[np.argmax(long_run.symbol == number)]
-        assert first == pytest.approx(listing(symbol).price, rel=0.01)
+        assert first == pytest.approx(instrument(symbol).price, rel=0.01)
 
 
 def test_prices_stay_plausible_in_a_long_run(long_run: Trades) -> None:
-    listed = np.array([listing(symbol).price for symbol in SYMBOLS])[long_run.symbol]
+    listed = np.array([instrument(symbol).price for symbol in SYMBOLS])[long_run.symbol]
     drift = long_run.cents / listed
     assert drift.min() > 1 / 2
     assert drift.max() < 2
@@ -91,7 +91,7 @@ def test_prices_stay_plausible_in_a_long_run(long_run: Trades) -> None:
 
 def test_a_price_is_never_below_a_cent() -> None:
     market = Market(["KO"], 1)
-    market._log_price[:] = np.log(0.6)  # noqa: SLF001 (no listing is that cheap)
+    market._log_price[:] = np.log(0.6)  # noqa: SLF001 (no instrument is that cheap)
     assert market.block(20_000).cents.min() == 1
 
 
@@ -133,8 +133,8 @@ def test_sizes_are_often_round_lots_and_differ_widely(long_run: Trades) -> None:
 
 def test_unknown_symbols_always_have_the_same_plausible_listing() -> None:
     for symbol in ("ZZZ", "BRK.B", "EUR/USD", "ES=F"):
-        first = listing(symbol)
-        assert first == listing(symbol)
+        first = instrument(symbol)
+        assert first == instrument(symbol)
         assert 10_00 <= first.price <= 300_00
         assert 0 < first.loading < 1
 
@@ -147,8 +147,10 @@ def test_listings_match_the_real_closes() -> None:
     steps = np.diff(np.log([[series[day] for day in days] for series in closes]))
 
     volatilities = steps.std(axis=1, ddof=1) * np.sqrt(252)
-    assert [listing(symbol).volatility for symbol in CALIBRATED] == pytest.approx(volatilities, abs=0.0006)
-    assert [listing(symbol).loading for symbol in CALIBRATED] == pytest.approx(_factor_loadings(np.corrcoef(steps)), abs=0.0006)
+    assert [instrument(symbol).volatility for symbol in CALIBRATED] == pytest.approx(volatilities, abs=0.0006)
+    assert [instrument(symbol).loading for symbol in CALIBRATED] == pytest.approx(
+        _factor_loadings(np.corrcoef(steps)), abs=0.0006
+    )
 
 
 def _factor_loadings(correlations: Floats) -> Floats:

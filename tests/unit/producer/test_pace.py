@@ -6,8 +6,7 @@ from collections import deque
 
 import pytest
 
-from finance_producer.pace import MAX_BLOCK_TICKS, MAX_SLEEP_SECONDS, EventTimeReplay, FixedRate, Pace, Unthrottled
-from finance_producer.replay import Ready
+from finance_producer.pace import MAX_BLOCK_TICKS, MAX_SLEEP_SECONDS, EventTimeReplay, FixedRate, Pace, Ready, Unthrottled
 from finance_producer.watch import patience_seconds
 
 START = 1000.0

@@ -15,6 +15,7 @@ ZOOKEEPER, KRAFT = "version=0\nbroker.id=0\n", "version=1\nnode.id=0\n"
 WITH_KRAFT, WITH_CLUSTER, MIGRATE = "start it with KRAFT=1", "start it with CLUSTER=1", "make migrate-to-kraft"
 WITHOUT_CLUSTER, INTERRUPTED = "start it without CLUSTER=1", "was interrupted"
 ANY: dict[Kind, str] = {}
+NOT_KRAFT = {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT}
 # Files and folders of a lake, the kind that it has, and words of the refusals of other kinds.
 LAKES: dict[str, tuple[dict[str, str | None], Kind | None, dict[Kind, str]]] = {
     "no broker's data": ({"locks": None, "finance_delta": None}, None, ANY),
@@ -24,26 +25,10 @@ LAKES: dict[str, tuple[dict[str, str | None], Kind | None, dict[Kind, str]]] = {
         Kind.ZOOKEEPER,
         {Kind.KRAFT: MIGRATE, Kind.CLUSTER: WITHOUT_CLUSTER},
     ),
-    "KRaft": (
-        {"kraft": None, "kafka/meta.properties": KRAFT},
-        Kind.KRAFT,
-        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
-    ),
-    "KRaft, killed before it was formatted": (
-        {"kraft": None},
-        Kind.KRAFT,
-        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
-    ),
-    "KRaft without its metadata": (
-        {"kafka/meta.properties": KRAFT},
-        Kind.KRAFT,
-        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
-    ),
-    "migrated": (
-        {"kraft": None, "kafka/meta.properties": ZOOKEEPER},
-        Kind.KRAFT,
-        {Kind.ZOOKEEPER: WITH_KRAFT, Kind.CLUSTER: WITH_KRAFT},
-    ),
+    "KRaft": ({"kraft": None, "kafka/meta.properties": KRAFT}, Kind.KRAFT, NOT_KRAFT),
+    "KRaft, killed before it was formatted": ({"kraft": None}, Kind.KRAFT, NOT_KRAFT),
+    "KRaft without its metadata": ({"kafka/meta.properties": KRAFT}, Kind.KRAFT, NOT_KRAFT),
+    "migrated": ({"kraft": None, "kafka/meta.properties": ZOOKEEPER}, Kind.KRAFT, NOT_KRAFT),
     "three brokers": (
         {"zookeeper": None, "zookeeper-2": None, "kafka/meta.properties": ZOOKEEPER, "kafka-2/meta.properties": ZOOKEEPER},
         Kind.CLUSTER,

@@ -85,7 +85,7 @@ def test_json_is_one_object_and_nothing_else(lake: BuiltLake, queries: list[tupl
 def test_no_broker_makes_no_query(lake: BuiltLake, queries: list[tuple[str, str]]) -> None:
     result = run(lake, "--no-broker")
     assert result.exit_code == 0
-    assert "the files alone were judged" in result.stdout
+    assert "only the files were checked" in result.stdout
     assert not queries
 
 
@@ -125,10 +125,10 @@ def test_without_a_lake_it_exits_with_2_and_names_the_commands(tmp_path: Path) -
 def test_lake_and_broker_are_set_by_the_environment(lake: BuiltLake) -> None:
     environment = {**os.environ, "DATA_DIR": str(lake.paths.root), "KAFKA_TOPIC": "other"}
     run_command = [sys.executable, "-m", "finance_lake", "verify", "--no-broker"]
-    told = subprocess.run(run_command, capture_output=True, text=True, env=environment)
-    assert told.returncode == 14
-    assert "KAFKA_TOPIC is other, the lake holds topic finance" in told.stdout
-    assert told.stderr == "Next: docs/RELIABILITY.md lists the possible causes and their fixes.\n"
+    verified = subprocess.run(run_command, capture_output=True, text=True, env=environment)
+    assert verified.returncode == 14
+    assert "KAFKA_TOPIC is other, the lake holds topic finance" in verified.stdout
+    assert verified.stderr == "Next: docs/RELIABILITY.md lists the possible causes and their fixes.\n"
 
 
 def test_kafka_bootstrap_overrides_kafka_port(monkeypatch: pytest.MonkeyPatch) -> None:

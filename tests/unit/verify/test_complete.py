@@ -157,7 +157,7 @@ def test_without_a_broker_the_files_alone_are_judged_and_a_note_says_so(lake: Bu
     lake.ends[1] += 4
     report = verify(lake.paths, VerifyContext(TOPIC, None))
     assert report.findings == ()
-    assert any("the files alone were judged" in note for note in report.notes)
+    assert any("only the files were checked" in note for note in report.notes)
 
 
 def test_without_a_lake_the_error_names_the_commands_that_create_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finance_kafka.offsets import OffsetRange
-from finance_verify.coverage import KEPT, NAMED, Coverage, Spots, runs
+from finance_verify.coverage import MAX_NAMED, MAX_OFFSETS_KEPT, Coverage, Spots, runs
 
 
 @given(st.lists(st.lists(st.integers(10, 30))))
@@ -47,14 +47,14 @@ def test_a_part_is_cut_to_the_span() -> None:
 
 def test_spots_count_all_and_keep_the_first() -> None:
     spots = Spots()
-    for start in range(0, 10 * KEPT, KEPT):
-        spots.add(np.zeros(KEPT, np.int64), np.arange(start, start + KEPT) * 2)
-    assert spots.count == 10 * KEPT
-    assert spots.places() == {0: [OffsetRange(2 * number, 2 * number + 1) for number in range(NAMED)]}
+    for start in range(0, 10 * MAX_OFFSETS_KEPT, MAX_OFFSETS_KEPT):
+        spots.add(np.zeros(MAX_OFFSETS_KEPT, np.int64), np.arange(start, start + MAX_OFFSETS_KEPT) * 2)
+    assert spots.count == 10 * MAX_OFFSETS_KEPT
+    assert spots.places() == {0: [OffsetRange(2 * number, 2 * number + 1) for number in range(MAX_NAMED)]}
 
 
 def test_spots_keep_few_of_many_partitions() -> None:
     spots = Spots()
     spots.add(np.arange(100_000), np.arange(100_000))
     assert spots.count == 100_000
-    assert len(spots.places()) == NAMED
+    assert len(spots.places()) == MAX_NAMED

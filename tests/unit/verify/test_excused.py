@@ -8,7 +8,7 @@ from deltalake import DeltaTable
 
 from finance_job.guard import open_lake
 from finance_job.repair.recover import RecoverSettings, Recovery, spans_in
-from finance_job.repair.recovery_plan import Plan, RecoverError, excusing, make_plan
+from finance_job.repair.recovery_plan import RecoverError, RecoveryPlan, excusing, make_plan
 from finance_storage.lake_identity import read_identity
 from finance_storage.paths import QUARANTINE, TICKS
 from finance_verify.verdict import Code, Report
@@ -23,7 +23,7 @@ def lake(lake: BuiltLake) -> BuiltLake:
     return lake
 
 
-def plan_of(lake: BuiltLake, excuse: str) -> Plan:
+def plan_of(lake: BuiltLake, excuse: str) -> RecoveryPlan:
     return excusing(make_plan(lake.paths, TOPIC, lake.broker, {}, {}), spans_in(excuse))
 
 

@@ -24,7 +24,7 @@ SETTINGS: dict[str, type[RoleSettings]] = {
 }
 
 
-def judged_or_exit(*only: str) -> Settings:
+def validated_or_exit(*only: str) -> Settings:
     """Return the supervisor's settings. If any key of it or of its roles is wrong, print all of them and exit with code 2.
 
     The roles are those of ROLES, or `only` the given ones.

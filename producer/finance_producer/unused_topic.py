@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 ASK_SECONDS = 5.0
 
 
-def is_newborn(bootstrap: str, topic: str) -> bool | None:
+def is_unused(bootstrap: str, topic: str) -> bool | None:
     """Return whether no record was ever published to the topic; None if the broker does not answer completely.
 
-    A topic whose records were all deleted is not newborn: its end offsets are above 0.
+    A topic whose records were all deleted is not unused: its end offsets are above 0.
     """
     # Not a consumer: its group would make the broker create the topic of group offsets.
     admin = AdminClient(connection_config(bootstrap) | {"log_level": 0})
