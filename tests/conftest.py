@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from finance_job.config import Settings
 from finance_job.session import start_session
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
     from xdist.remote import Producer
+
+
+# A slow machine is no fault of the code, and a first call imports or compiles.
+settings.register_profile("lake", deadline=None)
+settings.load_profile("lake")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
