@@ -9,13 +9,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveInt
-
-from finance_contract import TOPIC
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
 from finance_kafka.topic_check import check_topic, command_that_creates
 from finance_role.exit_codes import REFUSED
-from finance_role.settings import Addresses, RoleSettings, TickSource, TopicName, begin_role
+from finance_role.settings import Addresses, TickSource, begin_role
+from finance_topic.config import Settings as TopicSettings
 
 if TYPE_CHECKING:
     from finance_kafka.topic_check import TopicCheck
@@ -25,13 +23,10 @@ class UnfitTopicError(Exception):
     """The lake cannot start with this topic; the message says why and what to do."""
 
 
-class Settings(RoleSettings):
-    """The keys of `.env` that the check reads."""
+class Settings(TopicSettings):
+    """The keys of `.env` that the check reads: those of the topic, and where ticks come from."""
 
     kafka_bootstrap: Addresses = "localhost:9092"
-    kafka_topic: TopicName = TOPIC
-    kafka_partitions: int = Field(4, ge=1, le=1000)
-    kafka_retention_hours: PositiveInt = 168
     tick_source: TickSource = "simulate"
 
 

@@ -12,6 +12,7 @@ from finance_local.config import ALL_ROLES, Settings
 from finance_producer.config import Settings as ProducerSettings
 from finance_role.exit_codes import USAGE
 from finance_role.settings import RoleSettings, complaints
+from finance_topic.check import Settings as TopicCheckSettings
 from finance_topic.config import Settings as TopicSettings
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SETTINGS: dict[str, type[RoleSettings]] = {
     "topic-init": TopicSettings,
+    "topic-check": TopicCheckSettings,
     "producer": ProducerSettings,
     "spark-job": JobSettings,
 }
@@ -30,12 +32,17 @@ def validated_or_exit(*only: str) -> Settings:
     The roles are those of ROLES, or `only` the given ones.
     """
     wrong = _wrong([Settings])
-    roles = only or (ALL_ROLES if wrong else Settings().roles)
+    roles = only or (ALL_ROLES if wrong else _validated(Settings()))
     wrong += [message for message in _wrong(SETTINGS[role] for role in roles if role in SETTINGS) if message not in wrong]
     if wrong:
         sys.stderr.write("\n".join(wrong) + "\n")
         sys.exit(USAGE)
     return Settings()
+
+
+def _validated(settings: Settings) -> tuple[str, ...]:
+    """Return what reads settings: the roles, and the check of the topic at KAFKA_BOOTSTRAP."""
+    return ("topic-check", *settings.roles) if settings.kafka_bootstrap else settings.roles
 
 
 def _wrong(classes: Iterable[type[RoleSettings]]) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from finance_local.cluster_roles import all_roles
 from finance_local.config import ALL_ROLES, Settings
 from finance_local.roles import STARTING, STOPPING
+from finance_local.validation import validated_or_exit
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,20 @@ def test_brokers_of_others_exclude_a_kind_of_own_ones(key: str, monkeypatch: pyt
     monkeypatch.setenv(key, "1")
     with pytest.raises(ValidationError, match="set neither with KAFKA_BOOTSTRAP"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    "key", ["KAFKA_PARTITIONS", "KAFKA_RETENTION_HOURS", "TICK_SOURCE", "KAFKA_TOPIC", "KAFKA_REPLICATION"]
+)
+def test_a_wrong_key_that_only_the_check_of_the_topic_reads_is_one_sentence(
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka:9092")
+    monkeypatch.setenv(key, "?")
+    with pytest.raises(SystemExit) as ended:
+        validated_or_exit()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"{key}='?': ")
 
 
 @pytest.mark.parametrize("name", [".", "..", "a b", "", "a" * 250, "tick/s"])
