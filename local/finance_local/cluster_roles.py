@@ -33,7 +33,7 @@ def ports_of(settings: Settings) -> dict[str, list[tuple[str, int]]]:
     """Return the ports on which each role listens, with the key that sets them; 0 is any free port."""
     controller = [("KAFKA_CONTROLLER_PORT", settings.kafka_controller_port)] if settings.kraft else []
     brokers = {name: [port] for name, port in zip(BROKERS, settings.broker_ports.items(), strict=False)}
-    if controller and "kafka" in brokers:
+    if controller:
         brokers["kafka"] += controller
     job = {"spark-job": [("SPARK_UI_PORT", settings.spark_ui_port)]}
     if not settings.cluster:

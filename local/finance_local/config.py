@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from finance_role.broker_kind import chosen
 from finance_role.broker_settings import BrokerSettings, Port, Switch
 from finance_role.settings import TickSource  # noqa: TC001 (pydantic evaluates it)
 
@@ -56,8 +57,7 @@ class Settings(BrokerSettings):
     @field_validator("cluster")
     @classmethod
     def _has_own_brokers(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001 (pydantic passes it)
-        if others.data.get("kafka_bootstrap") and (value or others.data.get("kraft")):
-            raise ValueError("KRAFT=1 and CLUSTER=1 choose brokers of the lake's own: set neither with KAFKA_BOOTSTRAP")
+        chosen(kraft=bool(others.data.get("kraft")), cluster=value, bootstrap=others.data.get("kafka_bootstrap"))
         return value
 
 

@@ -52,8 +52,6 @@ def with_user(text: str, uid: int, gid: int) -> str:
 
 def overlays(kind: Kind, bootstrap: str, tick_source: str) -> list[str]:
     """Return the files that Compose reads besides docker-compose.yml. Raises ValueError."""
-    if bootstrap and kind is not Kind.ZOOKEEPER:
-        raise ValueError("KRAFT=1 and CLUSTER=1 choose brokers of the lake's own: set neither with KAFKA_BOOTSTRAP")
     if LOOPBACK.search(bootstrap):
         raise ValueError(
             f"KAFKA_BOOTSTRAP={bootstrap}: in a container, this address is the container itself. Use host.docker.internal for "
@@ -167,8 +165,9 @@ def main() -> int:
     text = (ENV_FILE if ENV_FILE.exists() else EXAMPLE).read_text()
     try:
         values = env_file.parse(text, known)
-        kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values))
-        files = overlays(kind, _setting("KAFKA_BOOTSTRAP", values), _setting("TICK_SOURCE", values))
+        bootstrap = _setting("KAFKA_BOOTSTRAP", values)
+        kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values), bootstrap=bootstrap)
+        files = overlays(kind, bootstrap, _setting("TICK_SOURCE", values))
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2

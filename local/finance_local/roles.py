@@ -121,14 +121,14 @@ def client_roles(settings: Settings, topic: Mapping[str, str], job: Mapping[str,
 
 def single_roles(settings: Settings) -> list[Role]:
     """Return the roles of a lake with one broker, or with the brokers at KAFKA_BOOTSTRAP."""
+    if settings.kafka_bootstrap:
+        return [role for role in client_roles(settings, {}, {}) if role.name != "topic-init"]
     address = f"{LOOPBACK}:{settings.zookeeper_port}"
     metadata = (
         {"KAFKA_CONTROLLER": f"{LOOPBACK}:{settings.kafka_controller_port}"}
         if settings.kraft
         else {"ZOOKEEPER_CONNECT": address}
     )
-    if settings.kafka_bootstrap:
-        return [role for role in client_roles(settings, {}, {}) if role.name != "topic-init"]
     zookeeper = [] if settings.kraft else [zookeeper_role(settings, "zookeeper", settings.zookeeper_port)]
     return [*zookeeper, broker_role(settings, "kafka", settings.kafka_port, **metadata), *client_roles(settings, {}, {})]
 

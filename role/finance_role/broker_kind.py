@@ -34,8 +34,13 @@ def switch(value: object) -> bool:
     return SWITCH[str(value)]
 
 
-def chosen(*, kraft: bool, cluster: bool) -> Kind:
-    """Return the kind that the settings KRAFT and CLUSTER choose. Raises ValueError if they choose two."""
+def chosen(*, kraft: bool, cluster: bool, bootstrap: str | None = None) -> Kind:
+    """Return the kind that the settings KRAFT and CLUSTER choose.
+
+    Raises ValueError if they choose two, or one beside the brokers at KAFKA_BOOTSTRAP.
+    """
+    if bootstrap and (kraft or cluster):
+        raise ValueError("KRAFT=1 and CLUSTER=1 choose brokers of the lake's own: set neither with KAFKA_BOOTSTRAP")
     if kraft and cluster:
         raise ValueError("the three brokers of CLUSTER=1 run with ZooKeeper: set only one of KRAFT and CLUSTER")
     return Kind.KRAFT if kraft else Kind.CLUSTER if cluster else Kind.ZOOKEEPER
