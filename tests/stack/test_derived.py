@@ -16,9 +16,9 @@ from tests.support.stack import DERIVED, ROOT, wait_for_derived
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
-# On a busy machine a revision a second is more than the job can compute, so it may lag for minutes.
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
-PATIENCE_SECONDS = 300
+pytestmark = pytest.mark.stack
+# A revision each few seconds is more than the job can compute beside other tests, so it may lag.
+LAG_SECONDS = 120
 
 POINTS = ("before-bars_1m-commit", "after-bars_1m-commit")
 
@@ -40,15 +40,15 @@ def assert_reconciled(stack: Stack) -> None:
 @pytest.mark.long
 def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     stack.make_topic()
-    job = stack.run("spark-job", BARS_SECONDS=1)
+    job = stack.run("spark-job", BARS_SECONDS=5)
     producer = stack.run("producer", TICKS_PER_SECOND=500, MALFORMED_RATE=0.01)
     for name in DERIVED:
-        job.wait_for(f"derived table built .*table={name}", PATIENCE_SECONDS)
+        job.wait_for(f"derived table built .*table={name}", LAG_SECONDS)
     for _ in range(3):
-        wait_for_derived(stack.paths, PATIENCE_SECONDS, job.text)
+        wait_for_derived(stack.paths, LAG_SECONDS, job.text)
     assert producer.stop() == 0
     stack.wait_until_stored()
-    wait_for_derived(stack.paths, PATIENCE_SECONDS, job.text)
+    wait_for_derived(stack.paths, LAG_SECONDS, job.text)
     assert job.stop() == 0
     assert "paused" not in job.text()
     assert not (stack.paths.root / "run" / "derived").is_dir() or not list((stack.paths.root / "run" / "derived").iterdir())
@@ -62,13 +62,13 @@ def test_a_kill_leaves_no_revision_twice_and_none_missing(stack: Stack, kills: i
     stack.make_topic()
     for point in POINTS * kills:
         producer = stack.run("producer", TICKS_PER_SECOND=500)
-        job = stack.run("spark-job", BARS_SECONDS=1, FAILPOINT=point)
+        job = stack.run("spark-job", BARS_SECONDS=5, FAILPOINT=point)
         assert job.end() == 1
         assert "spark-job ended with code -9" in job.text(), job.text()[-4000:]
         assert producer.stop() == 0
-    job = stack.run("spark-job", BARS_SECONDS=1)
+    job = stack.run("spark-job", BARS_SECONDS=5)
     stack.wait_until_stored()
-    wait_for_derived(stack.paths, PATIENCE_SECONDS, job.text)
+    wait_for_derived(stack.paths, LAG_SECONDS, job.text)
     assert job.stop() == 0
     assert_reconciled(stack)
     stack.assert_proven()

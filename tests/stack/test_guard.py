@@ -79,7 +79,6 @@ def repair(stack: Stack, command: str, **environment: str) -> str:
         env=composed({**lake, **environment}, settings=False),
         capture_output=True,
         text=True,
-        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

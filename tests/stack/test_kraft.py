@@ -55,7 +55,7 @@ def migration(stack: Stack) -> subprocess.Popen[str]:
 def migrate(stack: Stack) -> str:
     """Migrate a stopped lake; return the output."""
     with migration(stack) as process:
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
 
@@ -147,7 +147,7 @@ def test_an_interrupted_migration_leaves_the_lake_as_it_was_or_is_completed(with
         next(line for line in process.stdout if line.startswith(step))
         wait_until(lambda: len(jvms(stack)) > 0, 60, "a process of the migration runs")
         process.send_signal(signal.SIGTERM)
-        assert "The lake is as it was before, with ZooKeeper." in process.communicate(timeout=120)[0]
+        assert "The lake is as it was before, with ZooKeeper." in process.communicate()[0]
     assert jvms(stack) == []
     run = stack.run("zookeeper kafka")
     run.wait_for("Running:")
@@ -162,7 +162,7 @@ def test_an_interrupted_migration_leaves_the_lake_as_it_was_or_is_completed(with
         for killed in (*supervisor.children(recursive=True), supervisor):  # the script before what it has started
             with suppress(psutil.NoSuchProcess):  # for example a sleep that has ended meanwhile
                 killed.kill()
-        process.communicate(timeout=60)
+        process.communicate()
     assert "make migrate-to-kraft` again" in refusal(stack.run(ALL))
     assert "it begins again" in migrate(stack)
     run = start(stack, "kafka spark-job", TRIGGER_SECONDS=0)

@@ -62,7 +62,6 @@ def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
             env=environment(stack),
             capture_output=True,
             text=True,
-            timeout=180,
             check=False,
         )
         assert run.returncode == 0, f"{line}: {run.stdout}{run.stderr}"

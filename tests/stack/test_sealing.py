@@ -55,7 +55,7 @@ def arrived(batches: Iterator[pa.RecordBatch], moment: datetime) -> Iterator[pa.
 def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     settings = composed({"DATA_DIR": str(stack.paths.root)}, settings=False)
     call = [sys.executable, "-m", "finance_lake", *arguments]
-    return subprocess.run(call, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(call, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
 
 
 def seal(stack: Stack, day: date, wait: int) -> subprocess.CompletedProcess[str]:

@@ -84,7 +84,7 @@ def test_a_silent_address_among_several_delays_a_description_by_little(stack: St
 def topic_check(stack: Stack, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = composed({"KAFKA_BOOTSTRAP": stack.bootstrap, "KAFKA_TOPIC": stack.topic, **settings})
     command = [sys.executable, "-m", "finance_lake", "topic", "check"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_topic_check_judges_the_topic_at_the_broker(stack: Stack) -> None:

@@ -43,7 +43,6 @@ def financelake(stack: Stack, *arguments: str | Path, stdin: bytes | None = None
         input=stdin,
         stdin=None if stdin is not None else subprocess.DEVNULL,
         capture_output=True,
-        timeout=300,
         check=False,
     )
     return subprocess.CompletedProcess(run.args, run.returncode, run.stdout.decode(), run.stderr.decode())
