@@ -56,11 +56,10 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     assert "stored bars equal their ticks as of version" in stack.assert_proven()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.faults)])
-def test_a_kill_leaves_no_revision_twice_and_none_missing(stack: Stack, kills: int) -> None:
+@pytest.mark.faults
+def test_kills_leave_no_revision_twice_and_none_missing(stack: Stack) -> None:
     stack.make_topic()
-    for point in POINTS * kills:
+    for point in POINTS * 3:
         producer = stack.run("producer", TICKS_PER_SECOND=500)
         job = stack.run("spark-job", BARS_SECONDS=5, FAILPOINT=point)
         assert job.end() == 1

@@ -51,7 +51,7 @@ def test_kill_9_of_the_running_job_loses_and_doubles_nothing(stack: Stack) -> No
     stack.assert_complete()
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_kill_9_of_the_running_broker_loses_nothing_acknowledged(own_stack: Stack) -> None:
     broker = own_stack.run("zookeeper kafka topic-init")
     broker.wait_for("Running:")
@@ -75,7 +75,7 @@ def test_kill_9_of_the_running_broker_loses_nothing_acknowledged(own_stack: Stac
     assert broker.stop() == 0
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_a_stopped_lake_continues_where_it_stopped(own_stack: Stack) -> None:
     for _ in range(2):
         run = own_stack.run("zookeeper kafka topic-init producer spark-job", TICKS_PER_SECOND=500)

@@ -119,6 +119,7 @@ def test_two_concurrent_drivers_do_not_double_a_record(stack: Stack, mounts: Exi
     stack.assert_complete()
 
 
+@pytest.mark.faults
 def test_a_driver_that_wakes_after_a_recovery_ends(stack: Stack, mounts: ExitStack) -> None:
     stack.make_topic().send([GOOD, BAD] * 20)
     older = Driver(stack, 0, mounts)

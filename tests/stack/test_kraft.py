@@ -112,6 +112,7 @@ def test_kafka_without_zookeeper_serves_the_lake_and_survives_a_kill(own_stack: 
     assert "with KRAFT=1" in refusal(own_stack.run(ALL))
 
 
+@pytest.mark.faults
 def test_a_lake_with_zookeeper_is_migrated_and_goes_on_as_the_same_lake(with_zookeeper: Stack) -> None:
     stack = with_zookeeper
     identity, rows = read_identity(stack.paths), stack.stored()
