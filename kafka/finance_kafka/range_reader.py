@@ -10,13 +10,12 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from finance_kafka.describe import BrokerUnavailableError
+from finance_kafka.offsets import OffsetRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from confluent_kafka import Message
-
-    from finance_kafka.offsets import OffsetRange
 
     Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -144,6 +143,16 @@ def read_ranges(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -
             yield [_record(*fields) for fields in zip(*messages, strict=True)]
     finally:
         reader.close()
+
+
+def oldest_timestamp(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> float | None:
+    """Return the oldest timestamp of the ranges' first records, in seconds since 1970; None if no range begins with a record.
+
+    Raises BrokerUnavailableError.
+    """
+    firsts = {partition: OffsetRange(span.start, span.start + 1) for partition, span in ranges.items()}
+    records = [record for step in read_ranges(bootstrap, topic, firsts) for record in step]
+    return min((record.timestamp_ms / 1000 for record in records), default=None)
 
 
 def _placed(messages: list[Message]) -> Messages:

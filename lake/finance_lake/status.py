@@ -1,7 +1,6 @@
 """The state of the lake: which services run, how far the tables are behind the topic, and the last verdict.
 
-A role is up until the deadline in its heartbeat file. The lag in seconds grows while the tables do not change although records
-wait.
+A role is up until the deadline in its heartbeat file. The lag in seconds is the age of the oldest record that waits.
 """
 
 from __future__ import annotations
@@ -26,12 +25,14 @@ from finance_storage.derived_tables import Pause, states
 from finance_verify.verdict import Verdict, last_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from finance_kafka.describe import TopicDescription
-    from finance_kafka.offsets import Offsets
+    from finance_kafka.offsets import OffsetRange, Offsets
     from finance_storage.derived_tables import DerivedState
     from finance_storage.paths import LakePaths
+
+    Oldest = Callable[[Mapping[int, OffsetRange]], float | None]
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 BROKER_TIMEOUT_SECONDS = 0.7
@@ -94,8 +95,8 @@ class LakeStatus(msgspec.Struct, frozen=True):
         tick_seconds: seconds since the newest tick reached the topic; None without ticks
         ends, position: end offsets of the topic, and the tables' position, by partition
         lag: records of the topic that are not in the tables yet; None if the broker did not respond
-        lag_seconds: seconds for which the tables have not changed while records wait; 0 if none waits. Without a broker it is
-            estimated from heartbeats and ledgers
+        lag_seconds: seconds since the oldest record that waits reached the topic; 0 if none waits. Without a broker: seconds
+            for which the tables have not changed while ticks wait, as far as heartbeats and ledgers show
         verdict: the last verdict of verify
         finalized_until: the day before which all days are sealed; None if no day is
         derived: how far each derived table is
@@ -120,10 +121,15 @@ class LakeStatus(msgspec.Struct, frozen=True):
     derived: tuple[DerivedStatus, ...] = ()
 
 
-def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> LakeStatus:
-    """Return the state of the lake. `broker` describes the topic; it may raise BrokerUnavailableError, TopicNotFoundError.
+def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription], oldest: Oldest) -> LakeStatus:
+    """Return the state of the lake. Raises NoLakeError, UnreadableError.
 
-    Raises NoLakeError, UnreadableError.
+    Args:
+        paths: the lake
+        broker: describes the topic; may raise BrokerUnavailableError, TopicNotFoundError
+        oldest: returns the oldest timestamp of the first records of offset ranges, in seconds since 1970, or None; may raise
+            BrokerUnavailableError
+
     """
     snapshot = open_snapshot(paths)
     topic, problem = _describe(broker)
@@ -134,7 +140,8 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> Lak
     newest = stored or delta_log.entry(paths.ticks, snapshot.version)
     committed = (now - newest.committed).total_seconds() if newest else 0.0
     arrived = max((file.last_arrival for file in snapshot.ticks if file.last_arrival), default=None)
-    lag = sum(span.count for span in still_to_come(position, topic).values()) if topic else None
+    waiting = still_to_come(position, topic) if topic else None
+    age = None if waiting is None else _age(waiting, oldest, now)
     return LakeStatus(
         data=str(paths.root),
         services=services(paths, broker_up=topic is not None),
@@ -147,12 +154,21 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription]) -> Lak
         tick_seconds=max(0.0, (now - arrived).total_seconds()) if arrived else None,
         ends=topic.end if topic else None,
         position=position,
-        lag=lag,
-        lag_seconds=seconds_behind(paths, stored, now) if lag is None else committed if lag else 0.0,
+        lag=None if waiting is None else sum(span.count for span in waiting.values()),
+        lag_seconds=seconds_behind(paths, stored, now) if age is None else age,
         verdict=last_verdict(paths),
         finalized_until=snapshot.finalized_until,
         derived=tuple(_derived(paths, state, snapshot.version, now) for state in states(paths)),
     )
+
+
+def _age(waiting: Mapping[int, OffsetRange], oldest: Oldest, now: datetime) -> float | None:
+    """Return the age of the oldest record that waits, in seconds; 0 if none waits, None if the broker does not return it."""
+    try:
+        at = oldest(waiting) if waiting else None
+    except BrokerUnavailableError:
+        return None
+    return 0.0 if at is None else max(0.0, now.timestamp() - at)
 
 
 def _derived(paths: LakePaths, state: DerivedState, version: int, now: datetime) -> DerivedStatus:

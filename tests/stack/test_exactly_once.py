@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import signal
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from finance_contract import examples
+from finance_kafka.describe import describe_topic
+from finance_kafka.range_reader import oldest_timestamp
+from finance_lake.status import lake_status
 from finance_storage.delta_table import open_table
+from tests.support.lakes import GOOD
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -31,6 +37,14 @@ def test_every_example_record_ends_in_the_right_table(stack: Stack) -> None:
     assert quarantine is not None
     reasons = quarantine.to_pyarrow_table(columns=["reason"]).column("reason").to_pylist()
     assert sorted(reasons) == sorted(str(reason) for reason in malformed)
+
+    topic = stack.bootstrap, stack.topic
+    stack.send([GOOD])
+    sent = time.time()
+    stack.send([GOOD] * 10)
+    seen = lake_status(stack.paths, lambda: describe_topic(*topic), partial(oldest_timestamp, *topic))
+    assert seen.lag == 11
+    assert time.time() - sent <= seen.lag_seconds < seen.committed_seconds
 
 
 @pytest.mark.long

@@ -26,7 +26,8 @@ class ExitCode(IntEnum):
 def status(
     *,
     max_lag: Annotated[
-        float | None, typer.Option(min=0, help="Exit with 3 if the tables are more than this many seconds behind.")
+        float | None,
+        typer.Option(min=0, help="Exit with 3 if a record of the topic has waited for more than this many seconds."),
     ] = None,
     require: Annotated[
         list[str] | None,
@@ -44,11 +45,12 @@ def status(
     0 the state was shown and all demands hold,
     1 the tables cannot be read,
     2 there is no lake, or the arguments are wrong,
-    3 the tables are further behind than --max-lag,
+    3 a record has waited for longer than --max-lag,
     4 a service that --require names is not up (also if both apply).
     """
     from functools import partial
 
+    from finance_kafka.range_reader import oldest_timestamp
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.config import Settings
     from finance_lake.status import describe_topic_quickly, lake_status
@@ -57,7 +59,8 @@ def status(
 
     settings = settings_or_exit(Settings)
     paths = LakePaths(data or settings.data_dir)
-    state = lake_status(paths, partial(describe_topic_quickly, settings.broker_addresses, settings.kafka_topic))
+    topic = settings.broker_addresses, settings.kafka_topic
+    state = lake_status(paths, partial(describe_topic_quickly, *topic), partial(oldest_timestamp, *topic))
     if unknown := set(require or []) - state.services.keys():
         names = ", ".join(state.services)
         raise typer.BadParameter(f"{', '.join(map(repr, sorted(unknown)))}: it must be one of {names}.", param_hint="--require")

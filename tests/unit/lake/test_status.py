@@ -15,6 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from typer.testing import CliRunner
 
 from finance_kafka.describe import BrokerUnavailableError
+from finance_kafka.offsets import OffsetRange
 from finance_lake import status
 from finance_lake.cli import app
 from finance_lake.dashboard.panels import Panels
@@ -27,6 +28,7 @@ from finance_storage.errors import UnreadableError
 from tests.support.lakes import LAKE, BuiltLake, numbered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from finance_kafka.describe import TopicDescription
@@ -36,6 +38,10 @@ LONG = timedelta(minutes=10)
 
 def no_broker() -> TopicDescription:
     raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
+
+
+def no_record(_: Mapping[int, OffsetRange]) -> float:
+    raise BrokerUnavailableError("the broker returns no records")
 
 
 def beat(built: BuiltLake, role: str, seconds: float = 60) -> None:
@@ -93,7 +99,7 @@ def test_the_lag_grows_while_ticks_wait(built: BuiltLake, case: Case, *, maintai
         beat(built, "spark-job")
     if case.wrote is not None:
         ledger(built, committed + case.wrote, ended=case.ended)
-    seconds = lake_status(built.paths, no_broker).lag_seconds
+    seconds = lake_status(built.paths, no_broker, no_record).lag_seconds
     assert seconds == pytest.approx(LONG.total_seconds() if case.behind else 0, abs=5)
     status = Panels(built.paths, Engine()).status()
     assert (status["waiting"], status["rate"]) == (case.behind, 0.0)
@@ -101,19 +107,27 @@ def test_the_lag_grows_while_ticks_wait(built: BuiltLake, case: Case, *, maintai
         assert status["lag"] >= 1000 * (LONG.total_seconds() - 1)
 
 
-def test_with_a_broker_the_lag_is_that_of_the_topic(built: BuiltLake) -> None:
+def test_with_a_broker_the_lag_is_the_age_of_the_oldest_record_that_waits(built: BuiltLake) -> None:
     age(built, LONG)
-    assert lake_status(built.paths, lambda: built.broker).lag_seconds == 0  # the job is down, and nothing waits
-    built.ends[0] += 1
-    assert lake_status(built.paths, lambda: built.broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert lake_status(built.paths, lambda: built.broker, no_record).lag_seconds == 0  # the job is down, and nothing waits
+    position, asked = dict(built.ends), []
+    built.ends[0] += 3
+
+    def oldest(ranges: Mapping[int, OffsetRange]) -> float:
+        asked.append(ranges)
+        return time.time() - 7
+
+    assert lake_status(built.paths, lambda: built.broker, oldest).lag_seconds == pytest.approx(7, abs=2)
+    assert asked == [{0: OffsetRange(position[0], position[0] + 3)}]
+    assert lake_status(built.paths, lambda: built.broker, no_record).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 def test_the_lag_of_an_empty_lake_begins_with_the_first_acknowledged_tick(tmp_path: Path) -> None:
     built = BuiltLake(tmp_path / "data")
-    assert lake_status(built.paths, no_broker).lag_seconds == 0
+    assert lake_status(built.paths, no_broker, no_record).lag_seconds == 0
     age(built, LONG)
     ledger(built, datetime.now(UTC))
-    assert lake_status(built.paths, no_broker).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
+    assert lake_status(built.paths, no_broker, no_record).lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
 
 
 @pytest.mark.parametrize("content", ["", "soon", "nan", "-inf", "0", "1e", "\x00", "\xff"])
@@ -209,13 +223,13 @@ def test_a_derived_table_is_shown_with_its_lag_and_its_pause(built: BuiltLake, m
     newest = DeltaTable(str(built.paths.ticks)).version()
     derive(built, newest)
     built.paths.derived("of_a_user").mkdir()
-    assert [(table.name, table.as_of, table.lag_seconds) for table in lake_status(built.paths, no_broker).derived] == [
-        ("bars_1m", newest, 0.0)
-    ]
+    assert [
+        (table.name, table.as_of, table.lag_seconds) for table in lake_status(built.paths, no_broker, no_record).derived
+    ] == [("bars_1m", newest, 0.0)]
     built.store(numbered(1, first=100))
     age(built, LONG)
     built.pause("bars_1m", "the disk is full\x1b[2J")
-    (table,) = lake_status(built.paths, no_broker).derived
+    (table,) = lake_status(built.paths, no_broker, no_record).derived
     assert table.lag_seconds == pytest.approx(LONG.total_seconds(), abs=5)
     shown = CliRunner().invoke(app, ["status", "--data", str(built.paths.root)]).output
     assert f"bars_1m      as of version {newest}, paused since " in shown
@@ -233,4 +247,4 @@ def test_a_damaged_derived_table_is_named(built: BuiltLake) -> None:
     derive(built, 1)
     (built.paths.derived("bars_1m") / "_delta_log" / f"{0:020d}.json").write_text("damaged")
     with pytest.raises(UnreadableError, match="finance_bars_1m cannot be read"):
-        lake_status(built.paths, no_broker)
+        lake_status(built.paths, no_broker, no_record)

@@ -82,7 +82,7 @@ def test_all_checks_of_completeness_agree(
     after = judge(lake, broker)
     assert {finding.code for finding in after.findings} <= {Code.BEHIND}, after.findings
     assert not has_work(lake, broker)
-    assert lake_status(lake.paths, lambda: broker).lag == after.figures.behind
+    assert lake_status(lake.paths, lambda: broker, lambda _: None).lag == after.figures.behind
     monkeypatch.setattr(drain, "MAX_IDLE_SECONDS", 0.1)
     monkeypatch.setattr(drain, "POLL_SECONDS", 0.02)
     drained = drain.drain("", TOPIC, lake.paths, lambda: False)
