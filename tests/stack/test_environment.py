@@ -47,7 +47,7 @@ def assert_all_stored(stack: Stack) -> None:
     assert stack.stored()
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_a_lake_does_not_depend_on_the_callers_language_and_stays_in_its_folder(odd_stack: Stack) -> None:
     """Kafka once named its segments with the digits of the caller's locale, so the next start found the topic empty."""
     for environment in (HOSTILE_HERE, {"LC_ALL": "C", "TICKS_PER_SECOND": "500"}):

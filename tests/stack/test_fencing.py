@@ -105,6 +105,7 @@ def test_fifty_drivers_take_over_in_turn(stack: Stack, mounts: ExitStack) -> Non
     rounds(stack, mounts, 50)
 
 
+@pytest.mark.faults
 def test_two_concurrent_drivers_do_not_double_a_record(stack: Stack, mounts: ExitStack) -> None:
     stack.make_topic()
     first = Driver(stack, 0, mounts)

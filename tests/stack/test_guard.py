@@ -103,6 +103,7 @@ def test_a_restored_table_is_refused_and_recovered(lake: Stack) -> None:
     assert_job_goes_on(lake)
 
 
+@pytest.mark.faults
 def test_an_emptied_commit_is_refused_and_recovered(lake: Stack) -> None:
     max((lake.paths.ticks / "_delta_log").glob("[0-9]*.json")).write_bytes(b"")
     assert "is empty" in refusal(lake)

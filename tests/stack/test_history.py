@@ -50,6 +50,7 @@ def test_a_new_lake_begins_with_a_history_and_goes_on_live_without_a_gap(own_sta
     assert json.loads(own_stack.verify("--json", "--no-broker").stdout)["verdict"] == "complete"
 
 
+@pytest.mark.faults
 def test_only_an_unused_topic_begins_with_a_history_and_an_interrupted_one_leaves_a_valid_lake(stack: Stack) -> None:
     settings = {"HISTORY_MINUTES": 10_080, "TICKS_PER_SECOND": 100}
     run = stack.make_topic().run("producer", **settings)

@@ -73,6 +73,7 @@ def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> Non
     stack.assert_proven()
 
 
+@pytest.mark.faults
 def test_a_killed_import_goes_on_where_it_stopped(stack: Stack, tmp_path: Path) -> None:
     file = _file(tmp_path, 600_000)
     job = stack.make_topic().run("spark-job")

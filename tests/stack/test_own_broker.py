@@ -87,6 +87,7 @@ def test_an_engineer_gets_from_a_topic_of_his_own_broker_to_a_proven_table(stack
     assert sum(lake.stored().values()) == NUMBER
 
 
+@pytest.mark.faults
 def test_the_lakes_producer_publishes_to_the_topic_of_others_and_the_run_is_proven(stack: Stack, lake: Stack) -> None:
     stack.make_topic()
 
@@ -121,6 +122,7 @@ def test_a_topic_that_cannot_be_proven_is_refused_before_anything_starts(
     assert not lake.paths.ticks.exists()
 
 
+@pytest.mark.faults
 def test_simulated_ticks_are_not_added_to_the_records_of_others_unasked(stack: Stack, lake: Stack) -> None:
     stack.make_topic().send([b'{"symbol": "AAPL", "price": 1}'])
 
@@ -155,6 +157,7 @@ def test_no_broker_is_one_sentence(lake: Stack) -> None:
     assert "Traceback" not in run.text()
 
 
+@pytest.mark.faults
 def test_a_lake_stays_with_the_cluster_and_the_topic_that_it_began_with(stack: Stack, lake: Stack) -> None:
     stack.make_topic().send([b'{"symbol": "AAPL", "price": 1}'])
     first = start(lake, TICK_SOURCE="none")
