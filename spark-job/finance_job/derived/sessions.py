@@ -56,6 +56,8 @@ def few_session(spark: SparkSession) -> SparkSession:
             # OPTIMIZE leaves larger files as they are.
             "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
             "spark.databricks.delta.optimize.maxFileSize": str(8 * SMALL_BYTES),
+            # VACUUM lists the table's folder with as many tasks; the default is 10,000.
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
             # How often a stream that has nothing to do looks for ticks.
             "spark.sql.streaming.pollingDelay": "1s",
         },
