@@ -54,6 +54,7 @@ def test_derived_tables_follow_a_live_lake(stack: Stack) -> None:
     stack.make_topic()
     job = stack.run("spark-job", BARS_SECONDS=5)
     producer = stack.run("producer", TICKS_PER_SECOND=100, MALFORMED_RATE=0.01)
+    job.wait_for("Running:")
     for _ in range(2):
         wait_until(partial(is_past, stack, positions(stack)), LAG_SECONDS, job.text)
     assert producer.stop() == 0
