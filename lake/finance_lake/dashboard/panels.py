@@ -96,11 +96,12 @@ class Panels:
         limit: int = 500,
         span: tuple[int | None, int | None] = (None, None),
     ) -> dict[str, Any]:
-        """Return bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins.
+        """Return bars of a symbol, oldest first. `ts` is when a bar begins; `last` is the order key of the symbol's newest tick.
 
         `span` is (begin, before), in seconds since 1970: the newest bars that begin before `before`, or the oldest that begin
         at or after `begin`; without both, the newest of all. There may be fewer than `limit`, also if `more` says that the
-        lake has further ticks of the symbol in that direction: ask again from `reached`. The size `auto` is one that fits the
+        lake has further ticks of the symbol in that direction: ask again from `reached`. `last` is null for a page that does
+        not reach the newest tick. The size `auto` is one that fits the
         symbol's ticks; the answer has it.
         """
         if not symbol:
@@ -114,7 +115,8 @@ class Panels:
             page = self._bars.after(snapshot, symbol, step, begin * SECOND_US, limit)
         else:
             page = self._bars.before(snapshot, symbol, step, None if before is None else before * SECOND_US, limit)
-        newest = {} if begin is not None or before is not None else self._newest_ticks(snapshot.version, as_of, symbol)
+        is_newest = before is None and not (begin is not None and page.more)
+        newest = self._newest_ticks(snapshot.version, as_of, symbol) if is_newest else {}
         return {
             "version": snapshot.version,
             "symbol": symbol,

@@ -1,11 +1,10 @@
 // The quarantine page and the commits page.
 import { ask } from "./ask.js";
 import { byId, choose, fill, setText } from "./dom.js";
-import { cell, count } from "./format.js";
+import { cell, count, when } from "./format.js";
 
-const when = (text) => text.slice(0, 23).replace("T", " ").replace("Z", "");
 const RECORDS = [
-  { name: "Arrived (UTC)", text: (row) => when(row.kafka_timestamp ?? row.ingested_at), kind: "whole" },
+  { name: "Arrived", text: (row) => when(row.kafka_timestamp ?? row.ingested_at), kind: "whole" },
   { name: "Partition:offset", text: (row) => `${row.kafka_partition}:${row.kafka_offset}`, kind: "number" },
   { name: "Reason", text: (row) => row.reason, kind: "whole" },
   { name: "Detail", text: (row) => cell(row.detail) },
@@ -14,7 +13,7 @@ const RECORDS = [
 ];
 const COMMITS = [
   { name: "Version", text: (row) => count(row.version), kind: "number" },
-  { name: "Committed (UTC)", text: (row) => when(row.ts), kind: "whole" },
+  { name: "Committed", text: (row) => when(row.ts), kind: "whole" },
   { name: "Operation", text: (row) => row.operation, kind: "whole" },
   { name: "Sequence", text: (row) => count(row.sequence), kind: "number" },
   { name: "Rows added", text: (row) => count(row.rows), kind: "number" },
