@@ -17,7 +17,7 @@ from finance_lake.query.bar_history import BarHistory
 from finance_lake.query.history import total_rows, versions
 from finance_lake.query.selection import UNIT_US, Selection, selection, step_us
 from finance_lake.query.snapshot import open_snapshot
-from finance_lake.query.sql import Limits
+from finance_lake.query.sql import Limits, views
 from finance_lake.status import newest_stored, roles, seconds_behind
 from finance_storage import delta_log
 from finance_storage.delta_log import LogTail
@@ -27,6 +27,8 @@ from finance_verify.verdict import last_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from finance_lake.query.engine import Engine
     from finance_lake.query.snapshot import Snapshot
@@ -151,6 +153,16 @@ class Panels:
             "records": [rejects.shortened(row) for row in rows(result.arrow)],
         }
 
+    def schema(self, as_of: str | None = None) -> dict[str, Any]:
+        """Return the tables that a query may name, each with the names and DuckDB types of its columns."""
+        snapshot = open_snapshot(self.paths, as_of)
+        named = views(snapshot, (), ())
+        described = {
+            name: self._engine.table(f"DESCRIBE WITH ticks AS ({named['ticks']}) SELECT * FROM ({sql})")
+            for name, sql in named.items()
+        }
+        return {"version": snapshot.version, "tables": {name: _columns(rows) for name, rows in described.items()}}
+
     def sql(self, query: str, as_of: str | None = None, cancel: Cancel | None = None) -> bytes:
         """Run one SELECT and return JSON, with columns and rows apart because names can occur twice."""
         result = self._lake(as_of).sql(query, as_of, limits=SQL, cut=True, cancel=cancel)
@@ -243,6 +255,11 @@ def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
         name: sent(getattr(verdict, name))
         for name in ("verdict", "code", "sentence", "at", "broker", "version", "lost", "doubled")
     }
+
+
+def _columns(described: pa.Table) -> list[dict[str, str]]:
+    names, types = (described.column(name).to_pylist() for name in ("column_name", "column_type"))
+    return [{"name": name, "type": kind} for name, kind in zip(names, types, strict=True)]
 
 
 def _paused(paths: LakePaths) -> dict[str, str]:

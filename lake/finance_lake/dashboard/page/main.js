@@ -3,19 +3,19 @@ import { ask } from "./ask.js";
 import { got, put } from "./address.js";
 import { Chart } from "./chart.js";
 import { ChartBars } from "./chart_bars.js";
+import { commits } from "./commits.js";
 import { byId, choose, debounce, element, setText, throttle, turns } from "./dom.js";
 import { health } from "./health.js";
 import { keys } from "./keys.js";
 import { showLinks } from "./links.js";
-import { chosenReason, commits, quarantine } from "./lists.js";
 import { attempt, notice } from "./notice.js";
 import { isEmpty, page, showEmpty, showPage } from "./pages.js";
 import { rangePicker, markRange, span } from "./ranges.js";
 import { BarSize, sizePicker, SIZES } from "./sizes.js";
 import { dressing } from "./dressing.js";
+import { chosenReason, quarantine } from "./rejects.js";
 import { search } from "./search.js";
 import { Sparklines } from "./sparklines.js";
-import { sqlPage } from "./sql.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { theme } from "./theme.js";
@@ -32,6 +32,7 @@ rangePicker(pickRange);
 const size = new BarSize(got("size"));
 const view = { symbol: got("symbol"), compare: got("compare"), range: got("range"), asOf: null };
 const [travelTurn, listTurn] = [turns(), turns()];
+let sqlPage = null;
 let wantedAsOf = got("as_of"); // until the first event
 
 const strip = new Strip(byId("strip"));
@@ -232,8 +233,15 @@ function turn() {
   fillPage();
 }
 
+/** Load the SQL page's code once it is wanted: the chart should not wait for it. */
+async function openSql() {
+  sqlPage ??= import("./sql.js").then((module) => module.sqlPage(() => view.asOf));
+  (await sqlPage)();
+}
+
 async function fillPage() {
   const isNewest = listTurn();
+  if (page() === "sql") openSql();
   const fill = { quarantine, commits }[page()];
   if (fill) await attempt("list", () => fill(view.asOf, isNewest));
   links();
@@ -275,7 +283,5 @@ byId("reason").addEventListener("change", () => {
 addEventListener("hashchange", turn);
 dressing(chart);
 search(watch, pickSymbol);
-
-sqlPage(() => view.asOf);
 turn();
 stream.open(null, null);
