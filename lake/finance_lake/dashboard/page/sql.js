@@ -81,11 +81,11 @@ export function sqlPage(asOf) {
     return "saved as financelake.csv";
   }));
   let isListed = false;
-  /** Show the tables and their columns, and run the query of the address, once the page is seen. */
+  /** Show the tables and their columns, and run the query of the address if it ran here before, once the page is seen. */
   return async () => {
     if (isListed) return;
     isListed = true;
-    if (got("q")) run();
+    if (past.queries.includes(got("q"))) run(); // but nothing that only a link brings
     const { tables } = await ask("schema").catch(() => ({}));
     isListed = tables !== undefined;
     if (!tables) return;
