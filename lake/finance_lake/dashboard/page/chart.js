@@ -30,10 +30,10 @@ export class Chart {
   #candlesShown = null; // the candles that are drawn
   #overlays = {};
   #other = null; // bars of the symbol to compare with
-  #isMoved = false; // whether the user has scrolled or zoomed since the view was set
   #breaks = new Breaks(() => style("--line-strong"));
   kind = "candles"; // or line
   isAveraged = false;
+  isMoved = false; // whether the user has scrolled or zoomed since the view was set
 
   /**
    * @param legend element that shows the bar under the pointer, or else the newest
@@ -61,9 +61,9 @@ export class Chart {
       if (!range || this.#isFitted) return;
       if (range.from < NEAR && this.#candlesShown?.older) near("older");
       if (range.to > this.#drawn - NEAR && this.#candlesShown?.newer) near("newer");
-      if (this.#isMoved && this.#drawn) moved(this.#range(range));
+      if (this.isMoved && this.#drawn) moved(this.#range(range));
     });
-    for (const name of ["pointerdown", "wheel"]) container.addEventListener(name, () => { [this.#isFitted, this.#isMoved] = [false, true]; }, { passive: true });
+    for (const name of ["pointerdown", "wheel"]) container.addEventListener(name, () => { [this.#isFitted, this.isMoved] = [false, true]; }, { passive: true, capture: true });
     this.paint();
   }
 
@@ -148,7 +148,7 @@ export class Chart {
   /** Show the bars from one time to another, as far as they are loaded. */
   look(from, to) {
     if (!this.#drawn) return;
-    [this.#isFitted, this.#isMoved] = [false, false];
+    [this.#isFitted, this.isMoved] = [false, false];
     const first = place(this.#shown, from);
     const last = Math.max(first, place(this.#shown, to + 1) - 1);
     const end = last >= this.#drawn - 1 ? Math.max(this.#drawn, MIN_FITTED) - 0.5 + MARGIN : Math.max(last, first + MIN_FITTED) + 0.5;
@@ -162,7 +162,7 @@ export class Chart {
 
   /** Fit the bars into the width, also if the user has moved them. */
   fit() {
-    [this.#isFitted, this.#isMoved] = [true, false];
+    [this.#isFitted, this.isMoved] = [true, false];
     this.#fit();
   }
 
@@ -182,7 +182,7 @@ export class Chart {
     this.#chart.applyOptions({ timeScale: { secondsVisible: candles.step < 60, timeVisible: candles.step < 86400 } });
     this.#candles.setData(candles.bars.map(candle));
     this.#volume.setData(candles.bars.map((bar) => this.#bar(bar)));
-    if (subject !== this.#subject) [this.#isFitted, this.#isMoved] = [true, false];
+    if (subject !== this.#subject) [this.#isFitted, this.isMoved] = [true, false];
     this.#subject = subject;
     this.#describe(candles);
     this.#dress();
@@ -201,7 +201,7 @@ export class Chart {
   }
 
   scroll(bars) {
-    [this.#isFitted, this.#isMoved] = [false, true];
+    [this.#isFitted, this.isMoved] = [false, true];
     const scale = this.#chart.timeScale();
     scale.scrollToPosition(scale.scrollPosition() + bars, false);
   }

@@ -61,11 +61,12 @@ export class ChartBars {
     else if (this.candles?.older && this.candles.bars.length < ROOM) this.older();
   }
 
-  /** Show the range of the view, after loading what it needs. */
+  /** Show the range of the view, after loading what it needs, unless the user moves the chart meanwhile. */
   async look() {
     const wanted = parsedRange(this.#view.range);
     const { candles } = this;
     markRange(this.#view.range);
+    this.#chart.isMoved = false;
     if (!candles) return;
     if (wanted?.from) return this.#chart.look(wanted.from, wanted.to);
     const newest = candles.bars.at(-1)?.ts;
@@ -75,7 +76,7 @@ export class ChartBars {
       return candles.bars.length < (wanted?.bars ?? ROOM);
     };
     while (needed() && await this.older(wanted ? MAX_PAGE : undefined));
-    if (this.candles !== candles || !wanted || newest === undefined) return;
+    if (this.candles !== candles || this.#chart.isMoved || !wanted || newest === undefined) return;
     this.#chart.look(wanted.seconds ? newest - wanted.seconds : candles.bars.at(-wanted.bars)?.ts ?? 0, candles.bars.at(-1).ts);
   }
 
