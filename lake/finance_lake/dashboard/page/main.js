@@ -272,7 +272,7 @@ byId("compare").addEventListener("change", (event) => {
   put({ compare: view.compare });
   bars.compared();
 });
-for (const form of ["pickers", "finder"]) byId(form).addEventListener("submit", (event) => event.preventDefault());
+for (const form of ["pickers", "finder", "ask"]) byId(form).addEventListener("submit", (event) => event.preventDefault());
 byId("date").addEventListener("change", (event) => goTo(event.target.value));
 byId("retry").addEventListener("click", () => bars.show());
 byId("newest").addEventListener("click", showNewest);
