@@ -30,9 +30,7 @@ def ask(page: Page, query: str) -> None:
 
 
 def test_a_query_is_in_the_address_and_can_be_cancelled(sql: Page) -> None:
-    sql.get_by_label("SQL query").fill(
-        "SELECT count(*) FROM range(100000000000) AS a(x), range(1000) AS b(y) WHERE x + y = -1"
-    )
+    sql.get_by_label("SQL query").fill("SELECT count(*) FROM range(100000000000) AS a(x), range(1000) AS b(y) WHERE x + y = -1")
     sql.get_by_role("button", name="Run").click()
     sql.get_by_role("button", name="Cancel").click()
     expect(sql.locator("#told")).to_have_text("cancelled")

@@ -98,7 +98,7 @@ class Panels:
         limit: int = 500,
         span: tuple[int | None, int | None] = (None, None),
     ) -> dict[str, Any]:
-        """Return bars of a symbol, oldest first. `ts` is when a bar begins; `last` is the order key of the symbol's newest tick.
+        """Return bars of a symbol, oldest first: `ts` is when a bar begins, `last` the order key of the symbol's newest tick.
 
         `span` is (begin, before), in seconds since 1970: the newest bars that begin before `before`, or the oldest that begin
         at or after `begin`; without both, the newest of all. There may be fewer than `limit`, also if `more` says that the
@@ -158,7 +158,7 @@ class Panels:
         snapshot = open_snapshot(self.paths, as_of)
         named = views(snapshot, (), ())
         described = {
-            name: self._engine.table(f"DESCRIBE WITH ticks AS ({named['ticks']}) SELECT * FROM ({sql})")
+            name: self._engine.table(f"DESCRIBE WITH ticks AS ({named['ticks']}) SELECT * FROM ({sql})")  # noqa: S608 (ours)
             for name, sql in named.items()
         }
         return {"version": snapshot.version, "tables": {name: _columns(rows) for name, rows in described.items()}}

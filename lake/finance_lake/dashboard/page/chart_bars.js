@@ -10,6 +10,7 @@ const ROOM = 300; // bars that a first view has room for: older pages are loaded
 const BEFORE = 200; // bars before a time that is gone to
 const MAX_PAGE = 2000;
 const MAX_BARS = 20000; // that a range may load
+const RETRY_MS = 2000;
 const LATELY = 200; // commits that are kept: those that arrive while bars are fetched are applied afterwards
 
 export class ChartBars {
@@ -19,13 +20,13 @@ export class ChartBars {
   #shown;
   #turn = turns();
   #otherTurn = turns();
-  #isExtending = false;
+  #running = null; // the page that is being loaded: {candles, done}
   #subject = "";
   candles = null; // null while they are fetched
   #before = null; // the candles before a reload
   #other = null; // the candles of the symbol to compare with
   recent = [];
-  again = throttle(() => this.show(), 250);
+  again = throttle(() => this.show(true), 250);
 
   /**
    * @param view symbol, compare, asOf, and range as the address has it
@@ -35,17 +36,25 @@ export class ChartBars {
     [this.#chart, this.#view, this.#size, this.#shown] = [chart, view, size, shown];
   }
 
-  /** Fetch and draw the bars of the view. */
-  async show() {
+  /**
+   * Fetch and draw the bars of the view.
+   * @param isReload whether they are drawn already and only may have changed: then the view and the older bars stay
+   */
+  async show(isReload = false) {
     if (this.#view.symbol === null) return;
     const isNewest = this.#turn();
     const { symbol, asOf, range } = this.#view;
     const wanted = parsedRange(range);
     this.#before = this.candles ?? this.#before;
     this.candles = null;
-    state("opening");
-    const candles = await attempt("chart", () => this.#fetched(symbol, wanted), failed);
-    if (!candles || !isNewest()) return;
+    const isKept = isReload && this.#before && !this.#before.newer;
+    if (!isKept) state("opening");
+    const candles = await attempt("chart", () => this.#fetched(symbol, isKept ? null : wanted), failed);
+    if (!isNewest()) return;
+    if (!candles) {
+      if (isKept) setTimeout(() => isNewest() && this.show(true), RETRY_MS);
+      return;
+    }
     this.#size.answered(candles);
     const subject = `${symbol} ${candles.size} ${asOf}`;
     if (subject === this.#subject && this.#before) candles.keep(this.#before);
@@ -57,7 +66,7 @@ export class ChartBars {
     this.#shown();
     if (asOf === null && !candles.newer) this.move(this.recent.filter(({ version }) => version > candles.version));
     this.#compare();
-    if (isOther || wanted?.from) await this.look();
+    if (isOther || (wanted?.from && !isKept)) await this.look();
     else if (this.candles?.older && this.candles.bars.length < ROOM) this.older();
   }
 
@@ -112,17 +121,25 @@ export class ChartBars {
     return done;
   }
 
-  async #extended(isWanted, { limit = null, ...at }, add) {
-    if (this.#isExtending || !isWanted()) return false;
-    this.#isExtending = true;
+  async #extended(isWanted, at, add) {
+    const { candles } = this;
+    if (this.#running?.candles === candles) return this.#running.done;
+    if (!isWanted()) return false;
+    const done = this.#loaded(candles, at, add);
+    this.#running = { candles, done };
+    await done;
+    if (this.#running?.done === done) this.#running = null;
+    return done;
+  }
+
+  async #loaded(candles, { limit = null, ...at }, add) {
     state("loading");
-    const shown = this.candles;
-    const page = await attempt("history", () => this.#page(shown, { limit, ...at }));
-    this.#isExtending = false;
-    state(page ? "" : "error");
-    if (!page || this.candles !== shown) return false;
+    const page = await attempt("history", () => this.#page(candles, { limit, ...at }));
+    if (this.candles !== candles) return false;
+    state(""); // a failure is shown above the page, and scrolling tries again
+    if (!page) return false;
     add(page);
-    this.#chart.extend(shown);
+    this.#chart.extend(candles);
     this.#compare();
     return true;
   }

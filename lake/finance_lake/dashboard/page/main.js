@@ -16,6 +16,7 @@ import { dressing } from "./dressing.js";
 import { chosenReason, quarantine } from "./rejects.js";
 import { search } from "./search.js";
 import { Sparklines } from "./sparklines.js";
+import { sqlPage } from "./sql.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { theme } from "./theme.js";
@@ -32,7 +33,6 @@ rangePicker(pickRange);
 const size = new BarSize(got("size"));
 const view = { symbol: got("symbol"), compare: got("compare"), range: got("range"), asOf: null };
 const [travelTurn, listTurn] = [turns(), turns()];
-let sqlPage = null;
 let wantedAsOf = got("as_of"); // until the first event
 
 const strip = new Strip(byId("strip"));
@@ -233,12 +233,6 @@ function turn() {
   fillPage();
 }
 
-/** Load the SQL page's code once it is wanted: the chart should not wait for it. */
-async function openSql() {
-  sqlPage ??= import("./sql.js").then((module) => module.sqlPage(() => view.asOf));
-  (await sqlPage)();
-}
-
 async function fillPage() {
   const isNewest = listTurn();
   if (page() === "sql") openSql();
@@ -283,5 +277,6 @@ byId("reason").addEventListener("change", () => {
 addEventListener("hashchange", turn);
 dressing(chart);
 search(watch, pickSymbol);
+const openSql = sqlPage(() => view.asOf);
 turn();
 stream.open(null, null);
