@@ -39,6 +39,8 @@ def main() -> None:
                     opened.locator("#schema summary").first.wait_for()
                     opened.get_by_role("button", name="Run").click()
                     opened.locator("#result td").first.wait_for()
+                if page == "chart":
+                    opened.locator("#watch polyline").first.wait_for(state="attached")
                 opened.wait_for_timeout(SETTLE_MS)
                 opened.screenshot(path=FOLDER / f"{name}.png")
                 opened.close()

@@ -8,8 +8,12 @@ export const count = (value) => (value === null || value === undefined ? "–" :
 export const compact = (value) => (value === null ? "–" : COMPACT.format(value));
 export const clock = (ms) => zoned(ms).slice(11, 19);
 export const stamp = (ms) => zoned(ms).slice(0, 19).replace("T", " ");
-/** Format a time in ISO text, in UTC, with milliseconds. */
-export const when = (text) => zoned(Date.parse(text)).replace("T", " ");
+
+/** Format a time in ISO text, in UTC, with all of its digits. */
+export function when(text) {
+  const fraction = (/\.\d+/.exec(text)?.[0] ?? "").replace(/\.?0+$/, "");
+  return `${stamp(Date.parse(text))}${fraction}`;
+}
 
 /** @param digits decimals of less than ten seconds */
 export function duration(ms, digits = 1) {

@@ -50,7 +50,7 @@ function timeline({ width, bars }, kinds) {
     label: label(at),
     title: [stamp(at * 1000), ...parts.map(([reason, records]) => `${count(records)} ${reason}`)].join("\n"),
     parts: parts.map(([reason, value]) => ({ value, kind: kinds.get(reason) })),
-  })), `Quarantined records by reason, ${duration(width * 1000, 0)} a column`);
+  })), `Quarantined records by reason, ${duration(width * 1000, 0)} a column`, byId("timeline").clientWidth);
 }
 
 /** Return the command that moves a reason's records into the table of ticks, and what must have happened before. */

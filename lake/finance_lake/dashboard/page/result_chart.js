@@ -37,7 +37,7 @@ export class ResultChart {
     const how = drawable(answer);
     if (!how) return;
     this.container.hidden = false;
-    if (how.time === null) this.container.append(categories(answer, how));
+    if (how.time === null) this.container.append(categories(answer, how, this.container.clientWidth));
     else this.#lines(linesOf(answer, how));
   }
 
@@ -78,10 +78,10 @@ function linesOf({ columns, rows }, { time, label, values }) {
   ));
 }
 
-function categories({ columns, rows }, { label, values: [place] }) {
+function categories({ columns, rows }, { label, values: [place] }, width) {
   return columnChart(rows.slice(0, MAX_COLUMNS).map((row) => ({
     label: String(row[label]).slice(0, 14),
     title: `${row[label]}: ${row[place]}`,
     parts: [{ value: Math.max(0, Number(row[place])), kind: 0 }],
-  })), `${columns[place].name} by ${columns[label].name}`, 960, 240);
+  })), `${columns[place].name} by ${columns[label].name}`, width, 200);
 }

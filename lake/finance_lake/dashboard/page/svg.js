@@ -1,4 +1,5 @@
 // Small charts, as SVG elements.
+const MIN_WIDTH = 280;
 const NAMESPACE = "http://www.w3.org/2000/svg";
 
 function shape(name, attributes, text = "") {
@@ -27,8 +28,10 @@ export function sparkline(points, width = 64, height = 18) {
 /**
  * Draw columns of stacked parts.
  * @param columns [{label, title, parts: [{value, kind}]}]; kind is a number that the style sheet gives a colour
+ * @param room width of the element that will hold it, in pixels
  */
-export function columnChart(columns, description, width = 960, height = 140) {
+export function columnChart(columns, description, room, height = 150) {
+  const width = Math.max(room, MIN_WIDTH);
   const [bottom, top, left] = [18, 8, 48];
   const most = Math.max(...columns.map(({ parts }) => parts.reduce((sum, { value }) => sum + value, 0)), 0) || 1;
   const step = (width - left) / Math.max(columns.length, 1);
@@ -38,7 +41,7 @@ export function columnChart(columns, description, width = 960, height = 140) {
     const y = height - bottom - part * (height - bottom - top);
     drawn.append(shape("line", { x1: left, x2: width, y1: y, y2: y }), shape("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, short(most * part)));
   }
-  const every = Math.max(1, Math.ceil((columns.length * 90) / (width - left)));
+  const every = Math.max(1, Math.ceil((columns.length * 100) / (width - left)));
   columns.forEach(({ label, title, parts }, index) => {
     const column = shape("g", {});
     column.append(shape("title", {}, title));
@@ -48,7 +51,8 @@ export function columnChart(columns, description, width = 960, height = 140) {
       column.append(shape("rect", { x: left + index * step + step * 0.1, y, width: Math.min(step * 0.8, 48), height: scale(value), "data-kind": kind }));
     }
     drawn.append(column);
-    if (index % every === 0) drawn.append(shape("text", { x: left + index * step + step * 0.1, y: height - 4 }, label));
+    const isInside = left + index * step + 80 <= width;
+    if (index % every === 0 && isInside) drawn.append(shape("text", { x: left + index * step + step * 0.1, y: height - 4 }, label));
   });
   return drawn;
 }
