@@ -102,6 +102,8 @@ def first_load(browser: Browser, address: str) -> dict[str, Any]:
     page.wait_for_selector('#candles:not([data-bars="0"])')
     seconds = time.monotonic() - began
     page.wait_for_timeout(500)
+    page.remove_listener("requestfinished", finished)
+    page.wait_for_timeout(100)  # until sizes that were asked for have come
     page.context.close()
     return {"seconds": round(seconds, 2), "kilobytes": round(sum(sizes) / 1024, 1), "answers": len(sizes), "elsewhere": others}
 

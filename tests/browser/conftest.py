@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.support.live_dashboard import CHROMIUM, SYMBOLS, LiveLake, chromium, looking_at, serving, tick
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Page
+
+expect.set_options(timeout=30_000)  # other tests run beside these
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,10 +33,14 @@ def main() -> None:
                 ("dashboard-quarantine", "quarantine", "dark", WIDE),
             ):
                 opened = browser.new_page(color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
-                opened.goto(f"{address}/?symbol=AAPL&size=1m#{page}")
+                opened.goto(f"{address}/?symbol=AAPL&size=1m&averages=on&plot=on#{page}")
                 opened.wait_for_selector('#candles:not([data-bars="0"])', state="attached")
                 if page == "sql":
+                    opened.locator("#schema summary").first.wait_for()
                     opened.get_by_role("button", name="Run").click()
+                    opened.locator("#result td").first.wait_for()
+                if page == "chart" and size is WIDE:
+                    opened.locator("#watch polyline").first.wait_for(state="attached")
                 opened.wait_for_timeout(SETTLE_MS)
                 opened.screenshot(path=FOLDER / f"{name}.png")
                 opened.close()

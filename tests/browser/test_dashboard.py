@@ -316,6 +316,7 @@ def test_a_lost_server_is_reported_and_no_commit_is_missed(browser: Browser, lak
         await_version(page, lake.version)
         port = int(address.rpartition(":")[2])
     expect(page.locator("#link")).to_have_attribute("data-link", "lost")
+    expect(page.locator("body")).to_have_attribute("data-stale", "true")
     before = int(candles(page)["ticks"])
     for number in range(5):
         newest = move(lake, f"{180 + number}")

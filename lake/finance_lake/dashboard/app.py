@@ -103,6 +103,7 @@ class Dashboard:
             Route("/sparklines", self.sparklines),
             Route("/history", self.history),
             Route("/quarantine", self.quarantine),
+            Route("/schema", self.schema),
             Route("/sql", self.sql, methods=["POST"]),
             Route("/events", self.events),
         ]
@@ -139,6 +140,10 @@ class Dashboard:
         reason = request.query_params.get("reason") or None
         panel = partial(self.panels.quarantine, reason, _limit(request, 100, MAX_ROWS))
         return await self._answer(request, panel, keep=False)
+
+    async def schema(self, request: Request) -> Response:
+        """Answer GET /api/schema, with `as_of`."""
+        return await self._answer(request, partial(self.panels.schema))
 
     async def sql(self, request: Request) -> Response:
         """Answer POST /api/sql with {"query": ..., "as_of": ...}; CSV where ?format=csv or the Accept header asks for it."""

@@ -17,7 +17,7 @@ from finance_lake.query.bar_history import BarHistory
 from finance_lake.query.history import total_rows, versions
 from finance_lake.query.selection import UNIT_US, Selection, selection, step_us
 from finance_lake.query.snapshot import open_snapshot
-from finance_lake.query.sql import Limits
+from finance_lake.query.sql import Limits, views
 from finance_lake.status import newest_stored, roles, seconds_behind
 from finance_storage import delta_log
 from finance_storage.delta_log import LogTail
@@ -27,6 +27,8 @@ from finance_verify.verdict import last_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from finance_lake.query.engine import Engine
     from finance_lake.query.snapshot import Snapshot
@@ -96,11 +98,12 @@ class Panels:
         limit: int = 500,
         span: tuple[int | None, int | None] = (None, None),
     ) -> dict[str, Any]:
-        """Return bars of a symbol, oldest first, and the order key of its newest tick. `ts` is when a bar begins.
+        """Return bars of a symbol, oldest first: `ts` is when a bar begins, `last` the order key of the symbol's newest tick.
 
         `span` is (begin, before), in seconds since 1970: the newest bars that begin before `before`, or the oldest that begin
         at or after `begin`; without both, the newest of all. There may be fewer than `limit`, also if `more` says that the
-        lake has further ticks of the symbol in that direction: ask again from `reached`. The size `auto` is one that fits the
+        lake has further ticks of the symbol in that direction: ask again from `reached`. `last` is null for a page that does
+        not reach the newest tick. The size `auto` is one that fits the
         symbol's ticks; the answer has it.
         """
         if not symbol:
@@ -114,7 +117,8 @@ class Panels:
             page = self._bars.after(snapshot, symbol, step, begin * SECOND_US, limit)
         else:
             page = self._bars.before(snapshot, symbol, step, None if before is None else before * SECOND_US, limit)
-        newest = {} if begin is not None or before is not None else self._newest_ticks(snapshot.version, as_of, symbol)
+        is_newest = before is None and not (begin is not None and page.more)
+        newest = self._newest_ticks(snapshot.version, as_of, symbol) if is_newest else {}
         return {
             "version": snapshot.version,
             "symbol": symbol,
@@ -148,6 +152,16 @@ class Panels:
             **rejects.summary(self._engine, snapshot),
             "records": [rejects.shortened(row) for row in rows(result.arrow)],
         }
+
+    def schema(self, as_of: str | None = None) -> dict[str, Any]:
+        """Return the tables that a query may name, each with the names and DuckDB types of its columns."""
+        snapshot = open_snapshot(self.paths, as_of)
+        named = views(snapshot, (), ())
+        described = {
+            name: self._engine.table(f"DESCRIBE WITH ticks AS ({named['ticks']}) SELECT * FROM ({sql})")  # noqa: S608 (ours)
+            for name, sql in named.items()
+        }
+        return {"version": snapshot.version, "tables": {name: _columns(rows) for name, rows in described.items()}}
 
     def sql(self, query: str, as_of: str | None = None, cancel: Cancel | None = None) -> bytes:
         """Run one SELECT and return JSON, with columns and rows apart because names can occur twice."""
@@ -241,6 +255,11 @@ def sent_verdict(verdict: object) -> Any:  # noqa: ANN401
         name: sent(getattr(verdict, name))
         for name in ("verdict", "code", "sentence", "at", "broker", "version", "lost", "doubled")
     }
+
+
+def _columns(described: pa.Table) -> list[dict[str, str]]:
+    names, types = (described.column(name).to_pylist() for name in ("column_name", "column_type"))
+    return [{"name": name, "type": kind} for name, kind in zip(names, types, strict=True)]
 
 
 def _paused(paths: LakePaths) -> dict[str, str]:

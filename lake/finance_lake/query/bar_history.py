@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 # A file of at most this many rows is read whole and its bars are cached: a running job writes such files, some every second.
 SMALL_FILE_ROWS = 100_000
 # Rows that a step reads at most, unless a single bar has more.
-ROWS_PER_STEP = 3_000_000
-SECONDS = 0.15
+ROWS_PER_STEP = 700_000
+SECONDS = 0.1
 # The times that the contract allows, for files without statistics, which only other writers make.
 EARLIEST, LATEST = (EPOCH + ns // 1000 * MICROSECOND for ns in (EVENT_TIMES_NS[0], EVENT_TIMES_NS[-1]))
 # How much longer a step is after one in which there were no ticks.

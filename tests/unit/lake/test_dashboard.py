@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from starlette.testclient import TestClient
 
 from finance_job.maintenance.compaction import Maintenance
 from finance_lake.dashboard import feed as feeding
-from finance_lake.dashboard.app import Dashboard
+from finance_lake.dashboard.app import PAGE, Dashboard
 from finance_lake.dashboard.commit_update import change
 from finance_lake.dashboard.feed import CommitFeed
 from finance_lake.dashboard.security import HEADERS, MAX_BODY_BYTES
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from finance_lake.query.result import Result
 
+MAX_PAGE_BYTES = 400 * 1024
 HOSTILE = b'{"symbol": "AAPL", "price": 101, "source": "=cmd|\' /C calc\'!A0<script>alert(1)</script>"}'
 
 
@@ -474,7 +476,11 @@ def test_bars_before_and_from_a_time(client: TestClient) -> None:
     first, second = of(client, "/api/bars?symbol=AAPL&size=1m")["bars"]
     earlier = of(client, f"/api/bars?symbol=AAPL&size=1m&before={second['ts']}")
     assert (earlier["bars"], earlier["more"], earlier["last"]) == ([first], False, None)
-    assert of(client, f"/api/bars?symbol=AAPL&size=1m&begin={second['ts']}")["bars"] == [second]
+    newest = of(client, "/api/bars?symbol=AAPL&size=1m")["last"]
+    later = of(client, f"/api/bars?symbol=AAPL&size=1m&begin={second['ts']}")
+    assert (later["bars"], later["more"], later["last"]) == ([second], False, newest)
+    part = of(client, f"/api/bars?symbol=AAPL&size=1m&begin={first['ts']}&limit=1")
+    assert (part["bars"], part["more"], part["last"]) == ([first], True, None)
     for wrong in ("before=noon", "begin=-1", "before=99999999999999"):
         assert "is not a time in seconds" in client.get(f"/api/bars?symbol=AAPL&{wrong}").json()["error"]
 
@@ -498,6 +504,26 @@ def test_the_quarantine_has_a_timeline(client: TestClient) -> None:
     timeline = of(client, "/api/quarantine")["timeline"]
     assert sum(records for _, _, records in timeline["bars"]) == 2
     assert {reason for _, reason, _ in timeline["bars"]} == {"price_type"}
+
+
+def test_the_schema_is_what_a_query_sees(client: TestClient) -> None:
+    tables = of(client, "/api/schema")["tables"]
+    for table, columns in tables.items():
+        answer = client.post("/api/sql", json={"query": f"DESCRIBE {table}"})
+        assert [row[:2] for row in answer.json()["rows"]] == [[column["name"], column["type"]] for column in columns]
+    assert set(tables) == {"ticks", "quarantine", "bars_1m", "latest"}
+
+
+def test_the_page_loads_its_modules_at_once_and_is_small() -> None:
+    modules = {path.name: path.read_text() for path in PAGE.glob("*.js")}
+    needed, found = {"main.js"}, {"main.js"}
+    while found:
+        found = {name for module in found for name in re.findall(r'from "\./([a-z_]+\.js)"', modules[module])} - needed
+        needed |= found
+    preloaded = set(re.findall(r'rel="modulepreload" href="([a-z_]+\.js)"', (PAGE / "index.html").read_text()))
+    assert preloaded == needed - {"main.js"}
+    size = sum(path.stat().st_size for path in PAGE.rglob("*") if path.is_file() and path.suffix != ".LICENSE")
+    assert size < MAX_PAGE_BYTES
 
 
 def test_a_query_can_be_cancelled(lake: Lake) -> None:

@@ -3,9 +3,10 @@ export async function ask(panel, parameters) {
   return answered(await fetch(addressOf(panel, parameters)));
 }
 
-/** Return the address of a panel; parameters that are null are left out. */
+/** Return the address of a panel; parameters that are null are left out, and a list is one parameter for each of its values. */
 export function addressOf(panel, parameters = {}) {
-  return `api/${panel}?${new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null))}`;
+  const given = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
+  return `api/${panel}?${new URLSearchParams(given.filter(([, value]) => value !== null))}`;
 }
 
 /** @param signal cancels the query: the server stops it when its client is gone */

@@ -29,6 +29,16 @@ export class Candles {
     this.bars = answer.bars;
     this.older = answer.more; // whether the lake has older ticks
     this.reached = answer.reached; // where the next older page begins
+    this.newer = false; // whether the lake has newer ticks, after a jump to an earlier time
+    this.end = Infinity; // where the next newer page begins
+    this.outdated = Infinity; // from which second on bars may have changed, once they must be fetched again
+  }
+
+  /** Return the candles around a time: a page of bars from it on, and one before it. */
+  static around(after, before) {
+    const candles = new Candles({ ...after, bars: [...before.bars, ...after.bars], more: before.more, reached: before.reached });
+    if (after.more) [candles.newer, candles.end] = [true, after.reached];
+    return candles;
   }
 
   /** Add a page of older bars. */
@@ -37,22 +47,42 @@ export class Candles {
     [this.older, this.reached] = [more, reached];
   }
 
+  /** Add a page of newer bars; the last one brings the candles to its version. */
+  append({ bars, more, reached, last, version }) {
+    this.bars.push(...bars);
+    [this.newer, this.end] = more ? [true, reached] : [false, Infinity];
+    if (!more) [this.last, this.version] = [last, version];
+  }
+
+  /** Keep the older bars of the same candles as they were, unless they may have changed. */
+  keep(candles) {
+    const first = this.bars[0]?.ts;
+    if (first === undefined || candles.newer || candles.outdated < first || !(candles.bars.at(-1)?.ts >= first)) return;
+    this.prepend({ bars: candles.bars.filter(({ ts }) => ts < first), more: candles.older, reached: candles.reached });
+  }
+
   /**
    * Apply a commit. Returns the changed bars, or null if the bars must be fetched again: a late tick can change an older
    * bar or the newest bar's open, and a commit that removes rows can change any bar.
    */
   apply(commit) {
     if (commit.version <= this.version) return [];
-    if (commit.version !== this.version + 1 || commit.reload) return null;
+    const parts = commit.bars.map(partial).filter(({ symbol }) => symbol === this.symbol);
+    if (commit.version !== this.version + 1 || commit.reload) return this.#outdate(0);
     this.version = commit.version;
+    if (this.newer) return parts.some(({ second }) => second < this.end) ? this.#outdate(0) : [];
     const moved = new Set();
-    for (const part of commit.bars.map(partial)) {
-      if (part.symbol !== this.symbol) continue;
-      if (this.last && !isAfter(part.first, this.last)) return null;
+    for (const part of parts) {
+      if (this.last && !isAfter(part.first, this.last)) return this.#outdate(Math.min(...parts.map(({ second }) => second)));
       moved.add(this.#add(part));
       this.last = part.last;
     }
     return [...moved];
+  }
+
+  #outdate(second) {
+    this.outdated = Math.floor(second / this.step) * this.step;
+    return null;
   }
 
   #add(part) {

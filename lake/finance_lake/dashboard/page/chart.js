@@ -1,13 +1,15 @@
 // Draws the candles.
-import { CandlestickSeries, ColorType, HistogramSeries, LineSeries, createChart } from "./vendor/lightweight-charts.js";
+import { CandlestickSeries, ColorType, HistogramSeries, LineSeries, PriceScaleMode } from "./vendor/lightweight-charts.js";
 import { Breaks, breaksOf } from "./breaks.js";
 import { setText } from "./dom.js";
 import { legend } from "./format.js";
-import { dayVwap, movingAverage } from "./indicators.js";
+import { asOfEach, dayVwap, movingAverage } from "./indicators.js";
+import { span } from "./ranges.js";
+import { zonedChart } from "./time_axis.js";
 
 const MIN_BAR_PX = 4; // narrower bars are hard to tell apart
 const MIN_FITTED = 20; // the width has room for so many bars at least, or single ones would be too wide
-const NEAR = 30; // bars left of the view at which older ones are requested
+const NEAR = 30; // bars beside the view at which further ones are requested
 const OVERLAY = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
 const AVERAGES = { short: 20, long: 50 }; // bars
 const MARGIN = 2; // bars' widths that stay empty at the right
@@ -20,28 +22,32 @@ export class Chart {
   #volume;
   #shown = [];
   #step = 0;
+  #first; // when the first drawn bar begins
   #drawn = 0; // bars, also while new ones are being added to the same array
   #hovered; // when the bar under the pointer begins
   #subject = null; // what is drawn, as text
   #isFitted = true; // until the user scrolls or zooms
   #candlesShown = null; // the candles that are drawn
   #overlays = {};
+  #other = null; // bars of the symbol to compare with
   #breaks = new Breaks(() => style("--line-strong"));
   kind = "candles"; // or line
   isAveraged = false;
+  isMoved = false; // whether the user has scrolled or zoomed since the view was set
 
   /**
    * @param legend element that shows the bar under the pointer, or else the newest
-   * @param older called when the user comes near the oldest bar
+   * @param near called with "older" or "newer" when the user comes near the first or the last of the loaded bars
+   * @param moved called with the range that the user has moved to, as the address has it
    */
-  constructor(container, legend, older = () => {}) {
+  constructor(container, legend, near, moved) {
     this.container = container;
     this.legend = legend;
     // The library's logo adds a style element, which the page's policy forbids. The page's footer has the attribution.
-    this.#chart = createChart(container, { autoSize: true, layout: { attributionLogo: false }, timeScale: { rightOffset: MARGIN } });
+    this.#chart = zonedChart(container, { autoSize: true, layout: { attributionLogo: false }, timeScale: { rightOffset: MARGIN } }, () => this.#step === 86400);
     this.#candles = this.#chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: 2 });
     this.#volume = this.#chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
-    this.#overlays = Object.fromEntries(["line", "vwap", "short", "long"].map((name) => [name, this.#chart.addSeries(LineSeries, { ...OVERLAY, ...(name === "line" && { lineWidth: 2 }) })]));
+    this.#overlays = Object.fromEntries(["line", "vwap", "short", "long", "other"].map((name) => [name, this.#chart.addSeries(LineSeries, { ...OVERLAY, ...((name === "line" || name === "other") && { lineWidth: 2 }) })]));
     this.#candles.attachPrimitive(this.#breaks);
     this.#chart.panes()[0].setStretchFactor(4);
     this.#chart.panes()[1].setStretchFactor(1);
@@ -52,9 +58,12 @@ export class Chart {
     this.#chart.timeScale().subscribeSizeChange(() => this.#fit());
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       container.dataset.view = range ? `${range.from.toFixed(1)} ${range.to.toFixed(1)}` : "";
-      if (range && !this.#isFitted && range.from < NEAR && this.#candlesShown?.older) older();
+      if (!range || this.#isFitted) return;
+      if (range.from < NEAR && this.#candlesShown?.older) near("older");
+      if (range.to > this.#drawn - NEAR && this.#candlesShown?.newer) near("newer");
+      if (this.isMoved && this.#drawn) moved(this.#range(range));
     });
-    for (const name of ["pointerdown", "wheel"]) container.addEventListener(name, () => { this.#isFitted = false; }, { passive: true });
+    for (const name of ["pointerdown", "wheel"]) container.addEventListener(name, () => { [this.#isFitted, this.isMoved] = [false, true]; }, { passive: true, capture: true });
     this.paint();
   }
 
@@ -73,7 +82,7 @@ export class Chart {
       crosshair: { mode: 0 },
     });
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    for (const [name, colour] of [["line", "--accent"], ["vwap", "--warn"], ["short", "--accent"], ["long", "--average"]]) {
+    for (const [name, colour] of [["line", "--accent"], ["vwap", "--warn"], ["short", "--accent"], ["long", "--average"], ["other", "--other"]]) {
       this.#overlays[name].applyOptions({ color: style(colour) });
     }
     this.#volume.setData(this.#shown.map((bar) => this.#bar(bar)));
@@ -88,7 +97,7 @@ export class Chart {
 
   #dress() {
     const { bars, older, step } = this.#candlesShown;
-    const averaged = this.isAveraged && bars.length > 0;
+    const averaged = this.isAveraged && bars.length > 0 && !this.#other;
     this.#overlays.line.setData(this.kind === "line" ? bars.map(({ ts, close }) => ({ time: ts, value: Number(close) })) : []);
     this.#overlays.vwap.setData(averaged && step < 86400 ? dayVwap(bars, !older) : []);
     this.#overlays.short.setData(averaged ? movingAverage(bars, AVERAGES.short) : []);
@@ -100,13 +109,67 @@ export class Chart {
     this.container.dataset.averaged = averaged;
   }
 
-  /** Draw the same candles with older ones before them; the view stays where it is. */
+  /** Draw another symbol's closes beside the candles, both in percent; null for none. */
+  compare(bars, symbol) {
+    if (!bars && !this.#other) return;
+    const isOther = !bars !== !this.#other;
+    this.#other = bars;
+    this.container.dataset.compare = symbol;
+    this.#chart.priceScale("right").applyOptions({ mode: bars ? PriceScaleMode.Percentage : PriceScaleMode.Normal });
+    this.#overlays.other.applyOptions({ title: symbol, lastValueVisible: Boolean(bars) });
+    const points = bars ? asOfEach(this.#shown, bars) : [];
+    this.container.dataset.compared = points.length;
+    this.#overlays.other.setData(points);
+    if (isOther && this.#candlesShown) this.#dress();
+  }
+
+  /** Draw everything again, such as in another time zone. */
+  redraw() {
+    if (!this.#candlesShown) return;
+    const view = this.#chart.timeScale().getVisibleLogicalRange();
+    for (const series of [this.#candles, this.#volume, ...Object.values(this.#overlays)]) series.setData([]);
+    this.extend(this.#candlesShown);
+    if (this.#other) this.compare(this.#other, this.container.dataset.compare);
+    if (view) this.#chart.timeScale().setVisibleLogicalRange(view);
+  }
+
+  /** Draw the same candles with older or newer ones beside them; the view stays where it is. */
   extend(candles) {
+    const scale = this.#chart.timeScale();
+    const view = candles.bars[0]?.ts === this.#first ? scale.getVisibleLogicalRange() : null; // newer ones, or the same
     this.#candles.setData(candles.bars.map(candle));
     this.#volume.setData(candles.bars.map((bar) => this.#bar(bar)));
     this.#describe(candles);
     this.#dress();
+    if (view && !this.#isFitted) scale.setVisibleLogicalRange(view);
     this.#fit();
+  }
+
+  /** Show the bars from one time to another, as far as they are loaded. */
+  look(from, to) {
+    if (!this.#drawn) return;
+    [this.#isFitted, this.isMoved] = [false, false];
+    const first = place(this.#shown, from);
+    const last = Math.max(first, place(this.#shown, to + 1) - 1);
+    const end = last >= this.#drawn - 1 ? Math.max(this.#drawn, MIN_FITTED) - 0.5 + MARGIN : Math.max(last, first + MIN_FITTED) + 0.5;
+    this.#chart.timeScale().setVisibleLogicalRange({ from: first - 0.5, to: end });
+  }
+
+  /** Return about how many bars the width has room for. */
+  get room() {
+    return Math.floor(this.#chart.timeScale().width() / (2 * MIN_BAR_PX));
+  }
+
+  /** Fit the bars into the width, also if the user has moved them. */
+  fit() {
+    [this.#isFitted, this.isMoved] = [true, false];
+    this.#fit();
+  }
+
+  #range({ from, to }) {
+    const first = Math.min(this.#drawn - 1, Math.max(0, Math.ceil(from)));
+    if (to >= this.#drawn - 1 && !this.#candlesShown.newer) return String(this.#drawn - first);
+    return span(this.#shown[first].ts, this.#shown[Math.max(first, Math.min(this.#drawn - 1, Math.floor(to)))].ts + this.#step);
   }
 
   /**
@@ -119,7 +182,7 @@ export class Chart {
     this.#chart.applyOptions({ timeScale: { secondsVisible: candles.step < 60, timeVisible: candles.step < 86400 } });
     this.#candles.setData(candles.bars.map(candle));
     this.#volume.setData(candles.bars.map((bar) => this.#bar(bar)));
-    this.#isFitted ||= subject !== this.#subject;
+    if (subject !== this.#subject) [this.#isFitted, this.isMoved] = [true, false];
     this.#subject = subject;
     this.#describe(candles);
     this.#dress();
@@ -138,7 +201,7 @@ export class Chart {
   }
 
   scroll(bars) {
-    this.#isFitted = false;
+    [this.#isFitted, this.isMoved] = [false, true];
     const scale = this.#chart.timeScale();
     scale.scrollToPosition(scale.scrollPosition() + bars, false);
   }
@@ -168,13 +231,14 @@ export class Chart {
     dataset.bars = candles.bars.length;
     dataset.oldest = candles.bars[0]?.ts ?? "";
     dataset.older = candles.older;
+    dataset.newer = candles.newer;
     dataset.close = newest?.close ?? "";
     dataset.ticks = candles.bars.reduce((sum, { ticks }) => sum + ticks, 0);
     dataset.newest = newest ? JSON.stringify(newest) : "";
     this.container.setAttribute("aria-label", newest
       ? `Candles of ${candles.symbol} with volume: ${candles.bars.length} bars, the newest closes at ${newest.close}`
       : `No candles of ${candles.symbol}`);
-    [this.#shown, this.#step, this.#drawn] = [candles.bars, candles.step, candles.bars.length];
+    [this.#shown, this.#step, this.#drawn, this.#first] = [candles.bars, candles.step, candles.bars.length, candles.bars[0]?.ts];
     this.#explain();
   }
 
@@ -182,6 +246,17 @@ export class Chart {
     const bar = this.#shown.find(({ ts }) => ts === this.#hovered) ?? this.#shown.at(-1);
     setText(this.legend, bar ? legend(bar, this.#step) : "");
   }
+}
+
+/** Return the place of the first bar that begins at or after a time. */
+function place(bars, ts) {
+  let [low, high] = [0, bars.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (bars[middle].ts < ts) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 // Floats are exact enough to draw.

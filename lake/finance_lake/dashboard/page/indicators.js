@@ -1,4 +1,5 @@
-// Averages drawn over the candles. Pure; floats are exact enough to draw.
+// Lines drawn over the candles. Pure but for the shown zone; floats are exact enough to draw.
+import { offset } from "./zone.js";
 
 /** Return the simple moving average of the closes over so many bars, as points; none before there are enough bars. */
 export function movingAverage(bars, length) {
@@ -15,7 +16,7 @@ export function movingAverage(bars, length) {
 const DAY = 86400;
 
 /**
- * Return the volume-weighted average price since the begin of each UTC day, as points.
+ * Return the volume-weighted average price since the begin of each day of the shown zone, as points.
  * @param whole whether the first day is whole; otherwise its average would be wrong, and it has no points
  */
 export function dayVwap(bars, whole) {
@@ -23,7 +24,7 @@ export function dayVwap(bars, whole) {
   let [day, turnover, volume] = [null, 0, 0];
   let drawn = whole;
   for (const bar of bars) {
-    const today = Math.floor(bar.ts / DAY);
+    const today = Math.floor((bar.ts + offset(bar.ts)) / DAY);
     if (today !== day) {
       drawn ||= day !== null;
       [day, turnover, volume] = [today, 0, 0];
@@ -31,6 +32,17 @@ export function dayVwap(bars, whole) {
     turnover += turnoverOf(bar);
     volume += Number(bar.volume ?? 0);
     if (drawn && volume > 0) points.push({ time: bar.ts, value: turnover / volume });
+  }
+  return points;
+}
+
+/** Return the last close of other bars at or before each bar, as points. */
+export function asOfEach(bars, others) {
+  const points = [];
+  let index = -1;
+  for (const { ts } of bars) {
+    while (others[index + 1]?.ts <= ts) index += 1;
+    if (index >= 0) points.push({ time: ts, value: Number(others[index].close) });
   }
   return points;
 }

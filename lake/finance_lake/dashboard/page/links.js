@@ -1,6 +1,6 @@
 // Points the links to JSON at what the page shows.
 import { addressOf } from "./ask.js";
-import { chosenReason } from "./lists.js";
+import { chosenReason } from "./rejects.js";
 
 export function showLinks({ symbol, size, asOf }) {
   const parameters = { bars: { symbol, size }, quarantine: { reason: chosenReason() } };

@@ -1,40 +1,45 @@
 // The page: what it shows, and how the server's events change it.
 import { ask } from "./ask.js";
-import { Candles } from "./candles.js";
+import { got, put } from "./address.js";
 import { Chart } from "./chart.js";
-import { put } from "./address.js";
-import { byId, choose, debounce, setText, throttle, turns } from "./dom.js";
+import { ChartBars } from "./chart_bars.js";
+import { commits } from "./commits.js";
+import { byId, choose, debounce, element, setText, throttle, turns } from "./dom.js";
 import { health } from "./health.js";
 import { keys } from "./keys.js";
 import { showLinks } from "./links.js";
-import { commits, quarantine } from "./lists.js";
 import { attempt, notice } from "./notice.js";
 import { isEmpty, page, showEmpty, showPage } from "./pages.js";
+import { rangePicker, markRange, span } from "./ranges.js";
 import { BarSize, sizePicker, SIZES } from "./sizes.js";
 import { dressing } from "./dressing.js";
+import { chosenReason, quarantine } from "./rejects.js";
 import { search } from "./search.js";
+import { Sparklines } from "./sparklines.js";
 import { sqlPage } from "./sql.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { theme } from "./theme.js";
 import { Travel } from "./travel.js";
 import { Watch } from "./watch.js";
+import { parsed, zonePicker } from "./zone.js";
 
-const REMEMBERED = 200;
-
-const address = new URLSearchParams(location.search);
+zonePicker(() => {
+  chart.redraw();
+  fillPage();
+});
 sizePicker(pickSize);
-const size = new BarSize(address.get("size"));
-const view = { symbol: address.get("symbol"), asOf: null };
-const recent = []; // the newest commits: those that arrive while candles are fetched are applied afterwards
-const [candlesTurn, travelTurn, listTurn] = [turns(), turns(), turns()];
-const ROOM = 300; // bars that a first view has room for: older pages are loaded until there are as many
-let isExtending = false;
-let candles = null;
+rangePicker(pickRange);
+const size = new BarSize(got("size"));
+const view = { symbol: got("symbol"), compare: got("compare"), range: got("range"), asOf: null };
+const [travelTurn, listTurn] = [turns(), turns()];
+let wantedAsOf = got("as_of"); // until the first event
 
 const strip = new Strip(byId("strip"));
-const chart = new Chart(byId("candles"), byId("legend"), () => older());
-const watch = new Watch(byId("watch"), pickSymbol);
+const chart = new Chart(byId("candles"), byId("legend"), (side) => bars[side](), debounce(setRange, 200));
+const bars = new ChartBars(chart, view, size, links);
+const sparklines = new Sparklines(byId("watch"), () => view.asOf);
+const watch = new Watch(byId("watch"), pickSymbol, sparklines);
 const travel = new Travel(go);
 const stream = new Stream({ commit, status, reset, link, quiet });
 const server = { connection: "opening", quiet: false, status: null };
@@ -55,61 +60,56 @@ function showHealth() {
   const [state, text] = health({ ...server, asOf: view.asOf });
   Object.assign(byId("link").dataset, { link: server.connection, health: state });
   setText(byId("link").querySelector("span"), text);
-  strip.fresh(view.asOf !== null || (server.connection === "open" && !server.quiet));
+  const isFresh = view.asOf !== null || (server.connection === "open" && !server.quiet);
+  strip.fresh(isFresh);
+  document.body.dataset.stale = !isFresh && server.connection !== "opening";
 }
 
 function status(message) {
   showEmpty(message);
   if (view.asOf === null) server.status = message;
+  watch.skew = message.now - Date.now();
   showHealth();
-  if (!isEmpty() && candles === null && view.asOf === null && watch.symbols.length === 0) listAgain();
+  if (!isEmpty() && bars.candles === null && view.asOf === null && watch.symbols.length === 0) listAgain();
   if (view.asOf === null) strip.status(message);
 }
 
 function reset(version) {
-  recent.length = 0;
+  bars.recent.length = 0;
   travel.reach(version ?? 0);
   bounds();
-  if (view.asOf !== null) go(null);
+  const asOf = wantedAsOf;
+  wantedAsOf = null;
+  if (asOf !== null) go(asOf, true);
+  else if (view.asOf !== null) go(null);
   else load();
 }
 
 function commit(message) {
   if (view.asOf === null && server.status && message.lag !== null) server.status = { ...server.status, waiting: false };
-  recent.push(message);
-  if (recent.length > REMEMBERED) recent.shift();
   travel.reach(message.version);
   document.body.dataset.version = message.version;
+  bars.commit(message);
   if (view.asOf !== null) return;
   strip.commit(message);
   if (!watch.apply(message)) listAgain();
-  if (candles) move([message]);
   if (!size.settled) sizeAgain();
   fillAgain();
-}
-
-function move(all) {
-  for (const message of all) {
-    const moved = candles.apply(message);
-    if (moved === null) return candlesAgain();
-    chart.move(candles, moved);
-  }
 }
 
 // ---- loading ----------------------------------------------------------------------------------------------------------
 
 const load = debounce(async () => {
   const symbol = view.symbol;
-  await Promise.all([listWatched(), showCandles()]);
-  if (view.symbol !== symbol) await showCandles();
+  await Promise.all([listWatched(), bars.show()]);
+  if (view.symbol !== symbol) await bars.show();
 }, 0);
-const candlesAgain = throttle(showCandles, 250);
 const sizeAgain = throttle(async () => {
-  if (!size.settled) await showCandles();
+  if (!size.settled) await bars.show();
 }, 1000);
 const listAgain = throttle(async () => {
   await listWatched();
-  if (!candles) await showCandles();
+  if (!bars.candles) await bars.show();
 }, 250);
 const bounds = throttle(async () => {
   const { version, oldest } = await ask("history", { limit: 1 }).catch(() => ({}));
@@ -125,48 +125,24 @@ async function listWatched() {
   const known = symbols.includes(view.symbol) || (answer.cut && view.symbol !== null);
   if (!known && (asOf === null || view.symbol === null)) view.symbol = symbols[0] ?? null;
   choose(byId("symbol"), symbols, view.symbol);
+  comparePicker(symbols);
   watch.show(answer, view.symbol);
   if (asOf === null) {
     // Apply commits that arrived during the request.
-    for (const message of recent) if (!watch.apply(message)) listAgain();
+    for (const message of bars.recent) if (!watch.apply(message)) listAgain();
   }
 }
 
-async function showCandles() {
-  if (view.symbol === null) return;
-  const isNewest = candlesTurn();
-  const { symbol, asOf } = view;
-  candles = null;
-  const answer = await attempt("chart", () => ask("bars", { symbol, size: size.wanted, as_of: asOf }));
-  if (!answer || !isNewest()) return;
-  candles = new Candles(answer);
-  size.answered(answer);
-  chart.show(candles, `${symbol} ${answer.size} ${asOf}`);
-  put({ symbol, size: size.chosen || null });
-  links();
-  if (asOf === null) move(recent.filter(({ version }) => version > answer.version));
-  if (candles?.older && candles.bars.length < ROOM) older();
+function comparePicker(symbols) {
+  const select = byId("compare");
+  const others = symbols.filter((symbol) => symbol !== view.symbol);
+  if (view.compare !== null && !others.includes(view.compare) && view.compare !== view.symbol) others.push(view.compare);
+  select.replaceChildren(element("option", "none", { value: "" }), ...others.map((symbol) => element("option", symbol, { value: symbol })));
+  select.value = view.compare === view.symbol ? "" : view.compare ?? "";
 }
 
-/** Load a page of older bars; on a first view until it is full. */
-async function older() {
-  if (isExtending || !candles?.older) return;
-  isExtending = true;
-  byId("candles").dataset.state = "loading";
-  const shown = candles;
-  const { symbol, size: of, reached } = shown;
-  // Late ticks of commits that are not applied yet belong to the bars of a newer version: the same version is read.
-  const page = await attempt("history", () => ask("bars", { symbol, size: of, before: reached, as_of: view.asOf }));
-  isExtending = false;
-  byId("candles").dataset.state = page ? "" : "error";
-  if (!page) return;
-  if (candles !== shown) return older();
-  shown.prepend(page);
-  chart.extend(shown);
-  if (shown.older && shown.bars.length < ROOM) older();
-}
-
-async function go(asOf) {
+/** @param isFirst whether the page has just been opened: what cannot be shown then is now */
+async function go(asOf, isFirst = false) {
   const isNewest = travelTurn();
   if (asOf === null) return back();
   const message = await attempt("travel", () => ask("status", { as_of: asOf }));
@@ -174,11 +150,15 @@ async function go(asOf) {
   if (message && message.version !== null) return lookBack(asOf, message);
   if (message) notice("travel", message.problem);
   travel.stay();
+  if (!isFirst) return;
+  put({ as_of: null });
+  load();
 }
 
 function lookBack(asOf, message) {
   size.settle();
   view.asOf = asOf;
+  put({ as_of: asOf });
   server.status = message;
   showHealth();
   strip.status(message);
@@ -192,6 +172,7 @@ async function back() {
   travel.now();
   if (view.asOf === null) return;
   view.asOf = null;
+  put({ as_of: null });
   load();
   turn();
   const message = await attempt("travel", () => ask("status"));
@@ -204,12 +185,44 @@ function pickSymbol(symbol) {
   view.symbol = symbol;
   byId("symbol").value = symbol;
   watch.choose(symbol);
-  showCandles();
+  comparePicker([...new Set([...watch.symbols, symbol])]);
+  bars.show();
 }
 
 function pickSize(picked) {
   size.choose(picked);
-  showCandles();
+  if (!view.range?.includes("_")) setRange(null);
+  bars.show();
+}
+
+function pickRange(name, of) {
+  if (of === "auto") size.free();
+  else size.choose(of);
+  setRange(name);
+  bars.show().then(() => bars.look());
+}
+
+/** Show the newest bars, fitted into the width. */
+function showNewest() {
+  const isDetached = bars.candles?.newer;
+  setRange(null);
+  byId("date").value = "";
+  chart.fit();
+  if (isDetached) bars.show();
+}
+
+function setRange(range) {
+  view.range = range;
+  put({ range });
+  markRange(range);
+}
+
+function goTo(text) {
+  const from = parsed(text);
+  if (Number.isNaN(from) || !bars.candles) return;
+  setRange(span(from, from + chart.room * bars.candles.step));
+  size.settle();
+  bars.show();
 }
 
 // ---- pages ------------------------------------------------------------------------------------------------------------
@@ -222,6 +235,7 @@ function turn() {
 
 async function fillPage() {
   const isNewest = listTurn();
+  if (page() === "sql") openSql();
   const fill = { quarantine, commits }[page()];
   if (fill) await attempt("list", () => fill(view.asOf, isNewest));
   links();
@@ -238,19 +252,31 @@ function step(values, value, by) {
 }
 
 keys({
-  symbol: (by) => pickSymbol(step(watch.symbols, view.symbol, by)),
+  symbol: (by) => pickSymbol(step(watch.order, view.symbol, by)),
   size: (by) => pickSize(step(SIZES, size.shown, by)),
   scroll: (by) => chart.scroll(by),
   theme: theme(() => chart.paint()),
-  now: () => go(null),
+  fit: () => showNewest(),
+  date: () => byId("date").focus(),
+  now: () => (view.asOf === null && view.range !== null ? showNewest() : go(null)),
 });
 byId("symbol").addEventListener("change", (event) => pickSymbol(event.target.value));
-byId("pickers").addEventListener("submit", (event) => event.preventDefault());
-byId("reason").addEventListener("change", fillPage);
+byId("compare").addEventListener("change", (event) => {
+  view.compare = event.target.value || null;
+  put({ compare: view.compare });
+  bars.compared();
+});
+for (const form of ["pickers", "finder", "ask"]) byId(form).addEventListener("submit", (event) => event.preventDefault());
+byId("date").addEventListener("change", (event) => goTo(event.target.value));
+byId("retry").addEventListener("click", () => bars.show());
+byId("newest").addEventListener("click", showNewest);
+byId("reason").addEventListener("change", () => {
+  put({ reason: chosenReason() });
+  fillPage();
+});
 addEventListener("hashchange", turn);
 dressing(chart);
 search(watch, pickSymbol);
-
-sqlPage(() => view.asOf);
+const openSql = sqlPage(() => view.asOf);
 turn();
 stream.open(null, null);

@@ -12,13 +12,14 @@ export function notice(part, text) {
   setText(byId("notice"), newest);
 }
 
-/** Return the action's result, or null after showing why it failed. */
-export async function attempt(part, action) {
+/** Return the action's result, or null after showing why it failed; `failed` is then called with the reason. */
+export async function attempt(part, action, failed = () => {}) {
   try {
     const answer = await action();
     notice(part, "");
     return answer;
   } catch (error) {
+    failed(error instanceof TypeError ? "The server cannot be reached." : error.message);
     // An unreachable server and a missing lake are shown elsewhere on the page.
     if (!(error instanceof TypeError) && !isEmpty()) notice(part, error.message);
     return null;

@@ -17,7 +17,7 @@ export function search(watch, pick) {
     field.blur();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input[type=text], input[type=search], textarea, select")) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input:not([type=radio], [type=checkbox], [type=range]), textarea, select")) return;
     event.preventDefault();
     location.hash = "chart";
     field.focus();

@@ -41,6 +41,12 @@ export class BarSize {
     mark(size);
   }
 
+  /** Let the server pick a size for the next bars, which then stays. */
+  free() {
+    localStorage.removeItem("size");
+    [this.chosen, this.shown, this.#isSettled, this.#deadline] = [null, null, false, Infinity];
+  }
+
   /** Stay with the size that is shown, if there are bars of it. */
   settle() {
     this.#isSettled ||= this.#deadline < Infinity;

@@ -38,7 +38,7 @@ export class Travel {
   }
 
   then({ version, committed }) {
-    this.#show({ version, text: `version ${count(version)}, committed ${stamp(committed)} UTC` });
+    this.#show({ version, text: `version ${count(version)}, committed ${stamp(committed)}` });
   }
 
   /** Restore the controls: the requested version cannot be shown. */
