@@ -17,7 +17,7 @@ from finance_lake.backup_content import TableFiles, files_of, one_moment, other_
 from finance_lake.backup_folder import BackupFolder, new_folder
 from finance_role import beneath
 from finance_storage.delta_table import newest_metadata, open_table
-from finance_storage.errors import LakeError, RequestError, UnreadableError, first_line
+from finance_storage.errors import FILL, LakeError, NoLakeError, RequestError, UnreadableError, first_line
 from finance_storage.files import parquet
 from finance_storage.lake_identity import CorruptStateError
 from finance_storage.paths import LakePaths
@@ -112,7 +112,9 @@ def backup(paths: LakePaths, target: Path, advance: Callable[[str, int, int], No
 
 
 def _require_outside(paths: LakePaths, target: Path) -> None:
-    """Raise RequestError if `target` cannot be the place of a backup, whatever is there."""
+    """Raise RequestError if `target` cannot be the place of a backup, whatever is there; NoLakeError."""
+    if not paths.root.is_dir():
+        raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
     lake = paths.root.resolve()
     if target == lake or lake in target.parents:
         raise RequestError(f"{target} is inside of the lake at {lake}: name a folder outside, best on another disk.")
@@ -163,9 +165,10 @@ def _add_tables(paths: LakePaths, folder: BackupFolder, moment: Moment, advance:
 
 def _add_log(folder: BackupFolder, table: str, files: TableFiles) -> None:
     """Add a log, the newest entry first: if clean-up has removed one meanwhile, all older ones are left out."""
+    is_there = True
     for name in files.log:
-        if not _added_if_there(folder, f"{table}/{name}"):
-            return
+        if is_there or not name.endswith(".json"):
+            is_there &= _added_if_there(folder, f"{table}/{name}")
 
 
 def _added_if_there(folder: BackupFolder, name: str) -> bool:

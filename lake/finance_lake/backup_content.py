@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 MAX_POLLS = 100
-LAST_CHECKPOINT = "_last_checkpoint"
 NUMBER = re.compile(r"\d{20}")
 
 
@@ -118,23 +117,16 @@ def files_of(folder: Path, version: int) -> TableFiles:
     live = {literal(path) for path in add_actions(table).column("path").to_pylist()}
     log = sorted((name for name in log_files(folder) if _is_part(name, version)), reverse=True)
     named = {name for entry in log if delta_log.ENTRY.fullmatch(entry) for name in _data_files(folder, int(entry[:20]))}
-    return TableFiles([f"_delta_log/{name}" for name in [*log, *_pointer(folder, log)]], live, named - live)
+    return TableFiles([f"_delta_log/{name}" for name in log], live, named - live)
 
 
 def _is_part(name: str, version: int) -> bool:
-    """Whether a file belongs to the log up to a version; other writers may leave temporary files there."""
+    """Whether a file belongs to the log up to a version.
+
+    `_last_checkpoint` does not: it may name a later version soon, and readers find the newest log checkpoint without it.
+    """
     numbers = NUMBER.findall(name)
     return name[:1].isdigit() and bool(numbers) and max(map(int, numbers)) <= version
-
-
-def _pointer(folder: Path, log: list[str]) -> list[str]:
-    """Return the file that names the newest log checkpoint, unless that one is of a later version."""
-    path = folder / "_delta_log" / LAST_CHECKPOINT
-    try:
-        version = re.search(rb'"version":\s*(\d+)', beneath.read(folder.parent, path))
-    except FileNotFoundError:
-        return []
-    return [LAST_CHECKPOINT] if version and any(name.startswith(f"{int(version[1]):020d}.") for name in log) else []
 
 
 def _data_files(folder: Path, version: int) -> set[str]:

@@ -103,7 +103,9 @@ def data_files(folder: Path, version: int) -> set[str]:
     Raises FileNotFoundError, UnreadableError.
     """
     return _decoded(
-        folder, version, lambda lines: {literal(change.path) for line in lines if (change := line.add or line.remove)}
+        folder,
+        version,
+        lambda lines: {literal(change.path) for line in lines if (change := line.add or line.remove) and change.path},
     )
 
 
