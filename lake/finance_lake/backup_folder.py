@@ -118,6 +118,7 @@ def new_folder(root: Path, target: Path) -> Iterator[BackupFolder]:
             yield made
         except BaseException:
             shutil.rmtree(made.folder, ignore_errors=True)
+            _put_back(target)
             raise
     finally:
         os.close(lock)
@@ -134,14 +135,19 @@ def _lock(descriptor: int, folder: Path, target: Path) -> None:
 
 
 def _tidy(target: Path) -> None:
-    """Remove what a backup that was killed has left. If it was killed between its two renames, put the earlier one back."""
+    """Remove what a backup that was killed has left."""
     for entry in _beside(target, "part").iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    _put_back(target)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(_beside(target, "before"))
+
+
+def _put_back(target: Path) -> None:
+    """Give the earlier backup its name again, if the new one has not got it."""
     before = _beside(target, "before")
     if before.exists() and not target.exists():
         before.rename(target)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(before)
 
 
 def _beside(target: Path, what: str) -> Path:

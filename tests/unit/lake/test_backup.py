@@ -437,7 +437,12 @@ def test_a_file_that_cannot_be_read_is_named(lake: BuiltLake, target: Path, kind
     live.chmod(0)
     if kind != "unreadable":
         live.unlink()
-    {"link": lambda: live.symlink_to("/etc/passwd"), "pipe": lambda: os.mkfifo(live), "folder": live.mkdir}.get(kind, int)()
+    if kind == "link":
+        live.symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(live)
+    elif kind == "folder":
+        live.mkdir()
     message = _fails(lake, target, 1)
     assert live.name in message
     assert {"link": "a symbolic link", "pipe": "a pipe", "folder": "a folder"}.get(kind, "No such file") in message
@@ -501,6 +506,22 @@ def test_interrupted_after_any_number_of_files_it_leaves_the_earlier_backup(
             backup(lake.paths, target)
         assert content(target) == before
         assert names(target.parent) == ["backup", "data"]
+
+
+def test_if_it_cannot_get_its_name_the_earlier_backup_keeps_it(
+    lake: BuiltLake, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(lake.paths, target)
+    lake.store([GOOD])
+    rename = Path.rename
+
+    def fail(path: Path, to: Path) -> Path:
+        if path.name == ".backup.part":
+            raise OSError(5, "Input/output error")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    assert "Input/output error" in _fails(lake, target, 1)
 
 
 @pytest.mark.parametrize("renamed", [True, False])
