@@ -159,8 +159,6 @@ def test_an_operator_backs_up_a_running_lake_and_restores_it_elsewhere_after_a_k
 
         stack.runs[-1].kill_everything()
         stack.send(ticks(300))
-        silent, *_ = operator.cron(1)
-        assert "spark-job is down; --require demands that it is up" in silent
         position = note(stack)["position"]
         operator.type(ELSEWHERE)
 
@@ -176,6 +174,7 @@ def test_an_operator_backs_up_a_running_lake_and_restores_it_elsewhere_after_a_k
         new.assert_proven()
         wait_for_derived(new.paths, 180, new.runs[-1].text)
         assert financelake(new, "reconcile").returncode == 0
+        wait_until(lambda: "spark-job is down; --require" in operator.cron(1)[0], 180, "a mail about the lake that was killed")
         assert new.runs[-1].stop() == 0
 
 
