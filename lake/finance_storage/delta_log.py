@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from finance_storage.commit_metadata import CommitMetadata
+
+T = TypeVar("T")
 
 ENTRY = re.compile(r"(\d{20})\.json")
 # Parts of a data file's path that DuckDB would read as a pattern, or as a column that is not a partition column.
@@ -39,6 +41,7 @@ class _Add(msgspec.Struct):
 
 
 class _Remove(msgspec.Struct):
+    path: str = ""
     dataChange: bool = True  # noqa: N815
 
 
@@ -88,12 +91,32 @@ class Entry(NamedTuple):
 
 def entry(folder: Path, version: int) -> Entry | None:
     """Read the entry of a version; None if the log does not have it (clean-up removes old ones). Raises UnreadableError."""
-    path = entry_path(folder, version)
     try:
-        lines = [msgspec.json.decode(line, type=_Line) for line in read_entry(folder, version).splitlines() if line.strip()]
-        return _entry(folder, version, lines)
+        return _decoded(folder, version, lambda lines: _entry(folder, version, lines))
     except FileNotFoundError:
         return None
+
+
+def data_files(folder: Path, version: int) -> set[str]:
+    """Return the data files that an entry adds or removes, by path relative to the folder.
+
+    Raises FileNotFoundError, UnreadableError.
+    """
+    return _decoded(
+        folder,
+        version,
+        lambda lines: {literal(change.path) for line in lines if (change := line.add or line.remove) and change.path},
+    )
+
+
+def _decoded(folder: Path, version: int, convert: Callable[[list[_Line]], T]) -> T:
+    path = entry_path(folder, version)
+    try:
+        return convert(
+            [msgspec.json.decode(line, type=_Line) for line in read_entry(folder, version).splitlines() if line.strip()]
+        )
+    except FileNotFoundError:
+        raise
     except LogError as error:
         raise UnreadableError(f"{error}. `make verify` says what is wrong with the lake.") from None
     except (ValueError, OverflowError, OSError, RecursionError) as error:  # msgspec's errors are ValueErrors

@@ -67,7 +67,7 @@ def position(table: DeltaTable, name: str) -> int | None:
 
 def states(paths: LakePaths) -> tuple[DerivedState, ...]:
     """Return the state of each derived table, by name. Raises UnreadableError if the log of one is damaged."""
-    positions, paused = _positions(paths), pauses(paths)
+    positions, paused = positions_of(paths), pauses(paths)
     return tuple(DerivedState(name, positions.get(name), paused.get(name)) for name in sorted(positions.keys() | paused.keys()))
 
 
@@ -93,8 +93,11 @@ def _pause(paths: LakePaths, file: str) -> Pause | None:
         return None
 
 
-def _positions(paths: LakePaths) -> dict[str, int | None]:
-    """Return the position of each table in a folder `finance_*` that names the lake it belongs to."""
+def positions_of(paths: LakePaths) -> dict[str, int | None]:
+    """Return the position of each table in a folder `finance_*` that names the lake it belongs to.
+
+    Raises UnreadableError if the log of one is damaged.
+    """
     folders = [name for name, status in beneath.listed(paths.root, paths.root).items() if S_ISDIR(status.st_mode)]
     found: dict[str, int | None] = {}
     for name in (folder.removeprefix(PREFIX) for folder in folders if folder.startswith(PREFIX)):

@@ -63,6 +63,11 @@ class LakePaths:
         """The last verdict of verify."""
         return self.root / "run" / "verdict.json"
 
+    @property
+    def backup_note(self) -> Path:
+        """What a backup contains (finance_lake.backup); a lake that was restored from one has it too."""
+        return self.root / "backup.json"
+
     def derived(self, name: str) -> Path:
         """Return the folder of a derived table, such as `bars_1m`."""
         return self.root / f"finance_{name}"

@@ -57,6 +57,7 @@ def is_a_lake(folder: Path) -> bool:
         "lake.json",
         "redrive.json",
         "aside",
+        "backup.json",
         KEPT,
     }
     return all((path.name in created or _is_table(path)) and not path.is_symlink() for path in folder.iterdir())

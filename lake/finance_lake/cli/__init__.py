@@ -7,6 +7,7 @@ Subcommands import their dependencies when they run. This keeps `--help` and com
 from __future__ import annotations
 
 from finance_lake.cli import (
+    backup,
     bars,
     check,
     doctor,
@@ -41,6 +42,7 @@ app.command()(check.check)
 app.command()(sources.sources)
 app.command()(quarantine.quarantine)
 app.command()(export.export)
+app.command()(backup.backup)
 app.command()(serve.serve)
 app.command()(notebook.notebook)
 app.add_typer(topic.topic, name="topic")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ABOUT = "FinanceLake: query the lake, and verify that it is complete."
 
 
-def _usable_folder(folder: Path | None) -> Path | None:
+def usable_folder(folder: Path | None) -> Path | None:
     """Refuse a folder whose name a library would misread: exit code 2."""
     from finance_role.literal_paths import fault
 
@@ -51,7 +51,7 @@ def known_zone(name: str | None) -> str | None:
     return name
 
 
-Data = Annotated[Path | None, typer.Option(callback=_usable_folder, help="The lake's folder (default: DATA_DIR, or data).")]
+Data = Annotated[Path | None, typer.Option(callback=usable_folder, help="The lake's folder (default: DATA_DIR, or data).")]
 Tz = Annotated[
     str | None,
     typer.Option("--tz", callback=known_zone, metavar="ZONE", help="Time zone of the times shown, such as America/New_York."),

@@ -60,6 +60,7 @@ def test_every_path_of_a_lake_is_one_that_reset_knows(lake: Path) -> None:
         paths.ledgers,
         paths.seals,
         paths.verdict.parent,
+        paths.backup_note,
     ):
         if not path.exists():
             path.mkdir()
