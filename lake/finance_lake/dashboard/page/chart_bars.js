@@ -10,7 +10,7 @@ const ROOM = 300; // bars that a first view has room for: older pages are loaded
 const BEFORE = 200; // bars before a time that is gone to
 const MAX_PAGE = 2000;
 const MAX_BARS = 20000; // that a range may load
-const RETRY_MS = 2000;
+const RETRY_MS = 5000;
 const LATELY = 200; // commits that are kept: those that arrive while bars are fetched are applied afterwards
 
 export class ChartBars {
@@ -39,8 +39,9 @@ export class ChartBars {
   /**
    * Fetch and draw the bars of the view.
    * @param isReload whether they are drawn already and only may have changed: then the view and the older bars stay
+   * @param isRetry whether this repeats a failed request: the failure stays on the page meanwhile
    */
-  async show(isReload = false) {
+  async show(isReload = false, isRetry = false) {
     if (this.#view.symbol === null) return;
     const isNewest = this.#turn();
     const { symbol, asOf, range } = this.#view;
@@ -48,11 +49,11 @@ export class ChartBars {
     this.#before = this.candles ?? this.#before;
     this.candles = null;
     const isKept = isReload && this.#before && !this.#before.newer;
-    if (!isKept) state("opening");
+    if (!isKept && !isRetry) state("opening");
     const candles = await attempt("chart", () => this.#fetched(symbol, isKept ? null : wanted), failed);
     if (!isNewest()) return;
     if (!candles) {
-      if (isKept) setTimeout(() => isNewest() && this.show(true), RETRY_MS);
+      setTimeout(() => isNewest() && this.show(isReload, true), RETRY_MS);
       return;
     }
     this.#size.answered(candles);
