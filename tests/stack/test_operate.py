@@ -143,7 +143,7 @@ def note(stack: Stack, name: str = "lake") -> dict[str, Any]:
 
 def test_an_operator_backs_up_a_running_lake_and_restores_it_elsewhere_after_a_kill(stack: Stack) -> None:
     stack.make_topic().send(ticks(500))
-    settings = {"KAFKA_BOOTSTRAP": stack.bootstrap, "TICK_SOURCE": "none", "BARS_SECONDS": 5}
+    settings: dict[str, str | float] = {"KAFKA_BOOTSTRAP": stack.bootstrap, "TICK_SOURCE": "none", "BARS_SECONDS": 5}
     with closing(Operator(stack, **settings)) as operator:
         operator.type([*START, *ALERTS])
         wait_for_derived(stack.paths, 180, stack.runs[-1].text)

@@ -89,11 +89,9 @@ def names(folder: Path) -> list[str]:
 
 def rows(root: Path, as_of: int | None = None) -> list[dict[str, object]]:
     with Lake(root) as opened:
-        return (
-            opened.ticks(as_of=as_of)
-            .arrow.sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
-            .to_pylist()
-        )
+        ticks = opened.ticks(as_of=as_of).arrow.sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
+        found: list[dict[str, object]] = ticks.to_pylist()
+        return found
 
 
 # ---- what it contains ---------------------------------------------------------------------------------------------------
