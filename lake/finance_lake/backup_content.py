@@ -74,13 +74,14 @@ def one_moment(paths: LakePaths) -> Moment:
     It waits for a moment at which both tables have the same position. If there is none, because the job was killed between
     two commits, the quarantine is ahead, and the job completes that batch at its next start.
     """
-    identity = read_identity(paths)
+    if (identity := read_identity(paths)) is None:
+        raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
     derived = {paths.derived(name).name: LogTail(paths.derived(name)).poll() for name in positions_of(paths)}
     ticks, quarantine = (LogTail(paths.table(name)) for name in (TICKS, QUARANTINE))
     found = None
     for _ in range(MAX_POLLS):
         at = ticks.poll(), quarantine.poll()
-        if identity is None or at == (None, None):
+        if at == (None, None):
             raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
         if None in at:
             missing = paths.table((TICKS, QUARANTINE)[at.index(None)])
