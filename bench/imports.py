@@ -1,7 +1,8 @@
 """Measure `financelake import` of a CSV file into a running lake: `python -m bench.imports` prints rate, CPU and memory.
 
 The time is from the start of the command until it has proven that each row is in the table; the job runs from before. Memory is
-that of the command and its reader. BENCH_ROWS and BENCH_READERS change what is run.
+that of the command and its reader. The CPU of broker and job in that time is shown beside that of the import: together they
+bound the rate on a machine of few cores. BENCH_ROWS and BENCH_READERS change what is run.
 """
 
 from __future__ import annotations
@@ -72,8 +73,13 @@ def measure(stack: Stack, file: Path, reader: str) -> dict[str, Any]:
         text=True,
     )
     meter = Meter(psutil.Process(process.pid))
+    others = {
+        "broker": Meter(stack.runs[0].role_process("kafka")),
+        "job": Meter(psutil.Process(job.run.process.pid)),
+    }
     while process.poll() is None:
-        meter.look()
+        for each in (meter, *others.values()):
+            each.look()
         time.sleep(POLL_SECONDS)
     seconds = time.monotonic() - began
     assert process.stdout
@@ -83,6 +89,7 @@ def measure(stack: Stack, file: Path, reader: str) -> dict[str, Any]:
         "rows_per_second": round(ROWS / seconds),
         "seconds": round(seconds, 1),
         "cpu_us_a_row": round(meter.cpu / ROWS * 1e6, 2),
+        **{f"cpu_us_a_row_of_{name}": round(each.cpu / ROWS * 1e6, 2) for name, each in others.items()},
         "peak_mb": meter.peak_mb,
         "bytes_a_row": round(file.stat().st_size / ROWS, 1),
     }

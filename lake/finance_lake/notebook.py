@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """The tutorial notebook: `financelake notebook` opens it, `python -m finance_lake.notebook` runs all of its cells."""
 
 import marimo
@@ -112,15 +116,25 @@ def _(lake, size, symbol):
 
 @app.cell
 def _(bars, mo):
-    def candles(rows, width=720, height=240):
-        """Draw bars as candles in SVG, without a library."""
+    def candles(rows, width=720, height=260, right=80, bottom=24):
+        """Draw bars as candles with an axis of prices and one of times (UTC), in SVG, without a library.
+
+        Lines and text have the page's own colour, so the chart is readable on a light page and on a dark one.
+        """
         low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
-        step = width / len(rows)
+        step = (width - right) / len(rows)
 
         def y(price):
-            return float((high - price) / ((high - low) or 1)) * (height - 20) + 10
+            return float((high - price) / ((high - low) or 1)) * (height - bottom - 20) + 10
 
         shapes = []
+        for price in sorted({low + (high - low) * part / 4 for part in range(5)}):
+            at = f"{y(price):.1f}"
+            shapes.append(f'<line x1="0" x2="{width - right}" y1="{at}" y2="{at}" stroke="currentColor" opacity="0.2"/>')
+            shapes.append(f'<text x="{width - right + 6}" y="{at}" dominant-baseline="middle">{price:.2f}</text>')
+        for number in range(0, len(rows), max(1, len(rows) // 6)):
+            at = (number + 0.5) * step
+            shapes.append(f'<text x="{at:.1f}" y="{height - 6}" text-anchor="middle">{rows[number]["ts"]:%H:%M}</text>')
         for number, row in enumerate(rows):
             x = (number + 0.5) * step
             colour = "#26a69a" if row["close"] >= row["open"] else "#ef5350"
@@ -130,7 +144,8 @@ def _(bars, mo):
             shapes.append(f'<line x1="{x:.1f}" x2="{x:.1f}" {wick}/>')
             shapes.append(f'<rect x="{x - step * 0.35:.1f}" width="{step * 0.7:.1f}" {body}/>')
         title = f"<title>{len(rows)} bars between {low} and {high}</title>"
-        return f'<svg viewBox="0 0 {width} {height}" role="img">{title}{"".join(shapes)}</svg>'
+        style = 'fill="currentColor" font-size="11" font-family="sans-serif"'
+        return f'<svg viewBox="0 0 {width} {height}" role="img" {style}>{title}{"".join(shapes)}</svg>'
 
     chart = candles(bars.tail(120).to_dicts())
     mo.Html(chart)

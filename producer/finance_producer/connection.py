@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -12,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from finance_producer.publisher import client_config, connection_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -122,8 +123,17 @@ def client_logger(log: FilteringBoundLogger) -> logging.Logger:
     return logger
 
 
-def connect(settings: Settings, link: Link, log: FilteringBoundLogger, stopping: Callable[[], bool]) -> Producer | None:
-    """Wait for a broker that has the topic and return a client of it; None if `stopping` comes first. Raises FatalError."""
+def connect(
+    settings: Settings,
+    link: Link,
+    log: FilteringBoundLogger,
+    stopping: Callable[[], bool],
+    special: Mapping[str, Any] = MappingProxyType({}),
+) -> Producer | None:
+    """Wait for a broker that has the topic and return a client of it; None if `stopping` comes first.
+
+    `special` are librdkafka's settings beside the usual ones. Raises FatalError.
+    """
     callbacks: dict[str, Any] = {"error_cb": link.on_error, "logger": client_logger(log)}
     admin = AdminClient(connection_config(settings.kafka_bootstrap) | callbacks)
     while not stopping():
@@ -132,7 +142,8 @@ def connect(settings: Settings, link: Link, log: FilteringBoundLogger, stopping:
         if partitions:
             log.info("connected", bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, partitions=partitions)
             # Not before: an idempotent producer gets its producer id from the first broker that it reaches.
-            return Producer(client_config(settings.kafka_bootstrap, settings.delivery_timeout_seconds) | callbacks)
+            usual = client_config(settings.kafka_bootstrap, settings.delivery_timeout_seconds)
+            return Producer({**usual, **special, **callbacks})
         if partitions == 0:
             link.topic.begin("no such topic; topic-init creates it")
         admin.poll(REST_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,14 +43,22 @@ class UnconfirmedTick(NamedTuple):
 
 
 class TickBlock:
-    """Consecutive ticks that share one delivery callback, so that an acknowledgement costs only an addition."""
+    """Consecutive ticks that share one delivery callback, so that an acknowledgement costs only an addition.
 
-    __slots__ = ("_unconfirmed", "acknowledged", "failed", "first", "size")
+    Attributes:
+        first, size: the number of the first tick, and how many were handed to the client
+        is_growing: whether more are to be handed over
+        acknowledged, failed: how many the broker has acknowledged, and the numbers of those that the client gave up on
 
-    def __init__(self, first: int, size: int, unconfirmed: list[UnconfirmedTick]) -> None:
-        """Expect answers for `size` ticks from number `first`; those that the client returns go to `unconfirmed`, unsettled."""
+    """
+
+    __slots__ = ("_unconfirmed", "acknowledged", "failed", "first", "is_growing", "size")
+
+    def __init__(self, first: int, unconfirmed: list[UnconfirmedTick]) -> None:
+        """Expect ticks from number `first`; those that the client returns go to `unconfirmed`, unsettled."""
         self.first = first
-        self.size = size
+        self.size = 0
+        self.is_growing = True
         self.acknowledged = 0
         self.failed: list[int] = []
         self._unconfirmed = unconfirmed
@@ -66,7 +75,7 @@ class TickBlock:
     @property
     def is_settled(self) -> bool:
         """Whether every tick is acknowledged or failed."""
-        return self.acknowledged + len(self.failed) == self.size
+        return not self.is_growing and self.acknowledged + len(self.failed) == self.size
 
     def acknowledged_ranges(self) -> list[Range]:
         """Return the acknowledged numbers of a settled block: all but the failed ones."""
@@ -103,17 +112,22 @@ class Deliveries:
         self.malformed = MalformedDelivery()
         self.unconfirmed: list[UnconfirmedTick] = []
 
-    def open(self, first: int, size: int) -> TickBlock:
+    def open(self, first: int) -> TickBlock:
         """Start a block of ticks."""
-        block = TickBlock(first, size, self.unconfirmed)
+        block = TickBlock(first, self.unconfirmed)
         self._open.append(block)
-        self.made += size
         return block
 
-    def truncate(self, block: TickBlock, size: int) -> None:
-        """Shorten a block to the ticks that were handed to the client."""
-        self.made -= block.size - size
+    def grow(self, block: TickBlock, size: int) -> None:
+        """Record that the client has the first `size` ticks of a block."""
+        self.made += size - block.size
         block.size = size
+
+    def acknowledge_unreported(self) -> None:
+        """Count all ticks as acknowledged that the client has not returned or given up on: it has none left."""
+        returned = Counter(id(tick.block) for tick in self.unconfirmed)
+        for block in self._open:
+            block.acknowledged = block.size - len(block.failed) - returned[id(block)]
 
     def acknowledge_arrived(self, arrived: set[int]) -> None:
         """Count unconfirmed ticks as acknowledged if their numbers are in the topic."""
@@ -135,6 +149,11 @@ class Deliveries:
             self._settled_acknowledged += sum(block.acknowledged for block in settled)
             self.failed += sum(len(block.failed) for block in settled)
         return settled
+
+    @property
+    def unsettled(self) -> int:
+        """The number of ticks in blocks that are not settled."""
+        return sum(block.size for block in self._open)
 
     @property
     def acknowledged(self) -> int:

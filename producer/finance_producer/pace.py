@@ -29,11 +29,15 @@ class Pace(Protocol):
 
 
 class Unthrottled:
-    """As fast as possible."""
+    """As fast as possible, in blocks of a size."""
+
+    def __init__(self, block_ticks: int = MAX_BLOCK_TICKS) -> None:
+        """Publish blocks of `block_ticks`."""
+        self._block_ticks = block_ticks
 
     def due(self, now: float) -> int:  # noqa: ARG002
         """Return the size of a whole block."""
-        return MAX_BLOCK_TICKS
+        return self._block_ticks
 
     def rest(self, now: float) -> float:  # noqa: ARG002
         """Return 0: do not wait."""

@@ -21,6 +21,8 @@ ANY_PARTITION = -1
 PURGE_SECONDS = 10.0  # enough for the callbacks of a full queue on a slow machine; no broker is involved
 # Small enough for a processor's cache, which is faster, and to lose little in a crash.
 QUEUE_RECORDS = 50_000
+# A client that reports only errors has acknowledged the rest when its queue is empty, so it is emptied after so many ticks.
+MAX_UNSETTLED_TICKS = 500_000
 
 
 def connection_config(bootstrap: str) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class Publisher:
         self._client = client
         self._topic = topic
         self._refused = False
+        self._lost = 0
         self.deliveries = Deliveries()
         self.retries = 0
 
@@ -98,7 +101,9 @@ class Publisher:
 
         Ticks that were handed over count as made, even if the client then raises KafkaException.
         """
-        block = self.deliveries.open(ticks.first, len(ticks.values))
+        if not self._settles(wait):
+            return
+        block = self.deliveries.open(ticks.first)
         produce, topic, delivered = self._client.produce, self._topic, block.delivered
         made = 0
         try:
@@ -106,12 +111,14 @@ class Publisher:
                 try:
                     produce(topic, value, key, ANY_PARTITION, delivered)
                 except (BufferError, KafkaException):
+                    self.deliveries.grow(block, made)
                     if not self._insist(key, value, delivered, wait):
                         return
                     produce = self._client.produce  # `wait` may have replaced the client
                 made += 1
         finally:
-            self.deliveries.truncate(block, made)
+            self.deliveries.grow(block, made)
+            block.is_growing = False
 
     def publish_malformed(self, values: Iterable[bytes | None], wait: Callable[[], bool]) -> None:
         """Hand over records that are malformed on purpose, which have no key."""
@@ -124,12 +131,14 @@ class Publisher:
     def serve(self, seconds: float) -> None:
         """Process the client's callbacks, waiting up to `seconds` for one."""
         self._client.poll(seconds)
+        self._acknowledge()
 
     def withdraw(self, seconds: float) -> None:
         """Wait up to `seconds` for outstanding answers, then take the remaining records out of the queue."""
         if self._client.flush(seconds):
             self._client.purge()
-            self._client.flush(PURGE_SECONDS)
+            self._lost += self._client.flush(PURGE_SECONDS)
+        self._acknowledge()
 
     def resume(self, client: Client, arrived: set[int]) -> None:
         """Go on with another client: hand over the unconfirmed ticks whose numbers are not in `arrived`, in order.
@@ -148,6 +157,19 @@ class Publisher:
         """Wait up to `seconds` for outstanding answers, then mark the remaining ticks as failed."""
         self.withdraw(seconds)
         self.deliveries.fail_unconfirmed()
+
+    def _acknowledge(self) -> None:
+        """Count as acknowledged what the client no longer has, unless a client was replaced that still had records."""
+        if not self.waiting and not self._lost:
+            self.deliveries.acknowledge_unreported()
+
+    def _settles(self, wait: Callable[[], bool]) -> bool:
+        """Wait until few enough ticks are without an outcome; return False if `wait` does."""
+        if self.deliveries.unsettled >= MAX_UNSETTLED_TICKS:
+            while self.waiting:
+                if not wait():
+                    return False
+        return True
 
     def _insist(self, key: bytes | None, value: bytes | None, delivered: Callable[..., None], wait: Callable[[], bool]) -> bool:
         while True:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,8 @@ import typer
 from finance_lake.cli.app import Data, hint, lake_of, require_ticks, say
 
 TUTORIAL = Path(__file__).parents[1] / "notebook.py"
+START_SECONDS = 60.0
+POLL_SECONDS = 0.2
 
 
 def notebook(
@@ -37,10 +42,27 @@ def notebook(
     if edit and not edit.exists():
         shutil.copyfile(TUTORIAL, edit)
     mode = ["edit", str(edit)] if edit else ["run", "--include-code", str(TUTORIAL)]
-    options = ["--host", "127.0.0.1", "--port", str(port), *([] if browser else ["--headless"])]
+    # marimo itself would open the page without its code.
+    options = ["--host", "127.0.0.1", "--port", str(port), "--headless"]
     command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
-    say(f"The notebook is at http://127.0.0.1:{port}; Ctrl-C stops it.")
+    address = f"http://127.0.0.1:{port}{'' if edit else '/?show-code=true'}"
+    say(f"The notebook is at {address}; Ctrl-C stops it.")
+    if browser:
+        threading.Thread(target=_show_when_it_answers, args=(address, port), daemon=True).start()
     try:
         raise typer.Exit(child.run(command, composed(also=OF_A_DESKTOP)))
     except KeyboardInterrupt:
         hint("`financelake notebook --edit mine.py` opens a copy for editing.")
+
+
+def _show_when_it_answers(address: str, port: int) -> None:
+    """Open the page in a browser once the server listens."""
+    import webbrowser
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                webbrowser.open(address)
+                return
+        time.sleep(POLL_SECONDS)

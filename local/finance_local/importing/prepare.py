@@ -9,7 +9,7 @@ from finance_local.importing.files import regular
 from finance_local.importing.opening import open_asking
 from finance_local.importing.preview import scan
 from finance_producer.importing.identity import identity_of, sha256_of
-from finance_producer.reading.options import UnreadableFileError
+from finance_producer.reading.options import MENDS, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,8 @@ def no_tick(name: str, seen: Scan) -> str:
     if not seen.left_out:
         return f"{name} has no rows."
     code, rows = seen.left_out.most_common(1)[0]
-    return f"{name} has no row that is a valid tick: {rows:,} rows have {code}, first {seen.examples[code]}."
+    what = f"{name} has no row that is a valid tick: {rows:,} rows have {code}, first {seen.examples[code]}."
+    return f"{what} {MENDS[code]}." if code in MENDS else what
 
 
 def identified(work: Prepared, ledgers: Path) -> Identity:

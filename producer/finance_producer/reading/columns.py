@@ -69,6 +69,9 @@ class Columns(NamedTuple):
 def choose(file: Path, present: Sequence[Column], options: Options) -> Columns:
     """Find our columns. Raises UnreadableFileError if one is missing or doubled, AmbiguousError if several may be one."""
     names = [column.name for column in present]
+    if options.ohlc and PRICE in options.mapped:
+        ohlc_option, price_option = options.spelled("ohlc"), options.spelled("mapped", f"{PRICE}={options.mapped[PRICE]}")
+        raise UnreadableFileError(f"{ohlc_option} and {printable(price_option)} exclude each other: leave one of them out.")
     places = {ours: _mapped(file, names, ours, theirs, options) for ours, theirs in options.mapped.items()}
     ohlc = tuple(_mapped(file, names, "ohlc", theirs, options)[0] for theirs in options.ohlc)
     taken = {place for of_one in places.values() for place in of_one} | set(ohlc)
@@ -97,6 +100,11 @@ def choose(file: Path, present: Sequence[Column], options: Options) -> Columns:
 def _mapped(file: Path, names: Sequence[str], ours: str, theirs: str, options: Options) -> tuple[int, ...]:
     parts = [theirs] if theirs in names else [part for part in theirs.split(JOIN) if part]
     what = options.spelled("ohlc", ",".join(options.ohlc)) if ours == "ohlc" else options.spelled("mapped", f"{ours}={theirs}")
+    if len(parts) > 1 and ours in {PRICE, SIZE}:
+        raise UnreadableFileError(
+            f"{printable(what)} joins columns, which is for dates with times and for symbols: name one column; {file} has:"
+            f" {shown(names)}."
+        )
     if absent := [part for part in parts if part not in names]:
         raise UnreadableFileError(
             f"{file} has no such column: {printable(absent[0])} of {printable(what)}; it has: {shown(names)}."

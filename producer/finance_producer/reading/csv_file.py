@@ -79,7 +79,7 @@ class CsvFile:
         self._width = width
         while True:
             block = self.lines.block()
-            if block and (parsed := self._parsed(block, self.lines.taken - block.count(b"\n"), places)):
+            if block and (parsed := self._parsed(block, places)):
                 yield parsed
                 continue
             self.lines.untake(block)
@@ -88,11 +88,15 @@ class CsvFile:
                 return
             yield rows
 
-    def _parsed(self, block: bytes, before: int, places: Sequence[int]) -> Block | None:
-        """Parse a block as a whole; None if the csv module must read it."""
+    def _parsed(self, block: bytes, places: Sequence[int]) -> Block | None:
+        """Parse the block that was taken last as a whole; None if the csv module must read it."""
         quoted = b'"' in block
-        if block.count(b"\r") != block.count(b"\r\n") or (quoted and not are_quotes_in_order(block, self.delimiter)):
+        if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
             return None
+        if quoted and not are_quotes_in_order(block, self.delimiter):
+            return None
+        feeds = block.count(b"\n")
+        before = self.lines.taken - feeds
         wrong: list[arrow_csv.InvalidRow] = []
 
         def skip(row: arrow_csv.InvalidRow) -> str:
@@ -117,10 +121,11 @@ class CsvFile:
             return None
         rejected = np.array([row.number for row in wrong], np.int64)
         lines = np.delete(np.arange(1, len(rejected) + len(table) + 1), rejected - 1)
-        if len(lines) != len(table) or len(lines) + len(rejected) != block.count(b"\n"):
+        if len(lines) != len(table) or len(lines) + len(rejected) != feeds:
             return None
         columns = {place: combined(table.column(str(place))) for place in places}
-        empty = empty_lines(block)
+        # An empty line is a cell; where there are more columns it is a row of a wrong length.
+        empty = empty_lines(block) if wrong or self._width == 1 else np.zeros(0, np.int64)
         if empty.size:
             kept = pa.array(~np.isin(lines, empty))
             lines, columns = (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MONTH_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 ZERO = ord("0")
 QUARTER = 900
+COMPACT_DATE_LENGTH, MAX_INTEGER_LENGTH = 8, 19
 DATE_LENGTH, MINUTE_LENGTH, SECOND_LENGTH = 10, 16, 19
 OFFSET_LENGTH = 6  # +02:00
 MAX_FRACTION = 9
@@ -36,6 +37,8 @@ def times_ns(column: pa.Array, form: TimeFormat) -> tuple[Integers, Mask]:
     if pa.types.is_integer(kind):
         return _of_integers(column.cast(pa.int64(), safe=kind != pa.uint64()), form)
     text = column.cast(pa.string())
+    if are_digits(text):
+        return _of_integers(text.cast(pa.int64()), form)
     numbers = only(text, r"^[0-9]{9,18}$|^[1-8][0-9]{18}$")
     if numbers.null_count == len(text):
         return _of_texts(text, form)
@@ -44,6 +47,21 @@ def times_ns(column: pa.Array, form: TimeFormat) -> tuple[Integers, Mask]:
         others, are_times = _of_texts(text, form)
         times, read = np.where(are_times, others, times), read | are_times
     return times, read
+
+
+def are_digits(text: pa.Array) -> bool:
+    """Whether all texts are digits that fit an integer; none is missing, nor eight digits long, which may be a date."""
+    if text.null_count or not len(text):
+        return False
+    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    lengths = np.diff(offsets)
+    if lengths.min() <= COMPACT_DATE_LENGTH or lengths.max() > MAX_INTEGER_LENGTH:
+        return False
+    codes = np.frombuffer(text.buffers()[2], np.uint8)
+    if (codes[offsets[0] : offsets[-1]] - np.uint8(ZERO) > 9).any():  # noqa: PLR2004 (unsigned, so smaller characters are larger)
+        return False
+    # 19 digits fit up to 9223372036854775807.
+    return bool((codes[offsets[:-1][lengths == MAX_INTEGER_LENGTH]] < ord("9")).all())
 
 
 def _of_integers(column: pa.Array, form: TimeFormat) -> tuple[Integers, Mask]:

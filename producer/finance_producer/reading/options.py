@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from finance_contract import Reason
+
 DateOrder = Literal["ymd", "dmy", "mdy"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -14,6 +16,16 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "colon":
 # Options whose command-line name is not simply theirs with dashes.
 SPELLED = {"mapped": "map", "ignored": "ignore", "date_order": "dates"}
 SETTINGS = {"mapped": "MAP", "ignored": "IGNORE_COLUMNS", "date_order": "DATES"}
+# What mends a file of which every row is left out for one reason.
+MENDS = {
+    Reason.PRICE_TYPE: "--decimal-mark comma or point says how prices are written, --map price=COLUMN which column has them",
+    Reason.PRICE_DECIMALS: "--decimals says how many decimals mean something",
+    Reason.PRICE_RANGE: "--price-scale says what prices are multiplied by, --map price=COLUMN which column has them",
+    Reason.SIZE_TYPE: "--size-scale says what sizes are multiplied by, --map size=COLUMN which column has them",
+    Reason.TS_EVENT_RANGE: "--time-unit auto finds the unit of times, --map ts_event=COLUMN says which column has them",
+    Reason.TS_EVENT_TYPE: "--dates says how dates are written, --map ts_event=COLUMN which column has times",
+    Reason.SYMBOL_INVALID: "--map symbol=COLUMN says which column has symbols, --symbol one for every row",
+}
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

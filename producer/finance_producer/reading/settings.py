@@ -8,7 +8,7 @@ from finance_producer.reading.columns import MAPPABLE, OHLC
 from finance_producer.reading.options import DELIMITERS, DateOrder, Options, TimeUnit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 MARKS = {"point": ".", "comma": ",", ".": ".", ",": ",", "": ""}
 
@@ -60,17 +60,17 @@ def options_of(chosen: Mapping[str, Any]) -> Options:
     """Return options from what a user writes in a command. Raises ValueError."""
     unit, order = chosen["time_unit"] or "auto", chosen["date_order"]
     if unit not in {"auto", *get_args(TimeUnit)}:
-        raise ValueError(f"{unit!r} is not auto, {', '.join(get_args(TimeUnit))}")
+        raise ValueError(f"--time-unit {unit!r} is not auto, {', '.join(get_args(TimeUnit))}")
     if order and order not in get_args(DateOrder):
-        raise ValueError(f"{order!r} is not {', '.join(get_args(DateOrder))}")
+        raise ValueError(f"--dates {order!r} is not {', '.join(get_args(DateOrder))}")
     return Options(
-        mapped=parsed_mapping(chosen["mapped"]),
+        mapped=_of("--map", parsed_mapping, chosen["mapped"]),
         ignored=parsed_names(chosen["ignored"]),
         symbol=chosen["symbol"],
-        ohlc=parsed_ohlc(chosen["ohlc"]),
-        delimiter=parsed_delimiter(chosen["delimiter"]),
+        ohlc=_of("--ohlc", parsed_ohlc, chosen["ohlc"]),
+        delimiter=_of("--delimiter", parsed_delimiter, chosen["delimiter"]),
         encoding=chosen["encoding"],
-        decimal_mark=parsed_mark(chosen["decimal_mark"]),
+        decimal_mark=_of("--decimal-mark", parsed_mark, chosen["decimal_mark"]),
         date_order=order or None,
         time_unit=None if unit == "auto" else cast("TimeUnit", unit),
         time_zone=chosen["time_zone"],
@@ -78,6 +78,14 @@ def options_of(chosen: Mapping[str, Any]) -> Options:
         price_scale=chosen["price_scale"],
         size_scale=chosen["size_scale"],
     )
+
+
+def _of(option: str, parse: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401 (what `parse` returns)
+    """Parse the text of an option. Raises ValueError that names it."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
 
 
 def doubled(names: Iterable[str]) -> list[str]:

@@ -138,9 +138,12 @@ def _text(file: Path, stream: Buffered, compression: str, encoding: str, raw: Bi
     mark, found = next(((mark, name) for mark, name in MARKS if beginning.startswith(mark)), (b"", ""))
     name = encoding or found or _wide(beginning) or "utf-8"
     try:
+        b"a".decode(name, "replace")  # base64 and the like are codecs too, but not of text
         codec = codecs.lookup(name)
-    except LookupError:
-        raise UnreadableFileError(f"{file} cannot be read: {name!r} is no encoding that is known.") from None
+    except (LookupError, UnicodeError):
+        raise UnreadableFileError(
+            f"{file} cannot be read: {name!r} is no encoding of text that is known: use one such as utf-8, utf-16 or latin-1."
+        ) from None
     stream.read(len(mark) if found and codec.name.startswith(found[:6]) else 0)
     if codec.name in {"utf-8", "ascii"}:
         return Opened("CSV", LineFeeds(stream), compression, "utf-8", raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import signal
 import socket
 import subprocess
@@ -60,9 +61,20 @@ def test_every_cell_runs_and_shows_the_lake(names: dict[str, Any]) -> None:
     assert names["busiest"]["ticks"].sum() == names["lake"].count()
     assert names["bars"]["ticks"].sum() == dict(names["busiest"].select("symbol", "ticks").rows())["AAPL"]
     assert names["chart"].count("<rect") == len(names["bars"])
+    labels = re.findall(r"<text [^>]*>([^<]+)</text>", names["chart"])
+    low, high = names["bars"]["low"].min(), names["bars"]["high"].max()
+    assert {f"{low:.2f}", f"{high:.2f}"} <= set(labels)
+    assert f"{names['bars']['ts'][0]:%H:%M}" in labels
+    assert 'fill="currentColor"' in names["chart"]
     assert isinstance(names["spread"]["spread"][0], Decimal)
     assert names["rows"] < names["lake"].count()
     assert names["report"].code is Code.COMPLETE
+
+
+def test_the_page_is_dark_where_the_system_is() -> None:
+    from marimo._config.manager import ScriptConfigReader  # noqa: PLC0415 (what marimo itself reads)
+
+    assert ScriptConfigReader(str(NOTEBOOK)).read()["display"]["theme"] == "system"
 
 
 def test_record_contents_are_shown_escaped(names: dict[str, Any]) -> None:

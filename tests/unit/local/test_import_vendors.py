@@ -84,3 +84,63 @@ def test_a_dry_run_shows_what_would_be_stored(tmp_path: Path) -> None:
     ):
         assert part in shown
     assert not (tmp_path / "refinitiv.csv.left-out.csv").exists()
+
+
+TRADES = b"ticker,time,px,qty,open,high,low,close\nA,1704465000,1.2345,3,1,2,1,2\n"
+# Values that someone may well write, and a part of the line that says what to write.
+NASTY = [
+    ("--time-unit", "sec", "--time-unit 'sec' is not auto, s, ms, us, ns"),
+    ("--time-unit", "MS", "--time-unit 'MS' is not auto, s, ms, us, ns"),
+    ("--time-unit", "ms", "--time-unit auto finds the unit of times"),
+    ("--time-unit", "ns", "--time-unit auto finds the unit of times"),
+    ("--dates", "ydm", "--dates 'ydm' is not ymd, dmy, mdy"),
+    ("--decimals", "-1", "greater than or equal to 0"),
+    ("--decimals", "9", "less than or equal to 8"),
+    ("--decimals", "1.5", "a valid integer"),
+    ("--decimals", "nan", "a valid integer"),
+    ("--decimal-mark", ".,", "--decimal-mark: '.,' is not point or comma"),
+    ("--decimal-mark", "comma", "--decimal-mark comma or point says how prices are written"),
+    ("--map", "price", "--map: 'price' is not ours=theirs"),
+    ("--map", "=px", "'' is not one of symbol, price, size, ts_event"),
+    ("--map", "cost=px", "'cost' is not one of symbol, price, size, ts_event"),
+    ("--map", "price=px,price=qty", "'price' is listed twice"),
+    ("--map", "price=px,size=px", "the column 'px' cannot be two of ours"),
+    ("--map", "price=px,size=nope", "no such column: nope of --map size=nope; it has: 'ticker', 'time'"),
+    ("--map", "price=px symbol=ticker", "no such column: px symbol=ticker"),
+    ("--map", "price=open+close", "--map price=open+close joins columns"),
+    ("--map", "price=px,size=qty+qty", "--map size=qty+qty joins columns"),
+    ("--map", "price=ticker,symbol=px", "--map price=COLUMN which column has them"),
+    ("--map", "price=px,ts_event=ticker,symbol=qty", "--map ts_event=COLUMN which column has times"),
+    ("--ohlc", "open,high,low", "--ohlc: 'open,high,low' is not four columns: open,high,low,close"),
+    ("--ohlc", "open,open,low,close", "--ohlc: 'open' is listed twice"),
+    ("--ohlc", "Open,High,Low,Close", "no such column: Open of --ohlc Open,High,Low,Close; it has: 'ticker'"),
+    ("--ohlc", ",,,", "--ohlc open,high,low,close stores each row as four ticks"),
+    ("--price-scale", "0", "--price-scale 0 is not a number above 0, such as 1e-9"),
+    ("--price-scale", "nan", "--price-scale nan is not a number above 0, such as 1e-9"),
+    ("--price-scale", "1e-9", "--decimals says how many decimals mean something"),
+    ("--size-scale", "1/3", "--size-scale 1/3 is not a number above 0"),
+    ("--time-zone", "Mars/Phobos", "use one such as America/New_York or UTC"),
+    ("--time-zone", "../../etc/passwd", "use one such as America/New_York or UTC"),
+    ("--encoding", "utf-99", "use one such as utf-8, utf-16 or latin-1"),
+    ("--encoding", "base64", "use one such as utf-8, utf-16 or latin-1"),
+    ("--encoding", "rot13", "use one such as utf-8, utf-16 or latin-1"),
+    ("--delimiter", "ab", "--delimiter: 'ab' is not one character"),
+    ("--symbol", "e\u0301", "--symbol one for every row"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "message"), NASTY, ids=ascii)
+def test_an_odd_value_of_an_option_is_refused_with_what_mends_it(option: str, value: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "trades.csv"
+    file.write_bytes(TRADES)
+    prices = () if option == "--ohlc" or "price" in value or option == "--map" else ("--map", "price=px")
+    code, _, shown = _run(str(file), "--yes", "--data", str(tmp_path / "none"), option, value, *prices)
+    assert code == 2
+    assert message in shown.replace("\u2502 ", "")
+
+
+def test_bars_and_a_price_exclude_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "trades.csv"
+    file.write_bytes(TRADES)
+    code, _, shown = _run(str(file), "--yes", "--ohlc", "open,high,low,close", "--map", "price=px")
+    assert (code, "--ohlc and --map price=px exclude each other" in shown) == (2, True)

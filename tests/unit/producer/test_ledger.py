@@ -56,7 +56,9 @@ def test_merged_ranges_have_the_same_numbers_in_the_fewest_ranges(numbers: set[i
 @given(st.integers(0, 1000), st.lists(st.booleans(), min_size=1, max_size=40), st.randoms())
 def test_a_block_counts_answers_in_any_order(first: int, outcomes: list[bool], random: Random) -> None:
     deliveries = Deliveries()
-    block = deliveries.open(first, len(outcomes))
+    block = deliveries.open(first)
+    deliveries.grow(block, len(outcomes))
+    block.is_growing = False
     answers = [(first + place, good) for place, good in enumerate(outcomes)]
     random.shuffle(answers)
     for seq, good in answers:
@@ -79,7 +81,7 @@ def test_a_block_counts_answers_in_any_order(first: int, outcomes: list[bool], r
 def test_the_number_of_a_failed_tick_is_read_from_its_value() -> None:
     ones = np.array([1])
     (value,) = TradeEncoder(["AAPL"], "test").values(Trades(ones - 1, ones, ones), ones * 1_790_000_000_000_000_000, 77)
-    block = Deliveries().open(77, 1)
+    block = Deliveries().open(77)
     block.delivered(TIMED_OUT, Answer(value))  # type: ignore[arg-type]
     assert block.failed == [77]
 

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from finance_contract import Malformed, decode, examples
+from finance_producer import publisher
 from finance_producer.__main__ import on_signals
 from finance_producer.connection import FatalError, Link, RateLimitedLogHandler
 from finance_producer.feed import Simulated
@@ -55,7 +56,12 @@ class Record:
 
 
 class Client:
-    """A client with a queue of `room` records; each poll answers `answers` of them with the result of `fate`."""
+    """A client with a queue of `room` records; each poll answers `answers` of them with the result of `fate`.
+
+    With `only_errors` it calls back for failed records only, as librdkafka does with that setting.
+    """
+
+    only_errors = False
 
     def __init__(self, room: int = 10**6, answers: int = 10**6) -> None:
         self.room = room
@@ -99,6 +105,8 @@ class Client:
         error = fate(value)
         if error is None:
             self.arrived.append(value)
+            if self.only_errors:
+                return
         callback(error, Record(value))
 
     def __len__(self) -> int:
@@ -168,6 +176,13 @@ class Trial:
         return [decode(value).seq for value in self.client.arrived]
 
 
+@pytest.fixture(params=["every answer", "only errors"])
+def reports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients report every answer, or only errors."""
+    monkeypatch.setattr(Client, "only_errors", request.param == "only errors")
+
+
+@pytest.mark.usefixtures("reports")
 def test_max_ticks_are_sent_in_order_and_recorded_in_the_ledger(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client())
     trial.run.until_end(2345)
@@ -191,6 +206,7 @@ def test_a_tick_that_meets_a_full_queue_is_sent_again(tmp_path: Path) -> None:
     assert read(trial.file).acknowledged == [(0, 499)]
 
 
+@pytest.mark.usefixtures("reports")
 def test_a_stop_at_a_full_queue_counts_what_was_handed_over(tmp_path: Path) -> None:
     client = Client(room=10, answers=0)
     trial = Trial(tmp_path, client)
@@ -210,6 +226,19 @@ def test_a_stop_at_a_full_queue_counts_what_was_handed_over(tmp_path: Path) -> N
     assert account.failed == [(4, 9)]
 
 
+def test_a_client_that_reports_only_errors_is_emptied_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "only_errors", True)
+    monkeypatch.setattr(publisher, "MAX_UNSETTLED_TICKS", 3000)
+    trial = Trial(tmp_path, Client(room=5000, answers=10))
+    unsettled = []
+    trial.run.watch.check = lambda: unsettled.append(trial.publisher.deliveries.unsettled)  # type: ignore[method-assign]
+    trial.run.until_end(20_000)
+    assert trial.run.finish(1) == 0
+    assert max(unsettled) == 3000
+    assert read(trial.file).acknowledged == [(0, 19_999)]
+
+
+@pytest.mark.usefixtures("reports")
 def test_unacknowledged_ticks_are_unsent_and_in_no_acknowledged_range(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client())
     trial.client.fate = lambda value: TIMED_OUT if value is not None and (decode(value).seq or 0) % 10 == 3 else None
@@ -244,6 +273,7 @@ def test_a_reported_fatal_error_ends_the_run(tmp_path: Path) -> None:
         trial.run.until_end(0)
 
 
+@pytest.mark.usefixtures("reports")
 def test_a_client_that_refuses_for_good_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=10))
     trial.client.fate = lambda _: setattr(trial.client, "refusal", FATAL)
@@ -273,6 +303,7 @@ def _lose_topic(trial: Trial, after: int, *, of_these_arrive: int = 0) -> None:
     client.fate = fate
 
 
+@pytest.mark.usefixtures("reports")
 def test_returned_ticks_are_sent_again_in_order_and_once(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _lose_topic(trial, 1234, of_these_arrive=7)
@@ -289,6 +320,7 @@ def test_returned_ticks_are_sent_again_in_order_and_once(tmp_path: Path) -> None
     assert trial.log.lines == ["topic unavailable, waiting for it", "topic back"]
 
 
+@pytest.mark.usefixtures("reports")
 def test_a_topic_that_disappears_repeatedly_loses_and_doubles_nothing(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _lose_topic(trial, 1234, of_these_arrive=7)
@@ -305,6 +337,7 @@ def test_a_topic_that_disappears_repeatedly_loses_and_doubles_nothing(tmp_path: 
     assert read(trial.file).acknowledged == [(0, 3999)]
 
 
+@pytest.mark.usefixtures("reports")
 def test_unanswered_ticks_are_sent_again_when_the_topic_disappears(tmp_path: Path) -> None:
     client = Client(room=500, answers=0)
     trial = Trial(tmp_path, client)
@@ -322,6 +355,7 @@ def test_unanswered_ticks_are_sent_again_when_the_topic_disappears(tmp_path: Pat
     assert trial.seqs() == list(range(1000))
 
 
+@pytest.mark.usefixtures("reports")
 def test_a_topic_that_stays_missing_ends_the_run_with_correct_totals(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _lose_topic(trial, 1234)
@@ -336,6 +370,7 @@ def test_a_topic_that_stays_missing_ends_the_run_with_correct_totals(tmp_path: P
     assert trial.log.lines == ["topic unavailable, waiting for it"]
 
 
+@pytest.mark.usefixtures("reports")
 def test_a_stop_while_the_topic_is_missing_reports_unsent_ticks(tmp_path: Path) -> None:
     trial = Trial(tmp_path, Client(room=500, answers=100))
     _lose_topic(trial, 100)
