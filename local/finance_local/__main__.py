@@ -69,7 +69,7 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
         return 0
     await asyncio.sleep(settings.run_seconds)
     producer = await supervisor.stop("producer")
-    bootstrap, paths = settings.broker_addresses, LakePaths(settings.data_dir)
+    bootstrap, paths = settings.broker_addresses, LakePaths.of(settings)
     drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, paths, interrupted.is_set)
     await supervisor.stop("spark-job")
     report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, paths)

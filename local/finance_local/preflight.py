@@ -68,7 +68,7 @@ def require_the_lakes_topic(settings: Settings) -> None:
 def _identity(settings: Settings) -> Identity | None:
     """Return the lake's identity; None if there is none, or none that can be read: the job reports that and how to fix it."""
     try:
-        return read_identity(LakePaths(settings.data_dir))
+        return read_identity(LakePaths.of(settings))
     except (CorruptStateError, DeltaError):
         return None
 

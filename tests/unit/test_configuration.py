@@ -79,6 +79,8 @@ NOT_THE_DEFAULT_OF_THE_EXAMPLE = {
     ("EXTRA_CA_BUNDLE", ":-/dev/null"): "a secret needs a file",
     ("REPLAY_FILE", ":-/dev/null"): "a mount needs a source",
     ("REPLAY_FILE", ":+/replay"): "the file is called that inside the container",
+    ("S3_CREDENTIALS_FILE", ":-/dev/null"): "a mount needs a source",
+    ("S3_CREDENTIALS_FILE", ":+/keys"): "the file is called that inside the container",
 }
 # Values of a container's environment that do not come from .env, or that have another value inside the container.
 FIXED_IN_CONTAINERS = {
@@ -86,6 +88,7 @@ FIXED_IN_CONTAINERS = {
     "SPARK_UI_PORT": ("4040", "the port inside; the key sets the published one"),
     "SPARK_BIND": ("0.0.0.0", "inside its own network"),  # noqa: S104
     "REPLAY_FILE": ("${REPLAY_FILE:+/replay}", "the mount"),
+    "S3_CREDENTIALS_FILE": ("${S3_CREDENTIALS_FILE:+/keys}", "the mount"),
 }
 # Fields that compose does not pass to containers.
 LEFT_TO_THE_IMAGE = {

@@ -28,17 +28,18 @@ def notebook(
 
     from finance_role import child
     from finance_role.environment import OF_A_DESKTOP, composed
+    from finance_storage.place import uri
 
     if importlib.util.find_spec("marimo") is None:
         raise ModuleNotFoundError(name="marimo")
     lake = lake_of(data)
     require_ticks(lake)
-    root = lake.paths.root.absolute()
+    root = uri(lake.paths.root)
     if edit and not edit.exists():
         shutil.copyfile(TUTORIAL, edit)
     mode = ["edit", str(edit)] if edit else ["run", "--include-code", str(TUTORIAL)]
     options = ["--host", "127.0.0.1", "--port", str(port), *([] if browser else ["--headless"])]
-    command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
+    command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", root]
     say(f"The notebook is at http://127.0.0.1:{port}; Ctrl-C stops it.")
     try:
         raise typer.Exit(child.run(command, composed(also=OF_A_DESKTOP)))
