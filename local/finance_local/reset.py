@@ -44,6 +44,7 @@ def is_a_lake(folder: Path) -> bool:
         "kafka-2",
         "kafka-3",
         "secrets",
+        "s3",
         "kraft",
         "migration",
         "migration.new",

@@ -67,7 +67,7 @@ def test_another_driver_goes_on_from_the_bucket_alone(stack: Stack, elsewhere: S
         assert newer.stop() == 0
         assert len([name for name in place.names(stack.place.ledgers) if name.endswith(".jsonl")]) == 1
         assert not (stack.paths.root / "finance_delta").exists()
-        assert "not-a-real-secret" not in "".join(run.text() for run in (*stack.runs, *elsewhere.runs))
+        assert server.secret not in "".join(run.text() for run in (*stack.runs, *elsewhere.runs))
 
         for name, value in {**server.settings(), "DATA_DIR": str(elsewhere.paths.root)}.items():
             monkeypatch.setenv(name, value)

@@ -68,12 +68,15 @@ BEFORE_THE_VIRTUALENV = (
     "role/finance_role/__init__.py",
     "role/finance_role/beneath.py",
     "role/finance_role/broker_kind.py",
+    "role/finance_role/own_store.py",
+    "role/finance_role/secret_file.py",
     "role/finance_role/spark_secret.py",
 )
 THEIR_OWN = {
     *("finance_local", "finance_local.env_file"),
     *("finance_role", "finance_role.beneath", "finance_role.broker_kind", "finance_role.broker_kind.Kind"),
-    "finance_role.spark_secret",
+    *("finance_role.spark_secret", "finance_role.own_store"),
+    *("finance_role.secret_file", "finance_role.secret_file.keep_secret", "finance_role.secret_file.secret_file"),
 }
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv"}
 

@@ -85,7 +85,7 @@ def judged(lake: BuiltLake) -> Report:
     return verify(lake.paths, VerifyContext(TOPIC, lambda: lake.broker))
 
 
-def test_a_place_in_a_bucket_does_what_a_folder_does(root: BucketPath) -> None:
+def test_a_place_in_a_bucket_does_what_a_folder_does(server: S3Server, root: BucketPath) -> None:
     file = root / "a" / "b.json"
     with pytest.raises(FileNotFoundError):
         place.read(root, file)
@@ -105,7 +105,7 @@ def test_a_place_in_a_bucket_does_what_a_folder_does(root: BucketPath) -> None:
     assert list(place.names(root)) == []
     with pytest.raises(IrregularError):
         place.read(root, root / ".." / "other")
-    assert "not-a-real-secret" not in f"{root!r}{root.store!r}"
+    assert server.secret not in f"{root!r}{root.store!r}"
 
 
 def test_a_lake_in_a_bucket_is_verified_and_damage_is_found(lake: BuiltLake) -> None:
