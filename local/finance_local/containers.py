@@ -169,6 +169,7 @@ def main() -> int:
         bootstrap = _setting("KAFKA_BOOTSTRAP", values)
         kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values), bootstrap=bootstrap)
         s3 = _switch("S3", values)
+        own_store.require_alone([key for key in own_store.FOLLOWING if s3 and _setting(key, values)])
         files = overlays(kind, bootstrap, _setting("TICK_SOURCE", values), s3=s3)
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")

@@ -18,6 +18,8 @@ URI = f"s3://{BUCKET}/finance"
 ACCESS_KEY = "financelake"
 SECRET_BYTES = 30
 NAME = "s3"
+# The settings that follow from S3=1.
+FOLLOWING = ("LAKE_URI", "S3_ENDPOINT", "S3_CREDENTIALS_FILE")
 # A folder that a lake without S3=1 has as soon as it stores anything.
 TICKS = "finance_delta"
 
@@ -40,6 +42,14 @@ def make_credentials(data_dir: Path) -> Path:
     """Draw the keys if there are none yet; return the path of their file. Raises beneath.IrregularError."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     return keep_secret(data_dir, NAME, f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n")
+
+
+def require_alone(others: list[str]) -> None:
+    """Raise ValueError if settings of another store are set beside S3=1; `others` are their names."""
+    if others:
+        raise ValueError(
+            f"S3=1 runs an object store of the lake's own: leave {' and '.join(others)} empty, or set S3=0 for another store"
+        )
 
 
 def refusal(data_dir: Path, *, chosen: bool, lake_uri: str) -> str | None:

@@ -95,7 +95,7 @@ def loaded(stack: Stack) -> Iterator[Load]:
         print({fault.name: count for fault, count in proxy.injected.items()})
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_a_store_that_fails_in_each_way_costs_no_tick(stack: Stack) -> None:
     with loaded(stack) as load:
         for fault in Fault:
