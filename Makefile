@@ -11,6 +11,9 @@ BIN := .venv/bin
 IVY = $(wildcard .venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar)
 READY := .venv/.ready build/jars/.ready build/spark.jsa
 PAGE := build/page/.ready
+# The S3 server: `make local` builds it only with S3=1, on the command line or in .env. Tests need it.
+S3_SERVER := build/s3/versitygw
+S3 ?= $(shell sed -n 's/^S3=//p' .env 2>/dev/null)
 # One test more than cores at a time, because many of them wait for processes. tests/support/schedule.py groups and mixes them.
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 BESIDE = $(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder -m 'not faults and not alone'
@@ -40,7 +43,7 @@ ps: ## show the state and health of the containers
 
 ##@ The lake as local processes
 .PHONY: local
-local: $(READY) .env ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops after a minute)
+local: $(READY) .env $(if $(filter 1,$(S3)),$(S3_SERVER)) ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops after a minute)
 	@exec $(BIN)/python -m finance_local
 
 ##@ Dashboard
@@ -73,14 +76,14 @@ reset: ## ask, then delete all state (YES=1 does not ask)
 check: .venv/.ready ## check format, lint, types, Compose schema, shell and Docker files
 	@tests/check
 
-test: $(READY) $(PAGE) ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
+test: $(READY) $(PAGE) $(S3_SERVER) ## run the unit and stack tests (containers: make smoke; slow faults: make test-faults)
 	$(BESIDE)
 	$(ALONE)
 
-test-unit: .venv/.ready $(PAGE) ## run the tests that need neither Java nor Docker
+test-unit: .venv/.ready $(PAGE) $(S3_SERVER) ## run the tests that need neither Java nor Docker
 	$(BESIDE) tests/unit
 
-test-stack: $(READY) $(PAGE) ## run the tests with Kafka, Spark, a browser, an installed package
+test-stack: $(READY) $(PAGE) $(S3_SERVER) ## run the tests with Kafka, Spark, a browser, an installed package
 	$(BESIDE) tests/package tests/browser tests/spark tests/stack
 	$(ALONE)
 
@@ -100,7 +103,7 @@ smoke: $(READY) ## run the container smoke test: start, restart in mid-stream, v
 chaos: $(READY) ## inject random faults into a scratch lake, then verify it (SEED=7 ROUNDS=30 CHAOS_IN=containers)
 	@$(BIN)/python -m tests.chaos
 
-test-faults: $(READY) ## run the slow half of the fault matrix
+test-faults: $(READY) $(S3_SERVER) ## run the slow half of the fault matrix
 	$(BIN)/pytest -m 'faults and not cluster' tests
 
 test-cluster: $(READY) ## kill and freeze nodes of a lake on three brokers and a Spark cluster (SHORT=1: one of each kind; SEED=7)
@@ -110,7 +113,7 @@ bench: $(READY) $(PAGE) ## run the benchmarks and print a table (SHORT=1: a few 
 	$(BIN)/python -m bench.run
 
 lock: .venv/.ready ## update the pinned requirements
-	@for name in build producer spark-job page dashboard dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
+	@for name in build producer spark-job page dashboard go dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## remove the virtualenv, the jars and caches; keeps all data
@@ -139,6 +142,10 @@ build/jars/.ready: jars/kafka.lock jars/spark.lock | .venv/.ready
 	@$(BIN)/python jars/fetch.py jars/spark.lock build/jars/spark --ivy "$(IVY)"
 	@$(BIN)/python jars/fetch.py jars/kafka.lock build/jars/kafka --ivy "$(IVY)"
 	@touch $@
+
+build/s3/versitygw: s3/go.mod s3/go.sum s3/build
+	@echo "Building the S3 server (once, takes some minutes) ..."
+	@PATH="$(CURDIR)/$(BIN):$$PATH" s3/build $@ build/go
 
 build/spark.jsa: build/jars/.ready | .venv/.ready
 	@echo "Archiving the job's classes for faster starts (once, takes half a minute) ..."

@@ -27,7 +27,7 @@ class Job(NamedTuple):
     """A running job and the lake that it fills."""
 
     run: Run
-    lake: LakePaths
+    lake: LakePaths[Path]
 
     def batch_ms(self, first: int, last: int) -> list[int]:
         """Return the durations of batches `first` to `last`, inclusive, in milliseconds."""

@@ -82,7 +82,7 @@ def cost(stack: Stack, rate: int, bars_seconds: float) -> dict[str, float]:
     return figures
 
 
-def lags(paths: LakePaths, since: float) -> Iterator[float]:
+def lags(paths: LakePaths[Path], since: float) -> Iterator[float]:
     """Yield, for each revision since a time, the age of the oldest commit of ticks that the table lacked before it."""
     for state in states(paths):
         for (_, before), (committed, _) in pairwise(revisions(paths.derived(state.name))):
@@ -117,7 +117,7 @@ def builds() -> dict[str, dict[str, float]]:
     return figures
 
 
-def built(revisions: Revisions, paths: LakePaths) -> dict[str, float]:
+def built(revisions: Revisions, paths: LakePaths[Path]) -> dict[str, float]:
     """Build a table; return how long it took, the CPU seconds, and the peak memory of this process and the JVM."""
     version = DeltaTable(str(paths.ticks)).version()
     meter, started = Meter(psutil.Process()), time.monotonic()

@@ -76,7 +76,7 @@ def store(lake: BuiltLake, rows: pa.Table, most: int) -> None:
     lake.plan_all(dict.fromkeys(lake.ends, rows.num_rows // verify.PARTITIONS))
     date = {"date": f"{ARRIVED:%Y-%m-%d}"}
     files: list[WrittenFile] = [
-        write_data_file(rows.slice(begin, most), TICKS, str(lake.paths.ticks), date) for begin in range(0, rows.num_rows, most)
+        write_data_file(rows.slice(begin, most), TICKS, lake.paths.ticks, date) for begin in range(0, rows.num_rows, most)
     ]
     lake.commit(TICKS, files)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
@@ -51,9 +52,9 @@ def stages(stack: Stack, folder: str) -> dict[str, float]:
     rows = pa.concat_tables(ticks)
     timed("digest", lambda: digest.digest_of(rows))
     timed("statistics", lambda: statistics_of(rows, STATISTICS[TICKS]))
-    timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, folder, {}))
+    timed("write the file (with digest, statistics)", lambda: write_data_file(rows, TICKS, Path(folder), {}))
     gc.enable()
-    task = WorkerTask({name: f"{folder}/{name}" for name in (TICKS, QUARANTINE)}, 0)
+    task = WorkerTask({name: Path(folder) / name for name in (TICKS, QUARANTINE)}, 0)
     timed("the whole task of a worker", lambda: list(task.files(kafka_reader(stack.bootstrap, stack.topic)(ranges))))
     reader.close()
     return spent

@@ -75,7 +75,7 @@ def _files(lake: BuiltLake, batch: int) -> list[WrittenFile]:
     rows = rows_of(batch)
     halves = (rows.slice(0, BATCH // 2), rows.slice(BATCH // 2))
     date = {"date": f"{ARRIVED:%Y-%m-%d}"}
-    return [write_data_file(half, TICKS, str(lake.paths.ticks), date) for half in halves]
+    return [write_data_file(half, TICKS, lake.paths.ticks, date) for half in halves]
 
 
 def main() -> None:

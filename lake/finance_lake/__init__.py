@@ -37,13 +37,15 @@ _LATER = {"Lake": "finance_lake.lake", "Limits": "finance_lake.query.sql", "Resu
 
 
 def open(data: str | PathLike[str] | None = None) -> Lake:  # noqa: A001 (fl.open, as of a file)
-    """Open the lake in a folder for reading. The default is DATA_DIR from the environment, else `data`; `.env` is not read.
+    """Open the lake in a folder, or at `s3://bucket/prefix`, for reading.
 
-    Nothing is locked or written, so the job may keep running. Raises NoLakeError if there is no lake.
+    The default is LAKE_URI, DATA_DIR or `data`. The settings of the object store (S3_ENDPOINT, S3_CREDENTIALS_FILE and so on)
+    come from the environment; `.env` is not read. Nothing is locked or written in the lake, so the job may keep running.
+    Raises NoLakeError if there is no lake.
     """
-    from finance_lake.lake import Lake, default_folder  # noqa: PLC0415 (engines take a while)
+    from finance_lake.lake import Lake, paths_of  # noqa: PLC0415 (engines take a while)
 
-    return Lake(data or default_folder())
+    return Lake(paths_of(data))
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module's attribute, PEP 562)

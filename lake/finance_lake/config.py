@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from finance_role.broker_settings import BrokerSettings
-from finance_role.settings import RoleSettings
+from finance_role.settings import PlaceSettings
 
 
 class Settings(BrokerSettings):
@@ -14,7 +14,7 @@ class Settings(BrokerSettings):
     kafka_retention_hours: int = Field(168, ge=1)
 
 
-class DashboardSettings(RoleSettings):
+class DashboardSettings(PlaceSettings):
     """Settings that `financelake serve` reads."""
 
     dashboard_port: int = Field(8050, ge=1, le=65535)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from finance_lake.query.snapshot import open_snapshot
 from finance_role import beneath
+from finance_storage import place
 from finance_storage.errors import RequestError
 from finance_storage.seals import manifest_file
 
@@ -29,7 +30,7 @@ def copy_day(paths: LakePaths, manifest: Manifest, target: Path) -> Path:
     try:
         folder.mkdir(parents=True)
         for path in (*live, manifest_file(paths, manifest.date, manifest.revision)):
-            with beneath.opened(paths.root, path) as source, (folder / path.name).open("xb") as copy:
+            with place.opened(paths.root, path) as source, (folder / path.name).open("xb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
     except FileExistsError:
         raise RequestError(f"{folder} already exists: name another folder.") from None

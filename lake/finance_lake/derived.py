@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BARS = "bars_1m"
 SIZE = "1m"
-SWITCH = "the job writes it `BARS_SECONDS` after its start, unless that is 0."
+SWITCH = "the job writes it `BARS_SECONDS` after its start, unless that is 0 or the lake is in an object store."
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from finance_lake.query import coverage, history
 from finance_lake.query.bar_queries import BarQueries
@@ -12,21 +15,33 @@ from finance_lake.query.result import Result
 from finance_lake.query.selection import quoted, selection
 from finance_lake.query.snapshot import open_snapshot
 from finance_lake.query.sql import Limits
-from finance_role.settings import RoleSettings
-from finance_storage.errors import QueryError
-from finance_storage.paths import QUARANTINE
+from finance_role.settings import PlaceSettings, complaints
+from finance_storage.bucket import SCHEME
+from finance_storage.errors import QueryError, RequestError
+from finance_storage.paths import QUARANTINE, LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+    from os import PathLike
 
     from finance_lake.query.sql import Cancel
     from finance_lake.query.times import AsOf, Time
 
 
-def default_folder() -> Path:
-    """Return the default folder of the lake: DATA_DIR, or data."""
-    return RoleSettings().data_dir
+def paths_of(data: str | PathLike[str] | None) -> LakePaths:
+    """Return the paths of a lake: in a folder, or at `s3://bucket/prefix`; by default at LAKE_URI, or in DATA_DIR or data."""
+    if data is None:
+        return LakePaths.of(_settings())
+    if isinstance(data, str) and data.startswith(SCHEME):
+        return LakePaths.of(_settings(lake_uri=data))
+    return LakePaths(Path(data))
+
+
+def _settings(**given: str) -> PlaceSettings:
+    try:
+        return PlaceSettings(**given)  # type: ignore[arg-type] # pydantic converts
+    except ValidationError as error:
+        raise RequestError(" ".join(complaints(error))) from None
 
 
 class Lake(BarQueries):

@@ -19,7 +19,7 @@ from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, d
 from finance_lake.query.snapshot import open_snapshot
 from finance_role import beneath, broker_kind
 from finance_role.heartbeat import heartbeat_file, is_alive
-from finance_storage import delta_log
+from finance_storage import delta_log, place
 from finance_storage.accounting import still_to_come
 from finance_storage.derived_tables import Pause, states
 from finance_verify.verdict import Verdict, last_verdict
@@ -186,22 +186,22 @@ def services(paths: LakePaths, *, broker_up: bool) -> dict[str, str]:
     A lake without ZooKeeper has no such service: its broker runs with KRaft, or is not the lake's own.
     """
     broker = {"kafka": UP if broker_up else DOWN, **roles(paths)}
-    kind = broker_kind.of_lake(paths.root)
+    kind = broker_kind.of_lake(paths.folder)
     if kind is broker_kind.Kind.KRAFT or (kind is None and broker_up):
         return broker
-    held = _held(paths.root, paths.root / "locks" / "zookeeper.lock")
+    held = _held(paths.folder, paths.folder / "locks" / "zookeeper.lock")
     return {"zookeeper": UP if broker_up or held else UNKNOWN if held is None else DOWN, **broker}
 
 
 def roles(paths: LakePaths) -> dict[str, str]:
     """Return which roles are up, from heartbeats only: these can be read from another container or machine."""
-    return {role: UP if _promises(heartbeat_file(paths.root, role)) else DOWN for role in BEATING}
+    return {role: UP if _promises(heartbeat_file(paths.folder, role)) else DOWN for role in BEATING}
 
 
 def beaten(paths: LakePaths, role: str) -> float | None:
     """Return the seconds since a role renewed its heartbeat; None if it never has."""
     try:
-        return max(0.0, time.time() - beneath.status_of(paths.root, heartbeat_file(paths.root, role)).st_mtime)
+        return max(0.0, time.time() - beneath.status_of(paths.folder, heartbeat_file(paths.folder, role)).st_mtime)
     except OSError:
         return None
 
@@ -227,7 +227,7 @@ def seconds_behind(paths: LakePaths, stored: delta_log.Entry | None, now: dateti
 def _acknowledged(paths: LakePaths) -> float:
     """Return when a running producer last wrote its ledger of acknowledged ticks, in seconds since 1970; 0 if none runs."""
     try:
-        files = beneath.listed(paths.root, paths.ledgers)
+        files = place.listed(paths.root, paths.ledgers)
         ledgers = sorted(((state.st_mtime, name) for name, state in files.items() if not beneath.fault(state)), reverse=True)
         return next((at for at, name in ledgers[:LEDGERS_LOOKED_AT] if not _has_ended(paths, name)), 0.0)
     except OSError:
@@ -235,8 +235,8 @@ def _acknowledged(paths: LakePaths) -> float:
 
 
 def _has_ended(paths: LakePaths, ledger: str) -> bool:
-    with beneath.opened(paths.root, paths.ledgers / ledger) as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_LINE_BYTES))
+    with place.opened(paths.root, paths.ledgers / ledger) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_LINE_BYTES))
         return file.read().rstrip().rpartition(b"\n")[2].startswith(b'{"ended"')
 
 

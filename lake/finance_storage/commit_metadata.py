@@ -56,6 +56,8 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
         retracting: offsets that the retraction under way has appended to the quarantine; ticks contains them too until it ends
         lake: id of the lake; empty in metadata written before version 0.2
         epoch: number of the driver that commits; each start of a driver raises it
+        driver: in the commit by which a driver takes over: an id that no other one has. If the answer to that commit is lost,
+            the driver recognises it as its own
         sequence: number of this commit among those to this table; the version of its Delta transaction
         finalized_until: all days before this one are sealed (finance_storage.seals): no commit adds or removes ticks of them
             without setting this back to their day; None if no day is sealed. Kept for ticks only
@@ -76,6 +78,7 @@ class CommitMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     retractions: Count = 0
     retracting: dict[Partition, list[OffsetRange]] = {}
     finalized_until: date | None = None
+    driver: str = ""
 
     @property
     def is_first(self) -> bool:

@@ -7,9 +7,7 @@ names, because its worker or its job died, is not part of any table. VACUUM remo
 
 from __future__ import annotations
 
-import os
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,13 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from finance_role import beneath
+from finance_storage import place
 from finance_storage.digest import digest_of
 from finance_storage.schemas import STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from finance_storage.place import Place
 
 MILLISECOND_US = 1000
 # Readers use several threads for a large file and skip the row groups that cannot match a query.
@@ -58,17 +58,16 @@ class WrittenFile(msgspec.Struct, frozen=True):
 
 
 def write_data_file(
-    rows: pa.Table, table: str, folder: str, partition_values: dict[str, str], prefix: str = "part"
+    rows: pa.Table, table: str, folder: Place, partition_values: dict[str, str], prefix: str = "part"
 ) -> WrittenFile:
     """Write rows as one file below `folder`, a table's folder in its lake; return a description of the file.
 
     Page checksums are written, so readers that verify them detect a flipped bit. Raises IrregularError if a folder on the path
     is a link.
     """
-    root = Path(folder)
     path = "/".join([*(f"{name}={value}" for name, value in partition_values.items()), f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
     encodings = dict.fromkeys(DELTA_ENCODED_COLUMNS & set(rows.column_names), "DELTA_BINARY_PACKED")
-    with os.fdopen(beneath.create(root.parent, root / path), "wb") as file:
+    with place.created(folder.parent, folder / path) as file:
         pq.write_table(
             rows,
             file,
@@ -79,8 +78,7 @@ def write_data_file(
             write_page_checksum=True,
             store_decimal_as_integer=True,
         )
-        file.flush()
-        size = os.fstat(file.fileno()).st_size
+        size = file.tell()
     return WrittenFile(
         table=table,
         path=path,

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import msgspec
 
-from finance_role import beneath
-from finance_role.literal_paths import for_duckdb
+from finance_storage import place
+from finance_storage.bucket_cache import path_for_duckdb
 from finance_storage.commit_metadata import metadata_in
 from finance_storage.errors import RequestError, UnreadableError
 from finance_storage.files import LogError, entry_path, literal, read_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from finance_storage.commit_metadata import CommitMetadata
+    from finance_storage.place import Place
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Entry(NamedTuple):
     deletes: bool
 
 
-def entry(folder: Path, version: int) -> Entry | None:
+def entry(folder: Place, version: int) -> Entry | None:
     """Read the entry of a version; None if the log does not have it (clean-up removes old ones). Raises UnreadableError."""
     try:
         return _decoded(folder, version, lambda lines: _entry(folder, version, lines))
@@ -123,7 +123,7 @@ def _decoded(folder: Path, version: int, convert: Callable[[list[_Line]], T]) ->
         raise UnreadableError(f"{path} is damaged ({error}). `make verify` says what is wrong with the lake.") from None
 
 
-def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
+def _entry(folder: Place, version: int, lines: list[_Line]) -> Entry:
     info = next((line.commitInfo for line in lines if line.commitInfo), _Info())
     every_add = [line.add for line in lines if line.add]
     adds = [add for add in every_add if add.dataChange]
@@ -141,11 +141,11 @@ def _entry(folder: Path, version: int, lines: list[_Line]) -> Entry:
     )
 
 
-def _modified(folder: Path, version: int) -> float:
-    return beneath.status_of(folder.parent, entry_path(folder, version)).st_mtime
+def _modified(folder: Place, version: int) -> float:
+    return place.status_of(folder.parent, entry_path(folder, version)).st_mtime
 
 
-def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
+def entries(folder: Place, newest: int, oldest: int = 0) -> Iterator[Entry]:
     """Yield the entries from version `newest` down to `oldest`, as far back as the log goes."""
     for version in range(newest, oldest - 1, -1):
         if (commit := entry(folder, version)) is None:
@@ -153,7 +153,7 @@ def entries(folder: Path, newest: int, oldest: int = 0) -> Iterator[Entry]:
         yield commit
 
 
-def version_at(folder: Path, newest: int, at: datetime) -> int:
+def version_at(folder: Place, newest: int, at: datetime) -> int:
     """Return the newest version committed at or before a time. Raises RequestError if the log begins later."""
     version = newest_that(folder, newest, lambda entry: entry.committed <= at)
     if version is not None:
@@ -166,7 +166,7 @@ def version_at(folder: Path, newest: int, at: datetime) -> int:
     )
 
 
-def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> int | None:
+def newest_that(folder: Place, newest: int, holds: Callable[[Entry], bool]) -> int | None:
     """Return the newest version whose entry `holds`, by binary search; None if none does.
 
     Requires that `holds` is true for all entries up to some version and false for all later ones.
@@ -182,22 +182,22 @@ def newest_that(folder: Path, newest: int, holds: Callable[[Entry], bool]) -> in
     return before if before >= begin else None
 
 
-def has(folder: Path, version: int) -> bool:
+def has(folder: Place, version: int) -> bool:
     """Whether the log has the entry of a version. Costs one `stat`, however long the log is."""
-    return entry_path(folder, version).exists()
+    return place.exists(entry_path(folder, version))
 
 
-def oldest(folder: Path, newest: int) -> int:
+def oldest(folder: Place, newest: int) -> int:
     """Return the oldest version that the log still has an entry for; no earlier one can be opened. Lists the whole log."""
     return min(versions(folder), default=newest)
 
 
-def versions(folder: Path) -> Iterator[int]:
+def versions(folder: Place) -> Iterator[int]:
     """Yield the versions that the log has entries for, in no particular order."""
-    return (int(match[1]) for path in (folder / "_delta_log").iterdir() if (match := ENTRY.fullmatch(path.name)))
+    return (int(match[1]) for name in place.names(folder / "_delta_log") if (match := ENTRY.fullmatch(name)))
 
 
-def inside(folder: Path, names: Sequence[str]) -> list[str]:
+def inside(folder: Place, names: Sequence[str]) -> list[str]:
     """Return the absolute paths of data files that the log names, safe to pass to every engine as literal paths.
 
     Raises UnreadableError if one leads out of the folder, is not a regular file, or has characters that an engine would
@@ -209,17 +209,17 @@ def inside(folder: Path, names: Sequence[str]) -> list[str]:
         if not name or READ_INTO.search(name):
             raise UnreadableError(f"The log of {folder} names {name!a}, which is not a valid data file name: it is not read.")
     try:
-        beneath.statuses_of(folder.parent, folder, names)
+        place.require_regular(folder.parent, folder, names)
     except OSError as error:
         raise UnreadableError(f"{error}. `make verify` says what is wrong with the lake.") from None
-    table = str(for_duckdb(folder))
+    table = path_for_duckdb(folder)
     return [f"{table}/{name}" for name in names]
 
 
 class LogTail:
     """Follows a table's log from version to version. Each `poll` costs one `stat`, however long the log is."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         """Read nothing yet."""
         self._folder = folder
         self.version: int | None = None

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from finance_storage.commit_metadata import Total, metadata_in
+from finance_storage.bucket import BucketPath
+from finance_storage.commit_metadata import metadata_in
+from finance_storage.errors import StoreUnavailableError, first_line
 from finance_storage.files import LogError, entry_path, read_entry, require_readable_log
+from finance_storage.place import delta_options, uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from finance_kafka.offsets import Offsets
     from finance_storage.commit_metadata import CommitMetadata
+    from finance_storage.place import Place
 
 # Other writers truncate the statistics of times to milliseconds, even of a maximum.
 TIME_STEP = timedelta(milliseconds=1)
@@ -33,16 +35,20 @@ class Commit(NamedTuple):
     metadata: CommitMetadata
 
 
-def open_table(folder: Path, version: int | None = None) -> DeltaTable | None:
+def open_table(folder: Place, version: int | None = None) -> DeltaTable | None:
     """Open a table at a version, or the newest one; None if it does not exist. Raises deltalake's DeltaError, or LogError."""
     require_readable_log(folder, version)
     try:
-        return DeltaTable(str(folder.absolute()), version=version)  # a relative `s3:` would be a URL
+        return DeltaTable(uri(folder), version=version, storage_options=delta_options(folder))
     except TableNotFoundError:
         return None
+    except OSError as error:
+        if isinstance(folder, BucketPath):
+            raise StoreUnavailableError(f"The object store has failed at {folder}: {first_line(error)}.") from None
+        raise
 
 
-def commits(folder: Path, version: int) -> Iterator[Commit]:
+def commits(folder: Place, version: int) -> Iterator[Commit]:
     """Yield the job's commits up to a version of the table in a folder, newest first, as far back as the log has entries.
 
     Maintenance commits carry no metadata and are skipped. The log files are read directly, because deltalake's `history` begins
@@ -68,23 +74,16 @@ def _user_metadata(entry: bytes) -> str | None:
     return metadata if isinstance(metadata, str) else None
 
 
-def newest_metadata(table: DeltaTable) -> CommitMetadata | None:
-    """Return the metadata of the job's newest commit; None before the first."""
-    folder = Path(unquote(urlsplit(table.table_uri).path))
+def newest_metadata(table: DeltaTable, folder: Place) -> CommitMetadata | None:
+    """Return the metadata of the job's newest commit to the table in a folder; None before the first."""
     newest = next(commits(folder, table.version()), None)
     return newest.metadata if newest else None
 
 
-def total(table: DeltaTable) -> Total:
-    """Return the totals that the table must have, from its newest commit metadata."""
-    metadata = newest_metadata(table)
-    return metadata.total if metadata else Total()
-
-
-def committed_offsets(ticks: Path) -> Offsets:
+def committed_offsets(ticks: Place) -> Offsets:
     """Return the next offset that the lake needs, by Kafka partition; empty before the first batch."""
     table = open_table(ticks)
-    metadata = newest_metadata(table) if table else None
+    metadata = newest_metadata(table, ticks) if table else None
     return metadata.position if metadata else {}
 
 
@@ -99,7 +98,7 @@ def live_rows(table: DeltaTable) -> int:
     return sum(rows or 0 for rows in add_actions(table).column("num_records").to_pylist())
 
 
-def row_count(folder: Path) -> int:
+def row_count(folder: Place) -> int:
     """Count the rows of the table in a folder; 0 if it does not exist."""
     table = open_table(folder)
     return live_rows(table) if table else 0

@@ -14,6 +14,7 @@ import msgspec
 from deltalake.exceptions import DeltaError
 
 from finance_role import beneath
+from finance_storage import place
 from finance_storage.delta_table import open_table
 from finance_storage.errors import UnreadableError, first_line
 
@@ -74,7 +75,7 @@ def states(paths: LakePaths) -> tuple[DerivedState, ...]:
 def pauses(paths: LakePaths) -> dict[str, Pause]:
     """Return the tables that are paused, by name. A file that is not valid, or is no file, counts as none."""
     try:
-        files = beneath.listed(paths.root, paths.derived_run)
+        files = beneath.listed(paths.folder, paths.derived_run)
     except OSError:
         return {}
     found = {name.removesuffix(SUFFIX): _pause(paths, name) for name in files if name.endswith(SUFFIX)}
@@ -88,7 +89,7 @@ def pause_file(paths: LakePaths, name: str) -> Path:
 
 def _pause(paths: LakePaths, file: str) -> Pause | None:
     try:
-        return msgspec.json.decode(beneath.read(paths.root, paths.derived_run / file, MAX_BYTES), type=Pause)
+        return msgspec.json.decode(beneath.read(paths.folder, paths.derived_run / file, MAX_BYTES), type=Pause)
     except (OSError, msgspec.MsgspecError, RecursionError):
         return None
 
@@ -98,7 +99,7 @@ def positions_of(paths: LakePaths) -> dict[str, int | None]:
 
     Raises UnreadableError if the log of one is damaged.
     """
-    folders = [name for name, status in beneath.listed(paths.root, paths.root).items() if S_ISDIR(status.st_mode)]
+    folders = [name for name, status in place.listed(paths.root, paths.root).items() if S_ISDIR(status.st_mode)]
     found: dict[str, int | None] = {}
     for name in (folder.removeprefix(PREFIX) for folder in folders if folder.startswith(PREFIX)):
         folder = paths.derived(name)

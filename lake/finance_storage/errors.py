@@ -30,3 +30,7 @@ class QueryError(LakeError):
 
 class UnreadableError(LakeError):
     """The tables exist and cannot be read: a file is missing or damaged, or they need a newer reader."""
+
+
+class StoreUnavailableError(LakeError, OSError):
+    """An object store does not answer, or has failed. A retry may succeed."""

@@ -13,17 +13,18 @@ import msgspec
 
 from finance_kafka.offsets import Count, OffsetRange, Offsets, Partition
 from finance_role import beneath
+from finance_storage import place
 from finance_storage.delta_table import open_table
 from finance_storage.offset_set import OffsetSet, union
 from finance_storage.paths import QUARANTINE, TICKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
     from finance_storage.paths import LakePaths
+    from finance_storage.place import Place
 
 PROPERTY = "financelake.identity"
 
@@ -139,10 +140,10 @@ def read_identity(paths: LakePaths, versions: Mapping[str, int] | None = None) -
     return read_before_tables(paths.before_tables)
 
 
-def read_before_tables(path: Path) -> Identity | None:
+def read_before_tables(path: Place) -> Identity | None:
     """Read the `lake.json` of a lake made before version 0.2; None if it does not exist. Raises CorruptStateError."""
     try:
-        old = msgspec.json.decode(beneath.read(path.parent, path), type=_BeforeTables)
+        old = msgspec.json.decode(place.read(path.parent, path), type=_BeforeTables)
     except FileNotFoundError:
         return None
     except beneath.IrregularError as error:

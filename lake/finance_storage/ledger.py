@@ -27,15 +27,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from finance_role import beneath
+from finance_storage import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from finance_storage.place import Place
+
 Range = tuple[int, int]
 MAX_NUMBER = 2**63 - 1
 MAX_BYTES = 1 << 30  # enough for months of a run
 WRITE_SECONDS = 1.0
+SUFFIX = ".jsonl"
 
 
 class Account(NamedTuple):
@@ -77,15 +81,15 @@ class Ledgers(NamedTuple):
     wrong: list[str]
 
 
-def read(file: Path) -> Account:
+def read(file: Place) -> Account:
     """Read a ledger, even while it is being written. Raises ValueError if it is not valid or a part of it is missing.
 
     A torn last line is ignored, because a crash leaves one. The totals in the last line reveal any other missing line.
     """
-    return _read(file, beneath.read(file.parents[1], file, MAX_BYTES))
+    return _read(file, place.read(file.parents[1], file, MAX_BYTES))
 
 
-def _read(file: Path, content: bytes) -> Account:
+def _read(file: Place, content: bytes) -> Account:
     if not (lines := content.split(b"\n")[:-1]):
         raise ValueError(f"{file} does not begin with a complete line")
     header, *entries = (_object(file, line) for line in lines)
@@ -99,12 +103,12 @@ def _read(file: Path, content: bytes) -> Account:
     return account
 
 
-def read_all(folder: Path, topic: str) -> Ledgers:
+def read_all(folder: Place, topic: str) -> Ledgers:
     """Read the ledgers in a folder that belong to a topic."""
     ledgers = Ledgers({}, [], [])
-    for file in sorted(folder.glob("*.jsonl")):
+    for file in (folder / name for name in sorted(_names(folder)) if name.endswith(SUFFIX)):
         try:
-            content = beneath.read(file.parents[1], file, MAX_BYTES)
+            content = place.read(file.parents[1], file, MAX_BYTES)
             if b"\n" not in content:
                 ledgers.unbegun.append(file.stem)
                 continue
@@ -119,12 +123,19 @@ def read_all(folder: Path, topic: str) -> Ledgers:
     return ledgers
 
 
+def _names(folder: Place) -> list[str]:
+    try:
+        return list(place.names(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 class _Figures(msgspec.Struct):
     acknowledged: int | None = None
     unsent: int = 0
 
 
-def _require_all_lines(file: Path, account: Account) -> None:
+def _require_all_lines(file: Place, account: Account) -> None:
     try:
         figures = msgspec.convert(account.ending or {}, _Figures)
     except msgspec.ValidationError as error:
@@ -137,7 +148,7 @@ def _require_all_lines(file: Path, account: Account) -> None:
         raise ValueError(f"{file} is incomplete: {counts}")
 
 
-def _ranges(file: Path, entries: list[dict[str, Any]], name: str) -> list[Range]:
+def _ranges(file: Place, entries: list[dict[str, Any]], name: str) -> list[Range]:
     try:
         pairs = msgspec.convert([pair for entry in entries for pair in entry.get(name, [])], list[Range])
     except (msgspec.ValidationError, TypeError) as error:
@@ -145,7 +156,7 @@ def _ranges(file: Path, entries: list[dict[str, Any]], name: str) -> list[Range]
     return _merged(file, pairs)
 
 
-def _merged(file: Path, ranges: list[Range]) -> list[Range]:
+def _merged(file: Place, ranges: list[Range]) -> list[Range]:
     ranges.sort()
     for before, (first, last) in zip([(-1, -1), *ranges], ranges, strict=False):
         if not before[1] < first <= last <= MAX_NUMBER:
@@ -153,7 +164,7 @@ def _merged(file: Path, ranges: list[Range]) -> list[Range]:
     return merged(ranges)
 
 
-def _object(file: Path, line: bytes) -> dict[str, Any]:
+def _object(file: Place, line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -16,7 +16,8 @@ from finance_storage.files import LogError, entry_path, fault, log_files, read_e
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from finance_storage.place import Place
 
 READ_BY_ALL = {".json", ".parquet"}
 
@@ -29,7 +30,7 @@ class _Line(msgspec.Struct):
     commitInfo: _Info | None = None  # noqa: N815 (the protocol's name)
 
 
-def damaged_log(table: Path) -> Iterator[str]:
+def damaged_log(table: Place) -> Iterator[str]:
     """Yield a sentence for each log file that is empty, torn (only the newest is checked), missing, or not a regular file."""
     try:
         files = [(table / "_delta_log" / name, status) for name, status in sorted(log_files(table).items())]
@@ -47,11 +48,11 @@ def damaged_log(table: Path) -> Iterator[str]:
             yield f"{entry_path(table, before + 1)} is missing, but version {after} exists"
 
 
-def _emptiness(path: Path, size: int) -> str | None:
+def _emptiness(path: Place, size: int) -> str | None:
     return "is empty" if not size and path.suffix in READ_BY_ALL and path.name[:1].isdecimal() else None
 
 
-def _tear(table: Path, version: int) -> str | None:
+def _tear(table: Place, version: int) -> str | None:
     """Return what is wrong with the lines of an entry; None if nothing is, or the entry was removed meanwhile."""
     try:
         for line in read_entry(table, version).splitlines():

@@ -11,17 +11,17 @@ from finance_storage.files import literal, parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
     from finance_kafka.offsets import OffsetRange
     from finance_storage.offset_set import Offsets64
+    from finance_storage.place import Place
 
 COORDINATES = ["kafka_partition", "kafka_offset"]
 
 
-def offsets_within(table: DeltaTable, folder: Path, ranges: Mapping[int, OffsetRange]) -> dict[int, Offsets64]:
+def offsets_within(table: DeltaTable, folder: Place, ranges: Mapping[int, OffsetRange]) -> dict[int, Offsets64]:
     """Return the offsets of a table's rows within ranges, sorted, by Kafka partition. Raises OSError, ArrowException."""
     matches: dict[int, list[Offsets64]] = {partition: [np.array([], np.int64)] for partition in ranges}
     start = min((span.start for span in ranges.values()), default=0)

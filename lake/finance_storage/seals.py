@@ -11,20 +11,19 @@ import hashlib
 import json
 import re
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from finance_kafka.offsets import Count, OffsetRange, Partition  # noqa: TC001 (msgspec reads the annotations)
-from finance_role import beneath
+from finance_storage import place
 from finance_storage.commit_metadata import Digest  # noqa: TC001 (likewise)
 from finance_storage.errors import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from finance_storage.paths import LakePaths
+    from finance_storage.paths import LakePaths, P
 
 FORMAT = 1
 _NAME = re.compile(r"([1-9][0-9]{0,8})\.json")
@@ -135,15 +134,15 @@ class Manifest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, revision=0, sealed_at=None, version=0, files=[], checksum="")
 
 
-def manifest_file(paths: LakePaths, day: date, revision: int) -> Path:
+def manifest_file(paths: LakePaths[P], day: date, revision: int) -> P:
     """Return the path of a manifest."""
-    return paths.seals / day.isoformat() / f"{revision}.json"
+    return cast("P", paths.seals / day.isoformat() / f"{revision}.json")
 
 
 def revisions(paths: LakePaths, day: date) -> list[int]:
     """Return the revisions of a day that have a manifest, ascending. Raises IrregularError."""
     try:
-        names = beneath.listed(paths.root, paths.seals / day.isoformat())
+        names = place.listed(paths.root, paths.seals / day.isoformat())
     except FileNotFoundError:
         return []
     return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
@@ -153,7 +152,7 @@ def read(paths: LakePaths, day: date, revision: int) -> Manifest:
     """Read a manifest. Raises UnreadableError if it does not exist or is not valid."""
     path = manifest_file(paths, day, revision)
     try:
-        content = beneath.read(paths.root, path)
+        content = place.read(paths.root, path)
         manifest, checksum = msgspec.json.decode(content, type=Manifest), _checksum(msgspec.json.decode(content))
     except FileNotFoundError:
         raise UnreadableError(f"{path} does not exist, but {day} is sealed: restore it from a copy.") from None
@@ -168,7 +167,7 @@ def publish(paths: LakePaths, manifest: Manifest) -> None:
     """Write a manifest, whole or not at all. Raises FileExistsError if there is one of this revision, and IrregularError."""
     members = msgspec.to_builtins(manifest, str_keys=True)
     content = msgspec.json.format(msgspec.json.encode(members | {"checksum": _checksum(members)}), indent=1) + b"\n"
-    beneath.write_whole(paths.root, manifest_file(paths, manifest.date, manifest.revision), content, replace=False)
+    place.write_whole(paths.root, manifest_file(paths, manifest.date, manifest.revision), content, replace=False)
 
 
 def sealed(paths: LakePaths, until: date | None, only: date | None = None) -> Iterator[Manifest]:
@@ -188,7 +187,7 @@ def _checksum(members: dict[str, Any]) -> str:
 
 def _days(paths: LakePaths) -> list[date]:
     try:
-        names = beneath.listed(paths.root, paths.seals)
+        names = place.listed(paths.root, paths.seals)
     except FileNotFoundError:
         return []
     return sorted(day for name in names if (day := _day(name)))

@@ -13,18 +13,18 @@ from finance_kafka.offsets import OffsetRange
 from finance_role.beneath import IrregularError
 from finance_storage import files
 from finance_storage.delta_table import add_actions
-from finance_storage.errors import first_line
+from finance_storage.errors import StoreUnavailableError, first_line
 from finance_storage.files import LogError, literal
 from finance_storage.schemas import shape_fault, unknown_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
     from finance_storage.offset_set import Offsets64, OffsetSet
+    from finance_storage.place import Place
 
 ROWS_PER_BATCH = 1 << 18
 COORDINATES = ("kafka_partition", "kafka_offset")
@@ -52,7 +52,7 @@ class LoggedFile(NamedTuple):
     """
 
     table: str
-    folder: Path
+    folder: Place
     name: str
     size: int
     rows: int | None
@@ -68,7 +68,7 @@ class FileRows(NamedTuple):
     offsets: Offsets64
 
 
-def live_files(table: DeltaTable, name: str, folder: Path) -> list[LoggedFile]:
+def live_files(table: DeltaTable, name: str, folder: Place) -> list[LoggedFile]:
     """Return the data files of the open version. Raises LogError for an invalid date or number."""
     entries = add_actions(table)
     # A log can have thousands of files, with statistics of every column: select what is needed.
@@ -88,6 +88,8 @@ def read_rows(file: LoggedFile, columns: pa.Schema) -> Iterator[FileRows]:
     """Read a file, at most `ROWS_PER_BATCH` rows at a time. May raise CorruptError after yielding some rows."""
     try:
         yield from _rows(file, columns)
+    except StoreUnavailableError:  # says nothing about the file
+        raise
     except FileNotFoundError:
         raise CorruptError("is missing") from None
     except IrregularError as error:
@@ -103,7 +105,7 @@ def dates(batch: pa.RecordBatch, column: str) -> Offsets64:
     return _integers(batch.column(column).cast(pa.timestamp("us", "UTC")).cast(pa.int64())) // DAY_US
 
 
-def _file(name: str, folder: Path, entry: dict[str, Any]) -> LoggedFile:
+def _file(name: str, folder: Place, entry: dict[str, Any]) -> LoggedFile:
     size, rows = entry["size_bytes"], entry.get("num_records")
     return LoggedFile(name, folder, literal(entry["path"]), size, rows, entry.get("partition.date"), _places(entry))
 

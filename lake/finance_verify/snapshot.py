@@ -19,7 +19,6 @@ from finance_verify.data_files import columns_of, live_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from finance_storage.lake_identity import Identity
     from finance_storage.offset_set import OffsetSet
     from finance_storage.paths import LakePaths
+    from finance_storage.place import Place
     from finance_verify.data_files import LoggedFile
 
 TRIES = 20
@@ -50,7 +50,7 @@ class TableView(NamedTuple):
     """
 
     name: str
-    folder: Path
+    folder: Place
     version: int
     identity: Identity | None
     metadata: CommitMetadata | None
@@ -125,7 +125,7 @@ def view(paths: LakePaths, name: str) -> TableView | None:
         folder=folder,
         version=table.version(),
         identity=identity_of(table),
-        metadata=newest_metadata(table),
+        metadata=newest_metadata(table, folder),
         files=live_files(table, name, folder),
         columns=columns_of(table),
         reader=table.protocol().min_reader_version,

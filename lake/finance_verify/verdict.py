@@ -192,7 +192,7 @@ def save_verdict(paths: LakePaths, report: Report, *, with_broker: bool) -> None
         doubled=figures.doubled,
     )
     try:
-        beneath.write_whole(paths.root, paths.verdict, msgspec.json.encode(verdict) + b"\n")
+        beneath.write_whole(paths.folder, paths.verdict, msgspec.json.encode(verdict) + b"\n")
     except beneath.IrregularError:
         raise
     except OSError:
@@ -202,6 +202,6 @@ def save_verdict(paths: LakePaths, report: Report, *, with_broker: bool) -> None
 def last_verdict(paths: LakePaths) -> Verdict | None:
     """Read the saved verdict; None if there is none or it is not valid."""
     try:
-        return msgspec.json.decode(beneath.read(paths.root, paths.verdict), type=Verdict)
+        return msgspec.json.decode(beneath.read(paths.folder, paths.verdict), type=Verdict)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -23,7 +23,7 @@ from finance_local.preflight import OtherKindError, OtherTopicError, UnfitMachin
 from finance_local.supervisor import RoleEndedError, Supervisor
 from finance_local.validation import validated_or_exit
 from finance_local.with_env import complaint, load_env_file
-from finance_role import beneath
+from finance_role import beneath, own_store
 from finance_role.exit_codes import REFUSED, USAGE
 from finance_role.lock import AlreadyRunningError
 from finance_role.spark_secret import make_secret
@@ -69,7 +69,7 @@ async def _scenario(supervisor: Supervisor, settings: Settings, terminal: Termin
         return 0
     await asyncio.sleep(settings.run_seconds)
     producer = await supervisor.stop("producer")
-    bootstrap, paths = settings.broker_addresses, LakePaths(settings.data_dir)
+    bootstrap, paths = settings.broker_addresses, LakePaths.of(settings)
     drained = await asyncio.to_thread(drain, bootstrap, settings.kafka_topic, paths, interrupted.is_set)
     await supervisor.stop("spark-job")
     report = await asyncio.to_thread(_prove, bootstrap, settings.kafka_topic, paths)
@@ -95,6 +95,8 @@ def main() -> int:
         require_fit(settings)
         if settings.cluster:
             make_secret(settings.data_dir)
+        if settings.s3:
+            own_store.make_credentials(settings.data_dir)
         warnings = topic_of_others(settings)
         with closing(Terminal(log_file(settings.data_dir))) as terminal:
             for line in warnings:

@@ -10,8 +10,17 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from finance_local.config import BROKERS, WORKERS, ZOOKEEPERS
-from finance_local.roles import BROKER_RESTARTS, Role, broker_role, client_roles, single_roles, succeeds, zookeeper_role
+from finance_local.config import BROKERS, OBJECT_STORE, WORKERS, ZOOKEEPERS
+from finance_local.roles import (
+    BROKER_RESTARTS,
+    Role,
+    broker_role,
+    client_roles,
+    object_store_role,
+    single_roles,
+    succeeds,
+    zookeeper_role,
+)
 from finance_role.broker_settings import LOOPBACK
 from finance_role.spark_secret import secret_file
 
@@ -26,7 +35,8 @@ MASTER = "spark-master"
 def all_roles(settings: Settings) -> dict[str, Role]:
     """Return all roles of the settings' kind by name; `roles.STARTING` and `roles.STOPPING` have their order."""
     roles = _cluster_roles(settings) if settings.cluster else single_roles(settings)
-    return {role.name: role for role in roles}
+    store = [object_store_role(settings)] if settings.s3 else []
+    return {role.name: role for role in (*store, *roles)}
 
 
 def ports_of(settings: Settings) -> dict[str, list[tuple[str, int]]]:
@@ -35,9 +45,10 @@ def ports_of(settings: Settings) -> dict[str, list[tuple[str, int]]]:
     brokers = {name: [port] for name, port in zip(BROKERS, settings.broker_ports.items(), strict=False)}
     if controller:
         brokers["kafka"] += controller
-    job = {"spark-job": [("SPARK_UI_PORT", settings.spark_ui_port)]}
+    store = {OBJECT_STORE: [("S3_PORT", settings.s3_port)]} if settings.s3 else {}
+    others = {"spark-job": [("SPARK_UI_PORT", settings.spark_ui_port)], **store}
     if not settings.cluster:
-        return {"zookeeper": [("ZOOKEEPER_PORT", settings.zookeeper_port)], **brokers, **job}
+        return {"zookeeper": [("ZOOKEEPER_PORT", settings.zookeeper_port)], **brokers, **others}
     nodes = {
         name: [("ZOOKEEPER_PORT", port) for port in ports] for name, ports in zip(ZOOKEEPERS, _nodes(settings), strict=True)
     }
@@ -47,7 +58,7 @@ def ports_of(settings: Settings) -> dict[str, list[tuple[str, int]]]:
         **nodes,
         **brokers,
         **{name: [("SPARK_MASTER_PORT", port) for port in ports] for name, ports in spark.items()},
-        **job,
+        **others,
     }
 
 

@@ -9,12 +9,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from finance_role.broker_kind import chosen
-from finance_role.broker_settings import BrokerSettings, Port, Switch
-from finance_role.settings import TickSource  # noqa: TC001 (pydantic evaluates it)
+from finance_role.broker_settings import BrokerSettings
+from finance_role.settings import Port, Switch, TickSource  # noqa: TC001 (pydantic evaluates them)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OBJECT_STORE = "s3"
 ALL_ROLES = ("zookeeper", "kafka", "topic-init", "producer", "spark-job")
 ZOOKEEPERS = ("zookeeper", "zookeeper-2", "zookeeper-3")
 BROKERS = ("kafka", "kafka-2", "kafka-3")
@@ -36,11 +37,13 @@ class Settings(BrokerSettings):
     kafka_heap: Heap = "320m"
     zookeeper_heap: Heap = "64m"
     kafka_jars: Path = Path("build/jars/kafka")
+    s3_server: Path = Path("build/s3/versitygw")
 
     @field_validator("roles", mode="before")
     @classmethod
     def _known_roles(cls, value: str | tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
         known = CLUSTER_ROLES if others.data.get("cluster") else ALL_ROLES
+        known = (OBJECT_STORE, *known) if others.data.get("s3") else known
         names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else known if value == ALL_ROLES else value
         unknown = [name for name in names if name not in known]
         if unknown:

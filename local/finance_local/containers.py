@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finance_local import env_file
-from finance_role import beneath, broker_kind, spark_secret
+from finance_role import beneath, broker_kind, own_store, spark_secret
 from finance_role.broker_kind import Kind
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ ORDINARY_USER = 1000
 OVERLAYS = {Kind.ZOOKEEPER: [], Kind.KRAFT: ["compose.kraft.yml"], Kind.CLUSTER: ["compose.cluster.yml"]}
 OF_OTHER_BROKERS = "compose.broker.yml"
 WITHOUT_PRODUCER = "compose.no-producer.yml"
+OWN_STORE = "compose.s3.yml"
 LOOPBACK = re.compile(r"(?:^|,)(?:localhost|127\.[0-9.]+):")
 IDENTITY_PROPERTY = "financelake.identity"
 
@@ -50,7 +51,7 @@ def with_user(text: str, uid: int, gid: int) -> str:
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
 
 
-def overlays(kind: Kind, bootstrap: str, tick_source: str) -> list[str]:
+def overlays(kind: Kind, bootstrap: str, tick_source: str, *, s3: bool = False) -> list[str]:
     """Return the files that Compose reads besides docker-compose.yml. Raises ValueError."""
     if LOOPBACK.search(bootstrap):
         raise ValueError(
@@ -58,7 +59,7 @@ def overlays(kind: Kind, bootstrap: str, tick_source: str) -> list[str]:
             "this machine, and let the broker listen and advertise itself there (docs/OWN-BROKER.md)"
         )
     brokers = [OF_OTHER_BROKERS] if bootstrap else OVERLAYS[kind]
-    return [*brokers, *([WITHOUT_PRODUCER] if tick_source == "none" else [])]
+    return [*brokers, *([OWN_STORE] if s3 else []), *([WITHOUT_PRODUCER] if tick_source == "none" else [])]
 
 
 def with_files(text: str, overlays: Sequence[str]) -> str:
@@ -167,7 +168,9 @@ def main() -> int:
         values = env_file.parse(text, known)
         bootstrap = _setting("KAFKA_BOOTSTRAP", values)
         kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values), bootstrap=bootstrap)
-        files = overlays(kind, bootstrap, _setting("TICK_SOURCE", values))
+        s3 = _switch("S3", values)
+        own_store.require_alone([key for key in own_store.FOLLOWING if s3 and _setting(key, values)])
+        files = overlays(kind, bootstrap, _setting("TICK_SOURCE", values), s3=s3)
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2
@@ -177,7 +180,8 @@ def main() -> int:
     uid, gid = lake_user(os.getuid(), os.getgid())
     folder, topic = (Path(_setting("DATA_DIR", values) or "data"), _setting("KAFKA_TOPIC", values) or "finance")
     refused_kind = None if OF_OTHER_BROKERS in files else broker_kind.refusal(folder, kind)
-    if refusal := _other_topic(folder, topic) or refused_kind:
+    refused_store = own_store.refusal(folder, chosen=s3, lake_uri=_setting("LAKE_URI", values))
+    if refusal := _other_topic(folder, topic) or refused_kind or refused_store:
         sys.stderr.write(f"{refusal}\n")
         return 78
     try:
@@ -185,6 +189,8 @@ def main() -> int:
         set_owner(folder, uid, gid)
         if kind is Kind.CLUSTER:
             set_owner(spark_secret.make_secret(folder).parent, uid, gid)
+        if s3:
+            set_owner(own_store.make_credentials(folder).parent, uid, gid)
     except (LinkError, beneath.IrregularError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -43,7 +43,11 @@ def forget(
     if not yes and not (sys.stdin.isatty() and answered("Bring them back? [y/N] " if undo else "Forget them? [y/N] ") == "y"):
         say("Nothing is changed. Add --yes where nobody can be asked.")
         raise typer.Exit(2)
-    own = {"DATA_DIR": str(lake.paths.root.resolve()), "SOURCE": source, "UNDO": "1" if undo else "0"}
+    where = {
+        "DATA_DIR": str(lake.paths.folder.resolve()),
+        "LAKE_URI": str(lake.paths.root) if lake.paths.is_in_a_bucket else "",
+    }
+    own = {**where, "SOURCE": source, "UNDO": "1" if undo else "0"}
     # In a process of its own, because the job's code needs what this command does not.
     code = subprocess.run([sys.executable, "-m", "finance_job.repair.forget"], env=composed(own)).returncode
     raise typer.Exit(code)

@@ -11,8 +11,8 @@ from deltalake.exceptions import DeltaError
 
 from finance_kafka.describe import describe_topic
 from finance_local.cluster_roles import ports_of
-from finance_local.config import BROKERS, ZOOKEEPERS
-from finance_role import beneath, broker_kind
+from finance_local.config import BROKERS, OBJECT_STORE, ZOOKEEPERS
+from finance_role import beneath, broker_kind, own_store
 from finance_role.environment import UnusableScratchError, composed, require_execution
 from finance_role.lock import hold
 from finance_storage.accounting import topic_mismatches
@@ -45,6 +45,7 @@ def require_fit(settings: Settings) -> None:
     require_the_lakes_topic(settings)
     require_the_lakes_kind(settings)
     require_java()
+    require_s3_server(settings)
     require_usable_folders(settings)
     require_free_ports(settings)
 
@@ -67,8 +68,10 @@ def require_the_lakes_topic(settings: Settings) -> None:
 
 def _identity(settings: Settings) -> Identity | None:
     """Return the lake's identity; None if there is none, or none that can be read: the job reports that and how to fix it."""
+    if OBJECT_STORE in settings.roles:  # it does not run yet
+        return None
     try:
-        return read_identity(LakePaths(settings.data_dir))
+        return read_identity(LakePaths.of(settings))
     except (CorruptStateError, DeltaError):
         return None
 
@@ -82,6 +85,8 @@ def require_the_lakes_kind(settings: Settings) -> None:
             f"{identity.cluster}: set KAFKA_BOOTSTRAP to the address of that cluster, or restore the lake's folder kafka."
         )
     if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind)):
+        raise OtherKindError(refusal)
+    if refusal := own_store.refusal(settings.data_dir, chosen=settings.s3, lake_uri=settings.lake_uri):
         raise OtherKindError(refusal)
 
 
@@ -113,6 +118,12 @@ def require_java() -> None:
     result = subprocess.run([REQUIRE, "java"], env=composed(), capture_output=True, text=True, check=False)
     if result.returncode:
         raise UnfitMachineError(result.stderr.strip())
+
+
+def require_s3_server(settings: Settings) -> None:
+    """Raise UnfitMachineError if the server of S3=1 is not built."""
+    if OBJECT_STORE in settings.roles and not settings.s3_server.is_file():
+        raise UnfitMachineError(f"{settings.s3_server} is missing: `make build/s3/versitygw` builds the S3 server.")
 
 
 def require_usable_folders(settings: Settings) -> None:

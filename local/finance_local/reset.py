@@ -44,6 +44,7 @@ def is_a_lake(folder: Path) -> bool:
         "kafka-2",
         "kafka-3",
         "secrets",
+        "s3",
         "kraft",
         "migration",
         "migration.new",
@@ -75,6 +76,17 @@ def _agrees(question: str) -> bool:
         return False
 
 
+def _refusal(folder: Path, bucket: str) -> str:
+    """Return why nothing may be deleted; empty if the folder may be."""
+    if bucket:
+        return f"The lake is at {bucket}, and this deletes only a folder: delete the prefix with a tool for S3."
+    if is_running(folder):
+        return f"The lake at {folder} is running: stop it first, `make down` for containers, Ctrl-C for `make local`."
+    if not is_a_lake(folder):
+        return f"{folder} contains files that are not the lake's: nothing was deleted."
+    return ""
+
+
 def main() -> int:
     """Ask for confirmation, then delete. Refuses while a role runs, or if the folder contains other files."""
     try:
@@ -86,13 +98,8 @@ def main() -> int:
     if not folder.is_dir():
         print(f"There is nothing at {folder}.")
         return 0
-    if is_running(folder):
-        sys.stderr.write(
-            f"The lake at {folder} is running: stop it first, `make down` for containers, Ctrl-C for `make local`.\n"
-        )
-        return 1
-    if not is_a_lake(folder):
-        sys.stderr.write(f"{folder} contains files that are not the lake's: nothing was deleted.\n")
+    if refusal := _refusal(folder, os.environ.get("LAKE_URI") or values.get("LAKE_URI") or ""):
+        sys.stderr.write(f"{refusal}\n")
         return 1
     brokers = os.environ.get("KAFKA_BOOTSTRAP") or values.get("KAFKA_BOOTSTRAP")
     what = f"the tables (the topic at {brokers} stays)" if brokers else "the topic, the tables"

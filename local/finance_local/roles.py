@@ -1,6 +1,6 @@
 """The roles as processes: how each starts, when it is ready, and how long it may take to stop.
 
-There are five, with KRaft four; `cluster_roles` has those of CLUSTER=1.
+There are five, with KRaft four, with S3=1 one more; `cluster_roles` has those of CLUSTER=1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finance_local.config import BROKERS, WORKERS, ZOOKEEPERS
+from finance_local.config import BROKERS, OBJECT_STORE, WORKERS, ZOOKEEPERS
+from finance_role import own_store
 from finance_role.broker_settings import LOOPBACK
 from finance_role.environment import composed
 from finance_role.heartbeat import heartbeat_file, is_alive
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from finance_local.config import Settings
 
 BROKER = Path("kafka/broker").resolve()
+S3 = Path("s3").resolve()
 BROKER_RESTARTS = 3
 
 
@@ -94,6 +96,27 @@ def broker_role(settings: Settings, name: str, port: int, **environment: str) ->
     )
 
 
+def object_store_role(settings: Settings) -> Role:
+    """Return the role of the S3 server of S3=1."""
+    port, data_dir = str(settings.s3_port), settings.data_dir.resolve()
+    return Role(
+        OBJECT_STORE,
+        [str(S3 / "run-s3")],
+        grace_seconds=10,
+        environment={
+            "VERSITYGW": str(settings.s3_server.resolve()),
+            "REFUSE_LINKS": str(BROKER / "refuse-links"),
+            "DATA_DIR": str(data_dir),
+            "S3_BIND": LOOPBACK,
+            "S3_PORT": port,
+            "S3_BUCKET": own_store.BUCKET,
+            "S3_CREDENTIALS_FILE": str(own_store.credentials_file(data_dir)),
+        },
+        is_ready=lambda: succeeds(str(S3 / "probe-s3"), LOOPBACK, port),
+        restarts=BROKER_RESTARTS,
+    )
+
+
 def client_roles(settings: Settings, topic: Mapping[str, str], job: Mapping[str, str]) -> list[Role]:
     """Return the roles that use the broker; `topic` and `job` are more variables of topic-init and of the job."""
     client = {"KAFKA_BOOTSTRAP": settings.broker_addresses, "DATA_DIR": str(settings.data_dir.resolve())}
@@ -134,9 +157,12 @@ def single_roles(settings: Settings) -> list[Role]:
 
 
 # Roles that start together: producer and job do not depend on each other.
-STARTING = (ZOOKEEPERS, BROKERS, ("topic-init", "spark-master"), WORKERS, ("spark-job", "producer"))
+STARTING = ((*ZOOKEEPERS, OBJECT_STORE), BROKERS, ("topic-init", "spark-master"), WORKERS, ("spark-job", "producer"))
 # Writers stop first, so that they can still flush; ZooKeeper stops last, so that the broker can deregister.
-STOPPING = ("producer", "spark-job", *WORKERS, "spark-master", "topic-init", *reversed(BROKERS), *reversed(ZOOKEEPERS))
+STOPPING = (
+    *("producer", "spark-job", *WORKERS, "spark-master", OBJECT_STORE, "topic-init"),
+    *(*reversed(BROKERS), *reversed(ZOOKEEPERS)),
+)
 
 
 async def succeeds(*command: str) -> bool:

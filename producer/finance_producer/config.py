@@ -12,7 +12,7 @@ from finance_contract.tick import SYMBOL
 from finance_producer.reading.options import Options
 from finance_producer.reading.settings import parsed_delimiter, parsed_mapping, parsed_mark, parsed_names, parsed_ohlc
 from finance_role.literal_paths import unprintable
-from finance_role.settings import RoleSettings, TickSource, TopicName
+from finance_role.settings import PlaceSettings, TickSource, TopicName
 
 MAX_TIMEOUT_SECONDS = 2_000_000
 MAX_HISTORY_MINUTES = 7 * 24 * 60
@@ -34,7 +34,7 @@ def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-class Settings(RoleSettings):
+class Settings(PlaceSettings):
     """The keys of `.env` that the producer reads."""
 
     kafka_bootstrap: str = "localhost:9092"

@@ -24,6 +24,7 @@ from finance_producer.unused_topic import is_unused
 from finance_producer.watch import ProgressWatch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_storage.ledger import LedgerWriter, ledger_file, new_source
+from finance_storage.ledger_copy import copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,15 +69,16 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         watch=ProgressWatch(publisher, link, heartbeat, log),
         stopping=stopping,
     )
-    try:
-        run.until_end(settings.max_ticks)
-    finally:
-        log.info("stopping", asked_to=stopping(), waiting=publisher.waiting)
-        unsent = run.finish(settings.flush_seconds)
-        log.info("stopped", **publisher.deliveries.figures(), **rejects.figures())
-        if isinstance(feed, Replay):
-            rejects.log_totals()
-            warn_of_gaps(feed, publisher.deliveries.acknowledged, log)
+    with copied(ledger, settings, log.warning):
+        try:
+            run.until_end(settings.max_ticks)
+        finally:
+            log.info("stopping", asked_to=stopping(), waiting=publisher.waiting)
+            unsent = run.finish(settings.flush_seconds)
+            log.info("stopped", **publisher.deliveries.figures(), **rejects.figures())
+            if isinstance(feed, Replay):
+                rejects.log_totals()
+                warn_of_gaps(feed, publisher.deliveries.acknowledged, log)
     if isinstance(feed, Replay) and feed.ended and not publisher.deliveries.made:
         raise UnreadableFileError(f"{settings.replay_file} has no row that is a valid tick: nothing was published.")
     return unsent

@@ -36,7 +36,7 @@ KINDS = (
 class IrregularError(OSError):
     """Something else is in the place of a file or folder of the lake; the message is `path` and `what` it is."""
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: object, what: str) -> None:
         super().__init__(f"{path} {what}")
         self.path = path
         self.what = what

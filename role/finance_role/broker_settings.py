@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field, ValidationInfo, field_validator
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
-
-from finance_role.broker_kind import Kind, chosen, switch
-from finance_role.settings import Addresses, RoleSettings, TopicName
+from finance_role.broker_kind import Kind, chosen
+from finance_role.settings import Addresses, PlaceSettings, Port, Switch, TopicName
 
 LOOPBACK = "127.0.0.1"
-Port = Annotated[int, Field(ge=1, le=65535)]
-Switch = Annotated[bool, BeforeValidator(switch)]
 
 
-class BrokerSettings(RoleSettings):
+class BrokerSettings(PlaceSettings):
     """The brokers at KAFKA_BOOTSTRAP; without it one on this machine, or three with CLUSTER=1, each with a port of its own."""
 
     kafka_bootstrap: Addresses | None = None

@@ -5,29 +5,24 @@ Standard library only, because `make up` imports this module before anything is 
 
 from __future__ import annotations
 
-import os
 import secrets
-from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from finance_role import beneath
+from finance_role.secret_file import keep_secret
+from finance_role.secret_file import secret_file as secret_file_of
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "spark"
 BYTES = 32
 
 
 def secret_file(data_dir: Path) -> Path:
     """Return the path of the secret."""
-    return data_dir / "secrets" / "spark"
+    return secret_file_of(data_dir, NAME)
 
 
 def make_secret(data_dir: Path) -> Path:
     """Draw the secret if there is none yet; return its path. Raises beneath.IrregularError."""
-    file = secret_file(data_dir)
-    beneath.make_folder(data_dir, file.parent, 0o700)
-    umask = os.umask(0o077)
-    try:
-        with suppress(FileExistsError):
-            beneath.write_whole(data_dir, file, secrets.token_urlsafe(BYTES).encode() + b"\n", replace=False)
-    finally:
-        os.umask(umask)
-    return file
+    return keep_secret(data_dir, NAME, f"{secrets.token_urlsafe(BYTES)}\n")

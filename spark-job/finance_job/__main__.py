@@ -22,11 +22,12 @@ from finance_job.query_supervisor import UnrecoverableError, supervise
 from finance_job.reader import reader_of
 from finance_job.repair import forget, redrive
 from finance_job.repair.moving import complete
-from finance_job.repair.request import ForgetRequest, serve
+from finance_job.repair.request import ForgetRequest, Requests
 from finance_job.schema_guard import UnfitSchemaError
 from finance_job.sealing.sealing import Sealing
 from finance_job.session import SessionEndedError, start_session
 from finance_job.sink import Sink
+from finance_job.store_guard import outages_named, require_fit_store
 from finance_job.topic_watch import TopicSettings
 from finance_job.writer import ConflictError, FencedError, Writer
 from finance_kafka.describe import describe_topic
@@ -36,6 +37,7 @@ from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_role.lock import hold_or_exit
 from finance_role.log import configure_logging
 from finance_role.settings import begin_role
+from finance_storage.errors import StoreUnavailableError
 from finance_storage.lake_identity import CorruptStateError
 from finance_storage.paths import LakePaths
 
@@ -57,7 +59,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     lock = hold_or_exit(settings.data_dir, ROLE)
     log.info("settings", **settings.model_dump(mode="json"))
-    paths = LakePaths(settings.data_dir.resolve())
+    paths = LakePaths.of(settings, settings.data_dir.resolve())
     try:
         with lock:
             _run(settings, paths, stopping, log)
@@ -74,7 +76,7 @@ def main() -> int:
     ) as error:
         log.error("refused: a restart would not fix this", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return REFUSED
-    except (ConflictError, SessionEndedError) as error:
+    except (ConflictError, SessionEndedError, StoreUnavailableError) as error:
         log.error("stopped: a restart may succeed", reason=str(error))  # noqa: TRY400 - no traceback wanted
         return 1
     log.info("stopped")
@@ -83,11 +85,14 @@ def main() -> int:
 
 def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: FilteringBoundLogger) -> None:
     bootstrap, topic = settings.kafka_bootstrap, settings.kafka_topic
+    if not require_fit_store(paths, stopping, log):
+        return
     broker = wait_for_topic(bootstrap, topic, stopping, log)
     if broker is None:
         return
-    identity = open_lake(paths, topic, broker)
-    writer = Writer(paths, identity)
+    with outages_named(paths):
+        identity = open_lake(paths, topic, broker)
+        writer = Writer(paths, identity)
     log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=identity.topic_id, cluster=identity.cluster)
     if moved := put_old_state_aside(paths):
         log.info("lake of an earlier version taken over: its state is in its tables now", moved=[str(path) for path in moved])
@@ -105,6 +110,8 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         maintenance = Maintenance(paths, writer, sink.between_batches, log)
         sealing = Sealing(paths, writer, partial(describe_topic, bootstrap, topic), sink.between_batches, log)
 
+        requests = Requests(paths, log)
+
         def repair_between_batches(wanted: str | ForgetRequest) -> RedriveAnswer:
             with sink.between_batches():
                 if isinstance(wanted, ForgetRequest):
@@ -114,9 +121,10 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         def between_polls() -> None:
             if watch.fault:
                 raise UnrecoverableError(watch.fault)
-            serve(paths, repair_between_batches, log)
-            maintenance.step()
-            sealing.step()
+            with outages_named(paths):
+                requests.serve(repair_between_batches)
+                maintenance.step()
+                sealing.step()
 
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(paths.ticks))
         with followed(spark, paths, identity.lake, settings.bars_seconds, log):

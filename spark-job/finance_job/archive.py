@@ -38,7 +38,7 @@ IMPATIENT = {"kafka.default.api.timeout.ms": "1000", "kafka.request.timeout.ms":
 
 def train(spark: SparkSession, settings: Settings, paths: LakePaths) -> None:
     """Load the classes of a micro-batch: Spark's Kafka source, as far as it runs without a broker, and both readers' jobs."""
-    task = WorkerTask({name: str(paths.table(name)) for name in (TICKS, QUARANTINE)}, 0)
+    task = WorkerTask({name: paths.table(name) for name in (TICKS, QUARANTINE)}, 0)
     enough = threading.Event()
     directly = DirectReader(spark, no_records)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from finance_role.settings import RoleSettings, TopicName
+from finance_role.settings import PlaceSettings, RoleSettings, TopicName
 
 # One standalone master, or several of which one is active.
 STANDALONE = r"^(spark://[^\s,/:]+:[0-9]+(,[^\s,/:]+:[0-9]+)*)?$"
@@ -64,7 +64,7 @@ def secret_of(file: Path) -> str:
     return secret
 
 
-class Settings(SparkSettings):
+class Settings(SparkSettings, PlaceSettings):
     """The keys of `.env` that the job reads."""
 
     kafka_bootstrap: str = "localhost:9092"

@@ -11,6 +11,7 @@ import os
 import threading
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake.exceptions import DeltaError
@@ -22,6 +23,7 @@ from finance_kafka.describe import BrokerUnavailableError, TopicDescription, Top
 from finance_role import beneath
 from finance_storage import accounting
 from finance_storage.delta_table import live_rows, newest_metadata, open_table
+from finance_storage.errors import StoreUnavailableError
 from finance_storage.lake_identity import CorruptStateError, Identity, identity_of, read_identity
 from finance_storage.log_damage import damaged_log
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
@@ -29,7 +31,6 @@ from finance_storage.quarantine_ahead import offsets_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
@@ -51,6 +52,8 @@ def examine(paths: LakePaths, broker: TopicDescription) -> accounting.State:
         return _state(paths, broker)
     except CorruptStateError as error:
         damage = str(error)
+    except StoreUnavailableError:
+        raise
     except (DeltaError, ArrowException, OSError, ValueError, KeyError) as error:
         damage = f"the lake at {paths.root} cannot be read ({error})".replace("\n", " ")
     return accounting.State(None, None, None, broker, (damage,))
@@ -67,7 +70,7 @@ def _table(paths: LakePaths, name: str, identity: Identity | None, ticks: Offset
     table = open_table(paths.table(name))
     if table is None:
         return None
-    record, rows_ahead = newest_metadata(table), 0
+    record, rows_ahead = newest_metadata(table, paths.table(name)), 0
     if name == QUARANTINE and record and identity:
         ranges = accounting.ahead(ticks, record.position, identity)
         rows_ahead = sum(map(len, offsets_within(table, paths.table(name), ranges).values()))
@@ -99,10 +102,12 @@ def check_lake(paths: LakePaths, topic: str, broker: TopicDescription) -> Identi
 
 def put_old_state_aside(paths: LakePaths) -> list[Path]:
     """Move aside the state files of lakes from before version 0.2, now kept in the tables. Return the new paths."""
-    moved = []
-    for old in (paths.before_tables, paths.root / "checkpoints", paths.root / "redrive.json"):
+    moved: list[Path] = []
+    if not isinstance(paths.root, Path):  # no earlier version wrote to a bucket
+        return moved
+    for old in (paths.root / paths.before_tables.name, paths.root / "checkpoints", paths.root / "redrive.json"):
         if os.path.lexists(old):
-            target = paths.aside / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
+            target = paths.root / paths.aside.name / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}" / old.name
             beneath.move(paths.root, old, target)
             moved.append(target)
     return moved

@@ -9,6 +9,7 @@ from finance_job.guard import StartupRefusedError, check_lake
 from finance_job.scratch import Scratch
 from finance_job.session import require_running
 from finance_job.source import read_topic
+from finance_job.store_guard import outages_named
 from finance_kafka.describe import describe_topic
 
 if TYPE_CHECKING:
@@ -37,17 +38,20 @@ class Query:
     def start(self, sink: Sink, log: FilteringBoundLogger) -> StreamingQuery:
         """Check that tables and broker belong together, complete a batch that only the quarantine has, then start.
 
-        Raises BrokerUnavailableError, TopicNotFoundError, StartupRefusedError, FencedError, ConflictError, SessionEndedError.
+        Raises BrokerUnavailableError, TopicNotFoundError, StartupRefusedError, FencedError, ConflictError, SessionEndedError,
+        StoreUnavailableError.
         """
         topic = self._settings.kafka_topic
         broker = describe_topic(self._settings.kafka_bootstrap, topic)
-        if check_lake(self._paths, topic, broker) is None:
-            raise StartupRefusedError(f"the tables at {self._paths.root} were removed while the job ran: start it again")
-        if half := sink.finish():
-            log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
+        with outages_named(self._paths):
+            if check_lake(self._paths, topic, broker) is None:
+                raise StartupRefusedError(f"the tables at {self._paths.root} were removed while the job ran: start it again")
+            if half := sink.finish():
+                log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
+            position = {partition: self._writer.start(partition) for partition in broker.end}
         require_running(self._spark)
         hit("before-offsets")
-        return self._stream(sink, {partition: self._writer.start(partition) for partition in broker.end})
+        return self._stream(sink, position)
 
     def close(self) -> None:
         """Remove Spark's scratch files."""

@@ -12,6 +12,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from finance_job.writer import ConflictError, FencedError
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
 from finance_kafka.range_reader import OffsetOutOfRangeError
+from finance_storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     import threading
@@ -44,6 +45,7 @@ RETRIED = (
     TopicNotFoundError,
     QueryEndedError,
     ConflictError,
+    StoreUnavailableError,
     OffsetOutOfRangeError,
     PySparkException,
     Py4JError,

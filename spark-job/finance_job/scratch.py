@@ -20,8 +20,8 @@ class Scratch:
 
     def __init__(self, paths: LakePaths, epoch: int) -> None:
         """Remove the folders that earlier drivers have left behind."""
-        beneath.remove(paths.root, paths.scratch)
-        self._root = paths.root
+        beneath.remove(paths.folder, paths.scratch)
+        self._root = paths.folder
         self._folder = paths.scratch / str(epoch)
         self._starts = 0
 

@@ -120,7 +120,7 @@ class Sink:
 
     def _store(self, number: int, ranges: Ranges, batch: DataFrame | None, known: Mapping[int, Offsets64]) -> BatchSummary:
         self._refuse_misplaced(ranges)
-        folders = {name: str(self._paths.table(name)) for name in (QUARANTINE, TICKS)}
+        folders = {name: self._paths.table(name) for name in (QUARANTINE, TICKS)}
         files = self._reader.read(ranges, batch, WorkerTask(folders, int(time.time() * 1000), known))
         quarantined = Change.of([file for file in files if file.table == QUARANTINE], ranges)
         ticks = Change.of([file for file in files if file.table == TICKS], ranges, _holes(files, ranges, known))

@@ -8,17 +8,15 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 
 from finance_contract import CONTRACT_VERSION
-from finance_role import beneath
-from finance_storage import digest, schemas
+from finance_storage import digest, place, schemas
 from finance_storage.commit_metadata import CommitMetadata, Total
 from finance_storage.delta_table import open_table
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_storage.schemas import STATISTICS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from finance_storage.lake_identity import Identity
+    from finance_storage.place import Place
 
 PARTITIONS = {name: fields.names for name, fields in schemas.PARTITIONS.items()}
 TABLES = (QUARANTINE, TICKS)  # in the order of commits
@@ -30,7 +28,7 @@ def create_tables(paths: LakePaths, identity: Identity) -> None:
     Raises IrregularError if the path of a table is a link.
     """
     for name in TABLES:
-        beneath.require_unlinked(paths.root, paths.table(name))
+        place.require_unlinked(paths.root, paths.table(name))
         if open_table(paths.table(name)) is None:
             _create(paths.table(name), name, identity)
 
@@ -54,13 +52,14 @@ def schema(name: str) -> Schema:
     return Schema.from_arrow(pa.schema([*schemas.FIELDS[name], *schemas.PARTITIONS[name]]))
 
 
-def _create(folder: Path, name: str, identity: Identity) -> None:
+def _create(folder: Place, name: str, identity: Identity) -> None:
     DeltaTable.create(
-        str(folder),
+        place.uri(folder),
         schema(name),
         partition_by=PARTITIONS[name],
         configuration={**_properties(name), **identity.properties()},
         raise_if_key_not_exists=False,
+        storage_options=place.delta_options(folder),
         commit_properties=CommitProperties(custom_metadata={"userMetadata": initial_metadata(identity).encode()}),
     )
 

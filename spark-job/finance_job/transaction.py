@@ -15,18 +15,18 @@ import pyarrow as pa
 from deltalake import DeltaTable, PostCommitHookProperties
 from deltalake.transaction import AddAction, RemoveAction
 
-from finance_storage import digest
+from finance_storage import digest, place
 from finance_storage.data_file import rows_of
 from finance_storage.files import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from deltalake import CommitProperties
 
     from finance_kafka.offsets import OffsetRange
     from finance_storage.data_file import WrittenFile
+    from finance_storage.place import Place
 
 # No log checkpoint and no clean-up during a batch: maintenance does both between batches.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -114,17 +114,17 @@ def still_final(until: date | None, change: Change) -> date | None:
         return None
 
 
-def write_log_checkpoint(folder: Path, version: int) -> None:
+def write_log_checkpoint(folder: Place, version: int) -> None:
     """Write a log checkpoint as of a version, and remove earlier entries that are past the table's retention."""
-    table = DeltaTable(str(folder), version=version)
+    table = DeltaTable(place.uri(folder), version=version, storage_options=place.delta_options(folder))
     table.create_checkpoint()
     table.cleanup_metadata()
 
 
-def last_log_checkpoint(folder: Path) -> int:
+def last_log_checkpoint(folder: Place) -> int:
     """Return the version of the newest log checkpoint; 0 if there is none."""
     try:
-        pointer = (folder / "_delta_log" / "_last_checkpoint").read_bytes()
+        pointer = place.read(folder.parent, folder / "_delta_log" / "_last_checkpoint")
     except FileNotFoundError:
         return 0
     return int(msgspec.json.decode(pointer)["version"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from finance_storage.offset_set import Offsets64
+    from finance_storage.place import Place
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Size in memory. On disk ticks take a twentieth of it. Quarantined values may be anything, and writing holds a second copy.
@@ -30,13 +31,13 @@ class WorkerTask:
     """Decodes records and writes them to the tables' folders. It is sent to the workers.
 
     Attributes:
-        folders: folder of each table to write, by name; rows of other tables are dropped
+        folders: place of each table to write, by name; rows of other tables are dropped
         planned_ms: when the batch was planned, milliseconds since the Unix epoch; the rows' `ingested_at`
         known: offsets to leave out, sorted, by Kafka partition, because the quarantine already has their records
 
     """
 
-    folders: dict[str, str]
+    folders: Mapping[str, Place]
     planned_ms: int
     known: Mapping[int, Offsets64] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ class WorkerTask:
 class _Pending:
     """Decoded rows that are not yet in a file."""
 
-    def __init__(self, folders: dict[str, str]) -> None:
+    def __init__(self, folders: Mapping[str, Place]) -> None:
         self._folders = folders
         self._rows: dict[str, list[pa.Table]] = {name: [] for name in folders}
         self._bytes = dict.fromkeys(folders, 0)

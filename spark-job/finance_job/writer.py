@@ -9,6 +9,7 @@ taken over and FencedError ends this one. It must not read the table again and g
 
 from __future__ import annotations
 
+import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,8 +21,7 @@ from finance_contract import CONTRACT_VERSION
 from finance_job.schema_guard import differences, require_fit
 from finance_job.tables import PARTITIONS, TABLES, initial_metadata
 from finance_job.transaction import NO_HOOKS, actions, append, still_final
-from finance_role import beneath
-from finance_storage import digest
+from finance_storage import digest, place
 from finance_storage.accounting import ahead
 from finance_storage.commit_metadata import CommitMetadata, half_redriven, half_retracted
 from finance_storage.delta_table import newest_metadata, open_table
@@ -72,9 +72,10 @@ class Writer:
         link anywhere in a table, because delta-rs would follow it.
         """
         for name in TABLES:
-            beneath.require_unlinked(paths.root, paths.table(name))
+            place.require_unlinked(paths.root, paths.table(name))
         self._paths = paths
         self._identity = identity
+        self._driver = secrets.token_hex(8)
         self._opened: dict[str, _Opened] = {}
         tables = {name: self._read(name) for name in TABLES}
         for name, opened in tables.items():
@@ -200,10 +201,14 @@ class Writer:
     def _take_over(self, name: str) -> None:
         for _ in range(MAX_ATTEMPTS):
             opened = self._read(name)
+            if opened.metadata.driver == self._driver:  # an earlier attempt has succeeded, and its answer was lost
+                self._opened[name] = opened
+                return
             if opened.metadata.epoch >= self.epoch:
                 raise FencedError(self._fenced(opened.metadata.epoch))
             self._opened[name] = opened
-            metadata = self._next(opened.metadata, redriven=opened.metadata.redriven, retracting=opened.metadata.retracting)
+            moving = {"redriven": opened.metadata.redriven, "retracting": opened.metadata.retracting}
+            metadata = self._next(opened.metadata, driver=self._driver, **moving)
             try:
                 if _has_identity(opened.table):
                     self._write(name, [], metadata)
@@ -269,7 +274,7 @@ class Writer:
         table = open_table(self._paths.table(name))
         if table is None:
             raise CorruptStateError(f"{self._paths.table(name)} does not exist: `make recover` repairs it")
-        return _Opened(table, newest_metadata(table) or initial_metadata(self._identity))
+        return _Opened(table, newest_metadata(table, self._paths.table(name)) or initial_metadata(self._identity))
 
     @contextmanager
     def _refusing_conflicts(self, name: str) -> Iterator[None]:

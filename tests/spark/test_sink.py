@@ -108,7 +108,7 @@ def test_a_batch_is_stored_in_both_tables_with_commit_metadata(lake: Lake) -> No
     assert lake.rows("quarantine").column("reason").to_pylist() == ["price_type", "tombstone"]
     (summary,) = lake.summaries
     assert (summary.offsets, summary.ticks, summary.quarantined) == (4, 2, 2)
-    metadata = newest_metadata(DeltaTable(str(lake.paths.ticks)))
+    metadata = newest_metadata(DeltaTable(str(lake.paths.ticks)), lake.paths.ticks)
     assert metadata is not None
     assert (metadata.lake, metadata.epoch, metadata.sequence, metadata.rows) == (lake.identity.lake, 1, 2, {0: 2})
     assert committed_offsets(lake.paths.ticks) == {0: 4}
@@ -120,7 +120,7 @@ def test_the_digest_of_a_commit_is_that_of_its_rows(lake: Lake) -> None:
     lake.new_sink()(ANY, 0)
 
     for table in ("ticks", "quarantine"):
-        metadata = newest_metadata(DeltaTable(str(lake.paths.table(table))))
+        metadata = newest_metadata(DeltaTable(str(lake.paths.table(table))), lake.paths.table(table))
         rows = lake.rows(table)
         assert metadata is not None
         assert metadata.digest == digest.to_text(digest.digest_of(rows))

@@ -69,7 +69,7 @@ def publish(stack: Stack) -> None:
     assert producer.flush(60) == 0
 
 
-def stored_by(stack: Stack, reader: str, **settings: str | float) -> LakePaths:
+def stored_by(stack: Stack, reader: str, **settings: str | float) -> LakePaths[Path]:
     """Store the topic up to its end in a new lake, with a reader; return the lake."""
     folder = stack.folder / reader
     job = stack.run("spark-job", DATA_DIR=str(folder), READER=reader, **settings)
@@ -188,7 +188,7 @@ def reader(request: pytest.FixtureRequest, stack: Stack, spark: SparkSession) ->
 
 
 def task_below(folder: Path) -> WorkerTask:
-    return WorkerTask({table: str(folder / table) for table in (TICKS, QUARANTINE)}, 1_764_000_000_000)
+    return WorkerTask({table: folder / table for table in (TICKS, QUARANTINE)}, 1_764_000_000_000)
 
 
 def test_a_range_is_read_outside_of_the_stream(stack: Stack, reader: Reader, tmp_path: Path) -> None:

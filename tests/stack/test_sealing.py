@@ -40,7 +40,7 @@ def ingest_as_of(stack: Stack, moment: datetime) -> None:
     broker = describe_topic(stack.bootstrap, stack.topic)
     writer = Writer(stack.paths, open_lake(stack.paths, stack.topic, broker))
     ranges = {number: OffsetRange(0, end) for number, end in broker.end.items()}
-    task = WorkerTask({name: str(stack.paths.table(name)) for name in (QUARANTINE, TICKS)}, int(moment.timestamp() * 1000))
+    task = WorkerTask({name: stack.paths.table(name) for name in (QUARANTINE, TICKS)}, int(moment.timestamp() * 1000))
     files = list(task.files(arrived(kafka_reader(stack.bootstrap, stack.topic)(ranges), moment)))
     for name in (QUARANTINE, TICKS):
         writer.commit(name, Change.of([file for file in files if file.table == name], ranges))

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from finance_job.sealing.sealing import GRACE, Sealing
 from finance_storage import seals
-from finance_storage.delta_table import newest_metadata
+from finance_storage.delta_table import newest_metadata, open_table
 from finance_storage.paths import TICKS
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Days:
     @property
     def until(self) -> date | None:
         """The day before which all days are sealed, according to the log."""
-        metadata = newest_metadata(DeltaTable(str(self.lake.paths.ticks)))
+        table = open_table(self.lake.paths.ticks)
+        metadata = newest_metadata(table, self.lake.paths.ticks) if table else None
         return metadata.finalized_until if metadata else None
 
     def manifests(self) -> list[Manifest]:

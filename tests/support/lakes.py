@@ -123,7 +123,7 @@ class BuiltLake:
             {"key": b"AAPL", "value": value, "partition": partition, "offset": start + index, "timestamp": self.arrived}
             for index, value in enumerate(values)
         ]
-        task = WorkerTask({name: str(self.paths.table(name)) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)
+        task = WorkerTask({name: self.paths.table(name) for name in (TICKS, QUARANTINE)}, 1_764_000_000_000 + self.batch)
         return list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
 
     def commit(self, name: str, files: Sequence[WrittenFile], holes: int = 0) -> None:

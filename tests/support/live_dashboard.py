@@ -61,7 +61,7 @@ class LiveLake(BuiltLake):
             {"key": None, "value": value, "partition": 0, "offset": start + index, "timestamp": moment}
             for index, value in enumerate(values)
         ]
-        tables = {name: str(self.paths.table(name)) for name in (TICKS, QUARANTINE)}
+        tables = {name: self.paths.table(name) for name in (TICKS, QUARANTINE)}
         task = WorkerTask(tables, round(moment.timestamp() * 1000))
         files = list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
         self.commit(QUARANTINE, files)

@@ -91,7 +91,7 @@ def _store(lake: BuiltLake, batch: list[Record]) -> None:
         place = {"partition": partition, "offset": start[partition], "timestamp": record.arrived}
         rows.append({"key": record.symbol.encode(), "value": record.value, **place})
         start[partition] += 1
-    task = WorkerTask({name: str(lake.paths.table(name)) for name in (TICKS, QUARANTINE)}, _milliseconds(batch[-1].arrived))
+    task = WorkerTask({name: lake.paths.table(name) for name in (TICKS, QUARANTINE)}, _milliseconds(batch[-1].arrived))
     files = list(task.files(iter([pa.RecordBatch.from_pylist(rows, RECORDS)])))
     lake.commit(QUARANTINE, files)
     lake.commit(TICKS, files)

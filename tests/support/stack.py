@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 from confluent_kafka import Producer
@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 
 from finance_kafka.describe import BrokerUnavailableError, describe_topic
 from finance_role.environment import composed
+from finance_role.settings import PlaceSettings
 from finance_storage import delta_log
 from finance_storage.delta_table import committed_offsets, open_table
 from finance_storage.derived_tables import states
@@ -197,11 +198,22 @@ class Stack:
     topic: str
     jvm: str = ""
     runs: list[Run] = field(default_factory=list)
+    lake: Mapping[str, str] = field(default_factory=dict)  # settings of a lake in an object store
 
     @property
-    def paths(self) -> LakePaths:
-        """The paths of this test's lake."""
+    def paths(self) -> LakePaths[Path]:
+        """The paths of this test's lake; in an object store only its locks and scratch files are here."""
         return LakePaths(self.folder / "data")
+
+    @property
+    def place(self) -> LakePaths:
+        """The paths of the lake, wherever it is."""
+        return LakePaths.of(PlaceSettings(data_dir=self.paths.root, **self.lower(self.lake)))
+
+    @staticmethod
+    def lower(settings: Mapping[str, str]) -> dict[str, Any]:
+        """Return settings by the names of their fields."""
+        return {name.lower(): value for name, value in settings.items()}
 
     @property
     def bootstrap(self) -> str:
@@ -223,6 +235,7 @@ class Stack:
                 "SPARK_UI_PORT": "0",
                 "JVM_OF_TESTS": self.jvm,
                 "HISTORY_MINUTES": "0",  # most tests and benchmarks count ticks, from the first one on
+                **self.lake,
                 **{key: str(value) for key, value in environment.items()},
             },
         )
@@ -252,7 +265,7 @@ class Stack:
 
     def stored(self) -> Counter[tuple[int, int]]:
         """Count how often each (partition, offset) is in the two tables together."""
-        return coordinates(self.paths)
+        return coordinates(self.place)
 
     def wait_until_stored(self, seconds: float = 180) -> None:
         """Wait until the tables have reached the topic's end. The broker is asked again only after a commit."""
@@ -260,7 +273,7 @@ class Stack:
 
         def reached() -> bool:
             nonlocal asked_at
-            committed = committed_offsets(self.paths.ticks)
+            committed = committed_offsets(self.place.ticks)
             if committed == asked_at:
                 return False
             try:
@@ -278,7 +291,7 @@ class Stack:
 
     def _module(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a Python module of the project on this lake."""
-        lake = {"DATA_DIR": str(self.paths.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic}
+        lake = {"DATA_DIR": str(self.paths.root), "KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": self.topic, **self.lake}
         command = [sys.executable, "-m", name, *arguments]
         return subprocess.run(
             command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, check=False

@@ -67,7 +67,7 @@ def rewrite(lake: BuiltLake, name: str, change: Callable[[pa.Table], pa.Table]) 
     old = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     rows = pa.concat_tables([pq.ParquetFile(folder / file["path"]).read() for file in old])
     date = {"date": DATE} if name == TICKS else {}
-    new = write_data_file(change(rows), name, str(folder), date)
+    new = write_data_file(change(rows), name, folder, date)
     removed = [
         RemoveAction(
             path=file["path"],

@@ -64,7 +64,7 @@ def main() -> None:
         batches = kafka_reader(sys.argv[3], sys.argv[4])({0: OffsetRange(0, records)})
     with tempfile.TemporaryDirectory() as folder:
         before = peak_mb()
-        files = list(WorkerTask({table: f"{folder}/{table}" for table in (TICKS, QUARANTINE)}, 0).files(batches))
+        files = list(WorkerTask({table: Path(folder) / table for table in (TICKS, QUARANTINE)}, 0).files(batches))
         assert sum(sum(file.rows.values()) for file in files) == records
         print(peak_mb() - before)
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, ZOOKEEPERS
+from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, OBJECT_STORE, ZOOKEEPERS
+from finance_role import own_store
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
@@ -20,6 +21,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 KRAFT: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.kraft.yml").read_text())
 CLUSTER: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.cluster.yml").read_text())["services"]
 BROKER: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.broker.yml").read_text())["services"]
+STORE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.s3.yml").read_text())["services"]
 OF_THE_CLUSTER = {name: service for name, service in CLUSTER.items() if name not in SERVICES}
 # Services that a profile adds; they only read.
 ADDED = {"dashboard"}
@@ -54,7 +56,8 @@ def test_compose_up_without_profiles_starts_the_five_services() -> None:
 def test_the_dashboard_is_a_profile_with_a_read_only_mount() -> None:
     dashboard = SERVICES["dashboard"]
     assert dashboard["profiles"] == ["dashboard"]
-    (mount,) = dashboard["volumes"]
+    mount, keys = dashboard["volumes"]
+    assert keys["read_only"] is True
     assert mount == {"type": "bind", "source": "${DATA_DIR:-data}", "target": "/data", "read_only": True}
     assert "depends_on" not in dashboard
 
@@ -173,20 +176,20 @@ def test_one_service_builds_each_image() -> None:
     assert sorted(built) == sorted({service["image"] for service in SERVICES.values()})
 
 
-@pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "spark-job"])
+@pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "s3", "spark-job"])
 def test_images_use_the_same_base_image_by_tag(folder: str) -> None:
     dockerfile = (ROOT / folder / "Dockerfile").read_text()
     assert re.findall(r"^ARG BASE_IMAGE=(.+)$", dockerfile, re.MULTILINE) == ["debian:bookworm-slim"]
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages == {"${BASE_IMAGE}"}
-    for service in SERVICES.values():
+    for service in (*SERVICES.values(), STORE[OBJECT_STORE]):
         if service.get("build", {}).get("dockerfile") == f"{folder}/Dockerfile":
             assert service["build"]["args"]["BASE_IMAGE"] == "${BASE_IMAGE:-debian:bookworm-slim}"
 
 
 def test_no_environment_has_a_secret() -> None:
     keys = [key for service in SERVICES.values() for key in service.get("environment", ())]
-    assert not [key for key in keys if re.search("PASSWORD|SECRET|TOKEN|CREDENTIAL", key)]
+    assert not [key for key in keys if re.search("PASSWORD|SECRET|TOKEN|CREDENTIAL", key) and not key.endswith("_FILE")]
     assert set(COMPOSE["secrets"]) == {"ca"}
 
 
@@ -257,6 +260,29 @@ def test_driver_master_and_workers_share_a_secret_that_is_in_a_file() -> None:
         assert environment["SPARK_HOST"] == name
 
 
+def test_the_object_store_obeys_the_rules_of_all_services() -> None:
+    service, like = STORE[OBJECT_STORE], SERVICES["zookeeper"]
+    for key in ("user", "read_only", "cap_drop", "security_opt", "init", "networks", "logging", "volumes", "restart"):
+        assert service[key] == like[key], key
+    assert service["build"] == {**like["build"], "dockerfile": "s3/Dockerfile"}
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode", "tmpfs"} & service.keys()
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["ports"] == ["127.0.0.1:${S3_PORT:-7070}:7070"]
+    assert re.fullmatch(r"[1-9]\d*[mg]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+
+
+def test_what_reads_or_writes_the_lake_waits_for_the_object_store_and_gets_its_keys_as_a_file() -> None:
+    here = {"LAKE_URI": own_store.URI, "S3_ENDPOINT": "http://s3:7070", "S3_CREDENTIALS_FILE": "/data/secrets/s3"}
+    assert STORE.keys() - {OBJECT_STORE} == {*CLIENTS, *ADDED}
+    for name in (*CLIENTS, *ADDED):
+        assert STORE[name] == {"environment": here, "depends_on": {OBJECT_STORE: {"condition": "service_healthy"}}}
+    server = STORE[OBJECT_STORE]["environment"]
+    assert server["S3_BUCKET"] == own_store.BUCKET
+    assert server["S3_CREDENTIALS_FILE"] == here["S3_CREDENTIALS_FILE"]
+    assert not [key for key in server if re.search("PASSWORD|SECRET|TOKEN|ACCESS", key)]
+
+
 def test_with_brokers_of_others_the_check_of_the_topic_precedes_producer_and_job() -> None:
     check, like = BROKER["topic-check"], SERVICES["topic-init"]
     for key in ("user", "read_only", "cap_drop", "security_opt", "init", "networks", "logging", "image", "restart"):
@@ -276,6 +302,7 @@ def test_with_brokers_of_others_the_check_of_the_topic_precedes_producer_and_job
         ("compose.cluster.yml", set(CLUSTER_ROLES)),
         ("compose.broker.yml", {"topic-check", "producer", "spark-job"}),
         ("compose.no-producer.yml", SERVICES.keys() - ADDED - {"producer"}),
+        ("compose.s3.yml", {*ALL_ROLES, OBJECT_STORE}),
     ],
 )
 @pytest.mark.skipif(shutil.which("docker") is None, reason="there is no Docker on this machine")

@@ -45,6 +45,7 @@ NOT_IN_ENV_FILE = {
     "SPARK_JARS": "where the build puts them",
     "SPARK_ARCHIVE": "where the build puts it",
     "KAFKA_JARS": "where the build puts them",
+    "S3_SERVER": "where the build puts it",
     "ROLES": "set for a single run of `make local`",
     "RUN_SECONDS": "set for a single run of `make local`",
 }
@@ -66,6 +67,8 @@ NOT_IN_COMPOSE = {
     "KAFKA_PORT_2": "compose.cluster.yml has it",
     "KAFKA_PORT_3": "compose.cluster.yml has it",
     "SPARK_SECRET_FILE": "compose.cluster.yml sets it",
+    "S3": "`make up` turns it into COMPOSE_FILE",
+    "S3_PORT": "compose.s3.yml has it",
     "SPARK_MASTER_PORT": "the master is not published; inside the network it has 7077",
 }
 # Variables that compose interpolates and that are not in .env.example.
@@ -79,6 +82,8 @@ NOT_THE_DEFAULT_OF_THE_EXAMPLE = {
     ("EXTRA_CA_BUNDLE", ":-/dev/null"): "a secret needs a file",
     ("REPLAY_FILE", ":-/dev/null"): "a mount needs a source",
     ("REPLAY_FILE", ":+/replay"): "the file is called that inside the container",
+    ("S3_CREDENTIALS_FILE", ":-/dev/null"): "a mount needs a source",
+    ("S3_CREDENTIALS_FILE", ":+/keys"): "the file is called that inside the container",
 }
 # Values of a container's environment that do not come from .env, or that have another value inside the container.
 FIXED_IN_CONTAINERS = {
@@ -86,6 +91,7 @@ FIXED_IN_CONTAINERS = {
     "SPARK_UI_PORT": ("4040", "the port inside; the key sets the published one"),
     "SPARK_BIND": ("0.0.0.0", "inside its own network"),  # noqa: S104
     "REPLAY_FILE": ("${REPLAY_FILE:+/replay}", "the mount"),
+    "S3_CREDENTIALS_FILE": ("${S3_CREDENTIALS_FILE:+/keys}", "the mount"),
 }
 # Fields that compose does not pass to containers.
 LEFT_TO_THE_IMAGE = {
@@ -94,6 +100,8 @@ LEFT_TO_THE_IMAGE = {
     "SPARK_ARCHIVE": "not in the image: 180 MB",
     "BROKER_WAIT_SECONDS": "its default",
     "SPARK_SECRET_FILE": "compose.cluster.yml sets it",
+    "S3": "compose.s3.yml sets what follows from it",
+    "S3_PORT": "the port on this machine; inside the network it is 7070",
 }
 # Rows that the table may have besides the keys of .env: keys of a single run.
 TABLE_MAY_ADD = {"ROLES", "RUN_SECONDS", "YES", "ENV_FILE"}
@@ -144,8 +152,8 @@ def test_exactly_the_settings_reach_the_processes() -> None:
 
 
 def test_scripts_fall_back_to_the_same_umask() -> None:
-    for script in ("run-broker", "run-zookeeper"):
-        assert f'umask "${{DATA_UMASK:-{EXAMPLE["DATA_UMASK"]}}}"' in (ROOT / "kafka/broker" / script).read_text()
+    for script in ("kafka/broker/run-broker", "kafka/broker/run-zookeeper", "s3/run-s3"):
+        assert f"${{DATA_UMASK:-{EXAMPLE['DATA_UMASK']}}}" in (ROOT / script).read_text()
 
 
 @pytest.mark.parametrize(("key", "script"), READ_BY_SCRIPTS.items())
@@ -169,6 +177,12 @@ def test_the_overlay_of_the_cluster_interpolates_with_the_same_defaults() -> Non
     assert {"KAFKA_PORT_2", "KAFKA_PORT_3"} <= {key for key, _ in overlay}
 
 
+def test_the_overlay_of_the_object_store_interpolates_with_the_same_defaults() -> None:
+    overlay = interpolations((ROOT / "compose.s3.yml").read_text())
+    assert overlay - COMPOSE_ONLY.keys() <= {(key, f":-{value}") for key, value in EXAMPLE.items()}
+    assert "S3_PORT" in {key for key, _ in overlay}
+
+
 @pytest.mark.parametrize("role", IN_CONTAINERS)
 def test_a_container_gets_every_key_that_its_role_reads_and_no_other(role: str) -> None:
     passed = COMPOSE["services"][role]["environment"].keys()
@@ -182,7 +196,7 @@ def test_a_container_gets_each_key_under_its_own_name(role: str) -> None:
         assert value == (fixed[0] if fixed else f"${{{key}:-{EXAMPLE[key]}}}")
 
 
-@pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "spark-job"])
+@pytest.mark.parametrize("folder", ["kafka", "lake", "producer", "s3", "spark-job"])
 def test_the_images_keep_their_state_where_compose_mounts_it(folder: str) -> None:
     assert re.search(r"\bDATA_DIR=/data\b", (ROOT / folder / "Dockerfile").read_text())
 

@@ -62,7 +62,7 @@ class Written(NamedTuple):
 
 
 def _data_files(name: str, lake: BuiltLake) -> None:
-    task = WorkerTask({name: str(lake.paths.table(name))}, 0)
+    task = WorkerTask({name: lake.paths.table(name)}, 0)
     record = {"key": b"AAPL", "value": GOOD if name == TICKS else BAD, "partition": 0, "offset": 9, "timestamp": ARRIVED}
     assert list(task.files(iter([pa.RecordBatch.from_pylist([record], RECORDS)])))
 
@@ -80,7 +80,7 @@ def _beat_again(lake: BuiltLake) -> None:
 def _answer(lake: BuiltLake) -> None:
     redrive = request.JobRequest(uuid.UUID(int=1), "all")
     beneath.write_whole(lake.paths.root, lake.paths.root / "run" / "redrive.request", msgspec.json.encode(redrive))
-    request.serve(lake.paths, lambda _: RedriveAnswer(done=True, sentence="done"), structlog.get_logger())
+    request.Requests(lake.paths, structlog.get_logger()).serve(lambda _: RedriveAnswer(done=True, sentence="done"))
 
 
 def _put_aside(lake: BuiltLake) -> None:

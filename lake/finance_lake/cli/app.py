@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from finance_role.beneath import IrregularError
 from finance_role.exit_codes import USAGE
 from finance_role.text import ESCAPE, plain
-from finance_storage.errors import FILL, LakeError, UnreadableError
+from finance_storage.errors import FILL, LakeError, StoreUnavailableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,8 @@ def usable_folder(folder: Path | None) -> Path | None:
 
     if folder and (what := fault(folder)):
         raise typer.BadParameter(what)
+    if folder and str(folder).startswith("s3:/") and not folder.exists():
+        raise typer.BadParameter("it names a folder. For a lake in an object store set LAKE_URI, without --data")
     return folder
 
 
@@ -81,7 +83,7 @@ class CommandGroup(TyperGroup):
             return super().invoke(ctx)
         except LakeError as error:
             say(str(error))
-            raise typer.Exit(1 if isinstance(error, UnreadableError) else USAGE) from None
+            raise typer.Exit(1 if isinstance(error, (UnreadableError, StoreUnavailableError)) else USAGE) from None
         except IrregularError as error:
             say(f"{error}.")
             raise typer.Exit(1) from None
@@ -170,18 +172,18 @@ def further_command(quarantined: int) -> str:
 
 
 def paths_of(data: Path | None) -> LakePaths:
-    """Return the lake's paths: `data`, or DATA_DIR from the settings."""
-    from finance_role.settings import RoleSettings, settings_or_exit
+    """Return the lake's paths: `data`, or LAKE_URI or DATA_DIR from the settings."""
+    from finance_role.settings import PlaceSettings, settings_or_exit
     from finance_storage.paths import LakePaths
 
-    return LakePaths(data or settings_or_exit(RoleSettings).data_dir)
+    return LakePaths(data) if data else LakePaths.of(settings_or_exit(PlaceSettings))
 
 
 def lake_of(data: Path | None) -> Lake:
     """Open the lake. Raises NoLakeError."""
     from finance_lake.lake import Lake
 
-    return Lake(paths_of(data).root)
+    return Lake(paths_of(data))
 
 
 def require_ticks(lake: Lake, symbols: Sequence[str] = (), as_of: str | None = None) -> None:

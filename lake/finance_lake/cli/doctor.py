@@ -25,7 +25,7 @@ def doctor(*, as_json: AsJson = False, data: Data = None) -> None:
     from finance_storage.paths import LakePaths
 
     settings = settings_or_exit(Settings)
-    findings = examine(LakePaths(data or settings.data_dir), settings)
+    findings = examine(LakePaths(data) if data else LakePaths.of(settings), settings)
     ways = findings.possible
     if as_json:
         print(encoded({"possible": ways, "runs": findings.runs, "checks": findings.checks}))

@@ -33,18 +33,19 @@ def notebook(
 
     from finance_role import child
     from finance_role.environment import OF_A_DESKTOP, composed
+    from finance_storage.place import uri
 
     if importlib.util.find_spec("marimo") is None:
         raise ModuleNotFoundError(name="marimo")
     lake = lake_of(data)
     require_ticks(lake)
-    root = lake.paths.root.absolute()
+    root = uri(lake.paths.root)
     if edit and not edit.exists():
         shutil.copyfile(TUTORIAL, edit)
     mode = ["edit", str(edit)] if edit else ["run", "--include-code", str(TUTORIAL)]
     # marimo itself would open the page without its code.
     options = ["--host", "127.0.0.1", "--port", str(port), "--headless"]
-    command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", str(root)]
+    command = [sys.executable, "-P", "-m", "marimo", "--quiet", *mode, *options, "--", "--data", root]
     address = f"http://127.0.0.1:{port}{'' if edit else '/?show-code=true'}"
     say(f"The notebook is at {address}; Ctrl-C stops it.")
     if browser:

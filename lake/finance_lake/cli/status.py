@@ -58,7 +58,7 @@ def status(
     from finance_storage.paths import LakePaths
 
     settings = settings_or_exit(Settings)
-    paths = LakePaths(data or settings.data_dir)
+    paths = LakePaths(data) if data else LakePaths.of(settings)
     topic = settings.broker_addresses, settings.kafka_topic
     state = lake_status(paths, partial(describe_topic_quickly, *topic), partial(oldest_timestamp, *topic))
     if unknown := set(require or []) - state.services.keys():
@@ -101,6 +101,7 @@ def lines(seen: LakeStatus, tz: str | None = None) -> dict[str, str]:
         "quarantine": f"{seen.quarantined:,} records",
         "last proof": _proof(seen, tz),
         "sealed": f"all days before {seen.finalized_until}" if seen.finalized_until else "no day yet",
+        **({"derived": "off: Spark does not read a lake in an object store"} if seen.data.startswith("s3:") else {}),
         **{table.name: _derived(table, tz) for table in seen.derived},
     }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from finance_lake.lake import Lake
 
 POLL_SECONDS = 0.2
+POLL_SECONDS_IN_A_BUCKET = 0.5
 
 
 def tail(
@@ -61,7 +62,7 @@ def ticks(lake: Lake, symbols: list[str], before: int) -> Iterator[dict[str, obj
         if newest > version:
             yield from lake.since(version, *symbols, as_of=newest).rows()
             version = newest
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS_IN_A_BUCKET if lake.paths.is_in_a_bucket else POLL_SECONDS)
 
 
 def line(row: dict[str, object], tz: str | None = None) -> str:

@@ -52,7 +52,7 @@ def verify(
         raise typer.BadParameter("--values reads the topic, so it cannot be combined with --no-broker")
     settings = settings_or_exit(Settings)
     where = settings.broker_addresses, settings.kafka_topic
-    paths = LakePaths(data or settings.data_dir)
+    paths = LakePaths(data) if data else LakePaths.of(settings)
     with progress() as bar:
         context = VerifyContext(
             topic=settings.kafka_topic,
@@ -101,7 +101,7 @@ def with_bars(report: Report, paths: LakePaths) -> Report:
 
         if not stored(paths):
             return report
-        with Lake(paths.root) as lake:
+        with Lake(paths) as lake:
             found = reconcile(lake)
     except (LakeError, ModuleNotFoundError) as error:  # the job's image has no DuckDB
         return replace(report, notes=(*report.notes, f"stored bars were not compared: {error}"))

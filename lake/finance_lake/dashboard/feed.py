@@ -17,6 +17,7 @@ from zlib import crc32
 import msgspec
 
 from finance_lake.dashboard.commit_update import change
+from finance_storage import place
 from finance_storage.delta_log import LogTail
 from finance_storage.errors import LakeError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.05
+LOOK_SECONDS_IN_A_BUCKET = 0.5  # each look is a request or two
 STATUS_SECONDS = 2.0
 # A viewer that is further behind gets a reset: fetching everything again costs less.
 MAX_CATCH_UP_COMMITS = 600
@@ -81,7 +83,7 @@ class CommitFeed:
             except Exception:  # one failure must not stop the stream of all viewers
                 log.exception("The lake cannot be read; trying again.")
                 await asyncio.sleep(STATUS_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS_IN_A_BUCKET if self._paths.is_in_a_bucket else LOOK_SECONDS)
 
     def close(self) -> None:
         """End all viewers' streams, because a stopping server waits for them."""
@@ -165,6 +167,6 @@ class CommitFeed:
         """Identify the lake by the first entry of its log, which is written once. If log clean-up removes it, viewers reset."""
         log = self._paths.ticks / "_delta_log"
         with suppress(FileNotFoundError):
-            first = (log / f"{0:020d}.json").stat()
-            return f"{crc32(f'{first.st_ino} {first.st_mtime_ns}'.encode()):08x}"
-        return "cleaned" if log.exists() else "unnamed"
+            first = place.status_of(self._paths.root, log / f"{0:020d}.json")
+            return f"{crc32(f'{first.st_ino} {first.st_mtime} {first.st_size}'.encode()):08x}"
+        return "cleaned" if place.exists(log) else "unnamed"

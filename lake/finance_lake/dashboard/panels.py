@@ -176,9 +176,9 @@ class Panels:
     def _lake(self, as_of: str | None) -> Lake:
         # Two lakes, so that requests for earlier versions do not evict the cache of the current one.
         if as_of is None:
-            self._now = self._now or Lake(self.paths.root, cache_bytes=CACHE_BYTES, engine=self._engine)
+            self._now = self._now or Lake(self.paths, cache_bytes=CACHE_BYTES, engine=self._engine)
             return self._now
-        self._earlier = self._earlier or Lake(self.paths.root, cache_bytes=CACHE_BYTES, engine=self._engine)
+        self._earlier = self._earlier or Lake(self.paths, cache_bytes=CACHE_BYTES, engine=self._engine)
         return self._earlier
 
     def _newest_ticks(self, version: int, as_of: str | None, *symbols: str) -> dict[str, dict[str, Any]]:

@@ -12,9 +12,8 @@ from finance_storage import delta_log
 from finance_storage.delta_table import live_rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from finance_storage.delta_log import Entry
+    from finance_storage.place import Place
 
 SCHEMA = pa.schema(
     {
@@ -30,12 +29,12 @@ SCHEMA = pa.schema(
 )
 
 
-def history(folder: Path, newest: int, limit: int | None) -> pa.Table:
+def history(folder: Place, newest: int, limit: int | None) -> pa.Table:
     """Return the newest entries of a log as a table, newest first."""
     return pa.Table.from_pylist(versions(folder, newest, limit), SCHEMA)
 
 
-def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, object]]:
+def versions(folder: Place, newest: int, limit: int | None) -> list[dict[str, object]]:
     """Return the newest entries of a log as dictionaries, newest first. Avoids the import of pandas, see `values`."""
     rows: list[dict[str, object]] = []
     total = None
@@ -46,7 +45,7 @@ def versions(folder: Path, newest: int, limit: int | None) -> list[dict[str, obj
     return rows[::-1]
 
 
-def total_rows(folder: Path, entry: Entry) -> int:
+def total_rows(folder: Place, entry: Entry) -> int:
     """Return the rows of a table at an entry: from the job's commit metadata, or counted after another writer's commit."""
     changes = filter(_changes_rows, chain([entry], delta_log.entries(folder, entry.version - 1)))
     if (newest := next(changes, entry)).metadata:

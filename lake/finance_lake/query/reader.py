@@ -28,20 +28,22 @@ if TYPE_CHECKING:
 class LakeReader:
     """The folder of a lake, an engine, a cache of per-file results, and the processes that run users' SQL."""
 
-    def __init__(self, data: str | PathLike[str], *, cache_bytes: int = MAX_BYTES, engine: Engine | None = None) -> None:
-        """Open the lake in a folder.
+    def __init__(
+        self, data: str | PathLike[str] | LakePaths, *, cache_bytes: int = MAX_BYTES, engine: Engine | None = None
+    ) -> None:
+        """Open the lake in a folder, or at `paths`, which may be in a bucket.
 
         Raises NoLakeError if there is none, and RequestError if deltalake would misread the folder's name.
 
         Args:
-            data: the lake's folder
+            data: the lake's folder, or its paths
             cache_bytes: size limit of the cache of per-file results
             engine: a DuckDB engine to share with other lakes; a new one by default
 
         """
-        if what := fault(Path(data)):
+        self.paths = data if isinstance(data, LakePaths) else LakePaths(Path(data))
+        if isinstance(self.paths.root, Path) and (what := fault(self.paths.root)):
             raise RequestError(f"The lake's folder {what}.")
-        self.paths = LakePaths(Path(data))
         self.engine = engine or Engine()
         self._partials = FileCache(cache_bytes)
         self._sandboxes = Sandboxes()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finance_lake.query.selection import identifier, quoted
+from finance_storage.bucket_cache import fetch
 from finance_storage.schemas import FIRST, PARTITIONS, sql_type
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def source(table: str, paths: Iterable[str], later: Columns | None = None, *, wi
     `later` are the table's columns that not every file has; pass them only if they are needed. `with_file` adds the column
     `filename`.
     """
+    paths = list(paths)
+    fetch(paths)
     always = sql_columns([*FIRST[table], *PARTITIONS[table]])
     columns = always | (later or {}) | (FILE if with_file else {})
     listed = ", ".join(map(quoted, paths))
@@ -55,6 +58,8 @@ def source(table: str, paths: Iterable[str], later: Columns | None = None, *, wi
 
 def parquet_files(paths: Iterable[str]) -> str:
     """Return the SQL of the rows of some files, at least one, with the columns that the files have."""
+    paths = list(paths)
+    fetch(paths)
     return f"read_parquet([{', '.join(map(quoted, paths))}], hive_partitioning = false)"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from finance_lake.query import values
 from finance_lake.query.relations import source, sql_columns
 from finance_lake.query.times import parse_as_of
 from finance_storage import delta_log
+from finance_storage.bucket_cache import all_exist
 from finance_storage.delta_table import TIME_STEP, add_actions, newest_metadata, open_table
 from finance_storage.errors import FILL, NoLakeError, RequestError, UnreadableError, first_line
 from finance_storage.files import literal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from finance_lake.query.times import AsOf
     from finance_storage.commit_metadata import CommitMetadata
     from finance_storage.paths import LakePaths
+    from finance_storage.place import Place
 
 READER_VERSION = 1
 EVER = datetime.max.replace(tzinfo=UTC)
@@ -44,7 +45,7 @@ class SnapshotFile(NamedTuple):
     `folder` is the table's folder and `name` the path below it. `path` is the path for DuckDB.
     """
 
-    folder: Path
+    folder: Place
     name: str
     path: str
     rows: int
@@ -101,7 +102,7 @@ class Snapshot:
     def commit_metadata(self) -> CommitMetadata | None:
         """The metadata of the job's newest commit to the table of ticks. Raises UnreadableError."""
         try:
-            return newest_metadata(self.table)
+            return newest_metadata(self.table, self.paths.ticks)
         except DeltaError as error:
             raise UnreadableError(f"{first_line(error)}. `make verify` shows what is wrong with the lake.") from None
 
@@ -184,7 +185,7 @@ def open_snapshot(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
     if earlier is None:
         raise NoLakeError(f"The lake at {paths.root} was deleted: {FILL}")
     snapshot = Snapshot(paths, earlier)
-    if not all(Path(file.path).exists() for file in snapshot.ticks):
+    if not all_exist(file.path for file in snapshot.ticks):
         raise RequestError(
             f"Version {version} can no longer be read: maintenance has replaced its data files and removed them after a week. "
             "`financelake history` lists newer versions."
@@ -192,7 +193,7 @@ def open_snapshot(paths: LakePaths, as_of: AsOf | None = None) -> Snapshot:
     return snapshot
 
 
-def opened(folder: Path, version: int | None = None) -> DeltaTable | None:
+def opened(folder: Place, version: int | None = None) -> DeltaTable | None:
     """Open a table, the newest version or as of `version`; None if there is none. Raises UnreadableError."""
     try:
         table = open_table(folder, version)
@@ -208,7 +209,7 @@ def _later(name: str, table: DeltaTable) -> Columns:
     return sql_columns(later_columns(name, pa.schema(table.schema().to_arrow())))
 
 
-def data_files(table: DeltaTable, folder: Path) -> tuple[SnapshotFile, ...]:
+def data_files(table: DeltaTable, folder: Place) -> tuple[SnapshotFile, ...]:
     """Return the live data files of a table. Raises UnreadableError."""
     actions = add_actions(table)
     try:

@@ -24,6 +24,7 @@ from finance_lake.query.sandbox import MEGABYTE, MEMORY, SIZE, TIME, SandboxAnsw
 from finance_lake.query.selection import UNIT_US
 from finance_role.environment import composed, importing
 from finance_role.text import plain
+from finance_storage.bucket_cache import fetch, readable_folder
 from finance_storage.errors import QueryError, UnreadableError
 from finance_storage.paths import QUARANTINE, TICKS
 
@@ -114,7 +115,8 @@ class Sandboxes:
         ticks, quarantine = files(snapshot, TICKS), files(snapshot, QUARANTINE)
         size = limits.result_megabytes * MEGABYTE
         tables = views(snapshot, ticks, quarantine)
-        folders = {name: str(snapshot.paths.table(name).absolute()) for name in (TICKS, QUARANTINE)}
+        folders = {name: str(readable_folder(snapshot.paths.table(name)).absolute()) for name in (TICKS, QUARANTINE)}
+        fetch(file.path for file in (*snapshot.ticks, *snapshot.quarantine))
         question = SandboxQuery(query, tables, folders, ticks + quarantine, limits.seconds, limits.rows, limits.values, size)
         try:
             answer, rows = self._answer(question, limits, cancel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finance_lake.query import asof, latest, markout
@@ -13,6 +12,7 @@ from finance_lake.query.selection import selection
 from finance_lake.query.snapshot import open_snapshot
 from finance_lake.query.times import parse_duration
 from finance_storage import delta_log
+from finance_storage.bucket_cache import all_exist
 from finance_storage.errors import RequestError
 from finance_storage.paths import TICKS
 
@@ -150,7 +150,7 @@ class TickQueries(LakeReader):
         entries = list(delta_log.entries(self.paths.ticks, snapshot.version, after + 1))
         paths = [path for entry in entries for path in entry.added]
         live = {file.path for file in snapshot.ticks}
-        if len(entries) < snapshot.version - after or not all(path in live or Path(path).exists() for path in paths):
+        if len(entries) < snapshot.version - after or not all_exist(path for path in paths if path not in live):
             raise RequestError(
                 f"The ticks added after version {after} can no longer be listed, since log entries or data files were removed: "
                 "read the table instead."

@@ -71,7 +71,7 @@ def import_files(
         options = _options(chosen)
         paths = paths_of(data)
         with prepared(
-            found(files), options, paths.root, may_ask=_may_ask(files) and not yes, whole=dry_run or not yes
+            found(files), options, paths.folder, may_ask=_may_ask(files) and not yes, whole=dry_run or not yes
         ) as works:
             for work in works:
                 _show(work)
@@ -139,7 +139,7 @@ def _import(works: Sequence[Prepared], target: Target, *, again: bool) -> None:
     from finance_role.lock import AlreadyRunningError, hold
 
     try:
-        with hold(target.paths.root, "import"):
+        with hold(target.paths.folder, "import"):
             outcomes = [outcome for work in works if (outcome := _import_one(work, target, again=again))]
     except AlreadyRunningError as error:
         say(str(error))
@@ -163,8 +163,8 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
     from finance_producer.importing.publish import Import
     from finance_role.settings import settings_or_exit
 
-    identity = identified(work, target.paths.ledgers)
-    before = earlier(target.paths.root, identity)
+    identity = identified(work, target.paths.folder / "ledger")
+    before = earlier(target.paths.folder, identity)
     if again and before and before.is_whole:
         identity, before = identity._replace(repetition=identity.repetition + 1), None
     if before and before.is_whole:
@@ -174,7 +174,7 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
         say(f"{work.file.name} is in the lake already, as {identity.source}: nothing to do (--again imports it once more).")
         return None
     settings = settings_or_exit(Settings).model_copy(
-        update={"kafka_bootstrap": target.bootstrap, "kafka_topic": target.topic, "data_dir": target.paths.root}
+        update={"kafka_bootstrap": target.bootstrap, "kafka_topic": target.topic, "data_dir": target.paths.folder}
     )
     with Interrupts() as stopping, progress_of(work.file.name) as progress:
         ready = Import(work.file.name, identity, arrived(target, identity, before, stopping))

@@ -47,7 +47,7 @@ class Target(NamedTuple):
     def require_running(self) -> None:
         """Raise TargetError unless broker and job run and the topic is the lake's."""
         topic = self.describe()
-        if not is_alive(heartbeat_file(self.paths.root, "spark-job")):
+        if not is_alive(heartbeat_file(self.paths.folder, "spark-job")):
             raise TargetError(f"The lake at {self.paths.root} has a broker but no job that would store the ticks. {START}.")
         identity = read_identity(self.paths)
         if identity and (wrong := [finding.what for finding in topic_findings(identity, self.topic, topic)]):

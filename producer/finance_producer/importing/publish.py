@@ -15,6 +15,7 @@ from finance_producer.tail import arrived
 from finance_producer.watch import ProgressWatch
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_storage.ledger import LedgerWriter, ledger_file
+from finance_storage.ledger_copy import copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,10 +72,11 @@ def publish(work: Import, feed: FileFeed, settings: Settings, log: FilteringBoun
         watch=ProgressWatch(publisher, link, heartbeat, log),
         stopping=stopping,
     )
-    try:
-        run.until_end(0)
-    finally:
-        unsent = run.finish(settings.flush_seconds, whole=int(feed.ended), rows=feed.rows, left_out=feed.left_out.total())
+    with copied(ledger_file(settings.data_dir, source), settings, log.warning):
+        try:
+            run.until_end(0)
+        finally:
+            unsent = run.finish(settings.flush_seconds, whole=int(feed.ended), rows=feed.rows, left_out=feed.left_out.total())
     return unsent
 
 

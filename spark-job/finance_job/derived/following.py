@@ -176,7 +176,9 @@ class Following(threading.Thread):
 class Batches:
     """Turns each micro-batch of ticks into a revision."""
 
-    def __init__(self, revisions: Revisions, paths: LakePaths, table: DerivedTable, checkpoint: Path, position: int) -> None:
+    def __init__(
+        self, revisions: Revisions, paths: LakePaths[Path], table: DerivedTable, checkpoint: Path, position: int
+    ) -> None:
         """Begin after the version `position` of the tick table."""
         self._revisions = revisions
         self._ticks = paths.ticks

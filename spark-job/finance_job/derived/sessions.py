@@ -8,6 +8,7 @@ from finance_job.derived.upkeep import SMALL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pyspark.sql import SparkSession
 
@@ -27,7 +28,7 @@ class TickTable(NamedTuple):
 
     few: SparkSession
     many: SparkSession
-    paths: LakePaths
+    paths: LakePaths[Path]
     lake: str
 
     def session(self, rows: int) -> SparkSession:
@@ -40,7 +41,7 @@ def is_few(rows: int) -> bool:
     return rows <= FEW_TICKS
 
 
-def tick_table(spark: SparkSession, paths: LakePaths, lake: str) -> TickTable:
+def tick_table(spark: SparkSession, paths: LakePaths[Path], lake: str) -> TickTable:
     """Return the tick table of a lake with sessions of their own beside that of ingestion."""
     return TickTable(few_session(spark), many_session(spark), paths, lake)
 

@@ -21,8 +21,7 @@ from finance_job import transaction
 from finance_job.maintenance.compaction_plan import MAX_ROWS_PER_FILE, MERGED, SORTED, Slice, slices, to_merge, to_sort
 from finance_job.repair import rewrite
 from finance_job.transaction import NO_HOOKS, live_files
-from finance_role import beneath
-from finance_storage import digest
+from finance_storage import digest, place
 from finance_storage.data_file import WrittenFile, write_data_file
 from finance_storage.delta_table import commits, open_table
 from finance_storage.files import literal
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from finance_job.transaction import LiveFile
     from finance_job.writer import Writer
+    from finance_storage.place import Place
 
 LOOK_SECONDS = 15.0
 VACUUM_SECONDS = 24 * 3600.0
@@ -118,8 +118,8 @@ class Maintenance:
 
     def _in_order(self, sources: Sequence[LiveFile]) -> Iterator[pa.Table]:
         names = [literal(file.path) for file in sources]
-        beneath.statuses_of(self._paths.root, self._paths.ticks, names)
-        rows = _scan([str(self._paths.ticks / name) for name in names])
+        place.require_regular(self._paths.root, self._paths.ticks, names)
+        rows = _scan(self._paths.ticks, names)
         symbols = pc.value_counts(rows.to_table(columns=["symbol"]).column("symbol").combine_chunks())
         counts = {entry["values"]: entry["counts"] for entry in symbols.to_pylist()}
         times = {symbol: _times(rows, symbol) for symbol, count in counts.items() if count > MAX_ROWS_PER_FILE[TICKS]}
@@ -130,7 +130,7 @@ class Maintenance:
         started, folder = time.monotonic(), self._paths.table(name)
         added: list[WrittenFile] = []
         for rows in pieces:
-            added.append(write_data_file(rows, name, str(folder), sources[0].partition_values, what))
+            added.append(write_data_file(rows, name, folder, sources[0].partition_values, what))
             yield
         with self._exclusively():
             if not self._commit_compaction(name, added, sources, what):
@@ -191,7 +191,7 @@ class Maintenance:
     def _vacuum(self) -> None:
         for name in (TICKS, QUARANTINE):
             # VACUUM would follow a link and remove the files behind it.
-            beneath.require_unlinked(self._paths.root, self._paths.table(name))
+            place.require_unlinked(self._paths.root, self._paths.table(name))
             table = open_table(self._paths.table(name))
             if table and table.vacuum(dry_run=True):
                 with self._exclusively():
@@ -200,11 +200,13 @@ class Maintenance:
                 self._log.info("maintenance", table=self._paths.table(name).name, did="vacuumed", files=len(removed))
 
 
-def _scan(paths: list[str]) -> pyarrow.dataset.Dataset:
-    columns = pa.unify_schemas([rewrite.columns_of(TICKS, pq.read_schema(path)) for path in paths])
+def _scan(folder: Place, names: list[str]) -> pyarrow.dataset.Dataset:
+    system, base = place.file_system(folder)
+    paths = [f"{base}/{name}" for name in names]
+    columns = pa.unify_schemas([rewrite.columns_of(TICKS, pq.read_schema(path, filesystem=system)) for path in paths])
     options = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
     kind = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
-    return pyarrow.dataset.dataset(paths, columns, kind)
+    return pyarrow.dataset.dataset(paths, columns, kind, filesystem=system)
 
 
 def _times(rows: pyarrow.dataset.Dataset, symbol: str) -> np.ndarray:

@@ -90,7 +90,7 @@ def append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
         mask = rewrite.inside(offsets, rows)
         if mask.any():
             quarantined = pa.Table.from_batches(_quarantined(rows.filter(pa.array(mask))), FIELDS[QUARANTINE])
-            files.append(write_data_file(quarantined, QUARANTINE, str(paths.quarantine), {}))
+            files.append(write_data_file(quarantined, QUARANTINE, paths.quarantine, {}))
     change = Change.of(files)
     require_rows("finance_delta", change, offsets)
     writer.commit(QUARANTINE, change, retracted=offsets)
@@ -149,7 +149,7 @@ class ForgetSettings(Settings):
 def main() -> int:
     """Forget in this process, or ask the running job."""
     settings = begin_role(ForgetSettings)
-    paths = LakePaths(settings.data_dir.resolve())
+    paths = LakePaths.of(settings, settings.data_dir.resolve())
     request = ForgetRequest(settings.source, undo=settings.undo)
     return redrive.here_or_by_the_job(paths, request, lambda writer: answer_to(paths, writer, request), ANSWER_SECONDS)
 

@@ -40,16 +40,16 @@ from finance_role import beneath
 from finance_role.exit_codes import USAGE
 from finance_role.lock import hold_or_exit
 from finance_role.settings import begin_role
-from finance_storage import accounting, digest, offset_set
+from finance_storage import accounting, digest, offset_set, place
 from finance_storage.commit_metadata import Total, in_both
 from finance_storage.delta_table import newest_metadata, open_table
+from finance_storage.errors import LakeError
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.log_damage import damaged_log
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from finance_job.repair.recovery_plan import RecoveryPlan
     from finance_storage.lake_identity import Identity
     from finance_storage.offset_set import OffsetSet
+    from finance_storage.place import Place
 
 ROLE = "spark-job"
 RANGE = r"([0-9]+):([0-9]+)(?:-([0-9]+))?"
@@ -91,11 +92,12 @@ class Recovery:
                 self._backfill(partition, span)
         return self._restate()
 
-    def _put_aside_entry(self, entry: Path) -> None:
+    def _put_aside_entry(self, entry: Place) -> None:
         # Together with its checksum files: Hadoop would compare them with the entry that replaces it.
-        for path in (entry, *entry.parent.glob(f".{entry.name}.crc"), *entry.parent.glob(f"*{entry.stem}.crc*")):
-            target = self._aside / entry.parents[1].name / path.name
-            beneath.move(self._paths.root, path, target)
+        checksums = [name for name in place.names(entry.parent) if name == f".{entry.name}.crc" or f"{entry.stem}.crc" in name]
+        for name in (entry.name, *checksums):
+            path, target = entry.parent / name, self._aside / entry.parents[1].name / name
+            place.move(self._paths.root, path, target)
             self._say(f"{path} is now {target}")
 
     def _take_out(self, name: str) -> None:
@@ -109,7 +111,7 @@ class Recovery:
     def _backfill(self, partition: int, span: OffsetRange) -> None:
         for start in range(span.start, span.end, STEP):
             step = OffsetRange(start, min(start + STEP, span.end))
-            task = WorkerTask({name: str(self._paths.table(name)) for name in TABLES}, int(time.time() * 1000))
+            task = WorkerTask({name: self._paths.table(name) for name in TABLES}, int(time.time() * 1000))
             seen: list[pa.RecordBatch] = []
             files = list(task.files(_noting(self._topic({partition: step}), seen)))
             for name in TABLES:
@@ -168,7 +170,7 @@ def named(text: str) -> OffsetSet:
 def main() -> int:
     """Make a plan, show it, ask for confirmation and carry it out."""
     settings = begin_role(RecoverSettings)
-    paths = LakePaths(settings.data_dir.resolve())
+    paths = LakePaths.of(settings, settings.data_dir.resolve())
     with hold_or_exit(settings.data_dir, ROLE):
         try:
             return _recover(settings, paths)
@@ -182,6 +184,7 @@ def main() -> int:
             FencedError,
             ConflictError,
             beneath.IrregularError,
+            LakeError,
         ) as error:
             sys.stderr.write(f"not recovered: {error}\n")
             return 1
@@ -216,7 +219,9 @@ def _complete_move(paths: LakePaths) -> None:
     if any(True for name in TABLES for _ in damaged_log(paths.table(name))):
         return
     ticks, quarantine = (open_table(paths.table(name)) for name in (TICKS, QUARANTINE))
-    if not (ticks and quarantine and in_both(newest_metadata(ticks), newest_metadata(quarantine))):
+    if not (
+        ticks and quarantine and in_both(newest_metadata(ticks, paths.ticks), newest_metadata(quarantine, paths.quarantine))
+    ):
         return
     # The identity is read only now because recover repairs a damaged one.
     if identity := read_identity(paths):

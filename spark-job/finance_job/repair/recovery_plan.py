@@ -11,7 +11,7 @@ from finance_job.repair.table_content import Content, content
 from finance_job.schema_guard import differences
 from finance_job.tables import TABLES
 from finance_kafka.offsets import OffsetRange
-from finance_storage import offset_set
+from finance_storage import delta_log, offset_set, place
 from finance_storage.accounting import other_topic, tables_of_two_lakes, topic_mismatches
 from finance_storage.delta_table import open_table
 from finance_storage.lake_identity import CorruptStateError, Excused, Identity, Loss, identity_of, read_identity
@@ -20,7 +20,6 @@ from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from deltalake import Field
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from finance_kafka.describe import TopicDescription
     from finance_kafka.offsets import Offsets
     from finance_storage.offset_set import OffsetSet
+    from finance_storage.place import Place
 
 GONE = "Kafka no longer has them"
 
@@ -55,7 +55,7 @@ class RecoveryPlan:
     """
 
     identity: Identity
-    aside: list[Path]
+    aside: list[Place]
     broken: dict[str, list[LiveFile]]
     columns: dict[str, list[Field]]
     leaving: OffsetSet
@@ -101,12 +101,13 @@ def _excuses(verb: str, excused: Iterable[Excused], others: Collection[Excused])
             yield f"{verb} ticks whose sequence numbers are not from their source: {places}"
 
 
-def torn_entries(paths: LakePaths) -> dict[str, Path]:
+def torn_entries(paths: LakePaths) -> dict[str, Place]:
     """Return the newest log entry of each table where it is torn or empty. Raises RecoverError for earlier damage."""
     torn = {}
     for name in TABLES:
         if damage := list(damaged_log(paths.table(name))):
-            newest = max((paths.table(name) / "_delta_log").glob("[0-9]*.json"))
+            log = paths.table(name) / "_delta_log"
+            newest = log / max(entry for entry in place.names(log) if delta_log.ENTRY.fullmatch(entry))
             if len(damage) > 1 or not damage[0].startswith(str(newest)):
                 raise RecoverError(
                     f"the log of {paths.table(name)} is damaged before its newest entry ({damage[0]}). Restore data/ from a "
@@ -136,7 +137,7 @@ def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: Offs
     )
 
 
-def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: OffsetSet, aside: list[Path]) -> RecoveryPlan:
+def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: OffsetSet, aside: list[Place]) -> RecoveryPlan:
     """Compare what the tables should hold with what they hold and what Kafka has; read only the clock. Raises RecoverError."""
     if beyond := offset_set.minus(skip, offset_set.spans_between({}, broker.end)):
         raise RecoverError(f"the topic has no such offsets to skip yet: {offset_set.text(beyond)}")

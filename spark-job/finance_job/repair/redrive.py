@@ -44,6 +44,7 @@ from finance_role import beneath
 from finance_role.lock import AlreadyRunningError, hold
 from finance_role.settings import begin_role
 from finance_storage.delta_table import open_table
+from finance_storage.errors import LakeError
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.offset_set import OffsetSet, of_coordinates, union
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 ALL = "all"
 ROLE = "spark-job"
 ANSWER_SECONDS = 120.0
+TAKEN_SECONDS = 20.0  # a job that runs looks every 2 s, between its batches
 # One pair of commits moves at most about this many ranges, because the log names each of them.
 MAX_RANGES = 50_000
 
@@ -96,7 +98,7 @@ def _move(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> int:
 
 
 def _append(paths: LakePaths, writer: Writer, offsets: OffsetSet) -> None:
-    task = WorkerTask({TICKS: str(paths.ticks)}, int(time.time() * 1000))
+    task = WorkerTask({TICKS: paths.ticks}, int(time.time() * 1000))
     quarantined = _rows_inside(paths, writer.table(QUARANTINE), offsets)
     change = Change.of(list(task.files(_kafka_records(rows) for rows in quarantined)))
     require_rows("the quarantine", change, offsets)
@@ -160,7 +162,7 @@ def _here(paths: LakePaths, perform: Callable[[Writer], RedriveAnswer]) -> Redri
         if identity is None or any(open_table(paths.table(name)) is None for name in (TICKS, QUARANTINE)):
             return RedriveAnswer(done=False, sentence=f"there is no complete lake at {paths.root}: `make recover` repairs it")
         return perform(Writer(paths, identity))
-    except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError, beneath.IrregularError) as error:
+    except (UnfitSchemaError, FencedError, ConflictError, CorruptStateError, beneath.IrregularError, LakeError) as error:
         return RedriveAnswer(done=False, sentence=str(error))
     except DeltaError as error:
         what = str(error).split("\n", 1)[0]
@@ -174,11 +176,13 @@ def here_or_by_the_job(
 ) -> int:
     """Do it under the job's lock, or ask the running job for what is `wanted`; print the result, return the exit code."""
     try:
-        with hold(paths.root, ROLE):
-            answer: RedriveAnswer | None = _here(paths, perform)
+        with hold(paths.folder, ROLE):
+            # A job that runs on another machine does not hold the lock of this one.
+            answer = ask_job(paths, wanted, wait_seconds, TAKEN_SECONDS) if paths.is_in_a_bucket else None
+            answer = answer or _here(paths, perform)
     except AlreadyRunningError:
         answer = ask_job(paths, wanted, wait_seconds)
-    except beneath.IrregularError as error:
+    except (beneath.IrregularError, LakeError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if answer is None:
@@ -191,7 +195,7 @@ def here_or_by_the_job(
 def main() -> int:
     """Redrive in this process, or ask the running job."""
     settings = begin_role(RedriveSettings)
-    paths = LakePaths(settings.data_dir.resolve())
+    paths = LakePaths.of(settings, settings.data_dir.resolve())
     return here_or_by_the_job(paths, settings.reason, lambda writer: answer_to(paths, writer, settings.reason), ANSWER_SECONDS)
 
 

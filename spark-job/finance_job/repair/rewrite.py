@@ -15,20 +15,20 @@ from finance_storage.schemas import FIELDS, OTHER_TEXTS, shape_fault, unknown_co
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
     from finance_job.transaction import LiveFile
     from finance_storage.offset_set import OffsetSet
+    from finance_storage.place import Place
 
 
-def read(name: str, folder: Path, file: LiveFile) -> pa.Table:
+def read(name: str, folder: Place, file: LiveFile) -> pa.Table:
     """Read a whole data file of a table, in `columns_of`; missing columns are null. Raises as `stored` and `shaped` do."""
     return shaped(name, stored(folder, file))
 
 
-def stored(folder: Path, file: LiveFile) -> pa.Table:
+def stored(folder: Place, file: LiveFile) -> pa.Table:
     """Read a whole data file, as it is.
 
     Raises OSError if it does not exist, does not match the log, or has a page that does not match its checksum.
@@ -65,7 +65,7 @@ def in_columns(rows: pa.Table, columns: pa.Schema) -> pa.Table:
     return rows.select(columns.names).cast(columns)
 
 
-def without(table: DeltaTable, name: str, folder: Path, gone: OffsetSet, broken: Sequence[LiveFile] = ()) -> Change:
+def without(table: DeltaTable, name: str, folder: Place, gone: OffsetSet, broken: Sequence[LiveFile] = ()) -> Change:
     """Rewrite the files that hold rows at the coordinates `gone`, without these rows; drop broken files unread.
 
     The change counts the rows removed, except those of broken files.
@@ -85,7 +85,7 @@ def without(table: DeltaTable, name: str, folder: Path, gone: OffsetSet, broken:
         for partition, count in rows_by_partition(taken).items():
             rows[partition] = rows.get(partition, 0) - count
         if not mask.all():
-            added.append(write_data_file(content.filter(pa.array(~mask)), name, str(folder), file.partition_values))
+            added.append(write_data_file(content.filter(pa.array(~mask)), name, folder, file.partition_values))
     return Change(added, removed, rows, -digest.add(of_rows))
 
 

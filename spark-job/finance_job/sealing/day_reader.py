@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finance_job.sealing.day import Day
-from finance_role import beneath
-from finance_storage import offset_set
+from finance_storage import offset_set, place
 from finance_storage.delta_table import TIME_STEP, add_actions, open_table
 from finance_storage.files import literal
 from finance_storage.seals import FileSeal
@@ -49,7 +48,7 @@ def counted(pair: TablePair, day: date, identity: Identity) -> Generator[None, N
 
 
 def _sealed(file: LoggedFile) -> FileSeal:
-    with beneath.opened(file.folder.parent, file.folder / file.name) as content:
+    with place.opened(file.folder.parent, file.folder / file.name) as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type] # it has `readinto`
     return FileSeal(file.name.rpartition("/")[2], file.rows or 0, file.size, sha256)
 

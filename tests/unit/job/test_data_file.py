@@ -60,7 +60,7 @@ QUARANTINE = pa.Table.from_pylist(
 
 
 def write_ticks(folder: Path, rows: pa.Table = TICKS) -> WrittenFile:
-    return write_data_file(rows, "ticks", str(folder), DATE)
+    return write_data_file(rows, "ticks", folder, DATE)
 
 
 def moments(*microseconds: int | None) -> pa.Table:
@@ -84,7 +84,7 @@ def test_the_path_is_relative_and_names_the_partition(tmp_path: Path) -> None:
 
 
 def test_a_table_without_partitions_has_its_files_at_its_root(tmp_path: Path) -> None:
-    file = write_data_file(QUARANTINE, "quarantine", str(tmp_path), {})
+    file = write_data_file(QUARANTINE, "quarantine", tmp_path, {})
     assert (tmp_path / file.path).parent == tmp_path
     assert (file.table, file.partition_values) == ("quarantine", {})
 
@@ -101,7 +101,7 @@ def test_folder_names_may_have_special_characters(tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize(("table", "rows"), [("ticks", TICKS), ("quarantine", QUARANTINE)])
 def test_rows_are_read_back_unchanged_in_the_columns_of_the_table(tmp_path: Path, table: str, rows: pa.Table) -> None:
-    file = write_data_file(rows, table, str(tmp_path), {})
+    file = write_data_file(rows, table, tmp_path, {})
     read = pq.ParquetFile(tmp_path / file.path).read()
     assert read.schema.equals(FIELDS[table])
     assert read.equals(rows)
@@ -158,7 +158,7 @@ def test_the_digest_covers_every_column_but_the_ingestion_time(tmp_path: Path, n
 @pytest.mark.parametrize("folder", [*NASTY.values(), "s3:/bucket", "file:///tmp", "mock:x", "e%20f"], ids=ascii)
 def test_a_folder_is_a_path_and_never_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     monkeypatch.chdir(tmp_path)
-    file = write_data_file(TICKS, "ticks", folder, DATE)
+    file = write_data_file(TICKS, "ticks", Path(folder), DATE)
     assert (tmp_path / folder / file.path).stat().st_size == file.size
 
 

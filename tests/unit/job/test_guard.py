@@ -84,7 +84,7 @@ def test_both_tables_are_created_with_the_lakes_identity_and_its_first_offsets(t
     assert (identity.cluster, identity.topic_id, identity.first) == ("a-cluster", "a-topic", {0: 7, 1: 0})
     for name in (TICKS, QUARANTINE):
         table = DeltaTable(str(LakePaths(tmp_path).table(name)))
-        metadata = newest_metadata(table)
+        metadata = newest_metadata(table, LakePaths(tmp_path).table(name))
         assert identity_of(table) == identity
         assert metadata is not None
         assert (metadata.position, metadata.lake, metadata.is_first) == ({0: 7, 1: 0}, identity.lake, True)

@@ -63,7 +63,7 @@ def recovered(
     lake.writer = Writer(lake.paths, plan.identity)
     for name in (TICKS, QUARANTINE):
         table = DeltaTable(str(lake.paths.table(name)))
-        metadata, rows = newest_metadata(table), table.to_pyarrow_table()
+        metadata, rows = newest_metadata(table, lake.paths.table(name)), table.to_pyarrow_table()
         assert metadata is not None
         assert (metadata.total.rows, metadata.total.digest) == (rows.num_rows, digest.to_text(digest.digest_of(rows)))
     return plan

@@ -73,7 +73,7 @@ def in_order(lake: BuiltLake) -> bool:
     for name in (TICKS, QUARANTINE):
         table = open_table(lake.paths.table(name))
         assert table is not None
-        metadata = newest_metadata(table)
+        metadata = newest_metadata(table, lake.paths.table(name))
         assert metadata is not None
         content = rows(lake, name)
         assert (metadata.total.rows, metadata.total.digest) == (content.num_rows, digest.to_text(digest.digest_of(content)))

@@ -93,14 +93,14 @@ def start(lake: BuiltLake) -> Writer:
 
 def test_a_later_column_is_added_by_a_commit_with_metadata(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
     know_later_columns(monkeypatch)
-    before = {name: newest_metadata(DeltaTable(str(lake.paths.table(name)))) for name in LATER}
+    before = {name: newest_metadata(DeltaTable(str(lake.paths.table(name))), lake.paths.table(name)) for name in LATER}
     writer = start(lake)
     for name, later in LATER.items():
         table, earlier = DeltaTable(str(lake.paths.table(name))), before[name]
         assert later.name in columns(lake, name)
         assert later.name not in columns(lake, name, 1)
         assert (table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 2)
-        metadata = newest_metadata(table)
+        metadata = newest_metadata(table, lake.paths.table(name))
         assert metadata == writer.metadata(name)
         assert earlier is not None
         assert (metadata.sequence, metadata.position, metadata.total, metadata.rows) == (

@@ -118,7 +118,7 @@ def test_every_timestamp_can_be_decoded(milliseconds: list[int]) -> None:
 def stored(lake: BuiltLake, *messages: Message) -> list[WrittenFile]:
     """Store messages as a batch of partition 0."""
     lake.plan(len(messages))
-    task = WorkerTask({name: str(lake.paths.table(name)) for name in (TICKS, QUARANTINE)}, round(INGESTED.timestamp() * 1000))
+    task = WorkerTask({name: lake.paths.table(name) for name in (TICKS, QUARANTINE)}, round(INGESTED.timestamp() * 1000))
     files = list(task.files(iter([batch(*messages)])))
     for name in (QUARANTINE, TICKS):
         lake.writer.commit(name, Change.of([file for file in files if file.table == name], {0: OffsetRange(0, len(messages))}))

@@ -38,7 +38,7 @@ def records(values: Sequence[bytes | None], first_offset: int = 0, arrived: date
 
 def run(root: Path, *batches: pa.RecordBatch, tables: Sequence[str] = ("ticks", "quarantine")) -> list[WrittenFile]:
     """Run the task and return the file descriptions after pickling, as Spark passes them to the sink."""
-    task = WorkerTask({table: str(root / table) for table in tables}, PLANNED_MS)
+    task = WorkerTask({table: root / table for table in tables}, PLANNED_MS)
     return [pickle.loads(pickle.dumps(file)) for file in task.files(iter(batches))]  # noqa: S301
 
 

@@ -287,7 +287,7 @@ class Viewer:
 
 
 @asynccontextmanager
-async def watching(paths: LakePaths) -> AsyncIterator[CommitFeed]:
+async def watching(paths: LakePaths[Path]) -> AsyncIterator[CommitFeed]:
     feed = CommitFeed(paths, Engine(), dict)
     watcher = asyncio.create_task(feed.watch())
     while not feed.lake and paths.ticks.exists():  # noqa: ASYNC110 (the feed sets no event for a test)

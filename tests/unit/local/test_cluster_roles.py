@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from finance_local.cluster_roles import all_roles, ports_of
-from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, WORKERS, ZOOKEEPERS, Settings
+from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, OBJECT_STORE, WORKERS, ZOOKEEPERS, Settings
 from finance_local.roles import STARTING, STOPPING
 from finance_role.broker_kind import Kind
 
@@ -42,7 +42,7 @@ def test_all_nodes_of_a_kind_start_together_and_each_role_after_those_that_it_ne
     stage = {name: number for number, names in enumerate(order) for name in names}
     assert stage["spark-master"] < stage[WORKERS[0]] < stage["spark-job"]
     assert stage["kafka-3"] < stage["topic-init"] < stage["producer"]
-    assert sorted(STOPPING) == sorted(CLUSTER_ROLES)
+    assert sorted(STOPPING) == sorted((*CLUSTER_ROLES, OBJECT_STORE))
     place = STOPPING.index
     assert place("producer") < place("spark-job") < place(WORKERS[0]) < place("spark-master")
     assert max(map(place, BROKERS)) < min(map(place, ZOOKEEPERS))
@@ -100,3 +100,20 @@ def test_without_the_cluster_nothing_of_it_is_there() -> None:
     assert set(roles) == set(ALL_ROLES)
     keys = {key for role in roles.values() for key in role.environment}
     assert not {key for key in keys if key.startswith("SPARK") or "NODE" in key or "REPLICATION" in key}
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_the_object_store_starts_before_the_job_and_stops_after_it(*, cluster: bool) -> None:
+    chosen = Settings(cluster=cluster, s3=True)
+    assert set(chosen.roles) == {OBJECT_STORE, *(CLUSTER_ROLES if cluster else ALL_ROLES)}
+    assert set(all_roles(chosen)) == set(chosen.roles)
+    stage = {name: number for number, names in enumerate(STARTING) for name in names}
+    assert stage[OBJECT_STORE] < stage["spark-job"]
+    assert STOPPING.index(OBJECT_STORE) > max(map(STOPPING.index, ("producer", "spark-job", *WORKERS)))
+    assert ports_of(chosen)[OBJECT_STORE] == [("S3_PORT", 7070)]
+
+
+def test_without_s3_there_is_no_object_store() -> None:
+    assert OBJECT_STORE not in Settings().roles
+    assert OBJECT_STORE not in all_roles(Settings())
+    assert OBJECT_STORE not in ports_of(Settings())

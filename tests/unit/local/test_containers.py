@@ -27,6 +27,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DATA_DIR", raising=False)
     monkeypatch.delenv("KRAFT", raising=False)
     monkeypatch.delenv("CLUSTER", raising=False)
+    monkeypatch.delenv("S3", raising=False)
     return tmp_path
 
 
@@ -278,6 +279,33 @@ def test_with_the_cluster_compose_uses_its_file_and_a_secret_is_drawn(clone: Pat
     assert (secret.stat().st_uid, secret.stat().st_gid) == (secret.parent.stat().st_uid, secret.parent.stat().st_gid) == user()
     assert containers.main() == 0
     assert secret.read_text() == drawn
+
+
+@pytest.mark.parametrize(("cluster", "overlays"), [("0", ""), ("1", ":compose.cluster.yml")])
+def test_with_s3_compose_uses_its_file_too_and_keys_are_drawn(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, cluster: str, overlays: str
+) -> None:
+    monkeypatch.setenv("S3", "1")
+    monkeypatch.setenv("CLUSTER", cluster)
+    assert containers.main() == 0
+    assert (clone / ".env").read_text().endswith(f"\nCOMPOSE_FILE=docker-compose.yml{overlays}:compose.s3.yml\n")
+    keys = clone / "data" / "secrets" / "s3"
+    assert (keys.stat().st_uid, keys.stat().st_gid) == user()
+    assert keys.stat().st_mode & 0o777 == 0o600
+
+
+def test_s3_and_a_lake_elsewhere_exclude_each_other(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("S3", "1")
+    monkeypatch.setenv("LAKE_URI", "s3://another/lake")
+    assert containers.main() == 2
+    assert "leave LAKE_URI empty, or set S3=0" in capsys.readouterr().err
+    monkeypatch.delenv("LAKE_URI")
+    (clone / "data" / "finance_delta").mkdir(parents=True)
+    assert containers.main() == 78
+    assert "start it without S3=1" in capsys.readouterr().err
+    assert not (clone / ".env").exists()
 
 
 def test_kraft_and_the_cluster_exclude_each_other(

@@ -50,6 +50,13 @@ def test_all_state_is_deleted_except_the_readme(lake: Path) -> None:
     assert contents(lake) == {"README.md"}
 
 
+def test_a_lake_in_an_object_store_is_not_deleted(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(lake)
+    monkeypatch.setenv("LAKE_URI", "s3://bucket/prefix")
+    assert reset.main() == 1
+    assert contents(lake) == before
+
+
 def test_every_path_of_a_lake_is_one_that_reset_knows(lake: Path) -> None:
     paths = LakePaths(lake)
     for path in (

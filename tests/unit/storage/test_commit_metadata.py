@@ -30,7 +30,7 @@ OLD = (
     '"position":{"0":15,"1":0},"total":{"rows":20,"digest":"00000000000000cd","holes":1},"redrives":2}'
 )
 # Fields that older commits lack.
-ADDED = {"lake", "epoch", "sequence", "redriven", "retractions", "retracting", "finalized_until"}
+ADDED = {"lake", "epoch", "sequence", "redriven", "retractions", "retracting", "finalized_until", "driver"}
 offsets = st.integers(0, 2**63 - 1)
 digests = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 all_metadata = st.builds(

@@ -87,9 +87,9 @@ def test_other_columns_than_the_tables_are_corrupt(
     lake: BuiltLake, change: Callable[[pa.Table], pa.Table], complaint: str
 ) -> None:
     file, columns = only_file(lake, TICKS)
-    pq.write_table(change(pq.ParquetFile(file.folder / file.name).read()), (file.folder / file.name))
+    pq.write_table(change(pq.ParquetFile(lake.paths.ticks / file.name).read()), (lake.paths.ticks / file.name))
     with pytest.raises(CorruptError, match=complaint):
-        list(read_rows(file._replace(size=(file.folder / file.name).stat().st_size), columns))
+        list(read_rows(file._replace(size=(lake.paths.ticks / file.name).stat().st_size), columns))
 
 
 def test_a_column_that_was_added_to_the_table_later_may_be_absent(lake: BuiltLake) -> None:
@@ -99,10 +99,10 @@ def test_a_column_that_was_added_to_the_table_later_may_be_absent(lake: BuiltLak
 
 def test_a_flipped_bit_in_a_column_without_a_digest_fails_the_checksum(lake: BuiltLake) -> None:
     file, _ = only_file(lake, TICKS)
-    content = (file.folder / file.name).read_bytes()
+    content = (lake.paths.ticks / file.name).read_bytes()
     chunk = next(
         chunk
-        for chunk in map(pq.ParquetFile(file.folder / file.name).metadata.row_group(0).column, range(20))
+        for chunk in map(pq.ParquetFile(lake.paths.ticks / file.name).metadata.row_group(0).column, range(20))
         if chunk.path_in_schema == "ingested_at"
     )
     start = chunk.dictionary_page_offset
@@ -110,7 +110,7 @@ def test_a_flipped_bit_in_a_column_without_a_digest_fails_the_checksum(lake: Bui
     for position in payload:
         flipped = bytearray(content)
         flipped[position] ^= 1
-        (file.folder / file.name).write_bytes(flipped)
+        (lake.paths.ticks / file.name).write_bytes(flipped)
         assert judge(lake).code is Code.CORRUPT, position
 
 

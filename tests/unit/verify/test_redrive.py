@@ -29,7 +29,7 @@ def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def record(lake: BuiltLake, name: str, rows: int, of_rows: int, redriven: OffsetSet | None = None) -> CommitMetadata:
-    before = newest_metadata(DeltaTable(str(lake.paths.table(name))))
+    before = newest_metadata(DeltaTable(str(lake.paths.table(name))), lake.paths.table(name))
     assert before is not None
     return msgspec.structs.replace(
         before,

@@ -98,7 +98,7 @@ def test_a_row_that_occurs_300_times_is_not_a_gap(lake: BuiltLake) -> None:
 
 def test_a_file_that_was_committed_again_duplicates_its_rows(lake: BuiltLake) -> None:
     (file,) = (path for path in lake.files(TICKS) if pq.ParquetFile(path).metadata.num_rows == 5)
-    copy = write_data_file(pq.ParquetFile(file).read(), TICKS, str(lake.paths.ticks), {"date": DATE})
+    copy = write_data_file(pq.ParquetFile(file).read(), TICKS, lake.paths.ticks, {"date": DATE})
     lake.append(TICKS, [copy])
     assert found(judge(lake)) == {Code.DUPLICATE: {0: [(11, 15)]}}
 
@@ -224,7 +224,7 @@ def test_rows_under_another_date_are_an_alteration(lake: BuiltLake) -> None:
     DeltaTable(str(folder)).restore(3)
     drop(lake, TICKS, 0, 11, 12, 13, 14, 15)
     table = DeltaTable(str(folder))
-    moved = add(write_data_file(kept, TICKS, str(folder), {"date": "2026-11-25"}))
+    moved = add(write_data_file(kept, TICKS, folder, {"date": "2026-11-25"}))
     table.create_write_transaction([moved], "append", table.schema(), ["date"])
     report = judge(lake)
     assert report.code is Code.ALTERED
@@ -269,7 +269,7 @@ def test_an_absurd_position_is_a_gap_and_costs_no_memory(lake: BuiltLake) -> Non
 
 
 def _newest(lake: BuiltLake) -> CommitMetadata:
-    record = newest_metadata(DeltaTable(str(lake.paths.ticks)))
+    record = newest_metadata(DeltaTable(str(lake.paths.ticks)), lake.paths.ticks)
     assert record is not None
     return record
 

@@ -1,0 +1,82 @@
+"""A lake in an object store, as real processes: another driver, elsewhere, goes on from the bucket alone."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+import finance_lake as fl
+from finance_storage import place
+from tests.stack.test_fencing import assert_refused
+from tests.support.lakes import BAD, GOOD
+from tests.support.s3_server import S3Server
+from tests.support.stack import SHORT_LIVED, Run, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psutil
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
+
+TICKS = 3000
+SECONDS = 600  # beside other tests on a slow machine
+
+
+@pytest.fixture
+def elsewhere(stack: Stack) -> Iterator[Stack]:
+    """Return the same lake seen from another host: with another data folder."""
+    other = Stack(stack.folder / "elsewhere", stack.kafka_port, stack.zookeeper_port, stack.topic, jvm=SHORT_LIVED)
+    other.folder.mkdir()
+    try:
+        yield other
+    finally:
+        for run in other.runs:
+            run.kill_everything()
+
+
+def test_another_driver_goes_on_from_the_bucket_alone(stack: Stack, elsewhere: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    with S3Server(stack.folder) as server:
+        stack.lake = elsewhere.lake = server.settings()
+        stack.make_topic()
+        job = stack.run("spark-job", TRIGGER_SECONDS=0)
+        producer = stack.run("producer", MAX_TICKS=TICKS, TICKS_PER_SECOND=1000)
+        job.wait_for("batch id=", SECONDS)
+        assert job.count("derived tables are switched off") == 1
+        job.role_process("spark-job").kill()
+        assert job.end() == 1
+
+        producer.wait_for("stopped made=", SECONDS)
+        assert producer.stop() == 0
+        stack.send([GOOD] * 5)  # which only the next driver can store
+        older = elsewhere.run("spark-job", TRIGGER_SECONDS=0)
+        elsewhere.wait_until_stored(SECONDS)
+        elsewhere.assert_complete()
+        _send(older, signal.SIGSTOP)  # a stalled driver, on one more host
+        stack.send([GOOD, BAD] * 10)
+        newer = stack.run("spark-job", TRIGGER_SECONDS=0)
+        stack.wait_until_stored(SECONDS)
+        _send(older, signal.SIGCONT)
+        stack.send([GOOD] * 5)
+        assert_refused(older)
+        stack.wait_until_stored(SECONDS)
+        stack.assert_complete()
+        assert f"{TICKS + 20}" in stack.assert_proven().replace(",", "")
+        assert newer.stop() == 0
+        assert len([name for name in place.names(stack.place.ledgers) if name.endswith(".jsonl")]) == 1
+        assert not (stack.paths.root / "finance_delta").exists()
+        assert server.secret not in "".join(run.text() for run in (*stack.runs, *elsewhere.runs))
+
+        for name, value in {**server.settings(), "DATA_DIR": str(elsewhere.paths.root)}.items():
+            monkeypatch.setenv(name, value)
+        with fl.open(server.settings()["LAKE_URI"]) as lake:
+            assert lake.count() == TICKS + 20
+            assert lake.sql("SELECT count(*) AS n FROM quarantine").rows() == [{"n": 10}]
+
+
+def _send(run: Run, number: int) -> None:
+    process: psutil.Process = run.role_process("spark-job")
+    for member in [process, *process.children(recursive=True)]:
+        member.send_signal(number)
