@@ -6,6 +6,7 @@ It has no topic. The job continues from a restored backup's position, and reads 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,7 +30,6 @@ from finance_verify.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from finance_lake.backup_content import Moment
 
@@ -81,13 +81,17 @@ class Done(msgspec.Struct, frozen=True):
     copied_bytes: int
 
 
-def backup(paths: LakePaths, target: Path, advance: Callable[[str, int, int], None] = lambda *_: None) -> Done:
+def backup(lake: LakePaths, target: Path, advance: Callable[[str, int, int], None] = lambda *_: None) -> Done:
     """Make or renew the backup of a lake in the folder `target`; the lake may run.
 
     `advance` is called with what is being done, and how much of it is done of how much. Raises RequestError if `target` cannot
     be used, NoLakeError, UnreadableError, IrregularError, and BackupFailedError.
     """
-    target = target.resolve()
+    if not isinstance(lake.root, Path):
+        raise RequestError(
+            f"{lake.root} is in an object store: back it up with the store's own tools, such as versions of its objects."
+        )
+    paths, target = LakePaths(lake.root), target.resolve()
     _require_outside(paths, target)
     try:
         with new_folder(paths.root, target) as folder:
@@ -111,7 +115,7 @@ def backup(paths: LakePaths, target: Path, advance: Callable[[str, int, int], No
         raise BackupFailedError(f"There is no new backup at {target}: {where}{error.strerror or error}.") from None
 
 
-def _require_outside(paths: LakePaths, target: Path) -> None:
+def _require_outside(paths: LakePaths[Path], target: Path) -> None:
     """Raise RequestError if `target` cannot be the place of a backup, whatever is there; NoLakeError."""
     if not paths.root.is_dir():
         raise NoLakeError(f"There is no lake at {paths.root} yet: {FILL}")
@@ -154,7 +158,7 @@ def _note_in(target: Path) -> Note | None:
         raise RequestError(f"{paths.backup_note} is damaged ({error}): name another folder.") from None
 
 
-def _add_tables(paths: LakePaths, folder: BackupFolder, moment: Moment, advance: Callable[[str, int, int], None]) -> None:
+def _add_tables(paths: LakePaths[Path], folder: BackupFolder, moment: Moment, advance: Callable[[str, int, int], None]) -> None:
     for name, version in moment.versions.items():
         files = files_of(paths.root / name, version)
         _add_log(folder, name, files)
@@ -212,7 +216,7 @@ def _checked(folder: BackupFolder, moment: Moment, taken_at: datetime, advance: 
     )
 
 
-def _derived_faults(copy: LakePaths, moment: Moment) -> Iterator[str]:
+def _derived_faults(copy: LakePaths[Path], moment: Moment) -> Iterator[str]:
     """Yield a sentence for each data file of a derived table that is not what the log says; verify does not read them."""
     for name in moment.versions.keys() - {copy.ticks.name, copy.quarantine.name}:
         table = open_table(copy.root / name, moment.versions[name])
@@ -227,9 +231,9 @@ def _derived_faults(copy: LakePaths, moment: Moment) -> Iterator[str]:
                 yield f"corrupt: {name}/{file.name} has {rows} rows, the log says {file.rows}"
 
 
-def _manifest_faults(copy: LakePaths) -> Iterator[str]:
+def _manifest_faults(copy: LakePaths[Path]) -> Iterator[str]:
     table = open_table(copy.ticks)
-    metadata = newest_metadata(table) if table else None
+    metadata = newest_metadata(table, copy.ticks) if table else None
     try:
         list(sealed(copy, metadata.finalized_until if metadata else None))
     except UnreadableError as error:

@@ -68,7 +68,7 @@ class TableFiles(NamedTuple):
     replaced: set[str]
 
 
-def one_moment(paths: LakePaths) -> Moment:
+def one_moment(paths: LakePaths[Path]) -> Moment:
     """Return versions of all tables that belong together. Raises NoLakeError, UnreadableError, DeltaError, CorruptStateError.
 
     It waits for a moment at which both tables have the same position. If there is none, because the job was killed between
@@ -99,7 +99,7 @@ def one_moment(paths: LakePaths) -> Moment:
     return Moment(identity, present, metadata.position if metadata else dict(identity.first))
 
 
-def _same_position(paths: LakePaths, at: tuple[int | None, ...], identity: Identity) -> bool:
+def _same_position(paths: LakePaths[Path], at: tuple[int | None, ...], identity: Identity) -> bool:
     ticks, quarantine = (_metadata(paths.table(name), version) for name, version in zip((TICKS, QUARANTINE), at, strict=True))
     if ticks is None or quarantine is None:
         return True
@@ -137,7 +137,7 @@ def _data_files(folder: Path, version: int) -> set[str]:
         return set()
 
 
-def other_files(paths: LakePaths) -> Iterator[str]:
+def other_files(paths: LakePaths[Path]) -> Iterator[str]:
     """Yield the files beside the tables, by path relative to the lake: ledgers, manifests, and the identity of an old lake."""
     for name in _listed(paths, paths.ledgers):
         if name.endswith(".jsonl"):
@@ -150,7 +150,7 @@ def other_files(paths: LakePaths) -> Iterator[str]:
         yield paths.before_tables.name
 
 
-def _listed(paths: LakePaths, folder: Path) -> dict[str, bool]:
+def _listed(paths: LakePaths[Path], folder: Path) -> dict[str, bool]:
     """Return the names in a folder, and whether each is a folder; empty if it does not exist."""
     try:
         return {name: S_ISDIR(status.st_mode) for name, status in sorted(beneath.listed(paths.root, folder).items())}

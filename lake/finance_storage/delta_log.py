@@ -97,7 +97,7 @@ def entry(folder: Place, version: int) -> Entry | None:
         return None
 
 
-def data_files(folder: Path, version: int) -> set[str]:
+def data_files(folder: Place, version: int) -> set[str]:
     """Return the data files that an entry adds or removes, by path relative to the folder.
 
     Raises FileNotFoundError, UnreadableError.
@@ -109,7 +109,7 @@ def data_files(folder: Path, version: int) -> set[str]:
     )
 
 
-def _decoded(folder: Path, version: int, convert: Callable[[list[_Line]], T]) -> T:
+def _decoded(folder: Place, version: int, convert: Callable[[list[_Line]], T]) -> T:
     path = entry_path(folder, version)
     try:
         return convert(

@@ -17,7 +17,7 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "colon":
 SPELLED = {"mapped": "map", "ignored": "ignore", "date_order": "dates"}
 SETTINGS = {"mapped": "MAP", "ignored": "IGNORE_COLUMNS", "date_order": "DATES"}
 # What mends a file of which every row is left out for one reason.
-MENDS = {
+MENDS: dict[str, str] = {
     Reason.PRICE_TYPE: "--decimal-mark comma or point says how prices are written, --map price=COLUMN which column has them",
     Reason.PRICE_DECIMALS: "--decimals says how many decimals mean something",
     Reason.PRICE_RANGE: "--price-scale says what prices are multiplied by, --map price=COLUMN which column has them",

@@ -243,7 +243,8 @@ def test_backups_made_while_the_job_commits_are_each_of_one_moment(lake: BuiltLa
             notes.append(backup(lake.paths, target).note)
             assert verdict(target) == Code.COMPLETE
             ticks, quarantine = (
-                newest_metadata(DeltaTable(str(target / name))) for name in ("finance_delta", "finance_quarantine")
+                newest_metadata(DeltaTable(str(target / name)), target / name)
+                for name in ("finance_delta", "finance_quarantine")
             )
             assert ticks is not None
             assert quarantine is not None
