@@ -124,8 +124,7 @@ class CsvFile:
         if len(lines) != len(table) or len(lines) + len(rejected) != feeds:
             return None
         columns = {place: combined(table.column(str(place))) for place in places}
-        # An empty line is a cell; where there are more columns it is a row of a wrong length.
-        empty = empty_lines(block) if wrong or self._width == 1 else np.zeros(0, np.int64)
+        empty = empty_lines(block)
         if empty.size:
             kept = pa.array(~np.isin(lines, empty))
             lines, columns = (
