@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from enum import StrEnum
@@ -20,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
 from finance_lake.status import UP, services
 from finance_role.environment import JAVA, allows_execution, composed, foreign, stale_java_home
+from finance_role.ports import is_free, listens
 from finance_storage.lake_identity import CorruptStateError, read_identity
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ DISK_GB, MEMORY_GB = 2, 2
 GB = 1024**3
 BROKER_TIMEOUT_SECONDS = 1.0
 COMMAND_SECONDS = 10
-LOOPBACK = "127.0.0.1"
 PROJECT = Path(__file__).parents[2]
 OF_DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 UNUSABLE = set(":\n\r")
@@ -130,7 +129,7 @@ def _ports(paths: LakePaths, settings: Settings, broker: TopicDescription | None
         ("SPARK_UI_PORT", settings.spark_ui_port, BOTH, state["spark-job"] == UP),
     )
     for key, port, needed, own in ports:
-        free = not port or _is_free(port)
+        free = not port or is_free(port)
         found = "is free" if free else "is used by this lake" if own else "is in use by another program"
         mend = "" if free or own else f"stop that program, or set {key} in .env to another port."
         yield Check(key, free or own, f"{port} {found}" if port else "switched off", mend, needed)
@@ -226,7 +225,7 @@ def _listeners(settings: Settings, broker: TopicDescription | None) -> Iterator[
     if broker is None:
         return
     for host, port in _advertised(settings.broker_addresses):
-        fine = _answers(host, port)
+        fine = listens(host, port, BROKER_TIMEOUT_SECONDS)
         mend = "" if fine else _reachable(settings)
         yield Check("listener", fine, f"the broker advertises {host}:{port}", mend)
 
@@ -247,7 +246,7 @@ def _advertised(bootstrap: str) -> list[tuple[str, int]]:
 
 
 def _broker(settings: Settings) -> TopicDescription | None:
-    if not settings.kafka_bootstrap and all(map(_is_free, settings.broker_ports.values())):
+    if not settings.kafka_bootstrap and all(map(is_free, settings.broker_ports.values())):
         return None
     try:
         return describe_topic(settings.broker_addresses, settings.kafka_topic, BROKER_TIMEOUT_SECONDS)
@@ -265,24 +264,6 @@ def _identity(paths: LakePaths) -> Identity | None:
         return read_identity(paths)
     except (CorruptStateError, DeltaError):
         return None
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), BROKER_TIMEOUT_SECONDS):
-            return True
-    except OSError:
-        return False
 
 
 def _me() -> str:

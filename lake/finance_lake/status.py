@@ -6,7 +6,6 @@ A role is up until the deadline in its heartbeat file. The lag in seconds is the
 from __future__ import annotations
 
 import os
-import socket
 import time
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -19,6 +18,7 @@ from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, d
 from finance_lake.query.snapshot import open_snapshot
 from finance_role import beneath, broker_kind
 from finance_role.heartbeat import heartbeat_file, is_alive
+from finance_role.ports import listens
 from finance_storage import delta_log, place
 from finance_storage.accounting import still_to_come
 from finance_storage.derived_tables import Pause, states
@@ -50,18 +50,10 @@ LAST_LINE_BYTES = 4096
 
 def describe_topic_quickly(bootstrap: str, topic: str) -> TopicDescription:
     """Describe the topic with a short timeout. If nothing listens, fail fast: the client would retry until its timeout."""
-    if not any(map(_listens, bootstrap.split(","))):
+    addresses = [address.rpartition(":") for address in bootstrap.split(",")]
+    if not any(port.isdecimal() and listens(host, int(port), BROKER_TIMEOUT_SECONDS) for host, _, port in addresses):
         raise BrokerUnavailableError(f"no broker answers at {bootstrap}")
     return describe_topic(bootstrap, topic, BROKER_TIMEOUT_SECONDS)
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), BROKER_TIMEOUT_SECONDS).close()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 class DerivedStatus(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from finance_local.roles import (
     succeeds,
     zookeeper_role,
 )
-from finance_role.broker_settings import LOOPBACK
+from finance_role.ports import LOOPBACK
 from finance_role.spark_secret import secret_file
 
 if TYPE_CHECKING:

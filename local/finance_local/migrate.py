@@ -16,11 +16,11 @@ from finance_local.roles import BROKER, broker_environment
 from finance_local.validation import validated_or_exit
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath, broker_kind
-from finance_role.broker_settings import LOOPBACK
 from finance_role.child import run
 from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, USAGE
 from finance_role.lock import AlreadyRunningError, hold
+from finance_role.ports import LOOPBACK
 
 LOCKED = ("zookeeper", "kafka", "producer", "spark-job")
 PORTS = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from finance_local.config import BROKERS, OBJECT_STORE, ZOOKEEPERS
 from finance_role import beneath, broker_kind, own_store
 from finance_role.environment import UnusableScratchError, composed, require_execution
 from finance_role.lock import hold
+from finance_role.ports import is_free
 from finance_storage.accounting import topic_mismatches
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.paths import LakePaths
@@ -145,16 +145,6 @@ def require_free_ports(settings: Settings) -> None:
     """Raise UnfitMachineError if a port that a role will listen on is in use."""
     ports = ports_of(settings)
     needed = [port for role in settings.roles for port in ports.get(role, ())]
-    taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in needed if port and not _is_free(port)]
+    taken = [f"port {port} is taken: set {key} in .env to another one" for key, port in needed if port and not is_free(port)]
     if taken:
         raise UnfitMachineError("; ".join(taken) + "; or stop the process that listens there.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

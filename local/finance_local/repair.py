@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -30,11 +29,11 @@ from finance_local.validation import validated_or_exit
 from finance_local.with_env import complaint, load_env_file
 from finance_role import beneath, broker_kind
 from finance_role.broker_kind import Kind
-from finance_role.broker_settings import LOOPBACK
 from finance_role.child import end_with_parent
 from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, SIGNALLED, USAGE
 from finance_role.lock import AlreadyRunningError
+from finance_role.ports import LOOPBACK, listens
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
@@ -45,12 +44,7 @@ BROKER = {Kind.ZOOKEEPER: ("zookeeper", "kafka"), Kind.KRAFT: ("kafka",), Kind.C
 
 def broker_answers(settings: Settings) -> bool:
     """Whether a process listens on the port of one of the brokers; those at KAFKA_BOOTSTRAP are not asked."""
-    return settings.kafka_bootstrap is not None or any(_listens(port) for port in settings.broker_ports.values())
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
+    return settings.kafka_bootstrap is not None or any(listens(LOOPBACK, port) for port in settings.broker_ports.values())
 
 
 async def repair(command: str, settings: Settings) -> int:

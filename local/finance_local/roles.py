@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from finance_local.config import BROKERS, OBJECT_STORE, WORKERS, ZOOKEEPERS
 from finance_role import own_store
-from finance_role.broker_settings import LOOPBACK
 from finance_role.environment import composed
 from finance_role.heartbeat import heartbeat_file, is_alive
+from finance_role.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator
 
 from finance_role.broker_kind import Kind, chosen
+from finance_role.ports import LOOPBACK
 from finance_role.settings import Addresses, PlaceSettings, Port, Switch, TopicName
-
-LOOPBACK = "127.0.0.1"
 
 
 class BrokerSettings(PlaceSettings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from finance_lake.cli.app import Data, hint, lake_of, require_ticks, say
+from finance_role.ports import LOOPBACK, listens
 
 TUTORIAL = Path(__file__).parents[1] / "notebook.py"
 START_SECONDS = 60.0
@@ -62,8 +62,7 @@ def _show_when_it_answers(address: str, port: int) -> None:
 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                webbrowser.open(address)
-                return
+        if listens(LOOPBACK, port):
+            webbrowser.open(address)
+            return
         time.sleep(POLL_SECONDS)
