@@ -9,6 +9,7 @@ from finance_job.guard import StartupRefusedError, check_lake
 from finance_job.scratch import Scratch
 from finance_job.session import require_running
 from finance_job.source import read_topic
+from finance_job.spark_failure import in_one_line
 from finance_job.store_guard import outages_named
 from finance_kafka.describe import describe_topic
 
@@ -60,7 +61,7 @@ class Query:
     def _stream(self, sink: Sink, position: Offsets) -> StreamingQuery:
         return (
             read_topic(self._spark, self._settings, position)
-            .writeStream.foreachBatch(sink)
+            .writeStream.foreachBatch(in_one_line(sink))
             .queryName(self._settings.kafka_topic)
             .option("checkpointLocation", str(self._scratch.fresh()))
             .trigger(processingTime=f"{self._settings.trigger_seconds} seconds")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException, StreamingQueryException
 
+from finance_job.spark_failure import innermost_cause
 from finance_job.writer import ConflictError, FencedError
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
 from finance_kafka.range_reader import OffsetOutOfRangeError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from finance_job.sink import Sink
 
-CAUSE = re.compile(r"\b\w+(?:Exception|Error): [^\n]+")
 POLL_SECONDS = 0.2
 CLOSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 30.0
@@ -78,7 +77,7 @@ def supervise(
         _refuse_to_retry(failure, sink.error)
         sink.restart()
         pause = 1.0 if time.monotonic() - started > SETTLED_SECONDS else min(2 * pause, MAX_PAUSE_SECONDS)
-        log.warning("streaming query failed, restarting", reason=_reason(failure), in_seconds=pause)
+        log.warning("streaming query failed, restarting", reason=innermost_cause(failure), in_seconds=pause)
         stopping.wait(pause)
 
 
@@ -86,7 +85,7 @@ def _refuse_to_retry(failure: str, error: Exception | None) -> None:
     if isinstance(error, FencedError):
         raise error
     if isinstance(error, OffsetOutOfRangeError):
-        raise UnrecoverableError(_reason(failure))
+        raise UnrecoverableError(innermost_cause(failure))
 
 
 def _watch(query: StreamingQuery, stopping: threading.Event, between_polls: Callable[[], None]) -> None:
@@ -113,9 +112,3 @@ def _stop(query: StreamingQuery, sink: Sink) -> None:
     while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     query.stop()
-
-
-def _reason(failure: str) -> str:
-    """Return the innermost cause in one line; the message of a failed query is pages of Java stack trace."""
-    causes = CAUSE.findall(failure)
-    return (causes[-1] if causes else failure.strip().split("\n", 1)[0])[:300]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from finance_job.derived.revision import Revisions
 from finance_job.derived.sessions import plan_for
 from finance_job.derived.table import KEY
 from finance_job.derived.upkeep import Upkeep
+from finance_job.spark_failure import in_one_line
 from finance_role import beneath
 from finance_storage import delta_log
 from finance_storage.delta_table import open_table
@@ -29,6 +31,7 @@ from finance_storage.derived_tables import Pause, pause_file
 from finance_storage.errors import UnreadableError, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -68,6 +71,7 @@ class Following(threading.Thread):
         self._scratch = ticks.paths.derived_run / table.name
         self._pause_file = pause_file(ticks.paths, table.name)
         self._failing_since: datetime | None = None
+        self._batch_error: Exception | None = None
 
     def stop(self) -> None:
         """Tell it to end. Its running Spark job ends by itself, or is cancelled."""
@@ -116,6 +120,7 @@ class Following(threading.Thread):
         self._failing_since = None
 
     def _follow(self) -> None:
+        self._batch_error = None
         revisions = Revisions(self._ticks, self._table)
         position = revisions.position
         if position is None or not self._can_follow_from(position):
@@ -130,8 +135,21 @@ class Following(threading.Thread):
                 pass
         finally:
             query.stop()
-        if not self._stopping.is_set():
-            query.awaitTermination()  # raises what ended it
+        if self._stopping.is_set():
+            return
+        if self._batch_error:
+            raise self._batch_error
+        query.awaitTermination()  # raises what ended it
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        """Keep the error of a batch, which reaches Spark as text only."""
+        self._batch_error = None
+        try:
+            yield
+        except Exception as error:
+            self._batch_error = error
+            raise
 
     def _query(self, revisions: Revisions, position: int) -> StreamingQuery:
         checkpoint = self._fresh_checkpoint()
@@ -139,7 +157,7 @@ class Following(threading.Thread):
         batches = Batches(revisions, self._paths, self._table, checkpoint, position)
 
         def process(batch: DataFrame, number: int) -> None:
-            with self._turn:
+            with self._turn, self._keeping_errors():
                 batches.process(batch, number)
                 upkeep.step()
             self._succeeded()
@@ -151,7 +169,7 @@ class Following(threading.Thread):
             .option("skipChangeCommits", "true")  # rows that were removed are seen in the log: see Batches
             .option("startingVersion", position)
             .load(str(self._paths.ticks))
-            .writeStream.foreachBatch(process)
+            .writeStream.foreachBatch(in_one_line(process))
             .queryName(self._table.name)
             .option("checkpointLocation", str(checkpoint))
             .start()
