@@ -29,9 +29,7 @@ class Py4JJavaError(Exception):
     __module__ = "py4j.protocol"
 
 
-def test_pages_of_stack_trace_end_the_query_with_their_cause(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_pages_of_stack_trace_end_the_query_with_their_cause(spark: SparkSession, tmp_path: Path) -> None:
     def fail(_: DataFrame, __: int) -> None:
         raise Py4JJavaError(FAILURE)
 
