@@ -266,6 +266,7 @@ WRITES_ELSEWHERE = {
     "role/finance_role/literal_paths.py": "an alias in the system's temporary folder",
     "local/finance_local/importing/left_out.py": "a list beside the file that the user imports",
     "lake/finance_lake/export.py": "the file that the user names",
+    "lake/finance_storage/paths.py": "a folder for copies of data files, in the system's temporary folder",
     "lake/finance_lake/backup_folder.py": "a new folder where the user wants a backup",
     "lake/finance_lake/day_copy.py": "a new folder where the user wants a copy",
     "lake/finance_lake/cli/app.py": "redirects standard output to /dev/null",

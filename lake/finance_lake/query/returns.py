@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from finance_lake.query.floats import nearest_floats
 from finance_storage.schemas import PRICE
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+LARGE = 0.5
 
 
 def of_bars(bars: pa.Table, *, log: bool) -> pa.Table:
@@ -21,8 +26,9 @@ def of_bars(bars: pa.Table, *, log: bool) -> pa.Table:
     before = pa.concat_arrays([pa.nulls(min(count, 1), PRICE), close.slice(0, max(0, count - 1))])
     previous = pc.if_else(begins, pa.scalar(None, PRICE), before)
     change = pc.subtract(close, previous).cast(PRICE)
-    ratio = nearest_floats(pa.chunked_array([change])) / nearest_floats(pa.chunked_array([previous]))
-    returns = np.log1p(ratio) if log else ratio
+    base = nearest_floats(pa.chunked_array([previous]))
+    ratio = nearest_floats(pa.chunked_array([change])) / base
+    returns = _logarithms(ratio, nearest_floats(pa.chunked_array([close])) / base) if log else ratio
     return pa.table(
         {
             "symbol": symbol,
@@ -33,3 +39,9 @@ def of_bars(bars: pa.Table, *, log: bool) -> pa.Table:
             "return": pa.array(returns, mask=begins.to_numpy(zero_copy_only=False)),
         }
     )
+
+
+def _logarithms(ratio: Floats, quotient: Floats) -> Floats:
+    """Return log(1 + ratio), which is log(quotient): a small change has its digits in the one, a large one in the other."""
+    returns: Floats = np.log1p(ratio, where=np.abs(ratio) < LARGE, out=np.log(quotient))
+    return returns
