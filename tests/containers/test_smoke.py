@@ -163,8 +163,8 @@ def test_the_dashboard_profile_has_the_lake_read_only(lake: Containers) -> None:
     result = httpx2.post(f"{address}/api/sql", json={"query": "SELECT count(*) FROM ticks"}, timeout=30).json()
     assert result["rows"][0][0] >= status["rows"]
     assert httpx2.get(f"{address}/vendor/lightweight-charts.js").status_code == 200
-    (data,) = lake.inspect()["dashboard"]["Mounts"]
-    assert not data["RW"]
+    mounts = lake.inspect()["dashboard"]["Mounts"]
+    assert {mount["Destination"]: mount["RW"] for mount in mounts} == {"/data": False, "/keys": False}
     assert "Traceback" not in lake.compose("--profile", "dashboard", "logs", "--no-color", "dashboard")
     lake.compose("--profile", "dashboard", "rm", "--stop", "--force", "dashboard")
 
