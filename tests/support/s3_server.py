@@ -176,9 +176,9 @@ class FaultProxy:
 
     def __exit__(self, *_: object) -> None:
         """Stop listening and cut what is open."""
-        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.run_until_complete(self._end())
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 (whatever the work returns)
@@ -186,10 +186,12 @@ class FaultProxy:
 
     async def _end(self) -> None:
         self._server.close()
-        open_tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in open_tasks:
-            task.cancel()
-        await asyncio.gather(*open_tasks, return_exceptions=True)
+        # A connection that was accepted just before becomes a task while others end.
+        while open_tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in open_tasks:
+                task.cancel()
+            await asyncio.gather(*open_tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
     def _draw(self) -> Fault | None:
         """Choose what happens to the next request."""
