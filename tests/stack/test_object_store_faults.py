@@ -68,6 +68,13 @@ class Load:
         self.proxy.rates = {}
         self.catch_up()
 
+    def survive_a_kill(self) -> None:
+        """Kill the server, start it again after a second of ticks, and catch up."""
+        self.server.kill()
+        self.wait_until_sent(self.sent() + TICKS_PER_SECOND)
+        self.server.start()
+        self.catch_up()
+
     def assert_proven(self) -> None:
         """Stop the load; each record of the topic is in the tables exactly once, and so is each acknowledged tick."""
         assert self.producer.stop() == 0, self.producer.text()[-3000:]
@@ -100,10 +107,7 @@ def test_a_store_that_fails_in_each_way_costs_no_tick(stack: Stack) -> None:
     with loaded(stack) as load:
         for fault in Fault:
             load.survive(fault, 4)
-        load.server.kill()
-        load.wait_until_sent(load.sent() + TICKS_PER_SECOND)
-        load.server.start()
-        load.catch_up()
+        load.survive_a_kill()
         load.assert_proven()
 
 
@@ -119,10 +123,7 @@ def test_a_fault_that_lasts_costs_no_tick(stack: Stack, fault: Fault) -> None:
 def test_a_store_killed_fifteen_times_under_load_costs_no_tick(stack: Stack) -> None:
     with loaded(stack) as load:
         for _ in range(15):
-            load.server.kill()
-            load.wait_until_sent(load.sent() + TICKS_PER_SECOND)
-            load.server.start()
-            load.catch_up()
+            load.survive_a_kill()
         load.assert_proven()
 
 

@@ -144,7 +144,6 @@ class Following(threading.Thread):
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:
         """Keep the error of a batch, which reaches Spark as text only."""
-        self._batch_error = None
         try:
             yield
         except Exception as error:
