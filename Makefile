@@ -106,7 +106,7 @@ chaos: $(READY) ## inject random faults into a scratch lake, then verify it (SEE
 test-faults: $(READY) $(S3_SERVER) ## run the slow half of the fault matrix
 	$(BIN)/pytest -m 'faults and not cluster' tests
 
-test-cluster: $(READY) ## kill and freeze nodes of a lake on three brokers and a Spark cluster (SHORT=1: one of each kind; SEED=7)
+test-cluster: $(READY) $(S3_SERVER) ## kill and freeze nodes of a lake on three brokers and a Spark cluster (SHORT=1: one of each kind; SEED=7)
 	$(BIN)/pytest -rP -m 'cluster$(if $(SHORT), and not faults)' tests/cluster
 
 bench: $(READY) $(PAGE) ## run the benchmarks and print a table (SHORT=1: a few minutes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from finance_local.config import CLUSTER_ROLES
+from finance_local.config import CLUSTER_ROLES, OBJECT_STORE
 from finance_role.exit_codes import REFUSED
 from tests.support.cluster import Cluster
 from tests.support.lakes import BAD, GOOD
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]  # the choice of CI starts one cluster, in test_node_loss
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster.at(tmp_path, s3=False)
+def lake(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    cluster = Cluster.at(tmp_path, s3=getattr(request, "param", False))
     try:
         yield cluster
     finally:
@@ -70,3 +70,22 @@ def test_the_cluster_stores_all_ticks_and_derived_tables_and_its_secret_is_in_no
     refused = super(Cluster, lake).run("zookeeper kafka")  # without CLUSTER=1
     assert refused.end(60) == REFUSED
     assert "start it with CLUSTER=1" in refused.text()
+
+
+@pytest.mark.parametrize("lake", [True], indirect=True, ids=["s3"])
+def test_with_the_object_store_executors_write_to_the_bucket_also_with_the_direct_reader_and_no_log_has_a_key(
+    lake: Cluster,
+) -> None:
+    everything = " ".join([OBJECT_STORE, *CLUSTER_ROLES])
+    run = lake.run(everything, READER="direct", TICKS_PER_SECOND=2000, MALFORMED_RATE=0.01)
+    run.wait_for("Running:", 300)
+    run.wait_for("batch id=10 ")
+    assert lake.store_secret not in command_lines(lake) + run.text()
+    assert not listening_elsewhere(lake)
+    run.role_process("producer").terminate()
+    lake.wait_until_stored()
+    lake.assert_proven()
+    assert not list(lake.paths.root.glob("finance_*"))
+    assert list((lake.paths.root / "s3" / "lake" / "finance" / "finance_delta").rglob("part-*.parquet"))
+    assert run.stop(180) == 0
+    assert "Traceback" not in run.text()
