@@ -148,12 +148,14 @@ def measure(rig: Rig, reader: str, number: int) -> dict[str, Figures]:
 def compared(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, float]]:
     """Return ratios and differences of the bucket to the disk within each round, as median and extremes."""
     pairs = [(each[BUCKET], each[DISK]) for each in rounds]
-    drain = {f"{name}_ratio": spread([bucket[name] / disk[name] for bucket, disk in pairs]) for name in ("drain", "verify")}
-    batch = {
-        "batch_more_ms": spread([bucket["batch_ms"] - disk["batch_ms"] for bucket, disk in pairs]),
-        "take_over_s": spread([bucket["take_over_s"] for bucket, _ in pairs]),
-    }
-    return (drain if "drain" in PARTS else {}) | (batch if "batch" in PARTS else {})
+    figures = {}
+    if "drain" in PARTS:
+        for name in ("drain", "verify"):
+            figures[f"{name}_ratio"] = spread([bucket[name] / disk[name] for bucket, disk in pairs])
+    if "batch" in PARTS:
+        figures["batch_more_ms"] = spread([bucket["batch_ms"] - disk["batch_ms"] for bucket, disk in pairs])
+        figures["take_over_s"] = spread([bucket["take_over_s"] for bucket, _ in pairs])
+    return figures
 
 
 def main() -> None:
