@@ -162,8 +162,9 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
     from finance_producer.config import Settings
     from finance_producer.importing.publish import Import
     from finance_role.settings import settings_or_exit
+    from finance_storage.ledger import ledger_folder
 
-    identity = identified(work, target.paths.folder / "ledger")
+    identity = identified(work, ledger_folder(target.paths.folder))
     before = earlier(target.paths.folder, identity)
     if again and before and before.is_whole:
         identity, before = identity._replace(repetition=identity.repetition + 1), None
