@@ -36,6 +36,8 @@ RESTART = {
     "spark-job": "on-failure:3",
     "dashboard": "unless-stopped",
 }
+# The job's image with or without the jars to read an object store.
+VARIANT = "job-${S3A:-0}"
 # Services with published ports.
 PUBLISHING = {"kafka", "spark-job", "dashboard"}
 

@@ -107,10 +107,11 @@ class Revisions:
         )
         files = write_files(revision, self._table.name, self._folder)
         hit(f"before-{self._table.name}-commit")
-        self._commit(files, as_of)
+        self.commit(files, as_of)
         hit(f"after-{self._table.name}-commit")
 
-    def _commit(self, files: list[WrittenFile], as_of: int) -> None:
+    def commit(self, files: list[WrittenFile], as_of: int) -> None:
+        """Append files as a revision, unless the table has one as new. Raises CommitFailedError if another driver was faster."""
         table = open_table(self._folder)
         if table is None:
             raise UnreadableError(f"There is no table at {self._folder} any more.")
