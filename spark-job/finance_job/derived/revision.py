@@ -111,7 +111,7 @@ class Revisions:
         hit(f"after-{self._table.name}-commit")
 
     def commit(self, files: list[WrittenFile], as_of: int) -> None:
-        """Append files as a revision, unless the table has one as new. Raises CommitFailedError if another driver was faster."""
+        """Append files as a revision, unless there is one as new. Raises CommitFailedError if another driver was faster."""
         table = open_table(self._folder)
         if table is None:
             raise UnreadableError(f"There is no table at {self._folder} any more.")
