@@ -61,6 +61,7 @@ READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
 NOT_IN_COMPOSE = {
     "ZOOKEEPER_PORT": "ZooKeeper is not published; inside the network it keeps 2181",
     "KRAFT": "`make up` turns it into COMPOSE_FILE",
+    "KAFKA_VERSION": "compose.kraft.yml has it",
     "KAFKA_CONTROLLER_PORT": "the controller listens on its container's own loopback interface, on 9093",
     "CLUSTER": "`make up` turns it into COMPOSE_FILE",
     "KAFKA_BOOTSTRAP": "`make up` turns it into COMPOSE_FILE; compose.broker.yml has it",
