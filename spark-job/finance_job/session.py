@@ -18,7 +18,7 @@ import finance_job
 import finance_kafka
 import finance_role
 import finance_storage
-from finance_job import worker_daemon
+from finance_job import s3a, worker_daemon
 from finance_job.spark_cluster import ITS_OWN_FOLDER, driver_options, write_secret
 from finance_role.environment import importing, jvm_options_of_tests, make_scratch, require_execution, settle
 
@@ -112,6 +112,7 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
         ),
         "spark.sql.streaming.stopTimeout": "60s",
         **(driver_options(settings, java_options(ITS_OWN_FOLDER)) if settings.spark_master else {}),
+        **s3a.options(settings),
     }
 
 
@@ -151,6 +152,7 @@ def scratch_of(data_dir: Path, role: str) -> Path:
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     return {
         **_with_secret(folder, settings.spark_secret_file),
+        **s3a.environment(settings),
         "TMPDIR": str(folder),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         # By default Spark's user interface listens on every network interface; only this variable changes it.

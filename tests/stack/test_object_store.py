@@ -44,7 +44,6 @@ def test_another_driver_goes_on_from_the_bucket_alone(stack: Stack, elsewhere: S
         job = stack.run("spark-job", TRIGGER_SECONDS=0)
         producer = stack.run("producer", MAX_TICKS=TICKS, TICKS_PER_SECOND=1000)
         job.wait_for("batch id=", SECONDS)
-        assert job.count("derived tables are switched off") == 1
         job.role_process("spark-job").kill()
         assert job.end() == 1
 
@@ -54,11 +53,11 @@ def test_another_driver_goes_on_from_the_bucket_alone(stack: Stack, elsewhere: S
         older = elsewhere.run("spark-job", TRIGGER_SECONDS=0)
         elsewhere.wait_until_stored(SECONDS)
         elsewhere.assert_complete()
-        _send(older, signal.SIGSTOP)  # a stalled driver, on one more host
+        send(older, "SIGSTOP")  # a stalled driver, on one more host
         stack.send([GOOD, BAD] * 10)
         newer = stack.run("spark-job", TRIGGER_SECONDS=0)
         stack.wait_until_stored(SECONDS)
-        _send(older, signal.SIGCONT)
+        send(older, "SIGCONT")
         stack.send([GOOD] * 5)
         assert_refused(older)
         stack.wait_until_stored(SECONDS)
@@ -76,7 +75,8 @@ def test_another_driver_goes_on_from_the_bucket_alone(stack: Stack, elsewhere: S
             assert lake.sql("SELECT count(*) AS n FROM quarantine").rows() == [{"n": 10}]
 
 
-def _send(run: Run, number: int) -> None:
+def send(run: Run, name: str) -> None:
+    """Send a signal to a job's process and its children."""
     process: psutil.Process = run.role_process("spark-job")
     for member in [process, *process.children(recursive=True)]:
-        member.send_signal(number)
+        member.send_signal(signal.Signals[name])

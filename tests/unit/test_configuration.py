@@ -83,6 +83,7 @@ NOT_THE_DEFAULT_OF_THE_EXAMPLE = {
     ("EXTRA_CA_BUNDLE", ":-/dev/null"): "a secret needs a file",
     ("REPLAY_FILE", ":-/dev/null"): "a mount needs a source",
     ("REPLAY_FILE", ":+/replay"): "the file is called that inside the container",
+    ("LAKE_URI", ":+1"): "of the image: whether it has the jars to read an object store",
     ("S3_CREDENTIALS_FILE", ":-/dev/null"): "a mount needs a source",
     ("S3_CREDENTIALS_FILE", ":+/keys"): "the file is called that inside the container",
 }
