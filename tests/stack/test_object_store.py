@@ -13,6 +13,7 @@ from tests.stack.test_fencing import assert_refused
 from tests.support.lakes import BAD, GOOD
 from tests.support.s3_server import S3Server
 from tests.support.stack import SHORT_LIVED, Run, Stack
+from tests.unit.storage.test_object_store import answering, lie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,18 @@ def test_another_driver_goes_on_from_the_bucket_alone(stack: Stack, elsewhere: S
         with fl.open(server.settings()["LAKE_URI"]) as lake:
             assert lake.count() == TICKS + 20
             assert lake.sql("SELECT count(*) AS n FROM quarantine").rows() == [{"n": 10}]
+
+
+def test_a_store_that_lets_two_writers_win_is_refused(stack: Stack) -> None:
+    with S3Server(stack.folder) as server, answering(server.port, lie) as port:
+        stack.lake = server.settings(f"http://127.0.0.1:{port}")
+        job = stack.run("spark-job")
+        assert job.end(SECONDS) == 1
+        assert job.count("spark-job ended with code 78") == 1
+        assert "does not keep put-if-absent" in job.text()
+        assert "Traceback" not in job.text()
+        stack.lake = server.settings()
+        assert list(place.names(stack.place.root)) == []
 
 
 def send(run: Run, name: str) -> None:
