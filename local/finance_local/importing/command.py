@@ -26,7 +26,9 @@ def import_files(
     files: Files,
     *,
     mapped: Annotated[str, typer.Option("--map", help="symbol=ticker,price=trade_price,size=qty,ts_event=timestamp")] = "",
-    ignore: Annotated[str, typer.Option(help="Columns that are neither a size nor a time.")] = "",
+    ignore: Annotated[
+        str, typer.Option(help="Columns that are not used, though they look like a symbol, a size or a time.")
+    ] = "",
     symbol: Annotated[str, typer.Option(help="The symbol of every row.")] = "",
     ohlc: Annotated[str, typer.Option(help="Columns of bars: open,high,low,close. Each row becomes four ticks.")] = "",
     delimiter: Annotated[str, typer.Option(help="comma, semicolon, tab, pipe or a character.")] = "",
