@@ -5,8 +5,8 @@ process (`local[2]`), one and two executors of a standalone cluster, three broke
 measured over the second half of the topic, when all JVMs are warm. CPU is that of driver, executors and their Python workers;
 that of the brokers is counted apart. Ratios are computed within a round, because others may use the machine: its load is noted.
 
-It prints a line per figure with its aim and writes bench/results/<date>-cluster.json. BENCH_TICKS, BENCH_BATCH, BENCH_ROUNDS, BENCH_READERS
-and BENCH_SETUPS="local[2];2 executors" change what is run.
+It prints a line per figure with its aim and writes bench/results/<date>-cluster.json. BENCH_TICKS, BENCH_BATCH, BENCH_ROUNDS,
+BENCH_READERS and BENCH_SETUPS="local[2];2 executors" change what is run.
 """
 
 from __future__ import annotations
