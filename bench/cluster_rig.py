@@ -81,9 +81,8 @@ class Rig(NamedTuple):
         where = self.store.settings(prefix=folder.name) if setup.bucket else {}
         cluster = {"SPARK_CORES": str(setup.executors)} if setup.executors else {"SPARK_MASTER": "", "SPARK_SECRET_FILE": ""}
         topic = self.topics[setup.brokers]
-        driver = Driver(
-            self.spark, folder, **{"KAFKA_BOOTSTRAP": topic.bootstrap, "TRIGGER_SECONDS": "0", **cluster, **where, **settings}
-        )
+        own = {"DATA_DIR": str(folder), "KAFKA_BOOTSTRAP": topic.bootstrap, "TRIGGER_SECONDS": "0"}
+        driver = Driver(self.spark, **{**own, **cluster, **where, **settings})
         # The S3 server keeps an object as a file of the same name.
         root = self.folder / "s3" / "lake" / folder.name if setup.bucket else folder
         workers = [self.spark.process(name) for name in WORKERS] if setup.executors else []
