@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.broker import publish, running_broker
 from bench.machine import cpu_seconds
 from finance_local.config import BROKERS, WORKERS, ZOOKEEPERS
-from finance_storage.paths import TICKS
+from finance_storage.paths import LakePaths
 from tests.support.cluster import Cluster, Driver
 from tests.support.s3_server import S3Server
 
@@ -78,7 +78,7 @@ class Rig(NamedTuple):
         """Start the job on a new lake, without derived tables."""
         folder = self.folder / f"lake-{next(self.numbers)}"
         folder.mkdir()
-        where = self.store.settings(prefix=folder.name) if setup.bucket else {}
+        where = self.store.settings(prefix=folder.name) if setup.bucket else dict.fromkeys(self.spark.address, "")
         cluster = {"SPARK_CORES": str(setup.executors)} if setup.executors else {"SPARK_MASTER": "", "SPARK_SECRET_FILE": ""}
         topic = self.topics[setup.brokers]
         own = {"DATA_DIR": str(folder), "KAFKA_BOOTSTRAP": topic.bootstrap, "TRIGGER_SECONDS": "0"}
@@ -86,7 +86,7 @@ class Rig(NamedTuple):
         # The S3 server keeps an object as a file of the same name.
         root = self.folder / "s3" / "lake" / folder.name if setup.bucket else folder
         workers = [self.spark.process(name) for name in WORKERS] if setup.executors else []
-        return Job(driver, root / TICKS, [driver.process, *workers])
+        return Job(driver, LakePaths(root).ticks, [driver.process, *workers])
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def running_rig() -> Iterator[Rig]:
 
 def _cluster(folder: Path, roles: str, ending: ExitStack) -> Cluster:
     folder.mkdir()
-    cluster = Cluster.at(folder)
+    cluster = Cluster.at(folder, s3=False)
     cluster.jvm = ""
     ending.callback(cluster.kill_everything)
     cluster.run(roles).wait_for("Running:", START_SECONDS)
