@@ -117,8 +117,8 @@ test-faults: $(READY) $(S3_SERVER) $(S3A) $(KAFKA_4) ## run the slow half of the
 test-cluster: $(READY) ## kill and freeze nodes of a lake on three brokers and a Spark cluster (SHORT=1: one of each kind; SEED=7)
 	$(BIN)/pytest -rP -m 'cluster$(if $(SHORT), and not faults)' tests/cluster
 
-bench: $(READY) $(PAGE) ## run the benchmarks and print a table (SHORT=1: a few minutes)
-	$(BIN)/python -m bench.run
+bench: $(READY) $(PAGE) $(if $(CLUSTER),$(S3_SERVER)) ## run the benchmarks and print a table (SHORT=1: a few minutes; CLUSTER=1: executors, brokers, S3)
+	$(BIN)/python -m bench.$(if $(CLUSTER),cluster,run)
 
 lock: .venv/.ready ## update the pinned requirements
 	@for name in build producer spark-job page dashboard go dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
