@@ -189,6 +189,10 @@ CONTRADICTIONS = [
     (DAYS.replace(b"5/13", b"13/5"), "--dates mdy", "has the date 13/5/2024, which is none with --dates mdy: use --dates dmy"),
     (DAYS, "--dates mdy --time-unit ms", "has the time 5/13/2024, which is no number: leave --time-unit ms out"),
     (DAYS, "--dates mdy --delimiter pipe", "no such delimiter in its first line: leave --delimiter pipe out"),
+    (DAYS, "--encoding utf-16", "is no text in UTF-16: leave --encoding utf-16 out"),
+    (DAYS, "--encoding utf-16-be", "is no text in UTF-16: leave --encoding utf-16-be out"),
+    (DAYS.decode().encode("utf-16"), "--encoding utf-8", "is text in UTF-16: leave --encoding utf-8 out"),
+    (DAYS.decode().encode("utf-16-be"), "--encoding latin-1", "is text in UTF-16: leave --encoding latin-1 out"),
     (TRADES, "--map price=px --ignore ticker --symbol e\u0301", "--symbol one for every row"),
 ]
 
