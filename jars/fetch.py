@@ -1,6 +1,6 @@
 """Fetch the jars listed in a lock file, and accept only those whose SHA-256 matches.
 
-    python3 jars/fetch.py jars/kafka.lock build/jars/kafka --ivy .../ivy.jar
+    python3 jars/fetch.py jars/kafka-3.9.lock build/jars/kafka --ivy .../ivy.jar
 
 Apache Ivy does the transfer. It has the address of the public Maven repository built in, so the project has none, and its jar
 comes with the pyspark wheel (and with Debian's package `ivy`), so no build tool has to be installed. Standard library only,

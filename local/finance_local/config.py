@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from finance_role.broker_kind import chosen
+from finance_role.broker_kind import NEWER, OLDER, chosen, release_line
 from finance_role.broker_settings import BrokerSettings
 from finance_role.settings import Port, Switch, TickSource  # noqa: TC001 (pydantic evaluates them)
 
@@ -30,13 +30,14 @@ class Settings(BrokerSettings):
     """Keys of `.env` and the command line that `make local` reads. The roles read their own settings."""
 
     cluster: Switch = Field(default=False, validate_default=True)
+    kafka_version: str = OLDER
     tick_source: TickSource = "simulate"
     roles: Annotated[tuple[str, ...], NoDecode] = Field(ALL_ROLES, validate_default=True)
     run_seconds: float = Field(0, ge=0, allow_inf_nan=False)
     spark_master_port: Port = 7077
     kafka_heap: Heap = "320m"
     zookeeper_heap: Heap = "64m"
-    kafka_jars: Path = Path("build/jars/kafka")
+    kafka_jars: Path = Path("build/jars/kafka")  # of Kafka 3.9; those of Kafka 4 are in a folder beside it
     s3_server: Path = Path("build/s3/versitygw")
 
     @field_validator("roles", mode="before")
@@ -62,6 +63,16 @@ class Settings(BrokerSettings):
     def _has_own_brokers(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001 (pydantic passes it)
         chosen(kraft=bool(others.data.get("kraft")), cluster=value, bootstrap=others.data.get("kafka_bootstrap"))
         return value
+
+    @field_validator("kafka_version")
+    @classmethod
+    def _has_this_kind(cls, value: str, others: ValidationInfo) -> str:
+        return release_line(value, kraft=bool(others.data.get("kraft")))
+
+    @property
+    def jars_of_the_broker(self) -> Path:
+        """The folder with the jars of KAFKA_VERSION."""
+        return self.kafka_jars.with_name(f"{self.kafka_jars.name}-{NEWER}") if self.kafka_version == NEWER else self.kafka_jars
 
 
 def _without(settings: Mapping[str, object]) -> set[str]:

@@ -170,6 +170,7 @@ def main() -> int:
         values = env_file.parse(text, known)
         bootstrap = _setting("KAFKA_BOOTSTRAP", values)
         kind = broker_kind.chosen(kraft=_switch("KRAFT", values), cluster=_switch("CLUSTER", values), bootstrap=bootstrap)
+        version = _release_line(values, kraft=kind is Kind.KRAFT)
         s3 = _switch("S3", values)
         own_store.require_alone([key for key in own_store.FOLLOWING if s3 and _setting(key, values)])
         lake_uri = _setting("LAKE_URI", values)
@@ -182,7 +183,7 @@ def main() -> int:
         return 2
     uid, gid = lake_user(os.getuid(), os.getgid())
     folder, topic = (Path(_setting("DATA_DIR", values) or "data"), _setting("KAFKA_TOPIC", values) or "finance")
-    refused_kind = None if OF_OTHER_BROKERS in files else broker_kind.refusal(folder, kind)
+    refused_kind = None if OF_OTHER_BROKERS in files else broker_kind.refusal(folder, kind, version)
     refused_store = own_store.refusal(folder, chosen=s3, lake_uri=lake_uri)
     if refusal := _other_topic(folder, topic) or refused_kind or refused_store:
         sys.stderr.write(f"{refusal}\n")
@@ -207,6 +208,14 @@ def _other_topic(folder: Path, topic: str) -> str | None:
     if (lake_topic := topic_of(folder)) in {None, topic}:
         return None
     return f"The lake at {folder} holds the topic {lake_topic}, not {topic}: set KAFKA_TOPIC={lake_topic}, or another DATA_DIR."
+
+
+def _release_line(values: dict[str, str], *, kraft: bool) -> str:
+    value = _setting("KAFKA_VERSION", values)
+    try:
+        return broker_kind.release_line(value, kraft=kraft)
+    except ValueError as error:
+        raise ValueError(f"KAFKA_VERSION={value!r}: {error}") from None
 
 
 def _switch(key: str, values: dict[str, str]) -> bool:

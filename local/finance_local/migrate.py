@@ -51,6 +51,7 @@ def migrate() -> int:
         require_java()
         require_usable_folders(settings)
         ports = {"MIGRATION_PORTS": " ".join(map(str, free_ports()))}
+        settings = settings.model_copy(update={"kafka_version": broker_kind.OLDER})  # the line that has both
         return run([str(BROKER / "migrate-to-kraft")], composed({**broker_environment(settings), **ports}))
 
 

@@ -45,6 +45,7 @@ def require_fit(settings: Settings) -> None:
     require_the_lakes_topic(settings)
     require_the_lakes_kind(settings)
     require_java()
+    require_jars(settings)
     require_s3_server(settings)
     require_usable_folders(settings)
     require_free_ports(settings)
@@ -84,7 +85,7 @@ def require_the_lakes_kind(settings: Settings) -> None:
             f"The lake at {settings.data_dir} has no broker of its own; its topic {identity.topic} is in the Kafka cluster "
             f"{identity.cluster}: set KAFKA_BOOTSTRAP to the address of that cluster, or restore the lake's folder kafka."
         )
-    if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind)):
+    if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind, settings.kafka_version)):
         raise OtherKindError(refusal)
     if refusal := own_store.refusal(settings.data_dir, chosen=settings.s3, lake_uri=settings.lake_uri):
         raise OtherKindError(refusal)
@@ -120,6 +121,13 @@ def require_java() -> None:
         raise UnfitMachineError(result.stderr.strip())
 
 
+def require_jars(settings: Settings) -> None:
+    """Raise UnfitMachineError if a broker of Kafka 4 is to start and its jars are missing."""
+    jars = settings.jars_of_the_broker
+    if settings.kafka_version == broker_kind.NEWER and BROKERS[0] in settings.roles and not (jars / ".ready").is_file():
+        raise UnfitMachineError(f"{jars} does not have all jars of Kafka 4: `make {jars}/.ready` fetches them.")
+
+
 def require_s3_server(settings: Settings) -> None:
     """Raise UnfitMachineError if the server of S3=1 is not built."""
     if OBJECT_STORE in settings.roles and not settings.s3_server.is_file():
@@ -128,7 +136,7 @@ def require_s3_server(settings: Settings) -> None:
 
 def require_usable_folders(settings: Settings) -> None:
     """Raise UnfitMachineError if Java could not load libraries that it unpacks below DATA_DIR, or not find its jars."""
-    jars = settings.kafka_jars.resolve()
+    jars = settings.jars_of_the_broker.resolve()
     if ":" in str(jars):
         raise UnfitMachineError(
             f"Java reads the colon in {jars} as the end of a path: move the project to a folder without a colon in its path."

@@ -20,6 +20,7 @@ from finance_local.preflight import (
     OtherKindError,
     UnfitMachineError,
     require_free_ports,
+    require_jars,
     require_java,
     require_the_lakes_kind,
     require_usable_folders,
@@ -56,6 +57,7 @@ async def repair(command: str, settings: Settings) -> int:
     settings = with_the_lakes_broker(settings)
     require_the_lakes_kind(settings)
     require_java()
+    require_jars(settings)
     require_usable_folders(settings)
     require_free_ports(settings)
     terminal = Terminal()
@@ -73,7 +75,11 @@ async def repair(command: str, settings: Settings) -> int:
 def with_the_lakes_broker(settings: Settings) -> Settings:
     """Return the settings with the roles of the lake's brokers, which the lake's folder names, whatever the switches say."""
     kind = broker_kind.of_lake(settings.data_dir) or Kind.ZOOKEEPER
-    switches = {"kraft": kind is Kind.KRAFT, "cluster": kind is Kind.CLUSTER}
+    switches = {
+        "kraft": kind is Kind.KRAFT,
+        "cluster": kind is Kind.CLUSTER,
+        "kafka_version": broker_kind.version_of_lake(settings.data_dir),
+    }
     return settings.model_copy(update={**switches, "roles": BROKER[kind]})
 
 

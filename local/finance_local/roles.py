@@ -54,7 +54,8 @@ class Role:
 def broker_environment(settings: Settings) -> dict[str, str]:
     """Return what the scripts of the broker and of ZooKeeper read, apart from addresses and ports."""
     return {
-        "KAFKA_JARS": str(settings.kafka_jars.resolve()),
+        "KAFKA_JARS": str(settings.jars_of_the_broker.resolve()),
+        "KAFKA_VERSION": settings.kafka_version,
         "BROKER_CONF": str(BROKER),
         "DATA_DIR": str(settings.data_dir.resolve()),
         "KAFKA_HEAP": settings.kafka_heap,

@@ -1,6 +1,6 @@
 """The kind of Kafka that a lake has: one broker with ZooKeeper or without it (KRaft), or three brokers with ZooKeeper.
 
-The lake's folder shows it, and it cannot be mixed.
+The lake's folder shows it, and it cannot be mixed. Without ZooKeeper the release line is 3.9 or 4, and there is no way back.
 
 Standard library only, because `make up` imports this module before anything is installed. kafka/broker/refuse-other-kind has
 the same rule for a broker that is started in another way.
@@ -15,6 +15,8 @@ from pathlib import Path
 from finance_role import beneath
 
 SWITCH = {"": False, "0": False, "1": True}
+# The release lines of Kafka, the older one first. jars/ has a lock file of each.
+OLDER, NEWER = VERSIONS = ("3.9", "4")
 
 
 class Kind(StrEnum):
@@ -46,6 +48,15 @@ def chosen(*, kraft: bool, cluster: bool, bootstrap: str | None = None) -> Kind:
     return Kind.KRAFT if kraft else Kind.CLUSTER if cluster else Kind.ZOOKEEPER
 
 
+def release_line(version: str, *, kraft: bool) -> str:
+    """Return the release line that a value of KAFKA_VERSION chooses. Raises ValueError, also if it needs KRAFT=1."""
+    if (version or OLDER) not in VERSIONS:
+        raise ValueError(f"it must be {' or '.join(VERSIONS)}")
+    if version == NEWER and not kraft:
+        raise ValueError(f"Kafka {NEWER} has no ZooKeeper: set KRAFT=1 too, or KAFKA_VERSION={OLDER}")
+    return version or OLDER
+
+
 def of_lake(root: Path) -> Kind | None:
     """Return the kind of the lake's Kafka; None if the lake has no broker's data yet."""
     version = _version(root)
@@ -58,13 +69,22 @@ def of_lake(root: Path) -> Kind | None:
     return None if version is None else Kind.ZOOKEEPER
 
 
+def version_of_lake(root: Path) -> str:
+    """Return the release line of Kafka on which the lake's broker has started last."""
+    try:
+        text = beneath.read(root, root / "kraft" / "kafka.version").decode(errors="replace")
+    except OSError:
+        return OLDER
+    return NEWER if text.strip() == NEWER else OLDER
+
+
 def is_being_migrated(root: Path) -> bool:
     """Whether a migration to KRaft runs on this lake, or was interrupted."""
     return (root / "migration").is_dir()
 
 
-def refusal(root: Path, wanted: Kind) -> str | None:
-    """Return why the lake cannot be started with this kind of Kafka, and what to do; None if it can."""
+def refusal(root: Path, wanted: Kind, version: str = OLDER) -> str | None:
+    """Return why the lake cannot be started with this kind of Kafka and release line, and what to do; None if it can."""
     if is_being_migrated(root):
         return (
             f"The migration of the lake at {root} to KRaft was interrupted: "
@@ -72,7 +92,7 @@ def refusal(root: Path, wanted: Kind) -> str | None:
         )
     kind = of_lake(root)
     if kind is None or kind is wanted:
-        return None
+        return _newer_version(root, version) if kind is Kind.KRAFT else None
     if kind is Kind.KRAFT:
         return (
             f"The lake at {root} runs Kafka without ZooKeeper (KRaft): start it with KRAFT=1, on the command line or in .env."
@@ -86,6 +106,15 @@ def refusal(root: Path, wanted: Kind) -> str | None:
     return (
         f"The lake at {root} runs Kafka with ZooKeeper: start it without KRAFT=1, "
         "or migrate it once with `make migrate-to-kraft`."
+    )
+
+
+def _newer_version(root: Path, version: str) -> str | None:
+    if version_of_lake(root) == version or version == NEWER:
+        return None
+    return (
+        f"The lake at {root} has run Kafka {NEWER}, and Kafka {OLDER} must not go on from there: "
+        f"start it with KAFKA_VERSION={NEWER}, on the command line or in .env."
     )
 
 

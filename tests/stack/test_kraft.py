@@ -7,16 +7,20 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from finance_kafka.describe import describe_topic
 from finance_role.environment import composed
-from finance_role.exit_codes import REFUSED
+from finance_role.exit_codes import REFUSED, USAGE
 from finance_storage.lake_identity import read_identity
 from tests.support.lakes import BAD, GOOD
 from tests.support.stack import ROOT, Run, Stack, free_port, wait_until
+
+if TYPE_CHECKING:
+    from finance_kafka.describe import TopicDescription
 
 pytestmark = pytest.mark.stack
 
@@ -32,6 +36,12 @@ def with_zookeeper(own_stack: Stack) -> Stack:
     own_stack.wait_until_stored()
     assert run.stop() == 0
     return own_stack
+
+
+KAFKA_4 = {"KAFKA_VERSION": "4"}
+needs_kafka_4 = pytest.mark.skipif(
+    not (ROOT / "build/jars/kafka-4/.ready").is_file(), reason="`make build/jars/kafka-4/.ready` has not fetched Kafka 4"
+)
 
 
 def start(stack: Stack, roles: str, **environment: str | float) -> Run:
@@ -173,3 +183,58 @@ def test_an_interrupted_migration_leaves_the_lake_as_it_was_or_is_completed(with
     stack.assert_complete()
     stack.assert_proven()
     assert run.stop() == 0
+
+
+@needs_kafka_4
+@pytest.mark.faults
+def test_kafka_4_serves_the_lake_survives_a_kill_and_does_not_go_back(own_stack: Stack) -> None:
+    without_kraft = own_stack.run(ALL, **KAFKA_4)
+    assert without_kraft.end(60) == USAGE
+    assert "set KRAFT=1 too" in without_kraft.text()
+    run = start(own_stack, ALL, TICKS_PER_SECOND=500, MALFORMED_RATE=0.01, **KAFKA_4)
+    run.wait_for("Running: kafka topic-init producer spark-job")
+    goes_on(run)
+
+    run.role_process("kafka").kill()
+
+    run.wait_for("kafka +.*is started again")
+    goes_on(run)
+    assert run.stop() == 0
+    proven_after_a_stop(own_stack)
+    assert "start it with KAFKA_VERSION=4" in refusal(start(own_stack, ALL))
+
+
+@needs_kafka_4
+@pytest.mark.faults
+def test_a_lake_goes_from_zookeeper_over_3_9_to_kafka_4_as_the_same_lake(with_zookeeper: Stack) -> None:
+    stack = with_zookeeper
+    identity, rows = read_identity(stack.paths), stack.stored()
+    migrate(stack)
+    run = start(stack, ALL, TICKS_PER_SECOND=500)
+    run.wait_for("Running: kafka topic-init producer spark-job")
+    goes_on(run)
+    assert run.stop() == 0
+
+    run = start(stack, ALL, TICKS_PER_SECOND=500, **KAFKA_4)
+    run.wait_for("Running: kafka topic-init producer spark-job")
+    goes_on(run)
+    assert run.stop() == 0
+
+    broker = proven_after_a_stop(stack)
+    assert identity is not None
+    assert identity == read_identity(stack.paths)
+    assert (broker.cluster, broker.topic_id) == (identity.cluster, identity.topic_id)
+    assert rows < stack.stored()
+
+
+def proven_after_a_stop(stack: Stack) -> TopicDescription:
+    """Start a lake on Kafka 4 again without a producer, and prove it; return the broker's description of the topic."""
+    run = start(stack, "kafka spark-job", TRIGGER_SECONDS=0, **KAFKA_4)
+    run.wait_for("Running:")
+    stack.wait_until_stored()
+    stack.assert_complete()
+    stack.assert_proven()
+    broker = describe_topic(stack.bootstrap, stack.topic)
+    assert run.stop() == 0
+    assert "Formatting" not in run.text()
+    return broker

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
@@ -21,9 +21,6 @@ from finance_role.lock import AlreadyRunningError, hold
 from finance_storage.lake_identity import PROPERTY, Identity
 from finance_storage.paths import LakePaths
 from tests.support.disk import small_disk
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WRONG = [
     ("TICKS_PER_SECOND", "abc"),
@@ -227,6 +224,16 @@ def test_a_repair_starts_the_lakes_own_kind_of_broker_whatever_the_setting_says(
     settings = repair.with_the_lakes_broker(Settings(kraft=not kraft))
     assert (settings.kraft, settings.roles) == (kraft, roles)
     preflight.require_the_lakes_kind(settings)
+
+
+def test_a_repair_starts_the_version_of_kafka_that_the_lake_has_run(lake: Path) -> None:
+    of_kind(lake, kraft=True)
+    (lake / "kraft" / "kafka.version").write_text("4\n")
+    settings = repair.with_the_lakes_broker(Settings())
+    assert settings.jars_of_the_broker == Path("build/jars/kafka-4")
+    preflight.require_the_lakes_kind(settings)
+    with pytest.raises(preflight.UnfitMachineError, match=r"make .*kafka-4/\.ready"):
+        preflight.require_jars(settings.model_copy(update={"kafka_jars": lake / "kafka"}))
 
 
 @pytest.mark.usefixtures("_nothing_may_start")

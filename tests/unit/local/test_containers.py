@@ -260,6 +260,28 @@ def test_brokers_of_others_exclude_a_kind_of_own_ones(
     assert not (clone / ".env").exists()
 
 
+@pytest.mark.parametrize(("version", "reason"), [("4", "set KRAFT=1 too, or KAFKA_VERSION=3.9"), ("5", "it must be 3.9 or 4")])
+def test_a_version_that_does_not_fit_is_named(
+    clone: Path, version: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_VERSION", version)
+    assert containers.main() == 2
+    assert reason in capsys.readouterr().err
+    assert not (clone / ".env").exists()
+
+
+def test_a_lake_that_has_run_kafka_4_is_not_started_with_3_9(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clone / "data" / "kraft").mkdir(parents=True)
+    (clone / "data" / "kraft" / "kafka.version").write_text("4\n")
+    monkeypatch.setenv("KRAFT", "1")
+    assert containers.main() == 78
+    assert "start it with KAFKA_VERSION=4" in capsys.readouterr().err
+    monkeypatch.setenv("KAFKA_VERSION", "4")
+    assert containers.main() == 0
+
+
 def test_a_wrong_value_of_kraft_is_named(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

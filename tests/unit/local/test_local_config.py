@@ -43,6 +43,7 @@ def test_an_unknown_role_is_named_with_those_that_exist(monkeypatch: pytest.Monk
         ("ZOOKEEPER_PORT", "x"),
         ("KAFKA_CONTROLLER_PORT", "0"),
         ("KRAFT", "yes"),
+        ("KAFKA_VERSION", "4"),  # without KRAFT=1
         ("RUN_SECONDS", "-1"),
         ("RUN_SECONDS", "inf"),
         ("ROLES", " , "),

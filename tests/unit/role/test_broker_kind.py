@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finance_role.broker_kind import Kind, chosen, of_lake, refusal, switch
+from finance_role.broker_kind import VERSIONS, Kind, chosen, of_lake, refusal, release_line, switch, version_of_lake
 
 SCRIPT = Path(__file__).parents[3] / "kafka/broker/refuse-other-kind"
 ZOOKEEPER, KRAFT = "version=0\nbroker.id=0\n", "version=1\nnode.id=0\n"
@@ -119,3 +119,40 @@ def test_each_switch_chooses_a_kind(kraft: bool, cluster: bool, kind: Kind) -> N
 def test_two_kinds_cannot_be_chosen() -> None:
     with pytest.raises(ValueError, match="set only one of KRAFT and CLUSTER"):
         chosen(kraft=True, cluster=True)
+
+
+@pytest.mark.parametrize(
+    ("ran", "version", "is_refused"),
+    [(None, "4", False), (None, "3.9", False), ("3.9\n", "4", False), ("4\n", "4", False), ("4\n", "3.9", True)],
+)
+def test_a_lake_never_goes_back_to_an_older_kafka(tmp_path: Path, ran: str | None, version: str, is_refused: bool) -> None:  # noqa: FBT001
+    make(tmp_path, LAKES["KRaft"][0])
+    if ran:
+        (tmp_path / "kraft" / "kafka.version").write_text(ran)
+    assert version_of_lake(tmp_path) == (ran or "3.9").strip()
+    reason = refusal(tmp_path, Kind.KRAFT, version)
+    assert ("start it with KAFKA_VERSION=4" in (reason or "")) == is_refused
+    assert refused_by_script(tmp_path, Kind.KRAFT, KAFKA_VERSION=version) == reason
+
+
+def test_another_kind_is_named_before_another_version(tmp_path: Path) -> None:
+    make(tmp_path, LAKES["KRaft"][0])
+    (tmp_path / "kraft" / "kafka.version").write_text("4\n")
+    assert WITH_KRAFT in (refusal(tmp_path, Kind.ZOOKEEPER) or "")
+    assert refused_by_script(tmp_path, Kind.ZOOKEEPER) == refusal(tmp_path, Kind.ZOOKEEPER)
+
+
+@pytest.mark.parametrize(("value", "kraft", "line"), [("", False, "3.9"), ("3.9", True, "3.9"), ("4", True, "4")])
+def test_kafka_4_is_chosen_beside_kraft(value: str, kraft: bool, line: str) -> None:  # noqa: FBT001
+    assert release_line(value, kraft=kraft) == line
+
+
+@pytest.mark.parametrize(("value", "kraft", "reason"), [("4", False, "set KRAFT=1 too"), ("4.0", True, "it must be 3.9 or 4")])
+def test_another_value_of_the_version_is_refused(value: str, kraft: bool, reason: str) -> None:  # noqa: FBT001
+    with pytest.raises(ValueError, match=reason):
+        release_line(value, kraft=kraft)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_has_a_lock_file_of_its_jars(version: str) -> None:
+    assert f":kafka_2.13:{version}." in (SCRIPT.parents[2] / "jars" / f"kafka-{version}.lock").read_text()
