@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, OBJECT_STORE, ZOOKEEPERS
+from finance_local.config import ALL_ROLES, BROKERS, CLUSTER_ROLES, OBJECT_STORE, WORKERS, ZOOKEEPERS
 from finance_role import own_store
 
 ROOT = Path(__file__).parents[2]
@@ -271,6 +271,17 @@ def test_driver_master_and_workers_share_a_secret_that_is_in_a_file() -> None:
         assert environment["SPARK_SECRET_FILE"] == "/data/secrets/spark"
         assert environment["SPARK_MASTER"] == "spark://spark-master:7077"
         assert environment["SPARK_HOST"] == name
+
+
+def test_with_a_lake_in_a_bucket_the_workers_mount_secrets_only() -> None:
+    apart: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.cluster-s3.yml").read_text())
+    assert set(apart["services"]) == set(apart["volumes"]) == set(WORKERS)
+    for name, service in apart["services"].items():
+        memory, secrets = service["volumes"]
+        assert memory == {"type": "volume", "source": name, "target": "/data"}
+        assert apart["volumes"][name]["driver_opts"]["type"] == "tmpfs"
+        assert secrets["source"] == "${DATA_DIR:-data}/secrets"
+        assert secrets["read_only"] is True
 
 
 def test_the_object_store_obeys_the_rules_of_all_services() -> None:
