@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -30,8 +31,11 @@ def lake(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 def command_lines(cluster: Cluster) -> str:
-    family = psutil.Process(cluster.runs[-1].process.pid).children(recursive=True)
-    return "\n".join(" ".join(process.cmdline()) for process in family)
+    lines = []
+    for process in psutil.Process(cluster.runs[-1].process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile, or is a zombie
+            lines.append(" ".join(process.cmdline()))
+    return "\n".join(lines)
 
 
 def listening_elsewhere(cluster: Cluster) -> list[str]:
