@@ -1,6 +1,6 @@
 """The kind of Kafka that a lake has: one broker with ZooKeeper or without it (KRaft), or three brokers with ZooKeeper.
 
-The lake's folder shows it, and it cannot be mixed. Without ZooKeeper the release line is Kafka 3.9 or 4, and there is no way back.
+The lake's folder shows it, and it cannot be mixed. Without ZooKeeper its release line is 3.9 or 4; 4 does not go back to 3.9.
 
 Standard library only, because `make up` imports this module before anything is installed. kafka/broker/refuse-other-kind has
 the same rule for a broker that is started in another way.
@@ -49,7 +49,7 @@ def chosen(*, kraft: bool, cluster: bool, bootstrap: str | None = None) -> Kind:
 
 
 def release_line(version: str, *, kraft: bool) -> str:
-    """Return the release line that a value of the setting KAFKA_VERSION chooses. Raises ValueError if KRAFT does not have it."""
+    """Return the release line that a value of KAFKA_VERSION chooses. Raises ValueError, also if it needs KRAFT=1."""
     if (version or OLDER) not in VERSIONS:
         raise ValueError(f"it must be {' or '.join(VERSIONS)}")
     if version == NEWER and not kraft:
@@ -91,13 +91,8 @@ def refusal(root: Path, wanted: Kind, version: str = OLDER) -> str | None:
             "run `make migrate-to-kraft` again, which completes it."
         )
     kind = of_lake(root)
-    if kind is Kind.KRAFT and wanted is Kind.KRAFT and version_of_lake(root) == NEWER != version:
-        return (
-            f"The lake at {root} has run Kafka {NEWER}, and Kafka {OLDER} must not go on from there: "
-            f"start it with KAFKA_VERSION={NEWER}, on the command line or in .env."
-        )
     if kind is None or kind is wanted:
-        return None
+        return _newer_version(root, version) if kind is Kind.KRAFT else None
     if kind is Kind.KRAFT:
         return (
             f"The lake at {root} runs Kafka without ZooKeeper (KRaft): start it with KRAFT=1, on the command line or in .env."
@@ -111,6 +106,15 @@ def refusal(root: Path, wanted: Kind, version: str = OLDER) -> str | None:
     return (
         f"The lake at {root} runs Kafka with ZooKeeper: start it without KRAFT=1, "
         "or migrate it once with `make migrate-to-kraft`."
+    )
+
+
+def _newer_version(root: Path, version: str) -> str | None:
+    if version_of_lake(root) == version or version == NEWER:
+        return None
+    return (
+        f"The lake at {root} has run Kafka {NEWER}, and Kafka {OLDER} must not go on from there: "
+        f"start it with KAFKA_VERSION={NEWER}, on the command line or in .env."
     )
 
 

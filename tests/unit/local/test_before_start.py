@@ -232,7 +232,7 @@ def test_a_repair_starts_the_version_of_kafka_that_the_lake_has_run(lake: Path) 
     settings = repair.with_the_lakes_broker(Settings())
     assert settings.jars_of_the_broker == Path("build/jars/kafka-4")
     preflight.require_the_lakes_kind(settings)
-    with pytest.raises(preflight.UnfitMachineError, match="make .*kafka-4/.ready"):
+    with pytest.raises(preflight.UnfitMachineError, match=r"make .*kafka-4/\.ready"):
         preflight.require_jars(settings.model_copy(update={"kafka_jars": lake / "kafka"}))
 
 
