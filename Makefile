@@ -14,6 +14,11 @@ PAGE := build/page/.ready
 # The S3 server: `make local` builds it only with S3=1, on the command line or in .env. Tests need it.
 S3_SERVER := build/s3/versitygw
 S3 ?= $(shell sed -n 's/^S3=//p' .env 2>/dev/null)
+# The jars with which Spark reads an object store: `make local` fetches them only for derived tables of a lake there.
+S3A := build/jars/s3a/.ready
+LAKE_URI ?= $(shell sed -n 's/^LAKE_URI=//p' .env 2>/dev/null)
+BARS_SECONDS ?= $(shell sed -n 's/^BARS_SECONDS=//p' .env 2>/dev/null)
+WANTS_S3A = $(and $(filter 1,$(S3))$(LAKE_URI),$(filter-out 0,$(or $(BARS_SECONDS),60)))
 # Kafka 4: `make local` fetches its jars only with KAFKA_VERSION=4. Tests of it need them too.
 KAFKA_4 := build/jars/kafka-4/.ready
 KAFKA_VERSION ?= $(shell sed -n 's/^KAFKA_VERSION=//p' .env 2>/dev/null)
@@ -46,7 +51,7 @@ ps: ## show the state and health of the containers
 
 ##@ The lake as local processes
 .PHONY: local
-local: $(READY) .env $(if $(filter 1,$(S3)),$(S3_SERVER)) $(if $(filter 4,$(KAFKA_VERSION)),$(KAFKA_4)) ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops after a minute)
+local: $(READY) .env $(if $(filter 1,$(S3)),$(S3_SERVER)) $(if $(WANTS_S3A),$(S3A)) $(if $(filter 4,$(KAFKA_VERSION)),$(KAFKA_4)) ## run in the foreground; Ctrl-C stops (RUN_SECONDS=60 stops after a minute)
 	@exec $(BIN)/python -m finance_local
 
 ##@ Dashboard
@@ -106,14 +111,14 @@ smoke: $(READY) ## run the container smoke test: start, restart in mid-stream, v
 chaos: $(READY) ## inject random faults into a scratch lake, then verify it (SEED=7 ROUNDS=30 CHAOS_IN=containers)
 	@$(BIN)/python -m tests.chaos
 
-test-faults: $(READY) $(S3_SERVER) $(KAFKA_4) ## run the slow half of the fault matrix
+test-faults: $(READY) $(S3_SERVER) $(S3A) $(KAFKA_4) ## run the slow half of the fault matrix
 	$(BIN)/pytest -m 'faults and not cluster' tests
 
 test-cluster: $(READY) ## kill and freeze nodes of a lake on three brokers and a Spark cluster (SHORT=1: one of each kind; SEED=7)
 	$(BIN)/pytest -rP -m 'cluster$(if $(SHORT), and not faults)' tests/cluster
 
-bench: $(READY) $(PAGE) ## run the benchmarks and print a table (SHORT=1: a few minutes)
-	$(BIN)/python -m bench.run
+bench: $(READY) $(PAGE) $(if $(CLUSTER),$(S3_SERVER)) ## run the benchmarks and print a table (SHORT=1: a few minutes; CLUSTER=1: executors, brokers, S3)
+	$(BIN)/python -m bench.$(if $(CLUSTER),cluster,run)
 
 lock: .venv/.ready ## update the pinned requirements
 	@for name in build producer spark-job page dashboard go dev; do $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
@@ -149,6 +154,11 @@ build/jars/.ready: jars/kafka-3.9.lock jars/spark.lock | .venv/.ready
 $(KAFKA_4): jars/kafka-4.lock | .venv/.ready
 	@local/require java
 	@$(BIN)/python jars/fetch.py $< $(@D) --ivy "$(IVY)"
+	@touch $@
+
+build/jars/s3a/.ready: jars/s3a.lock | .venv/.ready
+	@local/require java
+	@$(BIN)/python jars/fetch.py jars/s3a.lock build/jars/s3a --ivy "$(IVY)"
 	@touch $@
 
 build/s3/versitygw: s3/go.mod s3/go.sum s3/build

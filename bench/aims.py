@@ -17,6 +17,11 @@ MAX_PRODUCER_CPU_US = 3
 MAX_BARS_MS = 25
 MAX_LIVE_BYTES = 12
 MAX_MAINTAINED_BYTES = 9
+# A lake in an object store, against one on disk on the same machine.
+MIN_BUCKET_DRAIN_RATIO = 0.7
+MIN_BUCKET_VERIFY_RATIO = 0.5
+MAX_BUCKET_BATCH_MORE_MS = 250
+MAX_TAKE_OVER_SECONDS = 40
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def _ratio(
     if baseline not in ratios:
         return Cell()
     ratio = ratios[baseline][name]
-    text = f"{ratio['median']} ({ratio['min']} to {ratio['max']})"
+    text = _spread(ratio)
     return judge(ratio["median"], aim, measured=text) if judge else Cell(text)
 
 
@@ -127,6 +132,25 @@ def of_lake(figures: Mapping[str, Any]) -> dict[str, Cell]:
         "bars of one symbol, maintained": at_most(after["query_ms"], MAX_BARS_MS, " ms", _bars(after)),
         "bytes a tick, maintained": at_most(after["bytes_a_tick"], MAX_MAINTAINED_BYTES),
     }
+
+
+def of_object_store(figures: Mapping[str, Mapping[str, float]]) -> dict[str, Cell]:
+    """Return the figures of a lake in an object store, each given as median and extremes, as cells by name."""
+    judged = {
+        "drain_ratio": ("drain, bucket / disk", at_least, MIN_BUCKET_DRAIN_RATIO),
+        "verify_ratio": ("verify --values, bucket / disk", at_least, MIN_BUCKET_VERIFY_RATIO),
+        "batch_more_ms": ("ms by which a small batch is slower", at_most, MAX_BUCKET_BATCH_MORE_MS),
+        "take_over_s": ("seconds until another driver's first row", at_most, MAX_TAKE_OVER_SECONDS),
+    }
+    return {
+        title: judge(figures[name]["median"], aim, measured=_spread(figures[name]))
+        for name, (title, judge, aim) in judged.items()
+        if name in figures
+    }
+
+
+def _spread(of: Mapping[str, float]) -> str:
+    return f"{of['median']} ({of['min']} to {of['max']})"
 
 
 def _drained(drained: Mapping[str, float]) -> str:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 BARS = "bars_1m"
 SIZE = "1m"
-SWITCH = "the job writes it `BARS_SECONDS` after its start, unless that is 0 or the lake is in an object store."
+SWITCH = (
+    "the job writes it `BARS_SECONDS` after its start, unless that is 0. In an object store Spark needs further jars: see "
+    "docs/OBJECT-STORE.md."
+)
 
 
 @dataclass(frozen=True)

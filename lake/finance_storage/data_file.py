@@ -65,7 +65,26 @@ def write_data_file(
     Page checksums are written, so readers that verify them detect a flipped bit. Raises IrregularError if a folder on the path
     is a link.
     """
-    path = "/".join([*(f"{name}={value}" for name, value in partition_values.items()), f"{prefix}-{uuid.uuid4()}.zstd.parquet"])
+    path = "/".join([*(f"{name}={value}" for name, value in partition_values.items()), new_name(prefix)])
+    size = write_rows(rows, folder, path)
+    return WrittenFile(
+        table=table,
+        path=path,
+        partition_values=partition_values,
+        size=size,
+        statistics=statistics_of(rows, STATISTICS[table]),
+        rows=rows_by_partition(rows),
+        digest=digest_of(rows),
+    )
+
+
+def new_name(prefix: str = "part") -> str:
+    """Return a name for a data file that nothing else has."""
+    return f"{prefix}-{uuid.uuid4()}.zstd.parquet"
+
+
+def write_rows(rows: pa.Table, folder: Place, path: str) -> int:
+    """Write rows as a new file at a path relative to a table's folder; return its size in bytes. Raises IrregularError."""
     encodings = dict.fromkeys(DELTA_ENCODED_COLUMNS & set(rows.column_names), "DELTA_BINARY_PACKED")
     with place.created(folder.parent, folder / path) as file:
         pq.write_table(
@@ -78,16 +97,7 @@ def write_data_file(
             write_page_checksum=True,
             store_decimal_as_integer=True,
         )
-        size = file.tell()
-    return WrittenFile(
-        table=table,
-        path=path,
-        partition_values=partition_values,
-        size=size,
-        statistics=statistics_of(rows, STATISTICS[table]),
-        rows=rows_by_partition(rows),
-        digest=digest_of(rows),
-    )
+        return file.tell()
 
 
 def rows_of(files: Iterable[WrittenFile]) -> dict[int, int]:

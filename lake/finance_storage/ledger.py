@@ -176,9 +176,14 @@ def new_source(kind: str) -> str:
     return f"{kind[:32]}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def ledger_folder(data_dir: Path) -> Path:
+    """Return the folder of the ledgers that producers on this machine write."""
+    return data_dir / "ledger"
+
+
 def ledger_file(data_dir: Path, source: str) -> Path:
     """Return the path of a source's ledger."""
-    return data_dir / "ledger" / f"{source}.jsonl"
+    return ledger_folder(data_dir) / f"{source}.jsonl"
 
 
 class LedgerWriter:

@@ -11,6 +11,7 @@ import os
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, BinaryIO
 
 from pyarrow import fs
@@ -30,6 +31,11 @@ STORE_FAULT = "AWS Error"
 def uri(place: Place) -> str:
     """Return the address by which delta-rs opens a table."""
     return str(place) if isinstance(place, BucketPath) else str(place.absolute())  # a relative `s3:` would be a URL
+
+
+def spark_uri(place: Place) -> str:
+    """Return the address by which Spark reads a table: Hadoop's file system for S3 has a scheme of its own."""
+    return f"s3a://{place.key}" if isinstance(place, BucketPath) else str(place)
 
 
 def delta_options(place: Place) -> dict[str, str] | None:
@@ -134,6 +140,17 @@ def move(root: Place, path: Place, target: Place) -> None:
         path.remove()
     else:
         beneath.move(_folder(root), _folder(path), _folder(target))
+
+
+def move_folder(root: Place, path: Place, target: Place) -> None:
+    """Move a folder with its contents, in a bucket one object after the other."""
+    if not isinstance(path, BucketPath):
+        move(root, path, target)
+        return
+    for name, status in path.listed().items():
+        moved = move_folder if S_ISDIR(status.st_mode) else move
+        moved(root, path / name, target / name)
+    path.remove()
 
 
 @contextmanager

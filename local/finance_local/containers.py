@@ -32,6 +32,7 @@ OVERLAYS = {Kind.ZOOKEEPER: [], Kind.KRAFT: ["compose.kraft.yml"], Kind.CLUSTER:
 OF_OTHER_BROKERS = "compose.broker.yml"
 WITHOUT_PRODUCER = "compose.no-producer.yml"
 OWN_STORE = "compose.s3.yml"
+CLUSTER_ON_A_STORE = "compose.cluster-s3.yml"
 LOOPBACK = re.compile(r"(?:^|,)(?:localhost|127\.[0-9.]+):")
 IDENTITY_PROPERTY = "financelake.identity"
 
@@ -51,7 +52,7 @@ def with_user(text: str, uid: int, gid: int) -> str:
     return "\n".join([*others, f"LAKE_UID={uid}", f"LAKE_GID={gid}"]) + "\n"
 
 
-def overlays(kind: Kind, bootstrap: str, tick_source: str, *, s3: bool = False) -> list[str]:
+def overlays(kind: Kind, bootstrap: str, tick_source: str, *, s3: bool = False, lake_uri: str = "") -> list[str]:
     """Return the files that Compose reads besides docker-compose.yml. Raises ValueError."""
     if LOOPBACK.search(bootstrap):
         raise ValueError(
@@ -59,7 +60,8 @@ def overlays(kind: Kind, bootstrap: str, tick_source: str, *, s3: bool = False) 
             "this machine, and let the broker listen and advertise itself there (docs/OWN-BROKER.md)"
         )
     brokers = [OF_OTHER_BROKERS] if bootstrap else OVERLAYS[kind]
-    return [*brokers, *([OWN_STORE] if s3 else []), *([WITHOUT_PRODUCER] if tick_source == "none" else [])]
+    workers = [CLUSTER_ON_A_STORE] if kind is Kind.CLUSTER and (s3 or lake_uri) else []
+    return [*brokers, *([OWN_STORE] if s3 else []), *workers, *([WITHOUT_PRODUCER] if tick_source == "none" else [])]
 
 
 def with_files(text: str, overlays: Sequence[str]) -> str:
@@ -171,7 +173,8 @@ def main() -> int:
         version = _release_line(values, kraft=kind is Kind.KRAFT)
         s3 = _switch("S3", values)
         own_store.require_alone([key for key in own_store.FOLLOWING if s3 and _setting(key, values)])
-        files = overlays(kind, bootstrap, _setting("TICK_SOURCE", values), s3=s3)
+        lake_uri = _setting("LAKE_URI", values)
+        files = overlays(kind, bootstrap, _setting("TICK_SOURCE", values), s3=s3, lake_uri=lake_uri)
     except env_file.EnvFileError as error:
         sys.stderr.write(f"{ENV_FILE} is not valid:\n{error}\n")
         return 2
@@ -181,7 +184,7 @@ def main() -> int:
     uid, gid = lake_user(os.getuid(), os.getgid())
     folder, topic = (Path(_setting("DATA_DIR", values) or "data"), _setting("KAFKA_TOPIC", values) or "finance")
     refused_kind = None if OF_OTHER_BROKERS in files else broker_kind.refusal(folder, kind, version)
-    refused_store = own_store.refusal(folder, chosen=s3, lake_uri=_setting("LAKE_URI", values))
+    refused_store = own_store.refusal(folder, chosen=s3, lake_uri=lake_uri)
     if refusal := _other_topic(folder, topic) or refused_kind or refused_store:
         sys.stderr.write(f"{refusal}\n")
         return 78

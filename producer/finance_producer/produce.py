@@ -19,7 +19,6 @@ from finance_producer.reading.remote import OpenFile
 from finance_producer.redelivery import Redelivery
 from finance_producer.replay import Replay
 from finance_producer.run import Run
-from finance_producer.tail import arrived
 from finance_producer.unused_topic import is_unused
 from finance_producer.watch import ProgressWatch, patience_seconds
 from finance_role.heartbeat import Heartbeat, heartbeat_file
@@ -59,13 +58,7 @@ def produce(settings: Settings, log: FilteringBoundLogger, stopping: Callable[[]
         publisher=publisher,
         ledger=LedgerWriter(ledger, header),
         link=link,
-        redelivery=Redelivery(
-            connect=partial(connect, settings, link, log),
-            arrived=partial(arrived, settings.kafka_bootstrap, settings.kafka_topic, source),
-            link=link,
-            patience_seconds=settings.delivery_timeout_seconds,
-            stopping=stopping,
-        ),
+        redelivery=Redelivery.of_source(source, settings, partial(connect, settings, link, log), link, stopping),
         watch=ProgressWatch(publisher, link, heartbeat, log),
         stopping=stopping,
     )

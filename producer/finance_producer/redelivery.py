@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from finance_producer.connection import REST_SECONDS, FatalError
+from finance_producer.tail import arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from finance_producer.config import Settings
     from finance_producer.connection import Link
     from finance_producer.publisher import Client, Publisher
 
@@ -40,6 +43,19 @@ class Redelivery:
     patience_seconds: float
     stopping: Callable[[], bool]
     monotonic: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of_source(
+        cls,
+        source: str,
+        settings: Settings,
+        connect: Callable[[Callable[[], bool]], Client | None],
+        link: Link,
+        stopping: Callable[[], bool],
+    ) -> Self:
+        """Return the redelivery of a source's ticks, which looks for them at the end of the settings' topic."""
+        found = partial(arrived, settings.kafka_bootstrap, settings.kafka_topic, source)
+        return cls(connect, found, link, settings.delivery_timeout_seconds, stopping)
 
     def redeliver(self, publisher: Publisher) -> None:
         """Retry until all unconfirmed ticks are sent or `stopping` is true. Raises FatalError after `patience_seconds`."""

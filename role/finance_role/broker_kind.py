@@ -1,6 +1,6 @@
 """The kind of Kafka that a lake has: one broker with ZooKeeper or without it (KRaft), or three brokers with ZooKeeper.
 
-The lake's folder shows it, and it cannot be mixed. Without ZooKeeper its release line is 3.9 or 4; 4 does not go back to 3.9.
+The lake's folder shows it, and it cannot be mixed. Without ZooKeeper the release line is 3.9 or 4, and there is no way back.
 
 Standard library only, because `make up` imports this module before anything is installed. kafka/broker/refuse-other-kind has
 the same rule for a broker that is started in another way.

@@ -11,6 +11,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+from finance_job import s3a
 from finance_job.config import Settings
 from finance_job.derived.tables import followed
 from finance_job.failpoint import arm
@@ -127,7 +128,7 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
                 sealing.step()
 
         log.info("connected", bootstrap=bootstrap, topic=topic, table=str(paths.ticks))
-        with followed(spark, paths, identity.lake, settings.bars_seconds, log):
+        with followed(spark, paths, identity.lake, s3a.bars_seconds(settings, log), log):
             supervise(stopping, lambda: query.start(sink, log), sink, between_polls, log)
         log.info("stopping")
     finally:

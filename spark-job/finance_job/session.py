@@ -18,6 +18,7 @@ import finance_job
 import finance_kafka
 import finance_role
 import finance_storage
+from finance_job import s3a, worker_daemon
 from finance_job.spark_cluster import ITS_OWN_FOLDER, driver_options, write_secret
 from finance_role.environment import importing, jvm_options_of_tests, make_scratch, require_execution, settle
 
@@ -100,6 +101,7 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
         # A micro-batch's plan has no shuffle to adapt to, and looking for one takes a tenth of the time of a small batch.
         "spark.sql.adaptive.enabled": "false",
         "spark.python.worker.reuse": "true",
+        "spark.python.daemon.module": worker_daemon.__name__,
         # Batches for the Python workers are limited by rows. No row is longer than the contract's largest key and value, so
         # that bounds the bytes too. Spark checks a limit in bytes after each row, which takes a sixth of the JVM's CPU.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
@@ -110,6 +112,7 @@ def spark_options(settings: Settings, folder: Path, *further: str) -> dict[str, 
         ),
         "spark.sql.streaming.stopTimeout": "60s",
         **(driver_options(settings, java_options(ITS_OWN_FOLDER)) if settings.spark_master else {}),
+        **s3a.options(settings),
     }
 
 
@@ -149,6 +152,7 @@ def scratch_of(data_dir: Path, role: str) -> Path:
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     return {
         **_with_secret(folder, settings.spark_secret_file),
+        **s3a.environment(settings),
         "TMPDIR": str(folder),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         # By default Spark's user interface listens on every network interface; only this variable changes it.

@@ -48,7 +48,6 @@ def require_fit_store(paths: LakePaths, stopping: threading.Event, log: Filterin
         return True
     if not _wait_until_reachable(paths.root, stopping, log):
         return False
-    log.info("derived tables are switched off: Spark does not read a lake in an object store", lake=str(paths.root))
     with outages_named(paths):
         winners = race(paths.root / f".probe-{uuid.uuid4()}")
     if any(count != 1 for count in winners):

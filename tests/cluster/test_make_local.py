@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster.at(tmp_path)
+    cluster = Cluster.at(tmp_path, s3=False)
     try:
         yield cluster
     finally:

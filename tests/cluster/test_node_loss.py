@@ -8,19 +8,18 @@ from __future__ import annotations
 import random
 import signal
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from finance_local.config import BROKERS, ZOOKEEPERS
+from finance_local.config import BROKERS, OBJECT_STORE, ZOOKEEPERS
 from finance_role.exit_codes import REFUSED
-from tests.support.cluster import BACK_SECONDS, Cluster, seed, signal_family
+from tests.support.cluster import BACK_SECONDS, TICKS_PER_SECOND, Cluster, seed, signal_family
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from tests.support.cluster import Driver
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -28,12 +27,7 @@ KILL, FREEZE = signal.SIGKILL, signal.SIGSTOP
 slow = pytest.mark.faults
 # The start of Python and a JVM is most of it: 20 s on an idle machine, a minute at a load of 20.
 TAKE_OVER_SECONDS = 120
-
-
-@pytest.fixture
-def mounts() -> Iterator[ExitStack]:
-    with ExitStack() as entered:
-        yield entered
+FROZEN_SECONDS = 10
 
 
 @pytest.fixture(scope="module")
@@ -136,60 +130,81 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+# ---- the object store ---------------------------------------------------------------------------------------------------
+
+
+def test_the_object_store_is_killed(cluster: Cluster, chance: random.Random) -> None:
+    survives(cluster, OBJECT_STORE, KILL, chance)
+
+
+@slow
+def test_the_object_store_is_frozen_and_the_lake_goes_on_when_it_is_thawed(cluster: Cluster) -> None:
+    producer = cluster.produce()
+    stored(cluster, 1000)
+    signal_family(cluster.process(OBJECT_STORE), FREEZE)
+    end = cluster.ends() or 0
+    more = FROZEN_SECONDS * TICKS_PER_SECOND
+    wait_until(lambda: (cluster.ends() or 0) >= end + more, BACK_SECONDS, lambda: f"ticks arrive\n{cluster.report()}")
+    signal_family(cluster.process(OBJECT_STORE), signal.SIGCONT)
+    print(f"{OBJECT_STORE} frozen for {FROZEN_SECONDS} s: back {cluster.seconds_back(time.monotonic()):.0f} s after the thaw")
+    cluster.proven(producer)
+
+
 # ---- the driver ---------------------------------------------------------------------------------------------------------
 
 
-def elsewhere(cluster: Cluster, mounts: ExitStack) -> None:
-    if cluster.driver_elsewhere(mounts) is None:
-        pytest.skip("this machine mounts no folder at a second place")
-
-
-def new_rows_within(cluster: Cluster, seconds: float) -> Callable[[], float]:
-    """Return a function that waits for new rows and returns how long that took."""
+def takes_over(cluster: Cluster) -> float:
+    """Start another driver, wait for new rows, and return how many seconds that took."""
     before, since = cluster.position(), time.monotonic()
-
-    def wait() -> float:
-        wait_until(lambda: cluster.position() > before, seconds, lambda: f"new rows\n{cluster.report()}")
-        return time.monotonic() - since
-
-    return wait
+    cluster.driver()
+    wait_until(lambda: cluster.position() > before, TAKE_OVER_SECONDS, lambda: f"new rows\n{cluster.report()}")
+    return time.monotonic() - since
 
 
-def test_a_killed_driver_is_replaced_by_one_that_has_only_tables_and_brokers(cluster: Cluster, mounts: ExitStack) -> None:
+def is_refused(driver: Driver) -> None:
+    assert driver.end(BACK_SECONDS) == REFUSED, driver.text()[-3000:]
+    assert "another driver has taken over the lake" in driver.text()
+    assert "Traceback" not in driver.text()
+
+
+def test_a_killed_driver_is_replaced_by_one_that_has_only_the_address_of_the_lake_and_of_the_brokers(cluster: Cluster) -> None:
     producer = cluster.produce()
     stored(cluster, 1000)
     old = cluster.drivers[-1]
     old.send(KILL)
     old.end(30)
-    wait = new_rows_within(cluster, TAKE_OVER_SECONDS)
-    elsewhere(cluster, mounts)
-    print(f"another driver: first new rows after {wait():.0f} s")
+    print(f"another driver: first new rows after {takes_over(cluster):.0f} s")
     cluster.seconds_back(time.monotonic())
     cluster.proven(producer)
-    back_home(cluster)
 
 
-def test_a_frozen_driver_is_refused_when_it_is_thawed_after_another_one_has_taken_over(
-    cluster: Cluster, mounts: ExitStack
-) -> None:
+@slow
+def test_a_frozen_driver_is_refused_when_it_is_thawed_after_another_one_has_taken_over(cluster: Cluster) -> None:
     producer = cluster.produce()
     stored(cluster, 1000)
     old = cluster.drivers[-1]
     old.send(FREEZE)
-    wait = new_rows_within(cluster, TAKE_OVER_SECONDS)
-    elsewhere(cluster, mounts)
-    print(f"another driver beside the frozen one: first new rows after {wait():.0f} s")
+    print(f"another driver beside the frozen one: first new rows after {takes_over(cluster):.0f} s")
     old.send(signal.SIGCONT)
-    assert old.end(BACK_SECONDS) == REFUSED, old.text()[-3000:]
-    assert "another driver has taken over the lake" in old.text()
-    assert "Traceback" not in old.text()
+    is_refused(old)
     cluster.seconds_back(time.monotonic())
     cluster.proven(producer)
-    back_home(cluster)
 
 
-def back_home(cluster: Cluster) -> None:
-    """Let a driver on the lake's own folder go on, because the mounts of this one end with the test."""
-    assert cluster.drivers[-1].stop() == 0, cluster.drivers[-1].text()[-3000:]
-    driver = cluster.driver()
-    wait_until(lambda: "[info] connected" in driver.text(), 120, lambda: f"the driver is connected\n{cluster.report()}")
+def test_a_driver_that_is_cut_off_is_refused_when_its_network_is_healed_after_another_one_has_taken_over(
+    cluster: Cluster,
+) -> None:
+    if not cluster.is_watched:
+        pytest.skip("only root can cut a process off from the network")
+    producer = cluster.produce()
+    stored(cluster, 1000)
+    old = cluster.drivers[-1]
+    cluster.is_watched = False  # the next driver is at another place of the network
+    with cluster.network.cut():
+        print(f"another driver beside the one that is cut off: first new rows after {takes_over(cluster):.0f} s")
+        cluster.seconds_back(time.monotonic())
+        assert old.process.is_running()
+    is_refused(old)
+    cluster.is_watched = True
+    cluster.seconds_back(time.monotonic())
+    cluster.proven(producer)

@@ -272,10 +272,9 @@ def test_small_files_are_merged_and_replaced_ones_removed(
     session: SparkSession, lake: BuiltLake, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "MAX_SMALL_FILES", 3)
-    monkeypatch.setattr(upkeep, "VACUUM_HOURS", 0.0)
-    session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    monkeypatch.setattr(upkeep, "VACUUM_HOURS", 0)
     folder = lake.paths.derived(BARS_1M.name)
-    kept, maintained = bars_of(session, lake), Upkeep(session, folder)
+    kept, maintained = bars_of(session, lake), Upkeep(folder)
     for version in range(1, 5):
         lake.store(some_ticks(chance, 10))
         kept.restate_all(version)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import pyspark
 import pytest
 from py4j.protocol import Py4JJavaError
 
@@ -55,9 +56,12 @@ print("REPORT", java.text.NumberFormat.getInstance().format(1234.5), java.util.T
 def worker(_):
     import finance_job
     Path({folder!r}, "made").touch()
-    yield sorted(os.environ)
+    import pyspark
+    yield sorted(os.environ), pyspark.__file__
 
-print("REPORT", spark.sparkContext.parallelize([0], 1).mapPartitions(worker).collect()[0])
+environment, pyspark = spark.sparkContext.parallelize([0], 1).mapPartitions(worker).collect()[0]
+print("REPORT", environment)
+print("REPORT", pyspark)
 spark.stop()
 """
 
@@ -75,7 +79,7 @@ def test_the_jvm_and_its_workers_ignore_the_callers_environment(tmp_path: Path, 
         text=True,
     )
     report = [line.removeprefix("REPORT ") for line in process.stdout.splitlines() if line.startswith("REPORT ")]
-    assert len(report) == 3, process.stderr[-2000:]
+    assert len(report) == 4, process.stderr[-2000:]
     language, zone, encoding, names, scratch = report[0].split(" ", 4)
     assert (language, zone, encoding, names) == ("en", "UTC", "UTF-8", "UTF-8")
     assert scratch == str(folder / "run" / "tmp" / "spark-job") if name == "plain" else "," not in scratch
@@ -83,6 +87,7 @@ def test_the_jvm_and_its_workers_ignore_the_callers_environment(tmp_path: Path, 
     assert not {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "HADOOP_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "SPARK_SUBMIT_OPTS"} & set(
         report[2].strip("[]").replace("'", "").split(", ")
     )
+    assert report[3] == pyspark.__file__, "the workers compile Spark's copy of PySpark"
     assert (folder / "made").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING
 
 import psutil
 from confluent_kafka.admin import AdminClient
+from deltalake.exceptions import DeltaError
 
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
-from finance_local.config import WORKERS
+from finance_local.config import OBJECT_STORE, WORKERS
+from finance_role import own_store
 from finance_role.environment import composed
 from finance_role.spark_secret import secret_file
 from finance_storage.delta_table import committed_offsets
-from finance_storage.paths import LakePaths
-from tests.support.disk import bound
+from finance_storage.errors import StoreUnavailableError
+from tests.support.network import Network
 from tests.support.stack import ROOT, SHORT_LIVED, Stack, free_port, wait_until
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
     from pathlib import Path
 
+    from finance_kafka.offsets import Offsets
     from tests.support.stack import Run
 
 TICKS_PER_SECOND = 500
@@ -47,18 +49,16 @@ def free_block(count: int) -> int:
 
 
 class Driver:
-    """A job as another machine would run it: nothing but tables, brokers, master and the secret.
+    """A job as another machine would run it, on a folder of its own: it has the addresses and the secrets, nothing else."""
 
-    Its data folder is the lake's own, or one in which only the tables of the lake are mounted.
-    """
-
-    def __init__(self, cluster: Cluster, folder: Path, **environment: str) -> None:
+    def __init__(self, cluster: Cluster, **environment: str) -> None:
         """Start it."""
-        self.folder = folder
-        self.log = cluster.folder / f"driver-{len(cluster.drivers)}.log"
+        number = len(cluster.drivers)
+        self.log = cluster.folder / f"driver-{number}.log"
         settings = {
-            "DATA_DIR": str(folder),
+            "DATA_DIR": str(cluster.folder / f"machine-{number}"),
             "KAFKA_BOOTSTRAP": cluster.bootstrap,
+            **cluster.address,
             "SPARK_MASTER": f"spark://127.0.0.1:{cluster.spark_port}",
             "SPARK_SECRET_FILE": str(cluster.secret),
             "SPARK_UI_PORT": "0",
@@ -76,6 +76,7 @@ class Driver:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                group=cluster.network.group if cluster.is_watched else None,
             )
         cluster.drivers.append(self)
 
@@ -111,26 +112,34 @@ def signal_family(process: psutil.Process, number: signal.Signals) -> None:
 
 @dataclass
 class Cluster(Stack):
-    """Three ZooKeepers, three brokers, a master and two workers; drivers and producers are started by the tests."""
+    """Three ZooKeepers, three brokers, an S3 server, a master and two workers; drivers and producers are started by the tests.
+
+    The tables are in the S3 server. Each worker and each driver has a data folder of its own, so they share nothing else.
+    """
 
     kafka_port_2: int = 0
     kafka_port_3: int = 0
     spark_port: int = 0
+    s3_port: int = 0
     drivers: list[Driver] = field(default_factory=list)
+    network: Network = field(default_factory=Network)
+    is_watched: bool = False  # whether drivers can be cut off from the network
 
     @classmethod
-    def at(cls, folder: Path) -> Cluster:
-        """Return a cluster on free ports, whose processes are not started yet."""
-        zookeeper, spark = free_block(9), free_block(4)
+    def at(cls, folder: Path, *, s3: bool = True) -> Cluster:
+        """Return a cluster on free ports, whose processes are not started yet. Without S3 the tables are in its data folder."""
+        zookeeper, spark, store = free_block(9), free_block(4), free_port()
         return cls(
             folder,
             free_port(),
             zookeeper,
             "finance",
             SHORT_LIVED,
+            lake={"S3": "1", "S3_PORT": str(store)} if s3 else {},
             kafka_port_2=free_port(),
             kafka_port_3=free_port(),
             spark_port=spark,
+            s3_port=store,
         )
 
     @property
@@ -139,20 +148,45 @@ class Cluster(Stack):
         return ",".join(f"127.0.0.1:{port}" for port in (self.kafka_port, self.kafka_port_2, self.kafka_port_3))
 
     @property
+    def address(self) -> dict[str, str]:
+        """The settings of the lake for a process on another machine."""
+        return {key.upper(): str(value) for key, value in own_store.address(self.paths.root, self.s3_port).items()}
+
+    @property
     def secret(self) -> Path:
         """The file with the secret of the Spark cluster."""
         return secret_file(self.paths.root)
 
+    @property
+    def store_secret(self) -> str:
+        """The secret key of the S3 server, which nothing may show."""
+        return own_store.credentials_file(self.paths.root).read_text().rpartition("= ")[2].strip()
+
     def run(self, roles: str, **environment: str | float) -> Run:
         """Start roles of the cluster."""
         ports = {"KAFKA_PORT_2": self.kafka_port_2, "KAFKA_PORT_3": self.kafka_port_3, "SPARK_MASTER_PORT": self.spark_port}
-        return super().run(roles, CLUSTER=1, **ports, **environment)
+        return super().run(roles, **{"CLUSTER": 1, **ports, **environment})
+
+    def run_worker(self, role: str) -> Run:
+        """Start a worker as on a machine of its own: it has the secret of the cluster, and no setting of the store."""
+        secret = secret_file(self.home(role))
+        secret.parent.mkdir(parents=True)
+        shutil.copy(self.secret, secret)
+        environment = {"DATA_DIR": str(self.home(role)), "FAILPOINT": f"@{self.failpoint(role)}"}
+        return self.run(role, S3=0, **environment)
+
+    def home(self, role: str) -> Path:
+        """Return the data folder of a role."""
+        return self.folder / role if role in WORKERS else self.paths.root
 
     def process(self, role: str) -> psutil.Process:
-        """Return the JVM of a role, which its folder for temporary files names."""
-        mark = f"-Djava.io.tmpdir={self.paths.root.resolve()}/run/tmp/{role}"
+        """Return the process of a role: the S3 server, or a JVM, which its folder for temporary files names."""
+        mark = f"-Djava.io.tmpdir={self.home(role).resolve()}/run/tmp/{role}"
+        if role == OBJECT_STORE:
+            mark = f"127.0.0.1:{self.s3_port}"
         for process in psutil.process_iter(["cmdline"]):
-            if mark in (process.info["cmdline"] or ()):
+            command = process.info["cmdline"] or [""]
+            if mark in command and not command[0].endswith("bash"):
                 return process
         raise AssertionError(f"{role} does not run")
 
@@ -171,43 +205,42 @@ class Cluster(Stack):
         return producer
 
     def driver(self, **environment: str) -> Driver:
-        """Start a driver on the lake's own folder."""
-        return Driver(self, self.paths.root, **environment)
+        """Start a driver on a new folder."""
+        return Driver(self, **environment)
 
-    def driver_elsewhere(self, mounts: ExitStack, **environment: str) -> Driver | None:
-        """Start a driver on a new folder in which only the tables are mounted; None if this machine does not permit that."""
-        folder = self.folder / f"machine-{len(self.drivers)}"
-        other = LakePaths(folder)
-        for table, place in ((self.paths.ticks, other.ticks), (self.paths.quarantine, other.quarantine)):
-            place.mkdir(parents=True)
-            if not mounts.enter_context(bound(table, place)):
-                return None
-        return Driver(self, folder, **environment)
+    def committed(self) -> Offsets | None:
+        """Return the position of the tables; None if the store does not answer."""
+        try:
+            return committed_offsets(self.place.ticks)
+        except (StoreUnavailableError, DeltaError, OSError):
+            return None
 
     def position(self) -> int:
-        """Return the number of offsets that are stored."""
-        return sum(committed_offsets(self.paths.ticks).values())
+        """Return the number of offsets that are stored; 0 if the store does not answer."""
+        return sum((self.committed() or {}).values())
 
-    def lag(self) -> float | None:
-        """Return the number of records that wait; None if no broker answers."""
+    def ends(self) -> int | None:
+        """Return the number of offsets of the topic; None if no broker answers."""
         try:
-            ends = describe_topic(self.bootstrap, self.topic).end
+            return sum(describe_topic(self.bootstrap, self.topic).end.values())
         except (BrokerUnavailableError, TopicNotFoundError):
             return None
-        return float(sum(ends.values()) - self.position())
 
     def seconds_back(self, since: float) -> float:
         """Return how many seconds after `since` the lag was bounded again, for good; fail after BACK_SECONDS.
 
-        The lag is unbounded while too many records wait, nothing is stored, or no broker answers. Ticks of each partition must
-        have been stored since.
+        The lag is unbounded while too many records wait, nothing is stored, or no broker or no store answers. Ticks of each
+        partition must have been stored since.
         """
-        before, position = committed_offsets(self.paths.ticks), self.position()
-        progress = last_bad = since
+        before: Offsets | None = None
+        position, progress, last_bad = -1, since, since
         while time.monotonic() - last_bad < SETTLED_SECONDS or not self._has_grown(before):
-            lag, now = self.lag(), time.monotonic()
-            if self.position() > position:
-                position, progress = self.position(), now
+            ends, committed, now = self.ends(), self.committed(), time.monotonic()
+            before = before or committed
+            stored = sum(committed.values()) if committed else position
+            if stored > position:
+                position, progress = stored, now
+            lag = None if ends is None or committed is None else ends - stored
             if lag is None or lag > BOUND_SECONDS * TICKS_PER_SECOND or now - progress > BOUND_SECONDS:
                 last_bad = now
             assert last_bad - since < BACK_SECONDS, f"lag {lag} after {last_bad - since:.0f} s\n{self.report()}"
@@ -215,8 +248,9 @@ class Cluster(Stack):
             time.sleep(SAMPLE_SECONDS)
         return last_bad - since
 
-    def _has_grown(self, before: dict[int, int]) -> bool:
-        return all(end > before.get(partition, 0) for partition, end in committed_offsets(self.paths.ticks).items())
+    def _has_grown(self, before: Offsets | None) -> bool:
+        now = self.committed()
+        return before is not None and now is not None and all(end > before.get(partition, 0) for partition, end in now.items())
 
     def proven(self, producer: Run) -> None:
         """Stop the load, wait until everything is stored, and verify: 0 lost, 0 doubled, all acknowledged ticks present."""
@@ -246,6 +280,10 @@ class Cluster(Stack):
         logs = [run.text()[-2000:] for run in self.runs if run.process.poll() is None]
         return "\n----\n".join([*logs, *(driver.text()[-3000:] for driver in self.drivers[-2:])])
 
+    def logs(self) -> list[Path]:
+        """Return the files with what the processes have printed."""
+        return [*(run.log for run in self.runs), *(driver.log for driver in self.drivers)]
+
     def kill_everything(self) -> None:
         """Kill all processes of the cluster, whatever the test did."""
         for driver in self.drivers:
@@ -260,7 +298,7 @@ def keep_logs(cluster: Cluster, name: str) -> None:
     target = ROOT / "build" / "logs" / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for log in (*(run.log for run in cluster.runs), *(driver.log for driver in cluster.drivers)):
+    for log in cluster.logs():
         shutil.copy(log, target)
 
 

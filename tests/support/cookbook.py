@@ -1,4 +1,4 @@
-"""Read docs/COOKBOOK.md for its tests. `python -m tests.support.cookbook` rewrites its results, except those of Spark."""
+"""Read docs/COOKBOOK.md for its tests. `python -m tests.support.cookbook` rewrites its results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tests.support.market import market
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PAGE = Path(__file__).parents[2] / "docs" / "COOKBOOK.md"
 TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(sql|python)( \w+)?\n(.*?)^```\n```text\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-SETUP = re.compile(r"^```python setup\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+SETUP = re.compile(r"^```(python(?: spark)?) setup\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+CHECKOUT = Path(__file__).parents[2]
+PAGE = CHECKOUT / "docs" / "COOKBOOK.md"
 
 
 class Recipe(NamedTuple):
@@ -47,17 +48,22 @@ def recipes() -> list[Recipe]:
     ]
 
 
-def run(recipe: Recipe, **names: object) -> str:
-    """Run a recipe on the lake in `data`; return its output."""
-    known: dict[str, object] = dict(names)
-    exec(SETUP.findall(PAGE.read_text())[0], known)  # noqa: S102 (our own page)
+def setup(language: str) -> dict[str, object]:
+    """Return the names that recipes in `python` or `python spark` begin with, for the lake in `data`."""
+    names: dict[str, object] = {}
+    exec(dict(SETUP.findall(PAGE.read_text()))[language], names)  # noqa: S102 (our own page)
+    return names
+
+
+def run(recipe: Recipe, names: dict[str, object]) -> str:
+    """Run a recipe with the names of its setup; return its output."""
     if recipe.language == "sql":
-        lake = known["lake"]
+        lake = names["lake"]
         assert isinstance(lake, Lake)
         return as_text(lake.sql(recipe.code).arrow)
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
-        exec(recipe.code, known)  # noqa: S102
+        exec(recipe.code, dict(names))  # noqa: S102
     return shown.getvalue()
 
 
@@ -73,16 +79,27 @@ def _cell(value: object) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
 
 
+def results_of_spark() -> list[str]:
+    """Run the recipes for Spark on the lake in `data`, all in one session; return their outputs.
+
+    Its jars are in `build/jars`.
+    """
+    Path("build").symlink_to(CHECKOUT / "build")
+    names = setup("python spark")
+    return [run(recipe, names) for recipe in recipes() if recipe.needs_spark]
+
+
 def main() -> None:
     """Rewrite the results."""
     text = PAGE.read_text()
     with tempfile.TemporaryDirectory() as folder:
         market(Path(folder) / "data")
         os.chdir(folder)
+        names, by_spark = setup("python"), iter(results_of_spark())
         for recipe in recipes():
-            if not recipe.needs_spark:
-                head = f"```{recipe.language}\n{recipe.code}```\n```text\n"
-                text = text.replace(f"{head}{recipe.result}```\n", f"{head}{run(recipe)}```\n", 1)
+            head = f"```{recipe.language}\n{recipe.code}```\n```text\n"
+            result = next(by_spark) if recipe.needs_spark else run(recipe, names)
+            text = text.replace(f"{head}{recipe.result}```\n", f"{head}{result.rstrip()}\n```\n", 1)
     PAGE.write_text(text)
 
 

@@ -168,6 +168,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         """Listen."""
         self._random = random.Random(self.seed)  # noqa: S311 (not a secret)
+        self._serving = set[asyncio.Task[Any] | None]()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy")
         self._thread.start()
@@ -204,6 +205,8 @@ class FaultProxy:
         return None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio forgets the task when the client is gone, while it still waits for the server.
+        self._serving.add(task := asyncio.current_task())
         try:
             request = _Request.of(await reader.readuntil(END_OF_HEAD))
             fault = self._draw()
@@ -214,6 +217,7 @@ class FaultProxy:
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):  # cancelled when the proxy ends
             _cut(writer)
         finally:
+            self._serving.discard(task)
             writer.close()
 
     async def _pass_on(

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 from confluent_kafka import Producer
-from deltalake import DeltaTable
 
 from finance_kafka.describe import BrokerUnavailableError, describe_topic
 from finance_role.environment import composed
@@ -178,7 +177,8 @@ class Run:
 
 def wait_for_derived(paths: LakePaths, seconds: float, log: Callable[[], str] = str) -> None:
     """Wait until each derived table has the ticks that are stored now. `log` returns what a failure reports."""
-    commits = delta_log.entries(paths.ticks, DeltaTable(str(paths.ticks)).version())
+    ticks = open_table(paths.ticks)
+    commits = delta_log.entries(paths.ticks, ticks.version() if ticks else 0)
     newest = next((commit.version for commit in commits if commit.rows), 0)  # one without ticks makes no revision
 
     def has_them() -> bool:

@@ -36,6 +36,8 @@ RESTART = {
     "spark-job": "on-failure:3",
     "dashboard": "unless-stopped",
 }
+# The job's image with or without the jars to read an object store.
+VARIANT = "job-${S3A:-0}"
 # Services with published ports.
 PUBLISHING = {"kafka", "spark-job", "dashboard"}
 
@@ -181,10 +183,19 @@ def test_images_use_the_same_base_image_by_tag(folder: str) -> None:
     dockerfile = (ROOT / folder / "Dockerfile").read_text()
     assert re.findall(r"^ARG BASE_IMAGE=(.+)$", dockerfile, re.MULTILINE) == ["debian:bookworm-slim"]
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
-    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages == {"${BASE_IMAGE}"}
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages - {VARIANT} == {"${BASE_IMAGE}"}
     for service in (*SERVICES.values(), STORE[OBJECT_STORE]):
         if service.get("build", {}).get("dockerfile") == f"{folder}/Dockerfile":
             assert service["build"]["args"]["BASE_IMAGE"] == "${BASE_IMAGE:-debian:bookworm-slim}"
+
+
+def test_only_the_image_for_a_lake_in_a_bucket_gets_the_jars_to_read_one() -> None:
+    dockerfile = (ROOT / "spark-job" / "Dockerfile").read_text()
+    default, variant = dockerfile.partition("FROM job-0 AS job-1")[::2]
+    assert "\nARG S3A=0\n" in default
+    assert "s3a-jars" not in default.partition(" AS job-0")[2]
+    assert variant == f"\nCOPY --from=s3a-jars /opt/spark/s3a /opt/spark/s3a\n\nFROM {VARIANT}\n"
+    assert SERVICES["spark-job"]["build"]["args"]["S3A"] == "${LAKE_URI:+1}"
 
 
 def test_no_environment_has_a_secret() -> None:
@@ -216,8 +227,9 @@ def test_the_cluster_in_containers_has_the_roles_of_local_processes() -> None:
 @pytest.mark.parametrize("name", OF_THE_CLUSTER)
 def test_a_further_service_of_the_cluster_obeys_the_rules_of_all_services(name: str) -> None:
     service, like = OF_THE_CLUSTER[name], SERVICES["zookeeper"]
-    for key in ("user", "read_only", "cap_drop", "security_opt", "init", "networks", "logging", "volumes"):
+    for key in ("user", "read_only", "cap_drop", "security_opt", "init", "networks", "logging"):
         assert service[key] == like[key], key
+    assert service["volumes"] == (SERVICES["spark-job"] if name.startswith("spark-worker") else like)["volumes"]
     assert service["restart"] == "unless-stopped"
     assert service["pull_policy"] == "never"
     assert service["image"] in {like["image"], SERVICES["spark-job"]["image"]}
@@ -278,7 +290,8 @@ def test_what_reads_or_writes_the_lake_waits_for_the_object_store_and_gets_its_k
     here = {"LAKE_URI": own_store.URI, "S3_ENDPOINT": "http://s3:7070", "S3_CREDENTIALS_FILE": "/data/secrets/s3"}
     assert STORE.keys() - {OBJECT_STORE} == {*CLIENTS, *ADDED}
     for name in (*CLIENTS, *ADDED):
-        assert STORE[name] == {"environment": here, "depends_on": {OBJECT_STORE: {"condition": "service_healthy"}}}
+        build = {"build": {"args": {"S3A": "1"}}} if name == "spark-job" else {}
+        assert STORE[name] == {**build, "environment": here, "depends_on": {OBJECT_STORE: {"condition": "service_healthy"}}}
     server = STORE[OBJECT_STORE]["environment"]
     assert server["S3_BUCKET"] == own_store.BUCKET
     assert server["S3_CREDENTIALS_FILE"] == here["S3_CREDENTIALS_FILE"]

@@ -273,6 +273,7 @@ WRITES_ELSEWHERE = {
     "lake/finance_lake/query/engine.py": "DuckDB's spill files, in the system's temporary folder",
     "lake/finance_lake/cli/notebook.py": "the notebook that the user names",
     "spark-job/finance_job/session.py": "in the system's temporary folder, if Spark cannot use the lake's folder",
+    "spark-job/finance_job/reading_session.py": "Spark's files, in the system's temporary folder",
     "spark-job/finance_job/archive.py": "a separate temporary lake",
     "local/finance_local/containers.py": "`.env`; and the lake's folder itself, by descriptor",
     "local/finance_local/reset.py": "deletes everything below a lake, and refuses links",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from finance_lake.status import DerivedStatus, LakeStatus
 
+NO_DERIVED_TABLES = "none yet: in an object store Spark needs further jars, see docs/OBJECT-STORE.md"
+
 
 class ExitCode(IntEnum):
     """Exit codes for failed demands; 0, 1 and 2 mean the same as for every command."""
@@ -101,7 +103,7 @@ def lines(seen: LakeStatus, tz: str | None = None) -> dict[str, str]:
         "quarantine": f"{seen.quarantined:,} records",
         "last proof": _proof(seen, tz),
         "sealed": f"all days before {seen.finalized_until}" if seen.finalized_until else "no day yet",
-        **({"derived": "off: Spark does not read a lake in an object store"} if seen.data.startswith("s3:") else {}),
+        **({} if seen.derived or not seen.data.startswith("s3:") else {"derived": NO_DERIVED_TABLES}),
         **{table.name: _derived(table, tz) for table in seen.derived},
     }
 

@@ -26,7 +26,9 @@ def import_files(
     files: Files,
     *,
     mapped: Annotated[str, typer.Option("--map", help="symbol=ticker,price=trade_price,size=qty,ts_event=timestamp")] = "",
-    ignore: Annotated[str, typer.Option(help="Columns that are neither a size nor a time.")] = "",
+    ignore: Annotated[
+        str, typer.Option(help="Columns that are not used, though they look like a symbol, a size or a time.")
+    ] = "",
     symbol: Annotated[str, typer.Option(help="The symbol of every row.")] = "",
     ohlc: Annotated[str, typer.Option(help="Columns of bars: open,high,low,close. Each row becomes four ticks.")] = "",
     delimiter: Annotated[str, typer.Option(help="comma, semicolon, tab, pipe or a character.")] = "",
@@ -162,8 +164,9 @@ def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | Non
     from finance_producer.config import Settings
     from finance_producer.importing.publish import Import
     from finance_role.settings import settings_or_exit
+    from finance_storage.ledger import ledger_folder
 
-    identity = identified(work, target.paths.folder / "ledger")
+    identity = identified(work, ledger_folder(target.paths.folder))
     before = earlier(target.paths.folder, identity)
     if again and before and before.is_whole:
         identity, before = identity._replace(repetition=identity.repetition + 1), None

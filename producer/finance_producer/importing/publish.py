@@ -11,7 +11,6 @@ from finance_producer.pace import Unthrottled
 from finance_producer.publisher import Publisher
 from finance_producer.redelivery import Redelivery
 from finance_producer.run import Run
-from finance_producer.tail import arrived
 from finance_producer.watch import ProgressWatch
 from finance_role.heartbeat import Heartbeat, heartbeat_file
 from finance_storage.ledger import LedgerWriter, ledger_file
@@ -62,13 +61,7 @@ def publish(work: Import, feed: FileFeed, settings: Settings, log: FilteringBoun
         publisher=publisher,
         ledger=_ledger(work, settings),
         link=link,
-        redelivery=Redelivery(
-            connect=connected,
-            arrived=partial(arrived, settings.kafka_bootstrap, settings.kafka_topic, source),
-            link=link,
-            patience_seconds=settings.delivery_timeout_seconds,
-            stopping=stopping,
-        ),
+        redelivery=Redelivery.of_source(source, settings, connected, link, stopping),
         watch=ProgressWatch(publisher, link, heartbeat, log),
         stopping=stopping,
     )

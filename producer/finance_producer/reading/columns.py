@@ -69,11 +69,10 @@ class Columns(NamedTuple):
 def choose(file: Path, present: Sequence[Column], options: Options) -> Columns:
     """Find our columns. Raises UnreadableFileError if one is missing or doubled, AmbiguousError if several may be one."""
     names = [column.name for column in present]
-    if options.ohlc and PRICE in options.mapped:
-        ohlc_option, price_option = options.spelled("ohlc"), options.spelled("mapped", f"{PRICE}={options.mapped[PRICE]}")
-        raise UnreadableFileError(f"{ohlc_option} and {printable(price_option)} exclude each other: leave one of them out.")
+    _require_present(file, names, options)
     places = {ours: _mapped(file, names, ours, theirs, options) for ours, theirs in options.mapped.items()}
     ohlc = tuple(_mapped(file, names, "ohlc", theirs, options)[0] for theirs in options.ohlc)
+    _require_consistent(file, present, options)
     taken = {place for of_one in places.values() for place in of_one} | set(ohlc)
     free = [place for place in range(len(names)) if place not in taken and names[place] not in options.ignored]
     if options.symbol:
@@ -95,6 +94,43 @@ def choose(file: Path, present: Sequence[Column], options: Options) -> Columns:
         raise search.lacks(missing)
     used = {place for of_one in places.values() for place in of_one} | set(ohlc)
     return Columns(places, ohlc, tuple(name for place, name in enumerate(names) if place not in used))
+
+
+def _require_present(file: Path, names: Sequence[str], options: Options) -> None:
+    """Raise UnreadableFileError if two options exclude each other, or a column to ignore is not there."""
+    for option, value, ours in (("ohlc", ",".join(options.ohlc), PRICE), ("symbol", options.symbol, SYMBOL)):
+        if value and ours in options.mapped:
+            pair = printable(options.spelled("mapped", f"{ours}={options.mapped[ours]}"))
+            raise UnreadableFileError(f"{options.spelled(option)} and {pair} exclude each other: leave one of them out.")
+    if absent := [name for name in options.ignored if name not in names]:
+        raise UnreadableFileError(
+            f"{file} has no such column: {printable(absent[0])} of"
+            f" {printable(options.spelled('ignored', ','.join(options.ignored)))}; it has: {shown(names)}."
+        )
+
+
+def _require_consistent(file: Path, present: Sequence[Column], options: Options) -> None:
+    """Raise UnreadableFileError if options contradict each other or the names of the columns."""
+    asked = {part for theirs in (*options.mapped.values(), *options.ohlc) for part in (theirs, *theirs.split(JOIN))}
+    if both := [name for name in options.ignored if name in asked]:
+        ignored = printable(options.spelled("ignored", both[0]))
+        raise UnreadableFileError(f"{ignored} leaves out a column that another option uses: leave one of them out.")
+    plain = [plain_name(name) for name in options.ohlc]
+    if sorted(plain) == sorted(OHLC) and tuple(plain) != OHLC:
+        given, wanted = (options.spelled("ohlc", ",".join(names)) for names in (options.ohlc, _as_ohlc(options.ohlc)))
+        raise UnreadableFileError(f"{printable(given)} is not in the order open,high,low,close: use {printable(wanted)}.")
+    for name, example in present:
+        is_symbol = plain_name(name) in ALIASES[SYMBOL] and name not in {*options.ignored, *asked}
+        if options.symbol and is_symbol and example != options.symbol:
+            raise UnreadableFileError(
+                f"{file} has a column of symbols, {printable(name)}, and {printable(options.spelled('symbol', options.symbol))}"
+                f" is for every row: leave one of them out, the column with {printable(options.spelled('ignored', name))}."
+            )
+
+
+def _as_ohlc(names: Sequence[str]) -> list[str]:
+    """Return columns of these names in the order of OHLC."""
+    return sorted(names, key=lambda name: OHLC.index(plain_name(name)))
 
 
 def _mapped(file: Path, names: Sequence[str], ours: str, theirs: str, options: Options) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from finance_contract import Malformed, Reason
 from finance_contract.tick import EVENT_TIMES_NS
+from finance_producer.reading.bar_order import in_order
 from finance_producer.reading.columns import NANOS, PRICE, SIZE, SYMBOL, TIME
 from finance_producer.reading.fast_times import times_ns
 from finance_producer.reading.plan import is_text
@@ -60,6 +61,8 @@ def convert(block: Block, plan: Plan) -> Converted:
     prices = [plain_prices(columns[place], plan.price) for place in plan.columns.ohlc or plan.columns.places[PRICE]]
     for price in prices:
         good &= np.asarray(price.is_valid())
+    if plan.columns.ohlc:
+        good &= in_order(prices)
     size, size_read = _sizes(columns, plan, rows)
     times, dated, time_read = _times(columns, plan, rows)
     good &= size_read & time_read

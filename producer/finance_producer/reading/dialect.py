@@ -22,9 +22,12 @@ NAMES = {character: name for name, character in DELIMITERS.items()}
 
 def delimiter_of(file: Path, text: str, options: Options) -> str:
     """Return what separates the cells of the first lines. Raises UnreadableFileError, AmbiguousError."""
-    if options.delimiter:
-        return options.delimiter
     lines = [line for line in text.splitlines()[:MAX_LINES] if line]
+    if options.delimiter:
+        if lines and options.delimiter not in lines[0]:
+            delimiter = options.spelled("delimiter", NAMES.get(options.delimiter, printable(options.delimiter)))
+            raise UnreadableFileError(f"{file} has no such delimiter in its first line: leave {delimiter} out.")
+        return options.delimiter
     fitting = [candidate for candidate in CANDIDATES if _widths(lines, candidate) == 1] or [
         candidate for candidate in CANDIDATES if _widths(lines[:1], candidate) == 1
     ]

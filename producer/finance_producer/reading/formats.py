@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from finance_contract.tick import EVENT_TIMES_NS, PRICE_LIMIT
 from finance_producer.reading.columns import printable
 from finance_producer.reading.options import AmbiguousError, Options, UnreadableFileError
-from finance_producer.reading.prices import NumberFormat
+from finance_producer.reading.prices import NumberFormat, unmarked
 from finance_producer.reading.times import INTEGER, NANOSECONDS, NUMBER, TIME, TimeFormat, is_compact_date, zone_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ def number_format(file: Path, ours: str, samples: Sequence[str], scale: str, opt
     mark = options.decimal_mark or _mark(file, ours, samples, options)
     if mark not in MARKS:
         raise UnreadableFileError(f"{options.spelled('decimal_mark', mark)}: the decimal mark is a point or a comma.")
+    other = "," if mark == "." else "."
+    wrong = next((text for text in samples if unmarked(text, mark) is None and unmarked(text, other) is not None), None)
+    if options.decimal_mark and wrong is not None:
+        named = {mark: options.spelled("decimal_mark", word) for mark, word in ((".", "point"), (",", "comma"))}
+        raise UnreadableFileError(
+            f"{file} has {ours} {printable(wrong)}, which is no number with {named[mark]}: use {named[other]}."
+        )
     return NumberFormat(mark, _scale(ours, scale, options), options.decimals if ours == "price" else None)
 
 
@@ -98,7 +105,11 @@ def _needs_decimals(file: Path, what: str, options: Options) -> AmbiguousError:
 
 def time_format(file: Path, name: str, samples: Sequence[str], options: Options) -> TimeFormat:
     """Return how times are written. Raises AmbiguousError, UnreadableFileError."""
+    if options.time_unit and samples and not any(INTEGER.fullmatch(text) or NUMBER.fullmatch(text) for text in samples):
+        given = options.spelled("time_unit", options.time_unit)
+        raise UnreadableFileError(f"{file} has the time {printable(samples[0])}, which is no number: leave {given} out.")
     unit = options.time_unit or _unit(file, samples, options)
+    _require_order(file, samples, options)
     order = options.date_order or _order(file, samples, options)
     return TimeFormat(unit, order, zone(file, name, has_clock_without_zone(samples), options))
 
@@ -143,6 +154,19 @@ def _unit(file: Path, samples: Sequence[str], options: Options) -> TimeUnit:
 
 def _is_number(text: str) -> bool:
     return bool((INTEGER.fullmatch(text) and not is_compact_date(text)) or NUMBER.fullmatch(text))
+
+
+def _require_order(file: Path, samples: Sequence[str], options: Options) -> None:
+    """Raise UnreadableFileError if the dates have another order than the option says."""
+    for text in samples if options.date_order in ORDERS else ():
+        match = TIME.fullmatch(text)
+        parts = re.split(r"[-/. ]", match["date"]) if match else []
+        if len(parts) == 3 and all(part.isdigit() and len(part) < 3 for part in parts[:2]):  # noqa: PLR2004
+            other: DateOrder = "mdy" if options.date_order == "dmy" else "dmy"
+            first, second = int(parts[0]), int(parts[1])
+            if max(first, second) > 12 >= (first if other == "mdy" else second):  # noqa: PLR2004 (months)
+                given, wanted = (options.spelled("date_order", order) for order in (options.date_order or "", other))
+                raise UnreadableFileError(f"{file} has the date {printable(text)}, which is none with {given}: use {wanted}.")
 
 
 def _order(file: Path, samples: Sequence[str], options: Options) -> DateOrder:

@@ -33,7 +33,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         mapped: the file's names for our columns; `DATE+TIME` joins two columns; `1`, `2`, ... if no line names them
-        ignored: columns that are neither a size nor a time although they may look like one
+        ignored: columns that are not used although they look like a symbol, a size or a time
         symbol: the symbol of every row, for a file without a column for it
         ohlc: the columns of open, high, low and close; each row becomes four ticks
         delimiter, encoding, decimal_mark: how text is written; the mark is `.` or `,`

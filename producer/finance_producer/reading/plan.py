@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from finance_producer.reading.bar_order import require_columns_in_order
 from finance_producer.reading.columns import NANOS, PRICE, SIZE, SYMBOL, TIME, choose
 from finance_producer.reading.formats import needs_decimals, number_format, require_usable_prices, time_format, zone
 from finance_producer.reading.options import UnreadableFileError
@@ -61,6 +62,14 @@ def make_plan(file: Path, sample: Sample, options: Options) -> Plan:
     written = [text for place in prices if not _is_float(sample.values[place].type) for text in _texts(sample, place)]
     price = number_format(file, PRICE, written, options.price_scale, options)
     require_usable_prices(file, written, price, options)
+    if columns.ohlc:
+        names, bars = [sample.present[at].name for at in columns.ohlc], [sample.values[at] for at in columns.ohlc]
+        require_columns_in_order(file, names, bars, price, options)
+    if options.size_scale and not columns.places.get(SIZE):
+        raise UnreadableFileError(
+            f"{file} has no column size: leave {options.spelled('size_scale', options.size_scale)} out, or say which column it"
+            f" is with {options.spelled('mapped', 'size=COLUMN')}."
+        )
     sizes = [text for place in columns.places.get(SIZE, ()) for text in _texts(sample, place)]
     return Plan(
         columns,

@@ -81,6 +81,10 @@ def _converted(file: Path, opened: Opened, blocks: Iterable[Block], plan: Plan) 
 
 
 def _read_columnar(file: Path, opened: Opened, options: Options) -> Reading:
+    for name, value in (("delimiter", options.delimiter), ("encoding", options.encoding)):
+        if value:
+            option = options.spelled(name, NAMES.get(value, value))
+            raise UnreadableFileError(f"{file} is {opened.kind}, not text: leave {option} out.")
     columnar = ColumnarFile(file, opened)
     present = columnar.columns()
     kinds = {place: pa.array([], columnar.schema.field(place).type) for place in range(len(present))}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from finance_contract import Malformed, Reason, Tick, decode, encode
+from finance_producer.reading.bar_order import require_in_order
 from finance_producer.reading.prices import price_of_float, price_of_text, size_of_text
 from finance_producer.reading.times import nanoseconds
 
@@ -46,6 +47,8 @@ def tick_of(cells: Cells, plan: Plan) -> Fields:
     if not symbol:
         raise Malformed(Reason.SYMBOL_MISSING, "empty")
     prices = [_price(price, plan) for price in cells.prices]
+    if plan.columns.ohlc:
+        require_in_order(prices)
     fields = Fields(symbol, prices, _size(cells.size, plan), _ts_event(text_of(cells.ts_event), text_of(cells.nanos), plan))
     for place, price in enumerate(prices):
         # The decoder that the job uses.

@@ -31,6 +31,7 @@ OTHERS = {
     b"SIMPLE": "is a FITS file: write it as CSV",
 }
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+UTF_16 = "utf-16"
 SAMPLE_BYTES = 256 * 1024
 PIECE_BYTES = 1024 * 1024
 
@@ -136,18 +137,29 @@ def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
 def _text(file: Path, stream: Buffered, compression: str, encoding: str, raw: BinaryIO) -> Opened:
     beginning = stream.peek(SAMPLE_BYTES)
     mark, found = next(((mark, name) for mark, name in MARKS if beginning.startswith(mark)), (b"", ""))
-    name = encoding or found or _wide(beginning) or "utf-8"
-    try:
-        b"a".decode(name, "replace")  # base64 and the like are codecs too, but not of text
-        codec = codecs.lookup(name)
-    except (LookupError, UnicodeError):
-        raise UnreadableFileError(
-            f"{file} cannot be read: {name!r} is no encoding of text that is known: use one such as utf-8, utf-16 or latin-1."
-        ) from None
+    codec = _codec(file, encoding, found or _wide(beginning), beginning)
     stream.read(len(mark) if found and codec.name.startswith(found[:6]) else 0)
     if codec.name in {"utf-8", "ascii"}:
         return Opened("CSV", LineFeeds(stream), compression, "utf-8", raw)
     return Opened("CSV", LineFeeds(Transcoded(stream, codec)), compression, codec.name, raw)
+
+
+def _codec(file: Path, encoding: str, shown: str, beginning: bytes) -> codecs.CodecInfo:
+    """Return the codec that is named, or that the text shows. Raises UnreadableFileError if they contradict each other."""
+    try:
+        b"a".decode(encoding or "utf-8", "replace")  # base64 and the like are codecs too, but not of text
+        codec = codecs.lookup(encoding or shown or "utf-8")
+    except (LookupError, UnicodeError):
+        raise UnreadableFileError(
+            f"{file} cannot be read: {encoding!r} is no encoding of text that is known: use one such as utf-8 or latin-1."
+        ) from None
+    if not codec.name.startswith(UTF_16):
+        if shown.startswith(UTF_16):
+            raise UnreadableFileError(f"{file} is text in UTF-16: leave --encoding {encoding} out.")
+        return codec
+    if b"\0" not in beginning:  # which digits and separators have in UTF-16
+        raise UnreadableFileError(f"{file} is no text in UTF-16: leave --encoding {encoding} out.")
+    return codecs.lookup(shown) if codec.name == UTF_16 and shown.startswith(UTF_16) else codec
 
 
 def _wide(beginning: bytes) -> str:

@@ -25,7 +25,7 @@ from finance_job.derived.table import KEY
 from finance_job.derived.upkeep import Upkeep
 from finance_job.spark_failure import in_one_line
 from finance_role import beneath
-from finance_storage import delta_log
+from finance_storage import delta_log, place
 from finance_storage.delta_table import open_table
 from finance_storage.derived_tables import Pause, pause_file
 from finance_storage.errors import UnreadableError, first_line
@@ -80,8 +80,8 @@ class Following(threading.Thread):
     def close(self) -> None:
         """Wait until it has ended, and remove its scratch files."""
         self.join()
-        beneath.remove(self._paths.root, self._scratch)
-        beneath.remove(self._paths.root, self._pause_file)
+        beneath.remove(self._paths.folder, self._scratch)
+        beneath.remove(self._paths.folder, self._pause_file)
 
     def run(self) -> None:
         """Follow until `stop`."""
@@ -109,14 +109,14 @@ class Following(threading.Thread):
         )
         pause = Pause(reason, self._failing_since, now + timedelta(seconds=seconds))
         try:
-            beneath.write_whole(self._paths.root, self._pause_file, msgspec.json.encode(pause), flush=False)
+            beneath.write_whole(self._paths.folder, self._pause_file, msgspec.json.encode(pause), flush=False)
         except OSError as problem:
             self._log.warning("status will not show the pause", table=self._table.name, reason=str(problem))
 
     def _succeeded(self) -> None:
         if self._failing_since:
             self._log.info("derived table goes on", table=self._table.name)
-        beneath.remove(self._paths.root, self._pause_file)  # an earlier run that was killed may have left it too
+        beneath.remove(self._paths.folder, self._pause_file)  # an earlier run that was killed may have left it too
         self._failing_since = None
 
     def _follow(self) -> None:
@@ -152,7 +152,7 @@ class Following(threading.Thread):
 
     def _query(self, revisions: Revisions, position: int) -> StreamingQuery:
         checkpoint = self._fresh_checkpoint()
-        upkeep = Upkeep(self._ticks.few, self._paths.derived(self._table.name))
+        upkeep = Upkeep(self._paths.derived(self._table.name))
         batches = Batches(revisions, self._paths, self._table, checkpoint, position)
 
         def process(batch: DataFrame, number: int) -> None:
@@ -167,7 +167,7 @@ class Following(threading.Thread):
             self._ticks.few.readStream.format("delta")
             .option("skipChangeCommits", "true")  # rows that were removed are seen in the log: see Batches
             .option("startingVersion", position)
-            .load(str(self._paths.ticks))
+            .load(place.spark_uri(self._paths.ticks))
             .writeStream.foreachBatch(in_one_line(process))
             .queryName(self._table.name)
             .option("checkpointLocation", str(checkpoint))
@@ -185,17 +185,15 @@ class Following(threading.Thread):
         return int(table.version())
 
     def _fresh_checkpoint(self) -> Path:
-        beneath.remove(self._paths.root, self._scratch)
-        beneath.make_folder(self._paths.root, self._scratch)
+        beneath.remove(self._paths.folder, self._scratch)
+        beneath.make_folder(self._paths.folder, self._scratch)
         return self._scratch / "checkpoint"
 
 
 class Batches:
     """Turns each micro-batch of ticks into a revision."""
 
-    def __init__(
-        self, revisions: Revisions, paths: LakePaths[Path], table: DerivedTable, checkpoint: Path, position: int
-    ) -> None:
+    def __init__(self, revisions: Revisions, paths: LakePaths, table: DerivedTable, checkpoint: Path, position: int) -> None:
         """Begin after the version `position` of the tick table."""
         self._revisions = revisions
         self._ticks = paths.ticks

@@ -1,9 +1,10 @@
 """Revisions: the rows of a derived table are computed again from the ticks, as of one version of the tick table, and appended.
 
 Why a revision is written once, whatever is killed. A revision is a function of the keys and of the tick table's version. It is
-committed with that version as the table's Delta transaction, and Delta skips a transaction that is not newer than the last one.
-So the newest transaction is the position of the table, in the same commit as its rows. A batch that is processed again changes
-nothing.
+committed with that version as the table's Delta transaction. So the newest transaction is the position of the table, in the
+same commit as its rows. A revision that is not newer than the position is not committed, so a batch that is processed again
+changes nothing. Of two drivers that commit at the same instant, the log refuses one, in a folder and in a bucket: delta-rs
+creates the entry only if its version does not exist.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from deltalake import DeltaTable as DeltaRs
-from deltalake import Schema
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from finance_job.derived.revision_files import STATISTICS, write_files
 from finance_job.derived.table import KEY, coordinates
 from finance_job.failpoint import hit
-from finance_role import beneath
-from finance_storage import delta_log
+from finance_job.transaction import actions, append
+from finance_storage import delta_log, place
 from finance_storage.delta_table import TIME_STEP, add_actions, open_table
 from finance_storage.derived_tables import PROPERTY, position, transaction_id
 from finance_storage.errors import UnreadableError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from finance_job.derived.sessions import TickTable
     from finance_job.derived.table import DerivedTable
+    from finance_storage.data_file import WrittenFile
 
 MAX_INTERVALS = 64  # of event time in one query; beyond it, neighbours are joined
 EVENT_BOUNDS = ("min.ts_event", "max.ts_event")
@@ -49,7 +51,7 @@ class Interval(NamedTuple):
 
 
 class Revisions:
-    """The revisions of one derived table. Reads ticks and writes with delta-spark; creates the table with delta-rs."""
+    """The revisions of one derived table. Spark reads ticks, computes and writes; delta-rs commits."""
 
     def __init__(self, ticks: TickTable, table: DerivedTable) -> None:
         """Open the table, or create it. Raises IrregularError where a link is in its place."""
@@ -58,11 +60,11 @@ class Revisions:
         self._table = table
         self._folder = ticks.paths.derived(table.name)
         self._transaction = transaction_id(ticks.lake, table.name)
-        beneath.require_unlinked(ticks.paths.root, self._folder)
+        place.require_unlinked(ticks.paths.root, self._folder)
         stored = open_table(self._folder)
         if stored and stored.metadata().configuration.get(PROPERTY) != ticks.lake:
             # Rows of another lake would count as newer than this one's: its tick table has versions of its own.
-            beneath.move(ticks.paths.root, self._folder, ticks.paths.aside / f"{self._folder.name}-{uuid.uuid4()}")
+            place.move_folder(ticks.paths.root, self._folder, ticks.paths.aside / f"{self._folder.name}-{uuid.uuid4()}")
             stored = None
         if stored is None:
             self._create(ticks.lake)
@@ -85,11 +87,11 @@ class Revisions:
     def restate_all(self, as_of: int) -> None:
         """Append a revision of every key that the ticks have, and of those that only this table has."""
         rows = self._rows(self._ticks_at(as_of, self._sessions.many))
-        known = self._sessions.many.read.format("delta").load(str(self._folder)).select(*KEY).distinct()
+        known = self._sessions.many.read.format("delta").load(place.spark_uri(self._folder)).select(*KEY).distinct()
         self._append(known.join(rows, list(KEY), "full").repartition(1), as_of)
 
     def _ticks_at(self, version: int, spark: SparkSession) -> DataFrame:
-        ticks = spark.read.format("delta").option("versionAsOf", version).load(str(self._ticks))
+        ticks = spark.read.format("delta").option("versionAsOf", version).load(place.spark_uri(self._ticks))
         return ticks.withColumn("ts", self._table.bucket())
 
     def _rows(self, ticks: DataFrame) -> DataFrame:
@@ -103,16 +105,25 @@ class Revisions:
             .withColumn("known_at", f.lit(self._committed(as_of)))
             .select(*self._table.schema.names)
         )
+        files = write_files(revision, self._table.name, self._folder)
         hit(f"before-{self._table.name}-commit")
-        (
-            revision.write.format("delta")
-            .mode("append")
-            .option("txnAppId", self._transaction)
-            .option("txnVersion", as_of)
-            .option("userMetadata", msgspec.json.encode({"as_of": as_of}).decode())
-            .save(str(self._folder))
-        )
+        self.commit(files, as_of)
         hit(f"after-{self._table.name}-commit")
+
+    def commit(self, files: list[WrittenFile], as_of: int) -> None:
+        """Append files as a revision, unless there is one as new. Raises CommitFailedError if another driver was faster."""
+        table = open_table(self._folder)
+        if table is None:
+            raise UnreadableError(f"There is no table at {self._folder} any more.")
+        done = position(table, self._table.name)
+        if done is not None and done >= as_of:  # by another driver
+            return
+        properties = CommitProperties(
+            custom_metadata={"userMetadata": msgspec.json.encode({"as_of": as_of}).decode(), "isBlindAppend": True},
+            app_transactions=[Transaction(self._transaction, as_of)],
+            max_commit_retries=0,
+        )
+        append(table, [], actions(files, []), properties)
 
     def _committed(self, version: int) -> datetime:
         entry = delta_log.entry(self._ticks, version)
@@ -121,18 +132,18 @@ class Revisions:
         return entry.committed
 
     def _create(self, lake: str) -> None:
-        DeltaRs.create(
-            str(self._folder),
+        DeltaTable.create(
+            place.uri(self._folder),
             Schema.from_arrow(_arrow_schema(self._table)),
             configuration={
                 PROPERTY: lake,
                 "delta.enableDeletionVectors": "false",
                 "delta.columnMapping.mode": "none",
-                "delta.dataSkippingStatsColumns": "symbol,ts,as_of",
+                "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
                 "delta.logRetentionDuration": "interval 7 days",
-                "delta.checkpointInterval": "100",
             },
             raise_if_key_not_exists=False,
+            storage_options=place.delta_options(self._folder),
         )
 
 
@@ -159,7 +170,7 @@ def intervals(keys: pa.Table, bucket_seconds: int) -> list[Interval]:
     return joined
 
 
-def rows_within(table: DeltaRs | None, times: list[Interval]) -> int:
+def rows_within(table: DeltaTable | None, times: list[Interval]) -> int:
     """Return how many rows are in the files that, by their statistics, may have event times within any of some intervals."""
     files = add_actions(table) if table else pa.table({})
     return sum(

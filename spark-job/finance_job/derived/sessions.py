@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from finance_job.derived.upkeep import SMALL_BYTES
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pyspark.sql import SparkSession
 
@@ -28,7 +25,7 @@ class TickTable(NamedTuple):
 
     few: SparkSession
     many: SparkSession
-    paths: LakePaths[Path]
+    paths: LakePaths
     lake: str
 
     def session(self, rows: int) -> SparkSession:
@@ -41,7 +38,7 @@ def is_few(rows: int) -> bool:
     return rows <= FEW_TICKS
 
 
-def tick_table(spark: SparkSession, paths: LakePaths[Path], lake: str) -> TickTable:
+def tick_table(spark: SparkSession, paths: LakePaths, lake: str) -> TickTable:
     """Return the tick table of a lake with sessions of their own beside that of ingestion."""
     return TickTable(few_session(spark), many_session(spark), paths, lake)
 
@@ -54,11 +51,6 @@ def few_session(spark: SparkSession) -> SparkSession:
             **NO_CODE,
             # One task at a time reads, so a core is left to ingestion.
             "spark.sql.files.maxPartitionBytes": "1g",
-            # OPTIMIZE leaves larger files as they are.
-            "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
-            "spark.databricks.delta.optimize.maxFileSize": str(8 * SMALL_BYTES),
-            # VACUUM lists the table's folder with as many tasks; the default is 10,000.
-            "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
             # How often a stream that has nothing to do looks for ticks.
             "spark.sql.streaming.pollingDelay": "1s",
         },
@@ -77,8 +69,7 @@ def plan_for(session: SparkSession, rows: int) -> None:
 
 def _session(spark: SparkSession, settings: Mapping[str, str]) -> SparkSession:
     session = spark.newSession()
-    # The default is INT96, which other readers take for times without a zone.
-    _configure(session, {"spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS", **settings})
+    _configure(session, settings)
     return session
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finance_job.derived.bars_1m import BARS_1M
 from finance_job.derived.coverage_1m import COVERAGE_1M
 from finance_job.derived.following import Following
 from finance_job.derived.sessions import tick_table
-from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from structlog.typing import FilteringBoundLogger
 
+    from finance_storage.paths import LakePaths
 
 DERIVED_TABLES = (BARS_1M, COVERAGE_1M)
 
@@ -27,14 +26,14 @@ DERIVED_TABLES = (BARS_1M, COVERAGE_1M)
 def followed(
     spark: SparkSession, paths: LakePaths, lake: str, trigger_seconds: float, log: FilteringBoundLogger
 ) -> Iterator[None]:
-    """Keep all derived tables up to date meanwhile; none of them if `trigger_seconds` is 0 or the lake is in a bucket.
+    """Keep all derived tables up to date meanwhile; none of them if `trigger_seconds` is 0.
 
     At the end all Spark jobs are cancelled, so ingestion must have ended before.
     """
-    if not trigger_seconds or not isinstance(paths.root, Path):  # Spark would need other jars for a bucket
+    if not trigger_seconds:
         yield
         return
-    ticks = tick_table(spark, LakePaths(paths.root), lake)
+    ticks = tick_table(spark, paths, lake)
     turn = threading.Lock()  # one table at a time computes, so a core is left to ingestion
     running = [Following(ticks, table, trigger_seconds, turn, log) for table in DERIVED_TABLES]
     for one in running:

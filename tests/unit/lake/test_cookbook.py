@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cookbook import Recipe, recipes, run
+from tests.support.cookbook import Recipe, recipes, run, setup
 from tests.support.market import market
 
 
@@ -22,7 +22,7 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_recipe_has_the_printed_result(recipe: Recipe, morning: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(morning)
     monkeypatch.delenv("DATA_DIR", raising=False)
-    assert run(recipe) == recipe.result
+    assert run(recipe, setup("python")) == recipe.result
 
 
 def test_there_are_a_dozen_recipes_and_all_have_results() -> None:
@@ -33,4 +33,4 @@ def test_there_are_a_dozen_recipes_and_all_have_results() -> None:
 def test_every_code_block_of_the_page_is_tested() -> None:
     page = Path("docs/COOKBOOK.md").read_text(encoding="utf-8")
     assert page.count("```text\n") == len(recipes())
-    assert page.count("```sql\n") + page.count("```python") == len(recipes()) + 1
+    assert page.count("```sql\n") + page.count("```python") == len(recipes()) + 2

@@ -303,14 +303,17 @@ def test_with_the_cluster_compose_uses_its_file_and_a_secret_is_drawn(clone: Pat
     assert secret.read_text() == drawn
 
 
-@pytest.mark.parametrize(("cluster", "overlays"), [("0", ""), ("1", ":compose.cluster.yml")])
+@pytest.mark.parametrize(
+    ("cluster", "overlays"),
+    [("0", "compose.s3.yml"), ("1", "compose.cluster.yml:compose.s3.yml:compose.cluster-s3.yml")],
+)
 def test_with_s3_compose_uses_its_file_too_and_keys_are_drawn(
     clone: Path, monkeypatch: pytest.MonkeyPatch, cluster: str, overlays: str
 ) -> None:
     monkeypatch.setenv("S3", "1")
     monkeypatch.setenv("CLUSTER", cluster)
     assert containers.main() == 0
-    assert (clone / ".env").read_text().endswith(f"\nCOMPOSE_FILE=docker-compose.yml{overlays}:compose.s3.yml\n")
+    assert (clone / ".env").read_text().endswith(f"\nCOMPOSE_FILE=docker-compose.yml:{overlays}\n")
     keys = clone / "data" / "secrets" / "s3"
     assert (keys.stat().st_uid, keys.stat().st_gid) == user()
     assert keys.stat().st_mode & 0o777 == 0o600

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -99,7 +101,7 @@ NASTY = [
     ("--decimals", "1.5", "a valid integer"),
     ("--decimals", "nan", "a valid integer"),
     ("--decimal-mark", ".,", "--decimal-mark: '.,' is not point or comma"),
-    ("--decimal-mark", "comma", "--decimal-mark comma or point says how prices are written"),
+    ("--decimal-mark", "comma", "which is no number with --decimal-mark comma: use --decimal-mark point"),
     ("--map", "price", "--map: 'price' is not ours=theirs"),
     ("--map", "=px", "'' is not one of symbol, price, size, ts_event"),
     ("--map", "cost=px", "'cost' is not one of symbol, price, size, ts_event"),
@@ -121,11 +123,10 @@ NASTY = [
     ("--size-scale", "1/3", "--size-scale 1/3 is not a number above 0"),
     ("--time-zone", "Mars/Phobos", "use one such as America/New_York or UTC"),
     ("--time-zone", "../../etc/passwd", "use one such as America/New_York or UTC"),
-    ("--encoding", "utf-99", "use one such as utf-8, utf-16 or latin-1"),
-    ("--encoding", "base64", "use one such as utf-8, utf-16 or latin-1"),
-    ("--encoding", "rot13", "use one such as utf-8, utf-16 or latin-1"),
+    ("--encoding", "utf-99", "use one such as utf-8 or latin-1"),
+    ("--encoding", "base64", "use one such as utf-8 or latin-1"),
+    ("--encoding", "rot13", "use one such as utf-8 or latin-1"),
     ("--delimiter", "ab", "--delimiter: 'ab' is not one character"),
-    ("--symbol", "e\u0301", "--symbol one for every row"),
 ]
 
 
@@ -144,3 +145,82 @@ def test_bars_and_a_price_exclude_each_other(tmp_path: Path) -> None:
     file.write_bytes(TRADES)
     code, _, shown = _run(str(file), "--yes", "--ohlc", "open,high,low,close", "--map", "price=px")
     assert (code, "--ohlc and --map price=px exclude each other" in shown) == (2, True)
+
+
+BARS = b"ticker,time,open,high,low,close,vol\nA,1704465000,2,4,1,3,9\nA,1704465060,2,5,1,3,9\nA,1704465120,2,2,2,2,9\n"
+PLAIN_BARS = BARS.replace(b"open,high,low,close", b"o,h,l,c")
+DAYS = b"symbol,price,date\nA,1.5,5/13/2024\nA,1.5,5/1/2024\n"
+# A file, options that name what it does not have or that contradict it, and a part of the line that says what to write.
+CONTRADICTIONS = [
+    (
+        TRADES,
+        "--map price=px --ignore venue_time",
+        "no such column: venue_time of --ignore venue_time; it has: 'ticker', 'time'",
+    ),
+    (TRADES, "--map price=px,size=qty --ignore qty", "--ignore qty leaves out a column that another option uses"),
+    (TRADES, "--ohlc open,high,low,close --ignore low", "--ignore low leaves out a column that another option uses"),
+    (TRADES, "--map price=px,symbol=ticker --symbol B", "--symbol and --map symbol=ticker exclude each other: leave one"),
+    (
+        TRADES,
+        "--map price=px --symbol B",
+        "a column of symbols, ticker, and --symbol B is for every row: leave one of them out",
+    ),
+    (
+        BARS,
+        "--ohlc open,low,high,close",
+        "--ohlc open,low,high,close is not in the order open,high,low,close: use --ohlc open,high,",
+    ),
+    (BARS, "--ohlc close,high,low,open", "is not in the order open,high,low,close: use --ohlc open,high,low,close"),
+    (PLAIN_BARS, "--ohlc o,l,h,c", "with --ohlc o,l,h,c: the order is open,high,low,close, such as --ohlc o,h,l,c"),
+    (PLAIN_BARS, "--ohlc h,o,l,c", "the order is open,high,low,close, such as --ohlc o,h,l,c"),
+    (PLAIN_BARS, "--ohlc vol,h,l,c", "the order is open,high,low,close, such as --ohlc h,vol,l,c"),
+    (b"symbol,price\nA,1.5\n", "--size-scale 1e8", "has no column size: leave --size-scale 1e8 out"),
+    (
+        b"symbol,price\nA,1.25\nA,1.234\n",
+        "--decimal-mark comma",
+        "has price 1.25, which is no number with --decimal-mark comma",
+    ),
+    (
+        b"symbol;price\nA;1,25\nA;1,234\n",
+        "--decimal-mark point",
+        "has price 1,25, which is no number with --decimal-mark point",
+    ),
+    (DAYS, "--dates dmy", "has the date 5/13/2024, which is none with --dates dmy: use --dates mdy"),
+    (DAYS.replace(b"5/13", b"13/5"), "--dates mdy", "has the date 13/5/2024, which is none with --dates mdy: use --dates dmy"),
+    (DAYS, "--dates mdy --time-unit ms", "has the time 5/13/2024, which is no number: leave --time-unit ms out"),
+    (DAYS, "--dates mdy --delimiter pipe", "no such delimiter in its first line: leave --delimiter pipe out"),
+    (DAYS, "--encoding utf-16", "is no text in UTF-16: leave --encoding utf-16 out"),
+    (DAYS, "--encoding utf-16-be", "is no text in UTF-16: leave --encoding utf-16-be out"),
+    (DAYS.decode().encode("utf-16"), "--encoding utf-8", "is text in UTF-16: leave --encoding utf-8 out"),
+    (DAYS.decode().encode("utf-16-be"), "--encoding latin-1", "is text in UTF-16: leave --encoding latin-1 out"),
+    (TRADES, "--map price=px --ignore ticker --symbol e\u0301", "--symbol one for every row"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"), CONTRADICTIONS, ids=[ascii(chosen) for _, chosen, _ in CONTRADICTIONS]
+)
+def test_an_option_that_contradicts_the_file_is_refused_with_what_mends_it(
+    content: bytes, options: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.csv"
+    file.write_bytes(content)
+    code, _, shown = _run(str(file), "--dry-run", *options.split())
+    assert (code, message in shown) == (2, True), shown
+
+
+@pytest.mark.parametrize("option", ["--delimiter comma", "--encoding utf-8"])
+def test_a_columnar_file_has_no_text_to_separate_or_decode(option: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"symbol": ["A"], "price": ["1.5"]}), tmp_path / "file.parquet")
+    code, _, shown = _run(str(tmp_path / "file.parquet"), "--dry-run", *option.split())
+    assert (code, f"is Parquet, not text: leave {option} out" in shown) == (2, True), shown
+
+
+def test_a_bar_out_of_order_is_left_out_and_an_ignored_column_of_symbols_is_none(tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").write_bytes(BARS + b"A,1704465180,2,1.5,1,3,9\nA,1704465240,2,5,2.5,3,9\n")
+    code, shown, _ = _run(
+        str(tmp_path / "bars.csv"), "--dry-run", *["--ohlc", "open,high,low,close", "--symbol", "B", "--ignore", "ticker"]
+    )
+    assert code == 0
+    assert "3 rows give 12 ticks" in shown
+    assert "price_range 2 rows, first line 5: high 1.5 is not the largest of open 2, low 1, close 3" in " ".join(shown.split())

@@ -26,7 +26,7 @@ def _choose(names: str, **mapped: str) -> tuple[dict[str, tuple[int, ...]], tupl
 
 
 def _refusal(names: str, ignored: str = "", **mapped: str) -> str:
-    options = Options(mapped=mapped, ignored=tuple(ignored.split(",")), spelling="setting")
+    options = Options(mapped=mapped, ignored=tuple(filter(None, ignored.split(","))), spelling="setting")
     with pytest.raises(UnreadableFileError) as error:
         choose(FILE, _columns(names), options)
     return str(error.value)

@@ -134,7 +134,7 @@ def test_a_driver_that_wakes_late_is_fenced(lake: BuiltLake) -> None:
 
 def test_a_driver_recognises_its_own_take_over_although_the_answer_was_lost(server: S3Server, lake: BuiltLake) -> None:
     root = cast("BucketPath", lake.paths.root)
-    with _answering(server.port, _losing_the_first_commit()) as port:
+    with answering(server.port, _losing_the_first_commit()) as port:
         behind = BucketPath(replace(root.store, endpoint=f"http://127.0.0.1:{port}"), root.key)
         writer = Writer(LakePaths(behind), lake.identity)
     assert writer.epoch == 1
@@ -297,7 +297,7 @@ def test_put_if_absent_is_probed_and_a_store_without_it_is_refused(server: S3Ser
     assert race(root / "probe") == [1] * ROUNDS
     assert require_fit_store(paths, threading.Event(), LOG)
     assert list(place.names(root)) == []
-    with _answering(server.port, _lie) as port:
+    with answering(server.port, lie) as port:
         liar = ObjectStore(f"http://127.0.0.1:{port}", credentials_file=str(server.credentials_file))
         with pytest.raises(StartupRefusedError, match="does not keep put-if-absent"):
             require_fit_store(LakePaths(BucketPath(liar, root.key)), threading.Event(), LOG)
@@ -332,7 +332,7 @@ def _fail_while_writing(root: BucketPath) -> None:
         raise RuntimeError
 
 
-def _lie(request: bytes, answer: bytes) -> bytes:  # noqa: ARG001
+def lie(_: bytes, answer: bytes) -> bytes:
     """Report success for each conditional put that the server has refused."""
     refused = answer.startswith(b"HTTP/1.1 412")
     return b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' if refused else answer
@@ -352,7 +352,7 @@ def _losing_the_first_commit() -> Callable[[bytes, bytes], bytes]:
 
 
 @contextmanager
-def _answering(target: int, change: Callable[[bytes, bytes], bytes]) -> Iterator[int]:
+def answering(target: int, change: Callable[[bytes, bytes], bytes]) -> Iterator[int]:
     """Yield the port of a proxy that changes the answers; `change` gets the begin of the request, and the answer."""
 
     class Handler(socketserver.BaseRequestHandler):
