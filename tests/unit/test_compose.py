@@ -214,7 +214,8 @@ def test_kraft_leaves_zookeeper_out_and_adds_only_the_controllers_address() -> N
 
 def test_kraft_builds_the_image_of_the_broker_as_zookeeper_does_otherwise() -> None:
     kafka = KRAFT["services"]["kafka"]
-    assert kafka.keys() == {"build", "pull_policy", "environment", "depends_on"}
+    assert kafka["image"] == "financelake/kafka:${KAFKA_VERSION:-3.9}"
+    assert kafka.keys() == {"image", "build", "pull_policy", "environment", "depends_on"}
     common = SERVICES["zookeeper"]["build"]
     assert kafka["build"] == {**common, "args": {**common["args"], "KAFKA_VERSION": "${KAFKA_VERSION:-3.9}"}}
 
