@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 def read(file: Path, options: Options) -> Reading:
     """Open a file. Raises AmbiguousError where only the user can decide, UnreadableFileError if it cannot be read."""
     with _explained(file):
-        opened = open_file(file, options.encoding)
+        opened = open_file(file, options)
         try:
             return _read_csv(file, opened, options) if opened.kind == "CSV" else _read_columnar(file, opened, options)
         except BaseException:

@@ -18,6 +18,8 @@ from finance_producer.reading.options import UnreadableFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from finance_producer.reading.options import Options
+
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
 COLUMNAR = {b"PAR1": "Parquet", b"ARROW1": "Arrow", b"\xff\xff\xff\xff": "Arrow stream", b"FEA1": "Feather 1"}
 # What to do with formats that are not read.
@@ -64,7 +66,7 @@ class Opened(NamedTuple):
         return 1.0 if self.file.closed else self.file.tell() / max(1, os.fstat(self.file.fileno()).st_size)
 
 
-def open_file(file: Path, encoding: str = "") -> Opened:
+def open_file(file: Path, options: Options) -> Opened:
     """Open a file. Raises UnreadableFileError if its first bytes show that it cannot be read."""
     try:
         if not stat.S_ISREG(file.stat().st_mode) and not file.is_dir():  # opening a pipe would block
@@ -85,7 +87,7 @@ def open_file(file: Path, encoding: str = "") -> Opened:
         if kind != "Arrow stream":
             raise UnreadableFileError(f"{file} is {kind} compressed with {compression}: decompress it first.")
         return Opened(kind, stream, compression, "", raw)
-    return _text(file, stream, compression, encoding, raw)
+    return _text(file, stream, compression, options, raw)
 
 
 class Buffered:
@@ -134,18 +136,19 @@ def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
     return cast("BinaryIO", bz2.BZ2File(raw)) if compression == "bzip2" else raw
 
 
-def _text(file: Path, stream: Buffered, compression: str, encoding: str, raw: BinaryIO) -> Opened:
+def _text(file: Path, stream: Buffered, compression: str, options: Options, raw: BinaryIO) -> Opened:
     beginning = stream.peek(SAMPLE_BYTES)
     mark, found = next(((mark, name) for mark, name in MARKS if beginning.startswith(mark)), (b"", ""))
-    codec = _codec(file, encoding, found or _wide(beginning), beginning)
+    codec = _codec(file, options, found or _wide(beginning), beginning)
     stream.read(len(mark) if found and codec.name.startswith(found[:6]) else 0)
     if codec.name in {"utf-8", "ascii"}:
         return Opened("CSV", LineFeeds(stream), compression, "utf-8", raw)
     return Opened("CSV", LineFeeds(Transcoded(stream, codec)), compression, codec.name, raw)
 
 
-def _codec(file: Path, encoding: str, shown: str, beginning: bytes) -> codecs.CodecInfo:
+def _codec(file: Path, options: Options, shown: str, beginning: bytes) -> codecs.CodecInfo:
     """Return the codec that is named, or that the text shows. Raises UnreadableFileError if they contradict each other."""
+    encoding = options.encoding
     try:
         b"a".decode(encoding or "utf-8", "replace")  # base64 and the like are codecs too, but not of text
         codec = codecs.lookup(encoding or shown or "utf-8")
@@ -153,13 +156,18 @@ def _codec(file: Path, encoding: str, shown: str, beginning: bytes) -> codecs.Co
         raise UnreadableFileError(
             f"{file} cannot be read: {encoding!r} is no encoding of text that is known: use one such as utf-8 or latin-1."
         ) from None
-    if not codec.name.startswith(UTF_16):
-        if shown.startswith(UTF_16):
-            raise UnreadableFileError(f"{file} is text in UTF-16: leave --encoding {encoding} out.")
-        return codec
-    if b"\0" not in beginning:  # which digits and separators have in UTF-16
-        raise UnreadableFileError(f"{file} is no text in UTF-16: leave --encoding {encoding} out.")
-    return codecs.lookup(shown) if codec.name == UTF_16 and shown.startswith(UTF_16) else codec
+    given = options.spelled("encoding", encoding)
+    if shown.startswith(UTF_16):
+        if codec.name not in {UTF_16, shown}:
+            raise UnreadableFileError(f"{file} is text in {shown}: leave {given} out.")
+        return codecs.lookup(shown)
+    if beginning and codec.name.startswith(UTF_16):
+        if b"\0" not in beginning:  # which digits and separators have in UTF-16
+            raise UnreadableFileError(f"{file} is no text in UTF-16: leave {given} out.")
+        if codec.name == UTF_16:
+            both = " or ".join(options.spelled("encoding", name) for name in ("utf-16-le", "utf-16-be"))
+            raise UnreadableFileError(f"{file} does not begin with a byte order mark: use {both} instead of {given}.")
+    return codec
 
 
 def _wide(beginning: bytes) -> str:

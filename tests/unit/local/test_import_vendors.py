@@ -191,8 +191,14 @@ CONTRADICTIONS = [
     (DAYS, "--dates mdy --delimiter pipe", "no such delimiter in its first line: leave --delimiter pipe out"),
     (DAYS, "--encoding utf-16", "is no text in UTF-16: leave --encoding utf-16 out"),
     (DAYS, "--encoding utf-16-be", "is no text in UTF-16: leave --encoding utf-16-be out"),
-    (DAYS.decode().encode("utf-16"), "--encoding utf-8", "is text in UTF-16: leave --encoding utf-8 out"),
-    (DAYS.decode().encode("utf-16-be"), "--encoding latin-1", "is text in UTF-16: leave --encoding latin-1 out"),
+    (DAYS.decode().encode("utf-16"), "--encoding utf-8", "is text in utf-16-le: leave --encoding utf-8 out"),
+    (DAYS.decode().encode("utf-16-be"), "--encoding latin-1", "is text in utf-16-be: leave --encoding latin-1 out"),
+    (DAYS.decode().encode("utf-16"), "--encoding utf-16-be", "is text in utf-16-le: leave --encoding utf-16-be out"),
+    (
+        DAYS.decode().replace("A", "\u4e2d" * 50).encode("utf-16-le"),
+        "--encoding utf-16",
+        "use --encoding utf-16-le or --encoding utf-16-be instead of --encoding utf-16",
+    ),
     (TRADES, "--map price=px --ignore ticker --symbol e\u0301", "--symbol one for every row"),
 ]
 
