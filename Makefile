@@ -151,14 +151,11 @@ build/jars/.ready: jars/kafka-3.9.lock jars/spark.lock | .venv/.ready
 	@$(BIN)/python jars/fetch.py jars/kafka-3.9.lock build/jars/kafka --ivy "$(IVY)"
 	@touch $@
 
-$(KAFKA_4): jars/kafka-4.lock | .venv/.ready
+$(KAFKA_4): jars/kafka-4.lock
+$(S3A): jars/s3a.lock
+$(KAFKA_4) $(S3A): | .venv/.ready
 	@local/require java
 	@$(BIN)/python jars/fetch.py $< $(@D) --ivy "$(IVY)"
-	@touch $@
-
-build/jars/s3a/.ready: jars/s3a.lock | .venv/.ready
-	@local/require java
-	@$(BIN)/python jars/fetch.py jars/s3a.lock build/jars/s3a --ivy "$(IVY)"
 	@touch $@
 
 build/s3/versitygw: s3/go.mod s3/go.sum s3/build
