@@ -22,6 +22,8 @@ FOR_QUERIES = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+    # The caller's Python workers may run a Python that does not have this package.
+    "spark.python.daemon.module": "pyspark.daemon",
 }
 
 
