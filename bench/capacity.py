@@ -39,7 +39,7 @@ COSTS = {
     "derived tables": Cost(9.1, "us of CPU a tick, both", "python -m bench.derived"),
     "sorting a past date": Cost(1.6, "us of CPU a tick, one thread", "python -m bench.layout"),
     "verify": Cost(0.8, "us of CPU a tick", "python -m bench.verify"),
-    "record in Kafka": Cost(120, "bytes a tick and replica", "python -m bench.stages"),
+    "record in Kafka": Cost(142, "bytes a tick and replica", "python -m bench.cluster"),
     "row in the lake": Cost(5.0, "bytes a tick", "python -m bench.drain"),
 }
 
