@@ -88,6 +88,6 @@ def test_the_refusal_says_how_to_start_the_lake(target: Target, tmp_path: Path, 
 
 def test_a_start_that_fails_says_why(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIGGER_SECONDS", "never")
-    with pytest.raises(TargetError, match=r"TRIGGER_SECONDS='never': .*\n.* did not start, and nothing is sent"):
-        with started(target, ["spark-job"], lambda: False):
-            pytest.fail("it did not start")
+    refused = pytest.raises(TargetError, match=r"TRIGGER_SECONDS='never': .*\n.* did not start, and nothing is sent")
+    with refused, started(target, ["spark-job"], lambda: False):
+        pytest.fail("it did not start")
