@@ -54,7 +54,13 @@ def _has_ticks(stack: Stack, number: int) -> bool:
 
 def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> None:
     file = _file(tmp_path, 5000)
-    first = financelake(stack.make_topic(), "import", file, "--yes")
+    refused = financelake(stack.make_topic(), "import", file, "--yes", "--left-out", "none/list.csv")
+    assert refused.returncode == 2
+    assert "none/list.csv cannot be written (No such file or directory)" in refused.stderr
+    assert "Starting" not in refused.stderr
+    assert sum(stack.end_offsets().values()) == 0
+    (tmp_path / "trades.csv.left-out.csv").write_text("line,reason,detail\n2,of an earlier import,\n")
+    first = financelake(stack, "import", file, "--yes")
     assert first.returncode == 0, first.stdout + first.stderr
     assert f"Starting spark-job of the lake at {stack.paths.root} for this import" in first.stderr
     assert "Stopped spark-job; all data is kept." in first.stderr
@@ -75,10 +81,12 @@ def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> Non
     (tmp_path / "copy.csv").write_bytes(file.read_bytes())
     job = stack.run("spark-job")  # raises if the import has not stopped its own
     job.wait_for("Running:")
-    twice = financelake(stack, "import", file, "copy.csv", "--yes", "--again")
+    (tmp_path / "lists").mkdir()
+    twice = financelake(stack, "import", file, "copy.csv", "--yes", "--again", "--left-out", "lists")
     assert twice.returncode == 0, twice.stderr
     assert "copy.csv has the content of trades.csv, which is imported once." in twice.stderr
     assert "Starting" not in twice.stderr
+    assert (tmp_path / "lists" / "trades.csv.left-out.csv").read_text().splitlines() == listed
     assert len(stored(stack)) == 2 * (5000 - zero)
     assert job.stop() == 0
     stack.assert_proven()

@@ -41,6 +41,9 @@ def import_files(
     decimals: Annotated[int | None, typer.Option(min=0, max=8, help="How many decimals of a price mean something.")] = None,
     price_scale: Annotated[str, typer.Option(help="What a price is multiplied by, such as 1e-9.")] = "",
     size_scale: Annotated[str, typer.Option(help="What a size is multiplied by.")] = "",
+    left_out: Annotated[
+        Path | None, typer.Option(help="File, or folder for several, that lists rows left out. Without it, beside each file.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how the files would be stored.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. What only you can know is then an error.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Import files once more that were imported already.")] = False,
@@ -53,8 +56,7 @@ def import_files(
     Exit codes: 0 every tick is in the table; 1 not all of them; 2 a file cannot be read as it is, or no lake runs and none can
     be started; 78 another import runs.
     """
-    from finance_local.importing.files import found
-    from finance_local.importing.prepare import prepared
+    from finance_local.importing.prepare import Manner, prepared
     from finance_producer.reading.options import UnreadableFileError
 
     chosen = {
@@ -75,9 +77,8 @@ def import_files(
     try:
         options = _options(chosen)
         paths = paths_of(data)
-        with prepared(
-            found(files), options, paths.folder, may_ask=_may_ask(files) and not yes, whole=dry_run or not yes
-        ) as works:
+        manner = Manner(may_ask=_may_ask(files) and not yes, whole=dry_run or not yes, left_out=left_out)
+        with prepared(_found(files, left_out), options, paths.folder, manner) as works:
             for work in works:
                 _show(work)
             if not dry_run and (yes or _is_agreed(files)):
@@ -95,6 +96,18 @@ def _options(chosen: dict[str, Any]) -> Options:
         return options_of(chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _found(files: Sequence[Path], left_out: Path | None) -> list[Path]:
+    """Return the files to import. Raises UnreadableFileError and BadParameter."""
+    from finance_local.importing.files import found
+
+    paths = found(files)
+    if left_out and len(paths) > 1 and not left_out.is_dir():
+        raise typer.BadParameter(
+            f"--left-out {left_out} is not a folder: there are {len(paths)} files, each with its own list."
+        )
+    return paths
 
 
 def _may_ask(files: Sequence[Path]) -> bool:
@@ -138,6 +151,7 @@ def _import(works: Sequence[Prepared], target: Target, *, again: bool) -> None:
     from confluent_kafka import KafkaException
 
     from finance_local.importing.console import Interrupts
+    from finance_local.importing.left_out import prepare_lists
     from finance_local.importing.on_demand import missing_roles, started
     from finance_local.importing.pending import pending
     from finance_producer.connection import FatalError
@@ -150,6 +164,7 @@ def _import(works: Sequence[Prepared], target: Target, *, again: bool) -> None:
     try:
         with hold(target.paths.folder, "import"), Interrupts() as stopping:
             files = pending(works, target.paths, again=again)
+            prepare_lists(file.work.file.left_out for file in files)
             with started(target, missing if files else (), stopping):
                 outcomes = list(_outcomes(files, target, stopping))
     except AlreadyRunningError as error:

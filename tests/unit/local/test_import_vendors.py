@@ -147,6 +147,14 @@ def test_bars_and_a_price_exclude_each_other(tmp_path: Path) -> None:
     assert (code, "--ohlc and --map price=px exclude each other" in shown) == (2, True)
 
 
+def test_several_files_have_a_folder_of_lists(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(TRADES)
+    code, _, shown = _run(str(tmp_path), "--yes", "--left-out", "list.csv")
+    shown = shown.replace("\u2502 ", "")
+    assert (code, "--left-out list.csv is not a folder: there are 2 files, each with its own list" in shown) == (2, True), shown
+
+
 BARS = b"ticker,time,open,high,low,close,vol\nA,1704465000,2,4,1,3,9\nA,1704465060,2,5,1,3,9\nA,1704465120,2,2,2,2,9\n"
 PLAIN_BARS = BARS.replace(b"open,high,low,close", b"o,h,l,c")
 DAYS = b"symbol,price,date\nA,1.5,5/13/2024\nA,1.5,5/1/2024\n"
