@@ -17,7 +17,7 @@ HEADER = ("line", "reason", "detail")
 
 
 def prepare_lists(files: Iterable[Path]) -> None:
-    """Remove the lists of earlier imports. Raises RequestError if a list could not be written, or would replace another file."""
+    """Remove the lists of earlier imports. Raises RequestError if one cannot be written, or would replace another file."""
     seen: set[Path] = set()
     for file in files:
         if file in seen:
