@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import signal
@@ -18,6 +19,7 @@ from finance_role.lock import holder_of
 from finance_storage import ledger
 from tests.support.imports import FINANCELAKE, environment, financelake, stored
 from tests.support.stack import wait_for_derived, wait_until
+from tests.support.terminal import CTRL_C, Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +90,17 @@ def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> Non
     assert "Starting" not in twice.stderr
     assert (tmp_path / "lists" / "trades.csv.left-out.csv").read_text().splitlines() == listed
     assert len(stored(stack)) == 2 * (5000 - zero)
+
+    other = dataclasses.replace(stack, topic=f"{stack.topic}-other", runs=[]).make_topic()
+    elsewhere = financelake(other, "import", file, "--yes", "--again")
+    assert elsewhere.returncode == 2
+    assert "Nothing is sent: set KAFKA_TOPIC, KAFKA_PORT and DATA_DIR to those of one lake." in elsewhere.stderr
     assert job.stop() == 0
+    stopped = financelake(other, "import", file, "--yes", "--again")
+    assert stopped.returncode == 2
+    assert f"set KAFKA_TOPIC={stack.topic}" in stopped.stderr
+    assert "The lake did not start, and nothing is sent." in stopped.stderr
+    assert sum(other.end_offsets().values()) == 0
     stack.assert_proven()
 
 
@@ -119,6 +131,46 @@ def test_an_import_starts_the_lake_and_stops_it_also_after_ctrl_c(own_stack: Sta
     assert [tick.price for tick in stored(own_stack)] == _kept(file)
     for role in ("zookeeper", "kafka", "spark-job"):
         assert holder_of(own_stack.paths.root, role) == ""
+
+
+@pytest.mark.faults
+def test_at_a_terminal_it_asks_shows_a_bar_and_stops_at_ctrl_c(stack: Stack, tmp_path: Path) -> None:
+    job = stack.make_topic().run("spark-job")
+    job.wait_for("Running:")
+    rows, file = 400_000, tmp_path / "days.csv"
+    file.write_text("symbol,price,date\n" + "".join(f"A,{number % 9973 + 1},01/05/2024\n" for number in range(rows)))
+
+    def begun(answer: str) -> Terminal:
+        terminal = Terminal([FINANCELAKE, "import", str(file)], tmp_path, environment(stack))
+        terminal.expect(r"What is the order of the date 01/05/2024\?")
+        terminal.expect("1  day, month, year")
+        terminal.expect("2  month, day, year")
+        terminal.expect("1 to 2, or q: ")
+        terminal.type("3\n")
+        terminal.expect("1 to 2, or q: ")
+        terminal.type("2\n")
+        terminal.expect("2024-01-05 00:00:00 UTC")
+        terminal.expect(r"Import\? \[y/N\] ")
+        terminal.type(answer)
+        return terminal
+
+    with begun("\n") as terminal:
+        assert terminal.end() == 0
+    assert sum(stack.end_offsets().values()) == 0
+
+    with begun("y\n") as terminal:
+        terminal.expect(r"days\.csv: publishing \S+ +[1-9][0-9]%")
+        wait_until(lambda: terminal.runs() and sum(stack.end_offsets().values()) > 0, 60, "a tick in the topic")
+        terminal.type(CTRL_C)
+        terminal.expect(r"stopped before the end of the file\. The same command goes on where it stopped\.")
+        assert terminal.end() == 1
+
+    with begun("y\n") as terminal:
+        match = terminal.expect(r"every tick is in the table once, ([\d,]+) of them by an earlier run")
+        assert 0 < int(match[1].replace(",", "")) < rows
+        assert terminal.end() == 0
+    assert len(stored(stack)) == rows
+    assert job.stop() == 0
 
 
 @pytest.mark.faults
