@@ -90,9 +90,7 @@ def assert_job_goes_on(stack: Stack) -> None:
     """Let the job run to the topic's end and check that each record is stored once."""
     stack.send([GOOD, BAD])
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
-    stack.wait_until_stored()
-    assert job.stop() == 0
-    stack.assert_complete()
+    stack.assert_completed_by(job)
     stack.assert_proven()
 
 

@@ -87,22 +87,28 @@ def coordinates(paths: LakePaths) -> Counter[tuple[int, int]]:
     return counts
 
 
+def start(module: str, environment: Mapping[str, str], log: Path, group: int | None = None) -> psutil.Popen:
+    """Start a module of the project in a session of its own, with its output in a file; `group` is its group of users."""
+    with log.open("w") as output:
+        return psutil.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=composed(environment, settings=False),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            group=group,
+        )
+
+
 class Run:
     """One supervisor and its roles; their output goes to a file that is shown on failure."""
 
     def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
         """Start the supervisor."""
         self.log = folder / f"{name}.log"
-        with self.log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "finance_local"],
-                cwd=ROOT,
-                env=composed(environment, settings=False),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        self.process = start("finance_local", environment, self.log)
 
     def text(self) -> str:
         """Return the output so far."""
@@ -144,7 +150,7 @@ class Run:
         """Wait for the supervisor to end by itself; return its exit code."""
         try:
             return self.process.wait(seconds * PATIENCE)
-        except subprocess.TimeoutExpired:
+        except psutil.TimeoutExpired:
             raise AssertionError(f"still running after {seconds * PATIENCE:.0f} s:\n{self.text()[-4000:]}") from None
 
     def stop(self, seconds: float = 120) -> int:
@@ -302,6 +308,12 @@ class Stack:
         verified = self.verify("--values")
         assert verified.returncode == 0, verified.stdout + verified.stderr
         return verified.stdout
+
+    def assert_completed_by(self, run: Run) -> None:
+        """Wait until all is stored, stop the run, and assert that the tables are complete."""
+        self.wait_until_stored()
+        assert run.stop() == 0
+        self.assert_complete()
 
     def assert_complete(self) -> None:
         """Assert that each offset of the topic is in the tables exactly once."""
