@@ -95,7 +95,7 @@ test-stack: $(READY) $(PAGE) $(S3_SERVER) ## run the tests with Kafka, Spark, a 
 	$(BESIDE) tests/package tests/browser tests/spark tests/stack
 	$(ALONE)
 
-coverage: .venv/.ready $(PAGE) ## run the unit tests and print how much of each package they execute, in percent
+coverage: .venv/.ready $(PAGE) $(S3_SERVER) ## run the unit tests and print how much of each package they execute, in percent
 	@rm -rf build/coverage && mkdir -p build/coverage
 	$(BIN)/coverage run -m pytest --numprocesses auto --no-loadscope-reorder tests/unit
 	@$(BIN)/coverage combine --quiet
