@@ -100,7 +100,7 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
         log.info("lake of an earlier version taken over: its state is in its tables now", moved=[str(path) for path in moved])
     if records := complete(paths, writer):
         log.info("an interrupted redrive or retraction is complete", records=records)
-    progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), HEARTBEAT_SECONDS))
+    progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), HEARTBEAT_SECONDS), identity.base)
     settings_check = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
     settings_check.check()
     watch = TopicWatch(bootstrap, identity, settings_check.check)

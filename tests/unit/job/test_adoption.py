@@ -23,8 +23,9 @@ from finance_job.repair.recovery_plan import GONE, RecoverError, RecoveryPlan, m
 from finance_job.writer import Writer
 from finance_kafka.describe import TopicDescription
 from finance_kafka.offsets import OffsetRange
-from finance_lake import status
 from finance_lake.status import lake_status
+from finance_local import drain
+from finance_local.importing import target
 from finance_storage.accounting import still_to_come
 from finance_storage.delta_table import committed_offsets
 from finance_storage.lake_identity import MAX_PARTITIONS, PROPERTY, Identity, numbered_in, read_identity
@@ -322,9 +323,24 @@ def test_the_lag_of_an_adopted_topic_is_measured_at_its_own_partitions(lake: Bui
     assert state.ends == {**ENDS, 1000: 40, 1001: 0, 1002: 9}
 
 
+def test_draining_and_importing_wait_for_the_adopted_topic_only(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    adopt(lake, REPLACED)
+    lake.store([GOOD] * 5, partition=1000)
+    behind, reached = replace(lake.broker, end={0: 7, 1: 0}), lake.broker
+    monkeypatch.setattr(drain, "MAX_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(target, "MAX_IDLE_SECONDS", 0.1)
+    for broker, is_complete in ((behind, False), (reached, True)):
+        for module in (drain, target):
+            monkeypatch.setattr(module, "describe_topic", lambda *_, broker=broker: broker)
+        drained = drain.drain("", TOPIC, lake.paths, lambda: False)
+        assert drained.end == lake.identity.numbered(broker).end
+        assert (not still_to_come(drained.committed, lake.identity.numbered(broker))) is is_complete
+        assert target.Target(lake.paths, "", TOPIC).wait_until_stored(lambda: False, lambda _: None) is is_complete
+
+
 def test_a_lake_with_a_damaged_identity_still_has_a_status(lake: BuiltLake) -> None:
     DeltaTable(str(lake.paths.ticks)).alter.set_table_properties({PROPERTY: "{"}, raise_if_not_exists=False)
-    assert status.lake_status(lake.paths, lambda: AGAIN, lambda *_: None).rows == 16
+    assert lake_status(lake.paths, lambda: AGAIN, lambda *_: None).rows == 16
 
 
 def test_days_are_sealed_across_the_adoption(tmp_path: Path) -> None:
