@@ -23,6 +23,7 @@ from finance_job.repair.recovery_plan import GONE, RecoverError, RecoveryPlan, m
 from finance_job.writer import Writer
 from finance_kafka.describe import TopicDescription
 from finance_kafka.offsets import OffsetRange
+from finance_kafka.range_reader import Record
 from finance_lake.status import lake_status
 from finance_local import drain
 from finance_local.importing import target
@@ -31,9 +32,11 @@ from finance_storage.delta_table import committed_offsets
 from finance_storage.lake_identity import MAX_PARTITIONS, PROPERTY, Identity, numbered_in, read_identity
 from finance_storage.paths import QUARANTINE, TICKS
 from finance_topic.config import Settings as TopicSettings
+from finance_verify.context import VerifyContext
 from finance_verify.verdict import Code
+from finance_verify.verify import verify
 from tests.support.days import Days, after_midnight, date_of
-from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered, three_batches
+from tests.support.lakes import ARRIVED, BAD, GOOD, TOPIC, BuiltLake, numbered, three_batches
 from tests.support.tampering import drop, found, judge, write_ledger
 
 if TYPE_CHECKING:
@@ -158,7 +161,7 @@ def test_another_topic_is_refused_until_the_lake_adopts_it(lake: BuiltLake, brok
     steps = list(plan.steps())
     assert "the lake holds up to 0:16, 1:3: no record of it can be read again" in steps[0]
     assert f"with id {broker.topic_id}: its partition 0 is partition 1000 of the lake" in steps[1]
-    assert (plan.losses, plan.leaving, plan.backfill) == ((), {}, {})
+    assert (plan.losses, plan.leaving, plan.backfill, plan.is_idle) == ((), {}, {}, False)
     begins = {1000 + own: first for own, first in broker.first.items()}
     assert committed_offsets(lake.paths.ticks) == ENDS | begins
     assert rows(lake) == before
@@ -178,6 +181,19 @@ def test_an_adopted_topic_is_stored_and_proven_beside_the_rows_of_the_one_before
     drop(lake, TICKS, 0, 3)
     drop(lake, TICKS, 1000, 1)
     assert found(judge(lake))[Code.GAP] == {0: [(3, 3)], 1000: [(1, 1)]}
+
+
+def test_an_adopted_topic_that_grows_meanwhile_is_proven_with_its_values(lake: BuiltLake) -> None:
+    adopt(lake, REPLACED)
+    lake.store([GOOD] * 2, partition=1000)
+    records = [Record(1000, offset, round(1000 * ARRIVED.timestamp()), b"AAPL", GOOD) for offset in range(2)]
+    answers = [
+        replace(REPLACED, end={0: 1, 1: 0}),
+        *[lake.broker] * 2,
+    ]  # the tables are beyond the end that the broker names first
+    context = VerifyContext(TOPIC, lambda: answers.pop(0), lambda _, base: [records[: base // 1000 * 2]], patience_seconds=0)
+    assert verify(lake.paths, context).findings == ()
+    assert answers == []
 
 
 def test_a_row_of_the_topic_that_is_gone_is_lost_if_it_is_damaged(lake: BuiltLake) -> None:
