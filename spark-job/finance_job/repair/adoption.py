@@ -9,7 +9,7 @@ import msgspec
 from finance_storage.lake_identity import MAX_PARTITIONS, Adopted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from finance_kafka.describe import TopicDescription
     from finance_kafka.offsets import Offsets
@@ -27,20 +27,27 @@ def adopting(identity: Identity, broker: TopicDescription, position: Offsets, no
     """
     current = sorted({*identity.first, *position} - identity.retired.keys())
     base = identity.base + MAX_PARTITIONS
-    if current and current[-1] >= base:
-        raise AdoptionError(
-            f"the lake holds partition {current[-1]} of its topic, and only a lake whose topic has at most {MAX_PARTITIONS} "
-            "partitions can take another one over: start another lake with DATA_DIR or `make reset`"
-        )
-    if len(broker.end) > MAX_PARTITIONS:
-        raise AdoptionError(
-            f"the topic has {len(broker.end)} partitions, and a lake can take over at most {MAX_PARTITIONS}: create the topic "
-            "with fewer, or start another lake with DATA_DIR or `make reset`"
-        )
+    for reason in _unfit(identity, broker, current, base):
+        raise AdoptionError(f"{reason}, or start another lake with DATA_DIR or `make reset`")
     ends = {partition: max(position.get(partition, 0), identity.start(partition)) for partition in current}
     begins = {base + own: offset for own, offset in broker.first.items()}
     topic = Adopted(broker.cluster, broker.topic_id, ends, noted)
     return msgspec.structs.replace(identity, first=identity.first | begins, adopted=(*identity.adopted, topic))
+
+
+def _unfit(identity: Identity, broker: TopicDescription, current: Sequence[int], base: int) -> Iterator[str]:
+    if (broker.cluster, broker.topic_id) in {(topic.cluster, topic.topic_id) for topic in (identity, *identity.adopted)}:
+        yield "the lake has held this topic before, and would store its records twice: delete the topic and create it again"
+    if current and current[-1] >= base:
+        yield (
+            f"the lake holds partition {current[-1]} of its topic, and a lake whose topic has more than {MAX_PARTITIONS} "
+            "partitions cannot take another one over: restore the topic"
+        )
+    if len(broker.end) > MAX_PARTITIONS:
+        yield (
+            f"the topic has {len(broker.end)} partitions, and a lake can take over at most {MAX_PARTITIONS}: create the topic "
+            "with fewer"
+        )
 
 
 def farewell(before: Identity, after: Identity) -> Iterator[str]:

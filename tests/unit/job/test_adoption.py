@@ -229,6 +229,15 @@ def test_a_lake_adopts_one_topic_after_another(lake: BuiltLake) -> None:
     assert make_plan(lake.paths, TOPIC, lake.broker, {}, {}).is_idle
 
 
+def test_a_topic_that_the_lake_has_left_is_not_adopted_again(lake: BuiltLake) -> None:
+    first = lake.broker
+    adopt(lake, AGAIN)
+    adopt(lake, REPLACED)
+    for broker in (first, AGAIN):
+        with pytest.raises(AdoptionError, match="has held this topic before, and would store its records twice"):
+            plan_of(lake, broker)
+
+
 def test_a_lake_that_holds_the_topic_has_nothing_to_adopt(lake: BuiltLake) -> None:
     plan = plan_of(lake, lake.broker)
     assert plan.left is None
