@@ -107,9 +107,14 @@ class Identity(msgspec.Struct, frozen=True):
     adopted: tuple[Adopted, ...] = ()
 
     @property
+    def topics(self) -> tuple[Identity | Adopted, ...]:
+        """What has the `cluster` and the `topic_id` of each topic that the lake has held, in this order."""
+        return (self, *self.adopted)
+
+    @property
     def current(self) -> Identity | Adopted:
         """What has the `cluster` and the `topic_id` of the topic that the lake holds now."""
-        return self.adopted[-1] if self.adopted else self
+        return self.topics[-1]
 
     @property
     def base(self) -> int:

@@ -36,12 +36,19 @@ from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, SIGNALLED, USAGE
 from finance_role.lock import AlreadyRunningError
 from finance_role.ports import LOOPBACK, listens
+from finance_role.settings import RoleSettings, settings_or_exit
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
 
 COMMANDS = {"recover": "finance_job.repair.recover", "redrive": "finance_job.repair.redrive"}
 BROKER = {Kind.ZOOKEEPER: ("zookeeper", "kafka"), Kind.KRAFT: ("kafka",), Kind.CLUSTER: (*ZOOKEEPERS, *BROKERS)}
+
+
+class AdoptionSettings(RoleSettings):
+    """The option of `make recover` that decides which broker and topic it may begin."""
+
+    adopt: bool = False
 
 
 def broker_answers(settings: Settings) -> bool:
@@ -55,7 +62,7 @@ async def repair(command: str, settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if command != "recover" or broker_answers(settings):
         return await _run(command, settings)
-    adopts = os.environ.get("ADOPT") == "1"
+    adopts = settings_or_exit(AdoptionSettings).adopt
     settings = with_the_lakes_broker(settings, adopts=adopts)
     require_the_lakes_kind(settings, adopts=adopts)
     require_java()

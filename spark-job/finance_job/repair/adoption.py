@@ -36,7 +36,7 @@ def adopting(identity: Identity, broker: TopicDescription, position: Offsets, no
 
 
 def _unfit(identity: Identity, broker: TopicDescription, current: Sequence[int], base: int) -> Iterator[str]:
-    if (broker.cluster, broker.topic_id) in {(topic.cluster, topic.topic_id) for topic in (identity, *identity.adopted)}:
+    if (broker.cluster, broker.topic_id) in {(topic.cluster, topic.topic_id) for topic in identity.topics}:
         yield "the lake has held this topic before, and would store its records twice: delete the topic and create it again"
     if current and current[-1] >= base:
         yield (
