@@ -13,7 +13,7 @@ from finance_job.schema_guard import differences
 from finance_job.tables import TABLES
 from finance_kafka.offsets import OffsetRange
 from finance_storage import delta_log, offset_set, place
-from finance_storage.accounting import other_topic, tables_of_two_lakes, topic_mismatches
+from finance_storage.accounting import ADOPT, other_topic, tables_of_two_lakes, topic_mismatches
 from finance_storage.delta_table import newest_metadata, open_table
 from finance_storage.lake_identity import CorruptStateError, Excused, Identity, Loss, identity_of, read_identity
 from finance_storage.log_damage import damaged_log
@@ -220,7 +220,8 @@ def _position(identity: Identity, broker: TopicDescription, stored: OffsetSet) -
             raise RecoverError(
                 f"the tables hold partition {partition} up to offset {offset}, the topic ends at "
                 f"{broker.end.get(partition, 0)}: the broker has lost records, and new ones would get offsets that the lake "
-                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`"
+                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`; or delete the topic and "
+                f"create it again: {ADOPT}"
             )
     return position
 
