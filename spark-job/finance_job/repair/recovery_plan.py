@@ -220,8 +220,8 @@ def _position(identity: Identity, broker: TopicDescription, stored: OffsetSet) -
             raise RecoverError(
                 f"the tables hold partition {partition} up to offset {offset}, the topic ends at "
                 f"{broker.end.get(partition, 0)}: the broker has lost records, and new ones would get offsets that the lake "
-                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`; or delete the topic and "
-                f"create it again: {ADOPT}"
+                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`; or delete the topic "
+                f"and create it again: {ADOPT}"
             )
     return position
 
