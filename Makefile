@@ -67,7 +67,7 @@ show: .venv/.ready ## show the row count and the newest rows
 verify: .venv/.ready ## prove that the tables equal the topic (exit codes: financelake verify --help)
 	@$(BIN)/financelake verify
 
-recover: $(READY) ## repair the tables from Kafka (YES=1 does not ask; SKIP=2:1234 skips a record, EXCUSE=2:1234 excuses one)
+recover: $(READY) ## repair the tables from Kafka (YES=1 does not ask; SKIP=2:1234 skips a record, EXCUSE=2:1234 excuses one; ADOPT=1 adopts a topic)
 	@$(BIN)/python -m finance_local.repair recover
 
 redrive: .venv/.ready ## move quarantined records that pass the current rules (REASON=price_decimals, or all)

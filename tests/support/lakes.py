@@ -93,9 +93,10 @@ class BuiltLake:
 
     @property
     def broker(self) -> TopicDescription:
-        """The description of a broker that has exactly the stored records."""
-        first = dict.fromkeys(self.ends, 0)
-        return TopicDescription(self.identity.cluster, self.identity.topic_id, first, dict(self.ends))
+        """The description of a broker that has exactly the stored records of the lake's current topic."""
+        held, base = self.identity.current, self.identity.base
+        end = {partition - base: offset for partition, offset in self.ends.items() if partition >= base}
+        return TopicDescription(held.cluster, held.topic_id, dict.fromkeys(end, 0), end)
 
     def store(self, values: Sequence[bytes | None], partition: int = 0) -> int:
         """Store a batch; return its number."""

@@ -26,6 +26,7 @@ from finance_role.settings import PlaceSettings
 from finance_storage import delta_log
 from finance_storage.delta_table import committed_offsets, open_table
 from finance_storage.derived_tables import states
+from finance_storage.lake_identity import numbered_in
 from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
@@ -269,6 +270,10 @@ class Stack:
         """Query the broker for the topic's end offsets."""
         return describe_topic(self.bootstrap, self.topic).end
 
+    def lake_ends(self) -> dict[int, int]:
+        """Return where each partition of the lake ends: of its topic now, and of those before it if it has adopted one."""
+        return numbered_in(self.place, describe_topic(self.bootstrap, self.topic)).end
+
     def stored(self) -> Counter[tuple[int, int]]:
         """Count how often each (partition, offset) is in the two tables together."""
         return coordinates(self.place)
@@ -283,7 +288,7 @@ class Stack:
             if committed == asked_at:
                 return False
             try:
-                ends = self.end_offsets()
+                ends = self.lake_ends()
             except BrokerUnavailableError:
                 return False
             asked_at = committed
@@ -316,8 +321,8 @@ class Stack:
         self.assert_complete()
 
     def assert_complete(self) -> None:
-        """Assert that each offset of the topic is in the tables exactly once."""
-        expected = {(partition, offset) for partition, end in self.end_offsets().items() for offset in range(end)}
+        """Assert that each offset of the topic, and of those before it, is in the tables exactly once."""
+        expected = {(partition, offset) for partition, end in self.lake_ends().items() for offset in range(end)}
         stored = self.stored()
         lost, foreign = sorted(expected - set(stored)), sorted(set(stored) - expected)
         assert not lost + foreign, f"lost: {lost[:10]}, foreign: {foreign[:10]}"

@@ -226,6 +226,20 @@ def test_a_repair_starts_the_lakes_own_kind_of_broker_whatever_the_setting_says(
     preflight.require_the_lakes_kind(settings)
 
 
+@pytest.mark.parametrize(("kraft", "roles"), [(True, ("kafka",)), (False, ("zookeeper", "kafka"))], ids=["KRaft", "ZooKeeper"])
+def test_only_an_adoption_begins_a_broker_for_a_lake_that_has_none(
+    lake: Path,
+    kraft: bool,  # noqa: FBT001
+    roles: tuple[str, ...],
+) -> None:
+    create_tables(LakePaths(lake), identity("finance"))
+    with pytest.raises(preflight.OtherKindError, match="`make recover ADOPT=1` begins a new topic"):
+        preflight.require_the_lakes_kind(repair.with_the_lakes_broker(Settings(kraft=kraft)))
+    settings = repair.with_the_lakes_broker(Settings(kraft=kraft), adopts=True)
+    assert (settings.kraft, settings.roles) == (kraft, (*roles, "topic-init"))
+    preflight.require_the_lakes_kind(settings, adopts=True)
+
+
 def test_a_repair_starts_the_version_of_kafka_that_the_lake_has_run(lake: Path) -> None:
     of_kind(lake, kraft=True)
     (lake / "kraft" / "kafka.version").write_text("4\n")
