@@ -102,6 +102,8 @@ def open_feed(settings: Settings, source: str, rejects: Rejects, log: FilteringB
         log.warning("unused columns", count=len(described.unused), columns=shown(described.unused))
     if not described.is_dated:
         log.warning("no column ts_event: the lake dates these ticks by when they arrive")
+    if described.is_zone_assumed:
+        log.warning("times without a zone are read as UTC: REPLAY_TIME_ZONE names their zone")
     return Replay(file.blocks(), source, rejects.add)
 
 

@@ -18,7 +18,12 @@ from finance_role.exit_codes import REFUSED
 
 
 class AlreadyRunningError(Exception):
-    """Another process holds the role."""
+    """Another process holds the role; `holder` is what it has written about itself."""
+
+    def __init__(self, message: str, holder: str) -> None:
+        """Accept the message and the holder."""
+        super().__init__(message)
+        self.holder = holder
 
 
 def hold(data_dir: Path, role: str) -> IO[str]:
@@ -36,12 +41,21 @@ def hold(data_dir: Path, role: str) -> IO[str]:
         message = (
             f"{role} already runs on {data_dir} ({holder}): stop it first, `make down` for containers, Ctrl-C for `make local`."
         )
-        raise AlreadyRunningError(message) from None
+        raise AlreadyRunningError(message, holder) from None
     file.truncate(0)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     file.write(f"process {os.getpid()} on {os.uname().nodename}, since {since}\n")
     file.flush()
     return file
+
+
+def holder_of(data_dir: Path, role: str) -> str:
+    """Return who holds the role's lock, as the holder has written it; empty if nobody does. Raises as `hold` does."""
+    try:
+        hold(data_dir, role).close()
+    except AlreadyRunningError as error:
+        return error.holder
+    return ""
 
 
 def hold_or_exit(data_dir: Path, role: str) -> IO[str]:

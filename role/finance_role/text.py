@@ -48,6 +48,11 @@ def inert(text: str) -> str:
     return f"'{text}" if BEGINS_A_FORMULA.match(text) else text
 
 
+def without_guard(text: str) -> str:
+    """Return text as it was before `inert`: without an apostrophe that guards a formula. Other text stays as it is."""
+    return text[1:] if text.startswith("'") and BEGINS_A_FORMULA.match(text[1:]) else text
+
+
 def price(value: Decimal) -> str:
     """Format a decimal in plain digits without trailing zeros, but with at least two decimals if its type has any."""
     whole, point, fraction = f"{value:f}".partition(".")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
 from finance_lake.lake import Lake
+from finance_role.lock import holder_of
 from finance_storage import ledger
 from tests.support.imports import FINANCELAKE, environment, financelake, stored
 from tests.support.stack import wait_for_derived, wait_until
@@ -43,16 +45,25 @@ def _kept(file: Path) -> list[Decimal]:
         ]
 
 
+def _has_ticks(stack: Stack, number: int) -> bool:
+    try:
+        return sum(stack.end_offsets().values()) > number
+    except (BrokerUnavailableError, TopicNotFoundError):
+        return False
+
+
 def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> None:
     file = _file(tmp_path, 5000)
-    none = financelake(stack.make_topic(), "import", file, "--yes")
-    assert none.returncode == 2
-    assert "has a broker but no job that would store the ticks. `make local` or `make up` starts the lake" in none.stderr
-    job = stack.run("spark-job")
-    job.wait_for("Running:")
-
+    refused = financelake(stack.make_topic(), "import", file, "--yes", "--left-out", "none/list.csv")
+    assert refused.returncode == 2
+    assert "none/list.csv cannot be written (No such file or directory)" in refused.stderr
+    assert "Starting" not in refused.stderr
+    assert sum(stack.end_offsets().values()) == 0
+    (tmp_path / "trades.csv.left-out.csv").write_text("line,reason,detail\n2,of an earlier import,\n")
     first = financelake(stack, "import", file, "--yes")
     assert first.returncode == 0, first.stdout + first.stderr
+    assert f"Starting spark-job of the lake at {stack.paths.root} for this import" in first.stderr
+    assert "Stopped spark-job; all data is kept." in first.stderr
     zero = sum(number % 9973 == 0 and number % 100 == 0 for number in range(5000))
     assert f"5,005 rows = {5000 - zero:,} stored as {5000 - zero:,} ticks + {5 + zero} left out" in first.stdout
     assert [tick.price for tick in stored(stack)] == _kept(file)
@@ -64,13 +75,50 @@ def test_a_file_is_imported_once_and_proven(stack: Stack, tmp_path: Path) -> Non
     again = financelake(stack, "import", file, "--yes")
     assert again.returncode == 0
     assert "trades.csv is in the lake already" in again.stderr
+    assert "Starting" not in again.stderr
     assert len(stored(stack)) == 5000 - zero
 
-    twice = financelake(stack, "import", file, "--yes", "--again")
+    (tmp_path / "copy.csv").write_bytes(file.read_bytes())
+    job = stack.run("spark-job")  # raises if the import has not stopped its own
+    job.wait_for("Running:")
+    (tmp_path / "lists").mkdir()
+    twice = financelake(stack, "import", file, "copy.csv", "--yes", "--again", "--left-out", "lists")
     assert twice.returncode == 0, twice.stderr
+    assert "copy.csv has the content of trades.csv, which is imported once." in twice.stderr
+    assert "Starting" not in twice.stderr
+    assert (tmp_path / "lists" / "trades.csv.left-out.csv").read_text().splitlines() == listed
     assert len(stored(stack)) == 2 * (5000 - zero)
     assert job.stop() == 0
     stack.assert_proven()
+
+
+@pytest.mark.faults
+def test_an_import_starts_the_lake_and_stops_it_also_after_ctrl_c(own_stack: Stack, tmp_path: Path) -> None:
+    file = _file(tmp_path, 600_000)
+    ports = {"KAFKA_PORT": own_stack.kafka_port, "ZOOKEEPER_PORT": own_stack.zookeeper_port, "BARS_SECONDS": 0}
+    settings = environment(own_stack) | {key: str(value) for key, value in ports.items()}
+    del settings["KAFKA_BOOTSTRAP"]
+    with subprocess.Popen(
+        [FINANCELAKE, "import", str(file), "--yes"], cwd=tmp_path, env=settings, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(lambda: _has_ticks(own_stack, 50_000), 120, "50,000 ticks in the topic")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert process.returncode == 1
+    assert "Starting zookeeper, kafka, topic-init, spark-job of the lake" in told
+    assert "stopped before the end of the file. The same command goes on where it stopped" in told
+    assert "Stopped zookeeper, kafka, topic-init, spark-job; all data is kept." in told
+    for role in ("zookeeper", "kafka", "spark-job"):
+        assert holder_of(own_stack.paths.root, role) == ""
+
+    rest = subprocess.run(
+        [FINANCELAKE, "import", str(file), "--yes"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
+    )
+    assert rest.returncode == 0, rest.stdout + rest.stderr
+    assert "of them by an earlier run" in rest.stdout
+    assert [tick.price for tick in stored(own_stack)] == _kept(file)
+    for role in ("zookeeper", "kafka", "spark-job"):
+        assert holder_of(own_stack.paths.root, role) == ""
 
 
 @pytest.mark.faults

@@ -33,16 +33,17 @@ def _blocks(language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(PAGE) if kind == language]
 
 
-def _trades(file: Path, symbol: str, minutes: int, *, named: bool = True) -> None:
-    """Write two trades a minute, the second of which is the close."""
+def _trades(file: Path, symbol: str, minutes: int, *, named: bool = True, first_ns: int = OPEN_NS) -> None:
+    """Write two trades a minute, the second of which is the close; separated by tabs if the file's name says so."""
     rows = [
-        (f"{symbol}," if named else "") + f"{100 + minute}.{25 * place:02},10,{OPEN_NS + minute * MINUTE_NS + place}"
+        (f"{symbol}," if named else "") + f"{100 + minute}.{25 * place:02},10,{first_ns + minute * MINUTE_NS + place}"
         for minute in range(minutes)
         for place in range(2)
     ]
     header = ("symbol," if named else "") + "price,size,timestamp"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join([header, *rows]) + "\n")
+    text = "\n".join([header, *rows]) + "\n"
+    file.write_text(text.replace(",", "\t") if file.suffix == ".tsv" else text)
 
 
 def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
@@ -51,7 +52,8 @@ def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
     stack.make_topic().run("spark-job").wait_for("Running:")
     _trades(tmp_path / "trades.csv", "AAPL", 30)
     _trades(tmp_path / "ticks" / "later.tsv", "MSFT", 3)
-    _trades(tmp_path / "ticks" / "deep" / "earlier.csv", "IBM", 2)
+    _trades(tmp_path / "ticks" / "deep" / "earlier.csv", "IBM", 2, first_ns=OPEN_NS - 1)
+    _trades(tmp_path / "ticks" / "a.csv", "A", 2, first_ns=OPEN_NS + 1)
     _trades(tmp_path / "more.csv", "SPY", 5, named=False)
 
     for line in "\n".join(_blocks("bash")).splitlines():
@@ -66,13 +68,16 @@ def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
         )
         assert run.returncode == 0, f"{line}: {run.stdout}{run.stderr}"
 
-    assert {tick.symbol for tick in stored(stack)} == {"AAPL", "MSFT", "IBM", "SPY"}
+    assert {tick.symbol for tick in stored(stack)} == {"AAPL", "MSFT", "IBM", "A", "SPY"}
+    listed = json.loads(financelake(stack, "sources", "--json").stdout)
+    names = [row["source"].rpartition("-")[0] for row in listed]
+    assert names == ["trades.csv", "earlier.csv", "later.tsv", "a.csv", "stdin"]  # a folder's files in the order of time
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
     for code in _blocks("python"):
-        exec(code, names)  # noqa: S102 (our own page)
+        exec(code, namespace)  # noqa: S102 (our own page)
     expected = [(100.25 + minute) / (99.25 + minute) - 1 for minute in range(1, 30)]
-    assert names["returns"].tolist() == pytest.approx(expected)
+    assert namespace["returns"].tolist() == pytest.approx(expected)
 
     with serving(stack.paths.root) as (address, _), urlopen(f"{address}/api/bars?symbol=AAPL&size=1m") as answer:  # noqa: S310
         bars = json.load(answer)["bars"]
@@ -91,6 +96,13 @@ def test_vendors_files_arrive_to_the_digit_and_the_nanosecond(stack: Stack, tmp_
         assert f"{len(vendor.left_out):,} left out" in run.stdout
     listed = financelake(stack, "sources", "--json")
     assert [row["state"] for row in json.loads(listed.stdout)] == ["complete"] * len(VENDORS)
+
+    exported = financelake(stack, "export", "ticks.parquet")
+    assert exported.returncode == 0, exported.stderr
+    again = financelake(stack, "import", "ticks.parquet", "--yes")
+    source = re.search(r"Source: (\S+)", again.stdout)
+    assert source, again.stdout + again.stderr
+    assert sorted(stored(stack, source[1]), key=str) == sorted((tick for vendor in VENDORS for tick in vendor.ticks), key=str)
     assert job.stop() == 0
     stack.assert_proven()
 

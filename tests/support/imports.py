@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 def environment(stack: Stack) -> dict[str, str]:
     """Return what the command needs to find a test's lake."""
     lake = {"DATA_DIR": str(stack.paths.root), "KAFKA_BOOTSTRAP": stack.bootstrap, "KAFKA_TOPIC": stack.topic}
-    return composed({**lake, "ENV_FILE": os.devnull}, settings=False)
+    return composed({**lake, "ENV_FILE": os.devnull, "JVM_OF_TESTS": stack.jvm}, settings=False)
 
 
 def financelake(stack: Stack, *arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:

@@ -205,7 +205,7 @@ class Bad:
 
 
 BAD_FILES = [
-    Bad("empty.csv", b"", "has no column symbol or price; it has: none"),
+    Bad("empty.csv", b"", "is empty: download it or write it again"),
     Bad("prices.zip", b"PK\x03\x04rest", "is a ZIP archive or a spreadsheet: `unzip -p "),
     Bad("cut.csv.gz", gzip.compress(_text("symbol,price", *("A,1.25" for _ in range(9999))))[:-9], "cannot be read to its end"),
     Bad("us.csv", _text("symbol,price,date", "A,1,01/05/2024"), "--dates dmy or --dates mdy says which comes first"),
@@ -215,6 +215,10 @@ BAD_FILES = [
     Bad("frame.csv", _text("symbol,price", "A,189.123456789012"), "--decimals 2 says how many decimals mean something"),
     Bad("comma.csv", _text("symbol;price", "A;1,234"), "--decimal-mark comma or --decimal-mark point says which"),
     Bad("nameless.csv", _text("price,size", "1.5,2"), "Or --symbol NAMELESS for every row"),
-    Bad("wide.csv", _text("symbol,price", "A,1,2"), "line 2: 3 cells for 2 columns"),
-    Bad("torn.parquet", b"PAR1 and nothing else", "cannot be read: Parquet magic bytes not found in footer"),
+    Bad(
+        "wide.csv",
+        _text("symbol,price", "A,1,2"),
+        "line 2: 3 cells for 2 columns. --delimiter says what separates cells; a cell that has this character in it must be in",
+    ),
+    Bad("torn.parquet", b"PAR1 and nothing else", ". Copy it or write it again."),
 ]

@@ -1,1 +1,1 @@
-"""`financelake import`: put a user's file into the running lake, and prove that it is there."""
+"""`financelake import`: put a user's file into the lake, and prove that it is there."""

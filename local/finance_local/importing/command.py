@@ -10,10 +10,11 @@ import typer
 from finance_lake.cli.app import Data, hint, paths_of, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
+    from finance_local.importing.pending import Pending
     from finance_local.importing.prepare import Prepared
     from finance_local.importing.target import Target
     from finance_local.importing.work import Outcome
@@ -40,18 +41,22 @@ def import_files(
     decimals: Annotated[int | None, typer.Option(min=0, max=8, help="How many decimals of a price mean something.")] = None,
     price_scale: Annotated[str, typer.Option(help="What a price is multiplied by, such as 1e-9.")] = "",
     size_scale: Annotated[str, typer.Option(help="What a size is multiplied by.")] = "",
+    left_out: Annotated[
+        Path | None, typer.Option(help="File, or folder for several, that lists rows left out. Without it, beside each file.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how the files would be stored.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. What only you can know is then an error.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Import files once more that were imported already.")] = False,
     data: Data = None,
 ) -> None:
-    """Put files of prices into the running lake, and prove that every row is there or listed as left out.
+    """Put files of prices into the lake, and prove that every row is there or listed as left out.
 
-    Exit codes: 0 every tick is in the table; 1 not all of them; 2 a file cannot be read as it is, or no lake runs; 78 another
-    import runs.
+    If the lake does not run, what is missing is started for the import, where `make local` could start it.
+
+    Exit codes: 0 every tick is in the table; 1 not all of them; 2 a file cannot be read as it is, or no lake runs and none can
+    be started; 78 another import runs.
     """
-    from finance_local.importing.files import found
-    from finance_local.importing.prepare import prepared
+    from finance_local.importing.prepare import Manner, prepared
     from finance_producer.reading.options import UnreadableFileError
 
     chosen = {
@@ -72,9 +77,8 @@ def import_files(
     try:
         options = _options(chosen)
         paths = paths_of(data)
-        with prepared(
-            found(files), options, paths.folder, may_ask=_may_ask(files) and not yes, whole=dry_run or not yes
-        ) as works:
+        manner = Manner(may_ask=_may_ask(files) and not yes, whole=dry_run or not yes, left_out=left_out)
+        with prepared(_found(files, left_out), options, paths.folder, manner) as works:
             for work in works:
                 _show(work)
             if not dry_run and (yes or _is_agreed(files)):
@@ -92,6 +96,18 @@ def _options(chosen: dict[str, Any]) -> Options:
         return options_of(chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _found(files: Sequence[Path], left_out: Path | None) -> list[Path]:
+    """Return the files to import. Raises UnreadableFileError and BadParameter."""
+    from finance_local.importing.files import found
+
+    paths = found(files)
+    if left_out and len(paths) > 1 and not left_out.is_dir():
+        raise typer.BadParameter(
+            f"--left-out {left_out} is not a folder: there are {len(paths)} files, each with its own list."
+        )
+    return paths
 
 
 def _may_ask(files: Sequence[Path]) -> bool:
@@ -128,58 +144,63 @@ def _target(data: Path | None) -> Target:
     from finance_role.settings import settings_or_exit
 
     settings = settings_or_exit(Settings)
-    target = Target(paths_of(data), settings.broker_addresses, settings.kafka_topic)
-    target.require_running()
-    return target
+    return Target(paths_of(data), settings.broker_addresses, settings.kafka_topic)
 
 
 def _import(works: Sequence[Prepared], target: Target, *, again: bool) -> None:
     from confluent_kafka import KafkaException
 
+    from finance_local.importing.console import Interrupts
+    from finance_local.importing.left_out import prepare_lists
+    from finance_local.importing.on_demand import missing_roles, started
+    from finance_local.importing.pending import pending
     from finance_producer.connection import FatalError
     from finance_role.exit_codes import REFUSED
     from finance_role.lock import AlreadyRunningError, hold
 
+    missing = missing_roles(target)
+    if not missing:
+        target.require_running()
     try:
-        with hold(target.paths.folder, "import"):
-            outcomes = [outcome for work in works if (outcome := _import_one(work, target, again=again))]
+        with hold(target.paths.folder, "import"), Interrupts() as stopping:
+            files = pending(works, target.paths, again=again)
+            prepare_lists(file.work.file.left_out for file in files)
+            with started(target, missing if files else (), stopping):
+                outcomes = list(_outcomes(files, target, stopping))
     except AlreadyRunningError as error:
         say(str(error))
         raise typer.Exit(REFUSED) from None
     except (FatalError, KafkaException) as error:
         say(f"{error}. The same command goes on where it stopped.")
         raise typer.Exit(1) from None
-    if any(outcome.problem for outcome in outcomes):
+    if len(outcomes) < len(files) or any(outcome.problem for outcome in outcomes):
         raise typer.Exit(1)
     if outcomes:
         hint("`financelake sources` lists what is in the lake and who wrote it.")
 
 
-def _import_one(work: Prepared, target: Target, *, again: bool) -> Outcome | None:
-    """Import a file; None if it is in the lake already."""
-    from finance_lake.sources import retracted
-    from finance_local.importing.console import ConsoleLog, Interrupts, progress_of
-    from finance_local.importing.prepare import identified
-    from finance_local.importing.work import Run, arrived, carry_out, earlier
+def _outcomes(files: Sequence[Pending], target: Target, stopping: Callable[[], bool]) -> Iterator[Outcome]:
+    """Import one file after the other until `stopping` is true."""
+    for file in files:
+        if stopping():
+            say(f"Stopped before {file.work.file.name}. The same command goes on where it stopped.")
+            return
+        target.require_running()
+        yield _import_one(file, target, stopping)
+
+
+def _import_one(file: Pending, target: Target, stopping: Callable[[], bool]) -> Outcome:
+    from finance_local.importing.console import ConsoleLog, progress_of
+    from finance_local.importing.work import Run, arrived, carry_out
     from finance_producer.config import Settings
     from finance_producer.importing.publish import Import
     from finance_role.settings import settings_or_exit
-    from finance_storage.ledger import ledger_folder
 
-    identity = identified(work, ledger_folder(target.paths.folder))
-    before = earlier(target.paths.folder, identity)
-    if again and before and before.is_whole:
-        identity, before = identity._replace(repetition=identity.repetition + 1), None
-    if before and before.is_whole:
-        if retracted(target.paths).get(identity.source):
-            say(f"{work.file.name} was forgotten: `financelake forget {identity.source} --undo` brings its ticks back.")
-            return None
-        say(f"{work.file.name} is in the lake already, as {identity.source}: nothing to do (--again imports it once more).")
-        return None
+    work, identity, before = file
     settings = settings_or_exit(Settings).model_copy(
         update={"kafka_bootstrap": target.bootstrap, "kafka_topic": target.topic, "data_dir": target.paths.folder}
     )
-    with Interrupts() as stopping, progress_of(work.file.name) as progress:
+    with progress_of(work.file.name) as progress:
         ready = Import(work.file.name, identity, arrived(target, identity, before, stopping))
         run = Run(target, settings, cast("FilteringBoundLogger", ConsoleLog()), stopping)
         outcome = carry_out(work.file, work.options, ready, run, progress)

@@ -62,10 +62,13 @@ def is_of_prices(name: str) -> bool:
 
 
 @contextmanager
-def regular(file: Path, root: Path) -> Iterator[InputFile]:
-    """Yield a file that can be read twice: the file itself, or a copy below the lake's folder of standard input or a pipe."""
+def regular(file: Path, root: Path, left_out: Path | None) -> Iterator[InputFile]:
+    """Yield a file that can be read twice: the file itself, or a copy below the lake's folder of standard input or a pipe.
+
+    `left_out` is the file, or the folder of the file, that lists the rows left out; None for one beside the file.
+    """
     if str(file) != STANDARD_INPUT and not _is_pipe(file):
-        yield InputFile(file, file.name, beside(file))
+        yield InputFile(file, file.name, _list_of(file.name, left_out or file.parent))
         return
     name = "stdin" if str(file) == STANDARD_INPUT else file.name
     copy = root / "run" / "import" / secrets.token_hex(8)
@@ -76,14 +79,13 @@ def regular(file: Path, root: Path) -> Iterator[InputFile]:
             else:
                 with file.open("rb") as pipe:
                     _copy(pipe, target)
-        yield InputFile(copy, name, Path.cwd() / f"{name}{LEFT_OUT}")
+        yield InputFile(copy, name, _list_of(name, left_out or Path.cwd()))
     finally:
         beneath.remove(root, copy)
 
 
-def beside(file: Path) -> Path:
-    """Return where the rows of a file that are left out are listed."""
-    return file.with_name(file.name + LEFT_OUT)
+def _list_of(name: str, place: Path) -> Path:
+    return place / f"{name}{LEFT_OUT}" if place.is_dir() else place
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> None:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from finance_producer.reading.options import Options
 
 
+class Manner(NamedTuple):
+    """How an import goes: whether it may ask, whether it looks into whole files first, where rows left out are listed."""
+
+    may_ask: bool
+    whole: bool
+    left_out: Path | None = None
+
+
 class Prepared(NamedTuple):
     """A file that can be imported: how it is read, and what has been seen of it."""
 
@@ -32,7 +40,7 @@ class Prepared(NamedTuple):
 
 
 @contextmanager
-def prepared(files: Sequence[Path], options: Options, root: Path, *, may_ask: bool, whole: bool) -> Iterator[list[Prepared]]:
+def prepared(files: Sequence[Path], options: Options, root: Path, manner: Manner) -> Iterator[list[Prepared]]:
     """Yield the files in the order of their first times; those without one come last. An answer holds for all later files.
 
     Raises UnreadableFileError, also for a file of which no row is a tick.
@@ -40,9 +48,9 @@ def prepared(files: Sequence[Path], options: Options, root: Path, *, may_ask: bo
     with ExitStack() as stack:
         works = []
         for path in files:
-            file = stack.enter_context(regular(path, root))
-            opened, options = open_asking(file.path, options, may_ask=may_ask)
-            seen = scan(opened.blocks(), whole=whole)
+            file = stack.enter_context(regular(path, root, manner.left_out))
+            opened, options = open_asking(file.path, options, may_ask=manner.may_ask)
+            seen = scan(opened.blocks(), whole=manner.whole)
             if not seen.ticks:
                 raise UnreadableFileError(no_tick(file.name, seen))
             works.append(Prepared(file, options, opened.described, seen))

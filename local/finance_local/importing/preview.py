@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from finance_producer.reading.convert import Converted
     from finance_producer.reading.frames import Described
@@ -84,16 +84,19 @@ def lines(name: str, described: Described, seen: Scan) -> dict[str, str]:
         "prices": described.price,
         "sizes": described.size or "none: no column size",
         "times": described.time or "none: the lake dates these ticks by when they arrive",
-        "unused": ", ".join(described.unused[:NAMED]) or "no column",
+        "unused": _first(described.unused) or "no column",
         "rows": count,
     }
     if seen.times:
         shown["from"], shown["to"] = (time_text(edge) for edge in seen.times)
-    shown["symbols"] = ", ".join(symbol for symbol, _ in seen.symbols.most_common(NAMED))
-    shown["symbols"] += f" and {len(seen.symbols) - NAMED:,} more" if len(seen.symbols) > NAMED else ""
+    shown["symbols"] = _first([symbol for symbol, _ in seen.symbols.most_common()])
     for code, number in seen.left_out.most_common():
         shown[f"left out: {code}"] = f"{number:,} rows, first {seen.examples[code]}"
     return shown
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
 
 
 def time_text(time_ns: int) -> str:

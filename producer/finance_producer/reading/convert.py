@@ -19,6 +19,7 @@ from finance_producer.reading.fast_times import times_ns
 from finance_producer.reading.plan import is_text
 from finance_producer.reading.prices import only, plain_prices, plain_sizes
 from finance_producer.reading.row import Cells, Fields, is_symbol, text_of, tick_of
+from finance_role.text import without_guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,8 +150,11 @@ def _symbols(columns: dict[int, pa.Array], plan: Plan, rows: int) -> tuple[pa.Ar
         return pa.array([plan.symbol] * rows, pa.string()), np.full(rows, is_symbol(plan.symbol))
     text = _joined(columns, plan.columns.places[SYMBOL]).cast(pa.string())
     encoded = text.dictionary_encode()
-    valid = np.array([is_symbol(symbol) for symbol in encoded.dictionary.to_pylist()] + [False])
-    return text, valid[encoded.indices.fill_null(len(valid) - 1).to_numpy(zero_copy_only=False)]
+    symbols = [without_guard(symbol) for symbol in encoded.dictionary.to_pylist()]
+    valid = np.array([is_symbol(symbol) for symbol in symbols] + [False])
+    return pa.array(symbols, pa.string()).take(encoded.indices), valid[
+        encoded.indices.fill_null(len(valid) - 1).to_numpy(zero_copy_only=False)
+    ]
 
 
 def _sizes(columns: dict[int, pa.Array], plan: Plan, rows: int) -> tuple[pa.Array, Mask]:

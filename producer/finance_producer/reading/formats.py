@@ -111,17 +111,20 @@ def time_format(file: Path, name: str, samples: Sequence[str], options: Options)
     unit = options.time_unit or _unit(file, samples, options)
     _require_order(file, samples, options)
     order = options.date_order or _order(file, samples, options)
-    return TimeFormat(unit, order, zone(file, name, has_clock_without_zone(samples), options))
+    return TimeFormat(unit, order, *zone(file, name, has_clock_without_zone(samples), options))
 
 
-def zone(file: Path, name: str, is_open: bool, options: Options) -> str:  # noqa: FBT001
-    """Return the zone of times that name none; UTC where it does not matter. Raises AmbiguousError, UnreadableFileError."""
+def zone(file: Path, name: str, is_open: bool, options: Options) -> tuple[str, bool]:  # noqa: FBT001
+    """Return the zone of times that name none, UTC where it does not matter, and whether a replay assumes it.
+
+    Raises AmbiguousError, UnreadableFileError.
+    """
     if options.time_zone:
         zone_of(options.time_zone)
-        return options.time_zone
+        return options.time_zone, False
     plain = re.sub(r"[\W_]+", "_", name.lower()).strip("_")
     if not is_open or options.is_replay or NAMED_UTC.search(plain):
-        return "UTC"
+        return "UTC", is_open and not NAMED_UTC.search(plain)
     raise AmbiguousError(
         f"{file} has times that name no zone: {options.spelled('time_zone', 'UTC')} or"
         f" {options.spelled('time_zone', 'America/New_York')} says which.",

@@ -35,6 +35,7 @@ class Described(msgspec.Struct):
         price, size, time: how these are written, each a phrase; empty if there is none
         ticks_per_row: four for bars, else one
         is_dated: whether ticks have an event time
+        is_zone_assumed: whether times name no zone and nobody has named it, so that UTC is assumed
 
     """
 
@@ -50,6 +51,7 @@ class Described(msgspec.Struct):
     time: str
     ticks_per_row: int
     is_dated: bool
+    is_zone_assumed: bool = False
 
 
 class Failure(msgspec.Struct):

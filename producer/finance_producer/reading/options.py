@@ -24,6 +24,7 @@ MENDS: dict[str, str] = {
     Reason.SIZE_TYPE: "--size-scale says what sizes are multiplied by, --map size=COLUMN which column has them",
     Reason.TS_EVENT_RANGE: "--time-unit auto finds the unit of times, --map ts_event=COLUMN says which column has them",
     Reason.TS_EVENT_TYPE: "--dates says how dates are written, --map ts_event=COLUMN which column has times",
+    Reason.NOT_AN_OBJECT: "--delimiter says what separates cells; a cell that has this character in it must be in quotes",
     Reason.SYMBOL_INVALID: "--map symbol=COLUMN says which column has symbols, --symbol one for every row",
 }
 

@@ -90,9 +90,9 @@ def _time_format(file: Path, sample: Sample, places: Sequence[int], options: Opt
     name = sample.present[places[0]].name
     kind = sample.values[places[0]].type
     if pa.types.is_timestamp(kind):
-        return TimeFormat(zone=zone(file, name, kind.tz is None and not _are_dates(sample.values[places[0]]), options))
+        return TimeFormat("ns", "ymd", *zone(file, name, kind.tz is None and not _are_dates(sample.values[places[0]]), options))
     if pa.types.is_date(kind):
-        return TimeFormat(zone=zone(file, name, is_open=False, options=options))
+        return TimeFormat("ns", "ymd", *zone(file, name, is_open=False, options=options))
     joined = [" ".join(parts) for parts in zip(*(_texts(sample, place) for place in places), strict=False)]
     return time_format(file, name, joined, options)
 

@@ -85,6 +85,7 @@ def described(reading: Reading) -> frames.Described:
         _times(reading) if TIME in places else "",
         plan.ticks_per_row,
         TIME in places,
+        plan.time.is_assumed,
     )
 
 

@@ -68,7 +68,8 @@ def _explained(file: Path) -> Iterator[None]:
         if isinstance(error, MemoryError):  # as Arrow's own is
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-        raise UnreadableFileError(f"{file} cannot be read: {first}.") from None
+        damaged = " Copy it or write it again." if isinstance(error, OSError | pa.ArrowException) else ""
+        raise UnreadableFileError(f"{file} cannot be read: {first}.{damaged}") from None
 
 
 def _converted(file: Path, opened: Opened, blocks: Iterable[Block], plan: Plan) -> Iterator[Converted]:
@@ -105,9 +106,11 @@ def _read_csv(file: Path, opened: Opened, options: Options) -> Reading:
     header = csv.header()
     if isinstance(header, str):
         raise UnreadableFileError(f"{file} cannot be read: its first line is not CSV, {header}.")
+    if not header:
+        raise UnreadableFileError(f"{file} is empty: download it or write it again.")
     names = [name.strip() for name in header]
     skipped: list[Block] = []
-    if names and not has_header(file, names, options):
+    if not has_header(file, names, options):
         skipped = [Block.of_cells(1, header)]
         names = [str(number) for number in range(1, len(header) + 1)]
     every = range(len(names))
@@ -120,6 +123,6 @@ def _read_csv(file: Path, opened: Opened, options: Options) -> Reading:
     sample = Sample(present, {place: pa.array(column, pa.string()) for place, column in enumerate(columns)})
     plan = make_plan(file, sample, options)
     places = plan.columns.every
-    blocks = chain(skipped, csv.blocks(len(names), places) if names else ())
+    blocks = chain(skipped, csv.blocks(len(names), places))
     converted = _converted(file, opened, blocks, plan)
     return Reading("CSV", opened.compression, opened.encoding, NAMES.get(delimiter, delimiter), names, plan, converted)

@@ -10,6 +10,7 @@ from finance_contract import Malformed, Reason, Tick, decode, encode
 from finance_producer.reading.bar_order import require_in_order
 from finance_producer.reading.prices import price_of_float, price_of_text, size_of_text
 from finance_producer.reading.times import nanoseconds
+from finance_role.text import without_guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +43,8 @@ def tick_of(cells: Cells, plan: Plan) -> Fields:
     """Convert one row. Raises Malformed with the contract's reason if it is not a valid tick."""
     if any(isinstance(cell, str) and len(cell) > MAX_CELL_CHARS for cell in (*cells[:1], *cells.prices, *cells[2:])):
         raise Malformed(Reason.NOT_AN_OBJECT, f"a cell of more than {MAX_CELL_CHARS} characters")
-    # An export to CSV prefixes an apostrophe to a symbol such as @ES, which a spreadsheet would run. No symbol begins with one.
-    symbol = (text_of(cells.symbol) or "").removeprefix("'")
+    # An export to CSV guards a symbol such as @ES#, which a spreadsheet would run, with an apostrophe.
+    symbol = without_guard(text_of(cells.symbol) or "")
     if not symbol:
         raise Malformed(Reason.SYMBOL_MISSING, "empty")
     prices = [_price(price, plan) for price in cells.prices]

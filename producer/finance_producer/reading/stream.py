@@ -115,6 +115,11 @@ class Buffered:
             missing -= len(piece)
         return b"".join(parts)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed; pyarrow asks it."""
+        return self.raw.closed
+
     def close(self) -> None:
         """Close the stream."""
         self.raw.close()

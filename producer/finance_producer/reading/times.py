@@ -33,16 +33,12 @@ TIME = re.compile(rf"{DATE}(?:[T ]{CLOCK}{ZONE})?", re.ASCII)
 
 
 class TimeFormat(NamedTuple):
-    """How times are written: the unit of numbers, the order of dates, and the zone of those that name none."""
+    """How times are written: the unit of numbers, the order of dates, the zone where none is named, and if it is assumed."""
 
     unit: TimeUnit = "ns"
     order: DateOrder = "ymd"
     zone: str = "UTC"
-
-    @property
-    def is_compact(self) -> bool:
-        """Whether eight digits are a date."""
-        return False
+    is_assumed: bool = False
 
 
 class Parts(NamedTuple):

@@ -88,6 +88,34 @@ def test_a_dry_run_shows_what_would_be_stored(tmp_path: Path) -> None:
     assert not (tmp_path / "refinitiv.csv.left-out.csv").exists()
 
 
+def test_a_dry_run_shows_units_zone_times_symbols_and_how_many_are_not_named(tmp_path: Path) -> None:
+    unused = [f"note{number}" for number in range(1, 15)]
+    rows = [f"S{number};1,5;3;05.01.2024 09:30:{number:02}" + ";" * len(unused) for number in range(14)]
+    file = tmp_path / "trades.csv"
+    file.write_text(";".join(["symbol", "price", "size", "time", *unused]) + "\n" + "\n".join([*rows, rows[13]]) + "\n")
+    options = ("--dates", "dmy", "--time-zone", "America/New_York", "--size-scale", "10", "--decimals", "2")
+    code, shown, _ = _run(str(file), "--dry-run", *options)
+    assert code == 0
+    lines = dict(line.split(maxsplit=1) for line in shown.splitlines() if line and not line.startswith((" ", "left out", "S")))
+    assert lines["prices"] == "decimal comma, rounded to 2 decimals"
+    assert lines["sizes"] == "decimal point, times 10"
+    assert lines["times"] == "numbers in ns, dates as dmy, America/New_York where none is named"
+    assert (lines["from"], lines["to"]) == ("2024-01-05 14:30:00 UTC", "2024-01-05 14:30:13 UTC")
+    assert lines["symbols"] == "S13, " + ", ".join(f"S{number}" for number in range(11)) + " and 2 more"
+    assert lines["unused"] == ", ".join(unused[:12]) + " and 2 more"
+    assert lines["rows"] == "15 rows give 15 ticks"
+
+
+def test_a_dry_run_names_the_compression_and_the_symbol_of_every_row(tmp_path: Path) -> None:
+    vendor = next(vendor for vendor in VENDORS if vendor.name.endswith(".gz"))
+    _, shown, _ = _run(str(vendor.write(tmp_path)), "--dry-run", *vendor.options)
+    assert "cells separated by comma, compressed with gzip" in shown
+    vendor = next(vendor for vendor in VENDORS if "BTCUSDT" in vendor.name)
+    _, shown, _ = _run(str(vendor.write(tmp_path)), "--dry-run", *vendor.options)
+    assert "symbol is BTCUSDT in every row" in shown
+    assert "numbers in ms" in shown
+
+
 TRADES = b"ticker,time,px,qty,open,high,low,close\nA,1704465000,1.2345,3,1,2,1,2\n"
 # Values that someone may well write, and a part of the line that says what to write.
 NASTY = [
@@ -145,6 +173,28 @@ def test_bars_and_a_price_exclude_each_other(tmp_path: Path) -> None:
     file.write_bytes(TRADES)
     code, _, shown = _run(str(file), "--yes", "--ohlc", "open,high,low,close", "--map", "price=px")
     assert (code, "--ohlc and --map price=px exclude each other" in shown) == (2, True)
+
+
+def test_several_files_have_a_folder_of_lists(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(TRADES)
+    code, _, shown = _run(str(tmp_path), "--yes", "--left-out", "list.csv")
+    shown = shown.replace("\u2502 ", "")
+    assert (code, "--left-out list.csv is not a folder: there are 2 files, each with its own list" in shown) == (2, True), shown
+
+
+def test_several_files_are_shown_in_the_order_of_their_first_times(tmp_path: Path) -> None:
+    for name, time in (("a.csv", 1704465002), ("b.csv", 1704465000), ("c.csv", 1704465001)):
+        (tmp_path / name).write_text(f"symbol,price,time\nA,1,{time}\n")
+    (tmp_path / "0.csv").write_text("symbol,price\nA,1\n")
+    code, shown, _ = _run(str(tmp_path), "--dry-run")
+    assert code == 0
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith("file ")] == [
+        "b.csv:",
+        "c.csv:",
+        "a.csv:",
+        "0.csv:",
+    ]
 
 
 BARS = b"ticker,time,open,high,low,close,vol\nA,1704465000,2,4,1,3,9\nA,1704465060,2,5,1,3,9\nA,1704465120,2,2,2,2,9\n"

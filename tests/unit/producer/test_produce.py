@@ -171,3 +171,21 @@ def test_one_unacknowledged_tick_fails_the_run(trial: Trial, lost: int) -> None:
 def test_a_partly_published_file_is_reported(trial: Trial) -> None:
     assert trial.run("symbol,price,ts_event\n" + "A,1,2024-01-05\n" * 5000, MAX_TICKS="10") == 0
     assert trial.log.after("stopped") == [("stopped before the end of the file: the rest is not published", {"ticks": 10})]
+
+
+ZONE_IS_OPEN = "times without a zone are read as UTC: REPLAY_TIME_ZONE names their zone"
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "said"),
+    [
+        ("2024-01-05 09:30:00", "", 1),
+        ("2024-01-05 09:30:00", "UTC", 0),
+        ("2024-01-05 09:30:00Z", "", 0),
+        ("2024-01-05", "", 0),
+        ("1704465000", "", 0),
+    ],
+)
+def test_a_zone_that_nobody_names_is_said_once(trial: Trial, time: str, zone: str, said: int) -> None:
+    assert trial.run(f"symbol,price,time\nA,1,{time}\nA,1,{time}\n", REPLAY_TIME_ZONE=zone) == 0
+    assert len(trial.log.figures_of(ZONE_IS_OPEN)) == said

@@ -148,7 +148,7 @@ def test_a_long_file_is_streamed() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column symbol or price; it has: none"),
+        ("", "is empty: download it or write it again"),
         ("symbol,size\nAAPL,1\n", "no column price; it has: 'symbol', 'size'."),
         ("symbol,price,price\nAAPL,1,2\n", "the column price twice"),
         ('"symbol\x1b"x,price\n', "its first line is not CSV"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from finance_role.lock import AlreadyRunningError, hold, hold_or_exit
+from finance_role.lock import AlreadyRunningError, hold, hold_or_exit, holder_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,12 @@ sys.stdin.read()
 def test_a_second_holder_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     with hold(tmp_path, "kafka"), pytest.raises(AlreadyRunningError, match=rf"kafka already runs .*process {os.getpid()} on"):
         hold(tmp_path, "kafka")
+
+
+def test_the_holder_of_a_role_is_known_while_it_runs(tmp_path: Path) -> None:
+    with hold(tmp_path, "kafka"):
+        assert holder_of(tmp_path, "kafka").startswith(f"process {os.getpid()} on ")
+    assert holder_of(tmp_path, "kafka") == ""
 
 
 def test_a_refusal_does_not_change_the_holder(tmp_path: Path) -> None:
