@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from finance_lake.lake import Lake
-from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED
 from finance_storage.delta_table import open_table, row_count
 from finance_storage.lake_identity import read_identity
 from tests.support.lakes import BAD, GOOD, numbered
-from tests.support.stack import ROOT, wait_for_derived, wait_until
+from tests.support.stack import wait_for_derived, wait_until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -28,30 +24,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.faults]
 ALL = "zookeeper kafka topic-init producer spark-job"
 
 
-def recover(stack: Stack, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `make recover` for this lake, in a process group of its own."""
-    lake = {
-        "ENV_FILE": os.devnull,
-        "DATA_DIR": str(stack.paths.root),
-        "KAFKA_PORT": str(stack.kafka_port),
-        "ZOOKEEPER_PORT": str(stack.zookeeper_port),
-        "KAFKA_TOPIC": stack.topic,
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "finance_local.repair", "recover"],
-        cwd=ROOT,
-        env=composed({**lake, **environment}, settings=False),
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
 def adopted(stack: Stack) -> str:
     """Take over the topic; return what the command prints."""
-    done = recover(stack, ADOPT="1", YES="1")
+    done = stack.repair("recover", ADOPT="1", YES="1")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -94,11 +69,11 @@ def test_a_lake_goes_on_with_a_topic_that_was_created_again_with_both_readers(st
     stack.send([GOOD] * 500)  # more than before, so that offsets alone do not show it
 
     assert "or `make recover ADOPT=1` takes the lake over to the new topic" in refusal(stack)
-    plain, asked = recover(stack, YES="1"), recover(stack, ADOPT="1")
+    plain, asked = stack.repair("recover", YES="1"), stack.repair("recover", ADOPT="1")
     assert (plain.returncode, asked.returncode) == (1, 2)
     assert "`make recover ADOPT=1`" in plain.stderr
     assert "no record of it can be read again" in asked.stdout
-    killed = recover(stack, ADOPT="1", YES="1", FAILPOINT="after-quarantine-restate")
+    killed = stack.repair("recover", ADOPT="1", YES="1", FAILPOINT="after-quarantine-restate")
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
     assert "ADOPT=1" in refusal(stack)
     assert "partition 1000 of the lake" in adopted(stack)
@@ -125,7 +100,7 @@ def test_a_lake_whose_broker_is_lost_goes_on_with_a_new_one(own_stack: Stack) ->
     without = own_stack.run(ALL, **settings)
     assert without.end() == REFUSED
     assert "`make recover ADOPT=1` begins a new topic" in without.text()
-    assert recover(own_stack, YES="1").returncode == REFUSED
+    assert own_stack.repair("recover", YES="1").returncode == REFUSED
     printed = adopted(own_stack)
     assert "ticks that the producers' ledgers list as acknowledged are in the tables" in printed
 

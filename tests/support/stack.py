@@ -308,6 +308,26 @@ class Stack:
             command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, check=False
         )
 
+    def repair(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `make recover` or `make redrive` for this lake, in a process group of its own."""
+        lake = {
+            "ENV_FILE": os.devnull,
+            "DATA_DIR": str(self.paths.root),
+            "KAFKA_PORT": str(self.kafka_port),
+            "ZOOKEEPER_PORT": str(self.zookeeper_port),
+            "KAFKA_TOPIC": self.topic,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "finance_local.repair", command],
+            cwd=ROOT,
+            env=composed({**lake, **environment}, settings=False),
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def assert_proven(self) -> str:
         """Assert that `verify --values` succeeds; return what it prints."""
         verified = self.verify("--values")
