@@ -67,7 +67,7 @@ show: .venv/.ready ## show the row count and the newest rows
 verify: .venv/.ready ## prove that the tables equal the topic (exit codes: financelake verify --help)
 	@$(BIN)/financelake verify
 
-recover: $(READY) ## repair the tables from Kafka (YES=1 does not ask; SKIP=2:1234 skips a record, EXCUSE=2:1234 excuses one)
+recover: $(READY) ## repair the tables from Kafka (YES=1 does not ask; SKIP=2:1234 skips a record, EXCUSE=2:1234 excuses one; ADOPT=1 adopts a topic)
 	@$(BIN)/python -m finance_local.repair recover
 
 redrive: .venv/.ready ## move quarantined records that pass the current rules (REASON=price_decimals, or all)
@@ -95,7 +95,7 @@ test-stack: $(READY) $(PAGE) $(S3_SERVER) ## run the tests with Kafka, Spark, a 
 	$(BESIDE) tests/package tests/browser tests/spark tests/stack
 	$(ALONE)
 
-coverage: .venv/.ready $(PAGE) ## run the unit tests and print how much of each package they execute, in percent
+coverage: .venv/.ready $(PAGE) $(S3_SERVER) ## run the unit tests and print how much of each package they execute, in percent
 	@rm -rf build/coverage && mkdir -p build/coverage
 	$(BIN)/coverage run -m pytest --numprocesses auto --no-loadscope-reorder tests/unit
 	@$(BIN)/coverage combine --quiet

@@ -96,7 +96,9 @@ def running_rig() -> Iterator[Rig]:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="financelake-bench-")))
         one = ending.enter_context(running_broker())
         three = _cluster(folder / "brokers", " ".join([*ZOOKEEPERS, *BROKERS, "topic-init"]), ending)
-        spark = _cluster(folder / "spark", " ".join(["spark-master", *WORKERS]), ending)
+        spark = _cluster(folder / "spark", "spark-master", ending)
+        for worker in WORKERS:
+            spark.run_worker(worker).wait_for("Running:", START_SECONDS)
         store = ending.enter_context(S3Server(folder))
         yield Rig(folder, {1: one, len(BROKERS): three}, spark, store, itertools.count())
 

@@ -54,9 +54,13 @@ class Messages(NamedTuple):
 class KafkaRangeReader:
     """Reads offset ranges of one topic; keeps its connection between reads."""
 
-    def __init__(self, bootstrap: str, topic: str, *, skip_missing: bool = False) -> None:
-        """Create the reader; it connects on the first read. `skip_missing` skips records removed by retention."""
+    def __init__(self, bootstrap: str, topic: str, base: int = 0, *, skip_missing: bool = False) -> None:
+        """Create the reader; it connects on the first read. `skip_missing` skips records removed by retention.
+
+        In ranges and messages, `base` is the number of the topic's partition 0.
+        """
         self._topic = topic
+        self._base = base
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -88,10 +92,11 @@ class KafkaRangeReader:
         The topic must have offsets up to each range's end. Raises BrokerUnavailableError if the broker returns nothing for
         `SILENCE_SECONDS` or refuses, and OffsetOutOfRangeError.
         """
-        ends = np.zeros(max(ranges, default=-1) + 1, np.int64)
-        reached = {partition: span.start for partition, span in ranges.items() if span.count > 0}
-        for partition in reached:
-            ends[partition] = ranges[partition].end
+        own = {partition - self._base: span for partition, span in ranges.items() if span.count > 0}
+        reached = {partition: span.start for partition, span in own.items()}
+        ends = np.zeros(max(own, default=-1) + 1, np.int64)
+        for partition, span in own.items():
+            ends[partition] = span.end
         self._consumer.assign([TopicPartition(self._topic, *place) for place in reached.items()])
         last_answer = time.monotonic()
         while reached:
@@ -104,7 +109,8 @@ class KafkaRangeReader:
             ended = {_ended(answer) for answer in answers if answer.error()}
             messages = _placed([answer for answer in answers if not answer.error()] if ended else answers)
             requested = messages.offsets < ends[messages.partitions]
-            yield messages if requested.all() else messages.where(requested)
+            wanted = messages if requested.all() else messages.where(requested)
+            yield wanted._replace(partitions=wanted.partitions + self._base)
             self._move_on(reached, messages, ends, ended)
 
     def _step(self, limit: int) -> list[Message]:
@@ -132,12 +138,12 @@ class KafkaRangeReader:
                 self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
 
-def read_ranges(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[list[Record]]:
+def read_ranges(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange], base: int = 0) -> Iterator[list[Record]]:
     """Yield the records of ranges, partitions mixed, without those that retention has removed.
 
-    Raises BrokerUnavailableError.
+    In ranges and records, `base` is the number of the topic's partition 0. Raises BrokerUnavailableError.
     """
-    reader = KafkaRangeReader(bootstrap, topic, skip_missing=True)
+    reader = KafkaRangeReader(bootstrap, topic, base, skip_missing=True)
     try:
         for messages in reader.read(ranges):
             yield [_record(*fields) for fields in zip(*messages, strict=True)]
@@ -145,13 +151,13 @@ def read_ranges(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -
         reader.close()
 
 
-def oldest_timestamp(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange]) -> float | None:
+def oldest_timestamp(bootstrap: str, topic: str, ranges: Mapping[int, OffsetRange], base: int = 0) -> float | None:
     """Return the oldest timestamp of the ranges' first records, in seconds since 1970; None if no range begins with a record.
 
-    Raises BrokerUnavailableError.
+    In ranges, `base` is the number of the topic's partition 0. Raises BrokerUnavailableError.
     """
     firsts = {partition: OffsetRange(span.start, span.start + 1) for partition, span in ranges.items()}
-    records = [record for step in read_ranges(bootstrap, topic, firsts) for record in step]
+    records = [record for step in read_ranges(bootstrap, topic, firsts, base) for record in step]
     return min((record.timestamp_ms / 1000 for record in records), default=None)
 
 

@@ -51,7 +51,7 @@ def check_topic(bootstrap: str, topic: str, hours: int) -> TopicCheck:
     layout, actual = topic_layout(bootstrap, topic), topic_settings(bootstrap, topic)
     described = describe_topic(bootstrap, topic)
     records = sum(end - described.first.get(partition, 0) for partition, end in described.end.items())
-    return TopicCheck(layout.partitions, records, broken(bootstrap, topic, actual, hours), notes(layout.replicas, actual))
+    return TopicCheck(layout.partitions, records, broken(bootstrap, topic, actual, hours), notes(*layout, actual))
 
 
 def broken(bootstrap: str, topic: str, actual: Mapping[str, str], hours: int) -> list[Broken]:
@@ -66,8 +66,18 @@ def broken(bootstrap: str, topic: str, actual: Mapping[str, str], hours: int) ->
     ]
 
 
-def notes(replicas: int, actual: Mapping[str, str]) -> list[str]:
+def notes(partitions: int, replicas: int, actual: Mapping[str, str]) -> list[str]:
     """Return what the operator should know, although the lake itself keeps its promises."""
+    return [*_notes_on_partitions(partitions), *_notes_on_replicas(replicas, actual)]
+
+
+def _notes_on_partitions(partitions: int) -> list[str]:
+    if partitions == 1:
+        return ["1 partition: with READER=spark one core alone reads and decodes; docs/OPERATE.md says how to add partitions"]
+    return []
+
+
+def _notes_on_replicas(replicas: int, actual: Mapping[str, str]) -> list[str]:
     if replicas == 1:
         return ["replication 1: a lost disk of one broker loses the records that are not in the lake yet"]
     if int(actual.get("min.insync.replicas", 1)) == 1:

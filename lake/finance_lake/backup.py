@@ -205,7 +205,7 @@ def _checked(folder: BackupFolder, moment: Moment, taken_at: datetime, advance: 
         format=FORMAT,
         lake=identity.lake,
         topic=identity.topic,
-        cluster=identity.cluster,
+        cluster=identity.current.cluster,
         taken_at=taken_at,
         versions=moment.versions,
         position=moment.position,

@@ -256,7 +256,7 @@ def _broker(settings: Settings) -> TopicDescription | None:
 
 def _is_own(paths: LakePaths, broker: TopicDescription | None) -> bool:
     identity = _identity(paths)
-    return broker is not None and (identity is None or identity.cluster == broker.cluster)
+    return broker is not None and (identity is None or identity.current.cluster == broker.cluster)
 
 
 def _identity(paths: LakePaths) -> Identity | None:

@@ -54,7 +54,8 @@ class Lake(BarQueries):
     Prices are exact decimals (`decimal128(18, 8)`), times are UTC with microseconds. Every call can raise NoLakeError,
     RequestError (a bad symbol, time, version or size) and UnreadableError, all of them LakeError. Threads may share one Lake.
 
-    Ticks: `ticks`, `batches`, `since`, `latest`, `asof`, `markout`. Bars: `bars`, `returns`, `resample`. The rest is here.
+    Ticks: `ticks`, `batches`, `since`, `latest`, `asof`, `markout`. Bars: `bars`, `returns`, `resample`; `sessions` of an
+    exchange. The rest is here.
     """
 
     def sql(

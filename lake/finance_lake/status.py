@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from finance_role.ports import listens
 from finance_storage import delta_log, place
 from finance_storage.accounting import still_to_come
 from finance_storage.derived_tables import Pause, states
+from finance_storage.lake_identity import CorruptStateError, identity_of
 from finance_verify.verdict import Verdict, last_verdict
 
 if TYPE_CHECKING:
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
 
     from finance_kafka.describe import TopicDescription
     from finance_kafka.offsets import OffsetRange, Offsets
+    from finance_lake.query.snapshot import Snapshot
     from finance_storage.derived_tables import DerivedState
+    from finance_storage.lake_identity import Identity
     from finance_storage.paths import LakePaths
 
-    Oldest = Callable[[Mapping[int, OffsetRange]], float | None]
+    Oldest = Callable[[Mapping[int, OffsetRange], int], float | None]
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 BROKER_TIMEOUT_SECONDS = 0.7
@@ -85,7 +89,7 @@ class LakeStatus(msgspec.Struct, frozen=True):
         committed_seconds: seconds since its newest commit with ticks
         heartbeats: seconds since each role renewed its heartbeat, by name; None if it never has
         tick_seconds: seconds since the newest tick reached the topic; None without ticks
-        ends, position: end offsets of the topic, and the tables' position, by partition
+        ends, position: end offsets of the topic, and the tables' position, by the lake's partition
         lag: records of the topic that are not in the tables yet; None if the broker did not respond
         lag_seconds: seconds since the oldest record that waits reached the topic; 0 if none waits. Without a broker: seconds
             for which the tables have not changed while ticks wait, as far as heartbeats and ledgers show
@@ -119,12 +123,14 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription], oldest
     Args:
         paths: the lake
         broker: describes the topic; may raise BrokerUnavailableError, TopicNotFoundError
-        oldest: returns the oldest timestamp of the first records of offset ranges, in seconds since 1970, or None; may raise
-            BrokerUnavailableError
+        oldest: returns the oldest timestamp of the first records of offset ranges by the lake's partition, in seconds since
+            1970, or None; it also gets the lake's number of the topic's partition 0; may raise BrokerUnavailableError
 
     """
     snapshot = open_snapshot(paths)
     topic, problem = _describe(broker)
+    identity = _identity(snapshot)
+    topic = identity.numbered(topic) if topic and identity else topic
     now = datetime.now(UTC)
     metadata = snapshot.commit_metadata
     position = metadata.position if metadata else {}
@@ -133,7 +139,7 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription], oldest
     committed = (now - newest.committed).total_seconds() if newest else 0.0
     arrived = max((file.last_arrival for file in snapshot.ticks if file.last_arrival), default=None)
     waiting = still_to_come(position, topic) if topic else None
-    age = None if waiting is None else _age(waiting, oldest, now)
+    age = None if waiting is None else _age(waiting, partial(oldest, waiting, identity.base if identity else 0), now)
     return LakeStatus(
         data=str(paths.root),
         services=services(paths, broker_up=topic is not None),
@@ -154,10 +160,17 @@ def lake_status(paths: LakePaths, broker: Callable[[], TopicDescription], oldest
     )
 
 
-def _age(waiting: Mapping[int, OffsetRange], oldest: Oldest, now: datetime) -> float | None:
+def _identity(snapshot: Snapshot) -> Identity | None:
+    try:
+        return identity_of(snapshot.table)
+    except CorruptStateError:
+        return None  # verify reports it, and the job refuses to start
+
+
+def _age(waiting: Mapping[int, OffsetRange], oldest: Callable[[], float | None], now: datetime) -> float | None:
     """Return the age of the oldest record that waits, in seconds; 0 if none waits, None if the broker does not return it."""
     try:
-        at = oldest(waiting) if waiting else None
+        at = oldest() if waiting else None
     except BrokerUnavailableError:
         return None
     return 0.0 if at is None else max(0.0, now.timestamp() - at)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RECOVER = "`make recover` repairs it from Kafka"
 ELSEWHERE = "set KAFKA_BOOTSTRAP and KAFKA_TOPIC back, or start another lake with DATA_DIR or `make reset`"
+ADOPT = "`make recover ADOPT=1` takes the lake over to the new topic"
 
 
 class Inconsistency(NamedTuple):
@@ -71,7 +72,7 @@ class Table:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a start of the job depends on; None for parts that do not exist."""
+    """Everything that a start of the job depends on; None for parts that do not exist. `broker` has the lake's partitions."""
 
     identity: Identity | None
     ticks: Table | None
@@ -120,19 +121,20 @@ def other_topic(identity: Identity, topic: str) -> Iterator[Inconsistency]:
 
 
 def topic_mismatches(identity: Identity, broker: TopicDescription) -> Iterator[Inconsistency]:
-    """Yield an inconsistency if the cluster or the topic is not the one that the lake was created with."""
-    if broker.cluster != identity.cluster:
+    """Yield an inconsistency if the cluster or the topic is not the one that the lake holds."""
+    held = identity.current
+    if broker.cluster != held.cluster:
         yield Inconsistency(
-            f"the broker belongs to Kafka cluster {broker.cluster}, the lake to {identity.cluster}",
+            f"the broker belongs to Kafka cluster {broker.cluster}, the lake to {held.cluster}",
             "offsets of one cluster would be mistaken for those of another, and records lost and duplicated",
-            ELSEWHERE,
+            f"{ELSEWHERE}; or {ADOPT}",
         )
-    elif broker.topic_id != identity.topic_id:
+    elif broker.topic_id != held.topic_id:
         yield Inconsistency(
             f"topic {identity.topic} was deleted and created again: its id is {broker.topic_id}, "
-            f"the lake's topic has id {identity.topic_id}",
+            f"the lake's topic has id {held.topic_id}",
             "the new topic's records below the lake's position would be lost",
-            ELSEWHERE,
+            f"{ELSEWHERE}; or {ADOPT}",
         )
 
 
@@ -184,7 +186,8 @@ def _retention(state: State) -> Iterator[Inconsistency]:
             yield Inconsistency(
                 f"partition {partition} ends at offset {end}, the lake holds it up to {needed}: the broker has lost records",
                 f"new records would get offsets that the lake already has, and {needed - end} of them would be lost",
-                "restore data/kafka, or start another lake with DATA_DIR or `make reset`",
+                "restore data/kafka, or start another lake with DATA_DIR or `make reset`; or delete the topic and create it "
+                f"again: {ADOPT}",
             )
 
 

@@ -26,7 +26,8 @@ class VerifyContext:
     Attributes:
         topic: name of the topic
         ask: queries the broker for the topic's description; None to check only the files
-        read_topic: reads ranges of the topic, for `--values`; None to rely on the digests for values
+        read_topic: reads ranges of the topic, for `--values`; None to rely on the digests for values. It gets the ranges by the
+            lake's partitions, which the records have too, and the lake's number of the topic's partition 0
         patience_seconds: how long to wait for the tables to reach the topic's end offsets
         advance: called with the number of rows read so far and their total number
 
@@ -34,6 +35,6 @@ class VerifyContext:
 
     topic: str
     ask: Callable[[], TopicDescription] | None
-    read_topic: Callable[[Mapping[int, OffsetRange]], Iterable[list[Record]]] | None = None
+    read_topic: Callable[[Mapping[int, OffsetRange], int], Iterable[list[Record]]] | None = None
     patience_seconds: float = CATCH_UP_SECONDS
     advance: Callable[[int, int], None] = _ignore

@@ -33,7 +33,10 @@ TO_COME = frozenset({Code.IDENTITY, Code.GAP, Code.BEHIND})
 
 
 class Evidence(NamedTuple):
-    """The inputs of a verification, collected in this order: the ledgers first and the snapshot last."""
+    """The inputs of a verification, collected in this order: the ledgers first and the snapshot last.
+
+    `broker` has the lake's partitions.
+    """
 
     ledgers: Ledgers
     broker: TopicDescription | None
@@ -111,7 +114,8 @@ class Verifier:
         if broker and self._context.ask and not any(finding.code is Code.IDENTITY for finding in early):
             beyond = any(end > broker.end.get(partition, 0) for partition, end in self._position.items())
             # The topic grows while tables are opened: query it again before reporting that they are beyond its end.
-            yield from offset_checks.topic_against(self._scope, broker, self._context.ask() if beyond else broker)
+            now = self._evidence.identity.numbered(self._context.ask()) if beyond else broker
+            yield from offset_checks.topic_against(self._scope, broker, now)
 
     def _ahead(self) -> Scope:
         """Return the offsets of batches that only the quarantine contains yet."""
@@ -140,16 +144,16 @@ class Verifier:
         yield from digest_checks.misdatings(name, table.sum)
 
     def _compared(self, stored: Fingerprints, result: _Result) -> Iterator[Finding]:
-        broker = self._evidence.broker
+        broker, identity = self._evidence.broker, self._evidence.identity
         if self._context.read_topic is None or self._context.ask is None or broker is None:
             return
         good, bad = result.ticks, result.quarantine
         coverage = {partition: (good.sum.coverage[partition], bad.sum.coverage[partition]) for partition in self._scope}
         comparison = Comparison(good.view.columns, bad.view.columns, stored, coverage, result.retracted.places)
-        for records in self._context.read_topic(offset_checks.still_there(self._scope, broker)):
+        for records in self._context.read_topic(offset_checks.still_there(self._scope, broker), identity.base):
             comparison.add(records)
         self._notes.append(f"{comparison.count:,} records were read from the topic again and compared with their rows")
-        yield from comparison.findings(self._context.ask().first, broker.end)
+        yield from comparison.findings(identity.numbered(self._context.ask()).first, broker.end)
 
     def _excuses(self, result: _Result, findings: Sequence[Finding]) -> Excuses:
         identity, counted = self._evidence.identity, result.counted

@@ -48,7 +48,7 @@ def verify(paths: LakePaths, context: VerifyContext) -> Report:
         return Report((Finding(Code.CORRUPT, first_line(error)), *_damage(paths)))
     if identity is None:
         return _nameless(paths)
-    broker = context.ask() if context.ask else None
+    broker = identity.numbered(context.ask()) if context.ask else None
     early = [*topic_findings(identity, context.topic, broker), *_damage(paths)]
     if broker and not early:
         _wait_for(paths, broker, context.patience_seconds)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from finance_kafka.describe import describe_topic
 from finance_storage.accounting import still_to_come
 from finance_storage.delta_table import committed_offsets, row_count
+from finance_storage.lake_identity import numbered_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Drained:
-    """The position and row counts of the tables, and the end offsets of the topic."""
+    """The position and row counts of the tables, and the end offsets of the topic, by the lake's partition."""
 
     end: Offsets
     committed: Offsets
@@ -41,7 +42,7 @@ def drain(bootstrap: str, topic: str, paths: LakePaths, is_interrupted: Callable
 
     Raises BrokerUnavailableError, TopicNotFoundError.
     """
-    broker = describe_topic(bootstrap, topic)
+    broker = numbered_in(paths, describe_topic(bootstrap, topic))
     committed: Offsets = {}
     deadline = time.monotonic() + MAX_IDLE_SECONDS
     while time.monotonic() < deadline and not is_interrupted():

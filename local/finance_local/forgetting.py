@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finance_lake.cli.app import Data, lake_of, say
+from finance_lake.cli.app import Data, Tz, lake_of, say
 
 
 def forget(
@@ -14,6 +14,7 @@ def forget(
     *,
     undo: Annotated[bool, typer.Option("--undo", help="Bring its ticks back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tz: Tz = None,
     data: Data = None,
 ) -> None:
     """Take a source's ticks out of every answer. Its records stay accounted in the quarantine, so `verify` still succeeds.
@@ -25,7 +26,7 @@ def forget(
     import subprocess
     import sys
 
-    from finance_lake.cli.display import format_time
+    from finance_lake.cli.display import stamp
     from finance_lake.sources import by_source, retracted
     from finance_local.importing.opening import answered
     from finance_role.environment import composed
@@ -39,7 +40,7 @@ def forget(
         raise typer.Exit(2)
     if not undo:
         row = written[source]
-        say(f"{source}: {rows:,} ticks from {format_time(row['first'])} to {format_time(row['last'])} UTC.")
+        say(f"{source}: {rows:,} ticks from {stamp(row['first'], tz)} to {stamp(row['last'], tz)}.")
     if not yes and not (sys.stdin.isatty() and answered("Bring them back? [y/N] " if undo else "Forget them? [y/N] ") == "y"):
         say("Nothing is changed. Add --yes where nobody can be asked.")
         raise typer.Exit(2)

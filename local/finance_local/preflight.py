@@ -77,13 +77,18 @@ def _identity(settings: Settings) -> Identity | None:
         return None
 
 
-def require_the_lakes_kind(settings: Settings) -> None:
-    """Raise OtherKindError if a broker is to start on a lake that has one of another kind, or none of its own."""
+def require_the_lakes_kind(settings: Settings, *, adopts: bool = False) -> None:
+    """Raise OtherKindError if a broker is to start on a lake that has one of another kind, or none of its own.
+
+    A lake that adopts a topic may begin a broker of its own.
+    """
     runs_a_broker = not {*ZOOKEEPERS, *BROKERS}.isdisjoint(settings.roles)
-    if runs_a_broker and broker_kind.of_lake(settings.data_dir) is None and (identity := _identity(settings)):
+    begins_one = adopts or broker_kind.of_lake(settings.data_dir) is not None
+    if runs_a_broker and not begins_one and (identity := _identity(settings)):
         raise OtherKindError(
             f"The lake at {settings.data_dir} has no broker of its own; its topic {identity.topic} is in the Kafka cluster "
-            f"{identity.cluster}: set KAFKA_BOOTSTRAP to the address of that cluster, or restore the lake's folder kafka."
+            f"{identity.current.cluster}: set KAFKA_BOOTSTRAP to the address of that cluster, or restore the lake's folder "
+            "kafka. If both are lost, `make recover ADOPT=1` begins a new topic and takes the lake over to it."
         )
     if runs_a_broker and (refusal := broker_kind.refusal(settings.data_dir, settings.kind, settings.kafka_version)):
         raise OtherKindError(refusal)

@@ -1,7 +1,8 @@
 """`python -m finance_local.repair recover|redrive`: run a repair of the job with the settings of `.env`, and with a broker.
 
 If no broker responds, `recover` starts the lake's broker for the duration of the repair, and ZooKeeper if the lake has it. So a
-lake that is down can be repaired, whether it usually runs as local processes or in containers.
+lake that is down can be repaired, whether it usually runs as local processes or in containers. With ADOPT=1 the broker may be a
+new one, and the topic is created if it does not exist.
 """
 
 from __future__ import annotations
@@ -35,12 +36,19 @@ from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED, SIGNALLED, USAGE
 from finance_role.lock import AlreadyRunningError
 from finance_role.ports import LOOPBACK, listens
+from finance_role.settings import RoleSettings, settings_or_exit
 
 if TYPE_CHECKING:
     from finance_local.config import Settings
 
 COMMANDS = {"recover": "finance_job.repair.recover", "redrive": "finance_job.repair.redrive"}
 BROKER = {Kind.ZOOKEEPER: ("zookeeper", "kafka"), Kind.KRAFT: ("kafka",), Kind.CLUSTER: (*ZOOKEEPERS, *BROKERS)}
+
+
+class AdoptionSettings(RoleSettings):
+    """The option of `make recover` that decides which broker and topic it may begin."""
+
+    adopt: bool = False
 
 
 def broker_answers(settings: Settings) -> bool:
@@ -54,8 +62,9 @@ async def repair(command: str, settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if command != "recover" or broker_answers(settings):
         return await _run(command, settings)
-    settings = with_the_lakes_broker(settings)
-    require_the_lakes_kind(settings)
+    adopts = settings_or_exit(AdoptionSettings).adopt
+    settings = with_the_lakes_broker(settings, adopts=adopts)
+    require_the_lakes_kind(settings, adopts=adopts)
     require_java()
     require_jars(settings)
     require_usable_folders(settings)
@@ -72,15 +81,21 @@ async def repair(command: str, settings: Settings) -> int:
         terminal.say("The broker is stopped.")
 
 
-def with_the_lakes_broker(settings: Settings) -> Settings:
-    """Return the settings with the roles of the lake's brokers, which the lake's folder names, whatever the switches say."""
-    kind = broker_kind.of_lake(settings.data_dir) or Kind.ZOOKEEPER
+def with_the_lakes_broker(settings: Settings, *, adopts: bool = False) -> Settings:
+    """Return the settings with the roles of the lake's brokers, which the lake's folder names, whatever the switches say.
+
+    A lake without a broker gets the kind that the switches choose. One that `adopts` a topic gets its topic too.
+    """
+    topic = ("topic-init",) if adopts else ()
+    kind = broker_kind.of_lake(settings.data_dir)
+    if kind is None:
+        return settings.model_copy(update={"roles": (*BROKER[settings.kind], *topic)})
     switches = {
         "kraft": kind is Kind.KRAFT,
         "cluster": kind is Kind.CLUSTER,
         "kafka_version": broker_kind.version_of_lake(settings.data_dir),
     }
-    return settings.model_copy(update={**switches, "roles": BROKER[kind]})
+    return settings.model_copy(update={**switches, "roles": (*BROKER[kind], *topic)})
 
 
 async def _run(command: str, settings: Settings) -> int:

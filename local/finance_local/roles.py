@@ -69,12 +69,7 @@ def zookeeper_role(settings: Settings, name: str, port: int, **environment: str)
         name,
         [str(BROKER / "run-zookeeper")],
         grace_seconds=10,
-        environment={
-            **broker_environment(settings),
-            "ZOOKEEPER_BIND": LOOPBACK,
-            "ZOOKEEPER_PORT": str(port),
-            **environment,
-        },
+        environment=broker_environment(settings) | {"ZOOKEEPER_BIND": LOOPBACK, "ZOOKEEPER_PORT": str(port)} | environment,
         is_ready=lambda: succeeds(str(BROKER / "probe-zookeeper"), LOOPBACK, str(port)),
     )
 
@@ -86,12 +81,7 @@ def broker_role(settings: Settings, name: str, port: int, **environment: str) ->
         name,
         [str(BROKER / "run-broker")],
         grace_seconds=60,
-        environment={
-            **broker_environment(settings),
-            "KAFKA_LISTENERS": listener,
-            "KAFKA_ADVERTISED": listener,
-            **environment,
-        },
+        environment=broker_environment(settings) | {"KAFKA_LISTENERS": listener, "KAFKA_ADVERTISED": listener} | environment,
         restarts=BROKER_RESTARTS,
         is_ready=lambda: succeeds(str(BROKER / "probe-broker"), LOOPBACK, str(port)),
     )

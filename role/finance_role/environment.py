@@ -44,7 +44,7 @@ SETTINGS = frozenset(
         *("SPARK_MASTER", "SPARK_HOST", "SPARK_SECRET_FILE", "SPARK_EXECUTOR_HEAP", "SPARK_MASTER_PORT"),
         *("DASHBOARD_PORT", "DATA_DIR", "DATA_UMASK"),
         *("LAKE_URI", "S3_ENDPOINT", "S3_REGION", "S3_CREDENTIALS_FILE", "S3_CACHE_MB", "S3", "S3_PORT", "S3_SERVER"),
-        *("ROLES", "RUN_SECONDS", "YES", "SKIP", "ALTERED", "EXCUSE", "REASON", "SOURCE", "UNDO"),
+        *("ROLES", "RUN_SECONDS", "YES", "ADOPT", "SKIP", "ALTERED", "EXCUSE", "REASON", "SOURCE", "UNDO"),
     }
 )
 # Switches of tests, which Spark's workers inherit. JVM_OF_TESTS has options for every JVM, separated by spaces.

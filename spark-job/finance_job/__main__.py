@@ -94,12 +94,13 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
     with outages_named(paths):
         identity = open_lake(paths, topic, broker)
         writer = Writer(paths, identity)
-    log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=identity.topic_id, cluster=identity.cluster)
+    held = identity.current
+    log.info("lake opened", lake=identity.lake, epoch=writer.epoch, topic_id=held.topic_id, cluster=held.cluster)
     if moved := put_old_state_aside(paths):
         log.info("lake of an earlier version taken over: its state is in its tables now", moved=[str(path) for path in moved])
     if records := complete(paths, writer):
         log.info("an interrupted redrive or retraction is complete", records=records)
-    progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), HEARTBEAT_SECONDS))
+    progress = Progress(log, Heartbeat(heartbeat_file(settings.data_dir, ROLE), HEARTBEAT_SECONDS), identity.base)
     settings_check = TopicSettings.of(bootstrap, topic, settings.kafka_retention_hours, log)
     settings_check.check()
     watch = TopicWatch(bootstrap, identity, settings_check.check)
@@ -107,7 +108,7 @@ def _run(settings: Settings, paths: LakePaths, stopping: threading.Event, log: F
     query = Query(spark, settings, paths, writer)
     try:
         spark.streams.addListener(progress)
-        sink = Sink(paths, writer, reader_of(spark, settings), progress.stored)
+        sink = Sink(paths, writer, reader_of(spark, settings, identity.base), progress.stored)
         maintenance = Maintenance(paths, writer, sink.between_batches, log)
         sealing = Sealing(paths, writer, partial(describe_topic, bootstrap, topic), sink.between_batches, log)
 

@@ -29,17 +29,18 @@ class UnknownOffsetsError(Exception):
     """This version of Spark does not expose the offsets of a batch where the job looks for them."""
 
 
-def batch_ranges(session: SparkSession) -> Ranges:
-    """Return the offset range of each Kafka partition in the micro-batch on this thread. Call it inside `foreachBatch`.
+def batch_ranges(session: SparkSession, base: int = 0) -> Ranges:
+    """Return the offset range of each partition in the micro-batch on this thread. Call it inside `foreachBatch`.
 
     `session` must be the one that started the query: the batch's own session is a copy that does not know the query. A
-    partition that was added to the topic since the previous batch starts at 0. Raises UnknownOffsetsError.
+    partition that was added to the topic since the previous batch starts at 0. `base` is the number of the topic's partition 0.
+    Raises UnknownOffsetsError.
     """
     try:
         start, end = _start_and_end(session)
     except (Py4JError, AttributeError, TypeError, ValueError) as error:
         raise UnknownOffsetsError(f"this version of Spark does not expose the offsets of a micro-batch: {error!r}") from error
-    return {partition: OffsetRange(start.get(partition, 0), offset) for partition, offset in end.items()}
+    return {base + partition: OffsetRange(start.get(partition, 0), offset) for partition, offset in end.items()}
 
 
 def _start_and_end(session: SparkSession) -> tuple[Offsets, Offsets]:

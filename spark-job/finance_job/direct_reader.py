@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 class DirectReader:
     """A reader that uses librdkafka in the Python workers."""
 
-    def __init__(self, spark: SparkSession, records: RangeReader) -> None:
-        """Read ranges with `records`, which is pickled for the workers."""
+    def __init__(self, spark: SparkSession, records: RangeReader, base: int = 0) -> None:
+        """Read ranges with `records`, which is pickled for the workers; `base` is the number of partition 0."""
         self._spark = spark
         self._records = records
+        self._base = base
 
     def ranges(self) -> Ranges:
         """Return the offsets of the running micro-batch. Raises UnknownOffsetsError."""
-        return batch_ranges(self._spark)
+        return batch_ranges(self._spark, self._base)
 
     def read(self, ranges: Ranges, _: DataFrame | None, task: WorkerTask) -> list[WrittenFile]:
         """Run the task over the records of the ranges, in one Spark job. Raises OffsetOutOfRangeError."""

@@ -25,6 +25,8 @@ POINTS = (
 )
 # Around the commit that seals a day; its manifest is written.
 SEAL_POINTS = ("before-seal-commit", "after-seal-commit")
+# In the last step of `recover`: between its commits to the two tables, and after them.
+RECOVER_POINTS = ("after-quarantine-restate", "after-ticks-restate")
 _GROUP = "FAILPOINT_GROUP"
 
 

@@ -63,7 +63,8 @@ def _state(paths: LakePaths, broker: TopicDescription) -> accounting.State:
     identity = read_identity(paths)
     ticks = _table(paths, TICKS, identity, {})
     position = ticks.metadata.position if ticks and ticks.metadata else {}
-    return accounting.State(identity, ticks, _table(paths, QUARANTINE, identity, position), broker)
+    quarantine = _table(paths, QUARANTINE, identity, position)
+    return accounting.State(identity, ticks, quarantine, identity.numbered(broker) if identity else broker)
 
 
 def _table(paths: LakePaths, name: str, identity: Identity | None, ticks: Offsets) -> accounting.Table | None:

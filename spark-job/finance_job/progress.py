@@ -22,9 +22,10 @@ HEARTBEAT_SECONDS = 60.0
 class Progress(StreamingQueryListener):
     """Listens to the query and logs its batches. An idle trigger counts as a heartbeat too."""
 
-    def __init__(self, log: FilteringBoundLogger, heartbeat: Heartbeat) -> None:
-        """Log batches to `log`, and beat `heartbeat` at each event."""
+    def __init__(self, log: FilteringBoundLogger, heartbeat: Heartbeat, base: int) -> None:
+        """Log batches to `log`, and beat `heartbeat` at each event; `base` is the lake's number of the topic's partition 0."""
         self._log = log
+        self._base = base
         self._heartbeat = heartbeat
         self._summaries: dict[int, BatchSummary] = {}
 
@@ -51,7 +52,7 @@ class Progress(StreamingQueryListener):
             rows=summary.offsets,
             good=summary.ticks,
             quarantined=summary.quarantined,
-            offsets=_compact(json.loads(source.endOffset)),
+            offsets=_compact(json.loads(source.endOffset), self._base),
             lag=_lag(source.latestOffset, source.endOffset),
             ms=progress.durationMs.get("triggerExecution"),
             version=summary.version,
@@ -65,9 +66,9 @@ class Progress(StreamingQueryListener):
         """Log nothing: the main thread reports how the query ended."""
 
 
-def _compact(offsets: dict[str, dict[str, int]]) -> str:
+def _compact(offsets: dict[str, dict[str, int]], base: int) -> str:
     (partitions,) = offsets.values()
-    return ",".join(f"{partition}:{partitions[partition]}" for partition in sorted(partitions, key=int))
+    return ",".join(f"{base + int(partition)}:{partitions[partition]}" for partition in sorted(partitions, key=int))
 
 
 def _lag(latest: str | None, end: str) -> int:

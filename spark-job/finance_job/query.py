@@ -49,7 +49,8 @@ class Query:
                 raise StartupRefusedError(f"the tables at {self._paths.root} were removed while the job ran: start it again")
             if half := sink.finish():
                 log.info("a batch that only the quarantine had is complete", rows=half.ticks, version=half.version)
-            position = {partition: self._writer.start(partition) for partition in broker.end}
+            partitions = [self._writer.identity.base + own for own in broker.end]
+            position = {partition: self._writer.start(partition) for partition in partitions}
         require_running(self._spark)
         hit("before-offsets")
         return self._stream(sink, position)
@@ -60,7 +61,7 @@ class Query:
 
     def _stream(self, sink: Sink, position: Offsets) -> StreamingQuery:
         return (
-            read_topic(self._spark, self._settings, position)
+            read_topic(self._spark, self._settings, position, self._writer.identity.base)
             .writeStream.foreachBatch(in_one_line(sink))
             .queryName(self._settings.kafka_topic)
             .option("checkpointLocation", str(self._scratch.fresh()))

@@ -26,7 +26,7 @@ class Reader(Protocol):
     """Reads the records of a batch; the Python workers write them to data files."""
 
     def ranges(self) -> Ranges:
-        """Return the offsets of the running micro-batch by Kafka partition, including partitions with nothing new.
+        """Return the offsets of the running micro-batch by the lake's partition, including partitions with nothing new.
 
         Call it inside `foreachBatch`, on its thread. Raises UnknownOffsetsError if Spark does not expose them.
         """
@@ -39,7 +39,7 @@ class Reader(Protocol):
         """
 
 
-def reader_of(spark: SparkSession, settings: Settings) -> Reader:
-    """Return the reader that the settings name."""
-    directly = DirectReader(spark, kafka_reader(settings.kafka_bootstrap, settings.kafka_topic))
-    return directly if settings.reader == "direct" else SparkReader(spark, settings, directly)
+def reader_of(spark: SparkSession, settings: Settings, base: int = 0) -> Reader:
+    """Return the reader that the settings name; `base` is the lake's number of the topic's partition 0."""
+    directly = DirectReader(spark, kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, base), base)
+    return directly if settings.reader == "direct" else SparkReader(spark, settings, directly, base)

@@ -47,12 +47,15 @@ class RangeReader(Protocol):
     """Reads the records of ranges. It is sent to the workers, so it can be pickled."""
 
     def __call__(self, ranges: Ranges) -> Iterator[pa.RecordBatch]:
-        """Yield the records of ranges of offsets by Kafka partition."""
+        """Yield the records of ranges of offsets by partition."""
 
 
-def kafka_reader(bootstrap: str, topic: str, *, skip_missing: bool = False) -> RangeReader:
-    """Return a librdkafka reader of the topic; it raises what finance_kafka.range_reader.KafkaRangeReader raises."""
-    return partial(_read, bootstrap, topic, skip_missing)
+def kafka_reader(bootstrap: str, topic: str, base: int = 0, *, skip_missing: bool = False) -> RangeReader:
+    """Return a librdkafka reader of the topic; it raises what finance_kafka.range_reader.KafkaRangeReader raises.
+
+    In ranges and records, `base` is the number of the topic's partition 0.
+    """
+    return partial(_read, bootstrap, topic, base, skip_missing)
 
 
 def in_steps(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -120,11 +123,11 @@ def split_ranges(ranges: Mapping[int, OffsetRange], tasks: int) -> list[Ranges]:
     return shares
 
 
-def _read(bootstrap: str, topic: str, skip_missing: bool, ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: FBT001
+def _read(bootstrap: str, topic: str, base: int, skip_missing: bool, ranges: Ranges) -> Iterator[pa.RecordBatch]:  # noqa: FBT001
     # Thousands of messages are alive at a time, none in a reference cycle. Scanning them takes a fifth of the reading time.
     gc.disable()
     try:
-        for block in _reader(bootstrap, topic, skip_missing).read(ranges):
+        for block in _reader(bootstrap, topic, base, skip_missing).read(ranges):
             if block.messages:
                 yield as_batch(block)
     finally:
@@ -132,6 +135,6 @@ def _read(bootstrap: str, topic: str, skip_missing: bool, ranges: Ranges) -> Ite
 
 
 @cache
-def _reader(bootstrap: str, topic: str, skip_missing: bool) -> KafkaRangeReader:  # noqa: FBT001
+def _reader(bootstrap: str, topic: str, base: int, skip_missing: bool) -> KafkaRangeReader:  # noqa: FBT001
     # A worker process serves many batches and keeps its connection to the broker.
-    return KafkaRangeReader(bootstrap, topic, skip_missing=skip_missing)
+    return KafkaRangeReader(bootstrap, topic, base, skip_missing=skip_missing)

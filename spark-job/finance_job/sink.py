@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finance_job.failpoint import hit
+from finance_job.spark_failure import KeptError
 from finance_job.transaction import Change
 from finance_job.worker_task import WorkerTask
 from finance_storage.data_file import WrittenFile, rows_of
@@ -70,7 +71,12 @@ class Sink:
         self._report = report
         self._busy = threading.Lock()
         self._stopping = False
-        self.error: Exception | None = None
+        self._failure = KeptError()
+
+    @property
+    def error(self) -> Exception | None:
+        """The error of the last batch that failed since the query started."""
+        return self._failure.error
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         """Store one micro-batch. An exception reaches Spark only as text, so it is kept in `error` too."""
@@ -78,7 +84,7 @@ class Sink:
             if self._stopping:
                 raise StoppingError
             hit("after-offsets")
-            with self._keeping_errors():
+            with self._failure.keeping():
                 self._report(self._store(number, self._reader.ranges(), batch, {}))
 
     def finish(self) -> BatchSummary | None:
@@ -89,7 +95,7 @@ class Sink:
                 return None
             quarantine = self._writer.table(QUARANTINE)
             known = offsets_within(quarantine, self._paths.quarantine, ranges)
-            with self._keeping_errors():
+            with self._failure.keeping():
                 return self._store(-1, ranges, None, known)
 
     def stop_accepting(self) -> None:
@@ -108,15 +114,7 @@ class Sink:
         """Discard cached table state and the last error, before the query restarts after a failed batch."""
         with self._busy:
             self._writer.invalidate_cache()
-            self.error = None
-
-    @contextmanager
-    def _keeping_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self.error = error
-            raise
+            self._failure = KeptError()
 
     def _store(self, number: int, ranges: Ranges, batch: DataFrame | None, known: Mapping[int, Offsets64]) -> BatchSummary:
         self._refuse_misplaced(ranges)

@@ -1,4 +1,7 @@
-"""The source: the topic as a streaming DataFrame of Kafka records. Spark plans the offsets of each batch."""
+"""The source: the topic as a streaming DataFrame of Kafka records. Spark plans the offsets of each batch.
+
+Positions and records have the lake's partitions; Spark's options have the topic's own, which are `base` lower.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from pyspark.sql import functions as f
 from finance_contract import MAX_VALUE_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from finance_job.config import Settings
@@ -47,23 +52,28 @@ def _request_timeout_ms(bootstrap: str) -> int:
     return 3000 if "," in bootstrap else 10000
 
 
-def source_options(settings: Settings, position: Offsets) -> dict[str, str]:
+def offsets_option(topic: str, offsets: Mapping[int, int], base: int) -> str:
+    """Return offsets of the lake's partitions as an option of Spark's Kafka source."""
+    return json.dumps({topic: {str(partition - base): offset for partition, offset in offsets.items()}})
+
+
+def source_options(settings: Settings, position: Offsets, base: int = 0) -> dict[str, str]:
     """Return the options of a stream that begins at `position`."""
     return {
         **kafka_options(settings),
         "subscribe": settings.kafka_topic,
         # Each start has a new checkpoint, so this takes effect. Partitions added later are read from their beginning.
-        "startingOffsets": json.dumps({settings.kafka_topic: {str(number): offset for number, offset in position.items()}}),
+        "startingOffsets": offsets_option(settings.kafka_topic, position, base),
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
     }
 
 
-def read_topic(spark: SparkSession, settings: Settings, position: Offsets) -> DataFrame:
+def read_topic(spark: SparkSession, settings: Settings, position: Offsets, base: int = 0) -> DataFrame:
     """Stream the topic as records (`finance_job.records.RECORD_FIELDS`), each partition from its offset in `position`."""
-    return as_records(spark.readStream.format("kafka").options(**source_options(settings, position)).load())
+    return as_records(spark.readStream.format("kafka").options(**source_options(settings, position, base)).load(), base)
 
 
-def as_records(rows: DataFrame) -> DataFrame:
+def as_records(rows: DataFrame, base: int = 0) -> DataFrame:
     """Select `finance_job.records.RECORD_FIELDS` from Kafka's rows, and cut long keys and values in the JVM."""
     length = f.octet_length("value")
     is_long = length > MAX_VALUE_BYTES
@@ -72,7 +82,7 @@ def as_records(rows: DataFrame) -> DataFrame:
         _first_bytes("value"),
         f.when(is_long, length.cast("bigint")).alias("value_length"),
         f.when(is_long, f.sha2("value", 256)).alias("value_sha256"),
-        "partition",
+        (f.col("partition") + base).alias("partition"),
         "offset",
         "timestamp",
         (f.col("timestampType") != LOG_APPEND_TIME).alias("from_client"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError, Py4JJavaError
@@ -31,6 +32,22 @@ class TimestampOverflowError(Exception):
 
 class BatchFailedError(Exception):
     """A function for `foreachBatch` has failed; the message is the innermost cause, in one line."""
+
+
+@dataclass
+class KeptError:
+    """Keeps the error of a batch, which reaches Spark as text only."""
+
+    error: Exception | None = None
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep an error of the block, and raise it."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def in_one_line(process: Callable[[DataFrame, int], None]) -> Callable[[DataFrame, int], None]:

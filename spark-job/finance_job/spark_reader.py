@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from finance_job.batch_offsets import batch_ranges
 from finance_job.records import in_steps, task_count
-from finance_job.source import as_records, kafka_options
+from finance_job.source import as_records, kafka_options, offsets_option
 from finance_job.spark_failure import TimestampOverflowError, raise_typed
 from finance_storage.data_file import WrittenFile
 
@@ -37,15 +37,16 @@ FILE_COLUMN = pa.schema({"file": pa.binary()})
 class SparkReader:
     """A reader that uses Spark's Kafka source."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, directly: DirectReader) -> None:
-        """Read with Spark, or with `directly` if Spark's source cannot read a batch."""
+    def __init__(self, spark: SparkSession, settings: Settings, directly: DirectReader, base: int = 0) -> None:
+        """Read with Spark, or with `directly` if its source cannot read a batch; `base` is the number of partition 0."""
         self._spark = spark
+        self._base = base
         self._directly = directly
         self._settings = settings
 
     def ranges(self) -> Ranges:
         """Return the offsets of the running micro-batch. Raises UnknownOffsetsError."""
-        return batch_ranges(self._spark)
+        return batch_ranges(self._spark, self._base)
 
     def read(self, ranges: Ranges, batch: DataFrame | None, task: WorkerTask) -> list[WrittenFile]:
         """Run the task over a batch's records, in one Spark job. Raises OffsetOutOfRangeError."""
@@ -68,11 +69,11 @@ class SparkReader:
         options = {
             **kafka_options(self._settings),
             # Spark wants offsets for every partition that it reads; `assign` limits it to these.
-            "assign": json.dumps({topic: sorted(spans)}),
-            "startingOffsets": json.dumps({topic: {str(number): span.start for number, span in spans.items()}}),
-            "endingOffsets": json.dumps({topic: {str(number): span.end for number, span in spans.items()}}),
+            "assign": json.dumps({topic: sorted(partition - self._base for partition in spans)}),
+            "startingOffsets": offsets_option(topic, {partition: span.start for partition, span in spans.items()}, self._base),
+            "endingOffsets": offsets_option(topic, {partition: span.end for partition, span in spans.items()}, self._base),
         }
-        return as_records(self._spark.read.format("kafka").options(**options).load())
+        return as_records(self._spark.read.format("kafka").options(**options).load(), self._base)
 
 
 def _describe_files(task: WorkerTask) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, Route, expect
 
+from finance_lake.lake import Lake
 from tests.support.live_dashboard import LiveLake, looking_at, tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Page
 
@@ -192,6 +195,45 @@ def test_line_and_averages_are_in_the_address(minutes: Page) -> None:
     expect(chart).to_have_attribute("data-averaged", "true")
     minutes.get_by_label("Line").uncheck()
     expect(chart).to_have_attribute("data-kind", "candles")
+
+
+def test_averages_have_the_values_that_python_computes(minutes: Page, lake: LiveLake) -> None:
+    chart = minutes.locator("#candles")
+    minutes.get_by_label("VWAP, MA 20, MA 50").check()
+    minutes.get_by_role("button", name="5D").click()
+    expect(chart).to_have_attribute("data-size", "15m")
+    expect(chart).to_have_attribute("data-older", "false")
+    bars = Lake(lake.paths.root).bars("15m", "AAPL").rows()
+    closes = [bar["close"] for bar in bars]
+    expect(chart).to_have_attribute("data-short", f"{sum(closes[-20:]) / 20:.4f}")
+    expect(chart).to_have_attribute("data-long", f"{sum(closes[-50:]) / 50:.4f}")
+    for zone in ("Asia/Tokyo", "UTC"):
+        minutes.get_by_label("Time zone").select_option(zone)
+        day = bars[-1]["ts"].astimezone(ZoneInfo(zone)).date()
+        today = [bar for bar in bars if bar["ts"].astimezone(ZoneInfo(zone)).date() == day]
+        vwap = sum(bar["vwap"] * bar["volume"] for bar in today) / sum(bar["volume"] for bar in today)
+        expect(chart).to_have_attribute("data-vwap", f"{vwap:.4f}")
+
+
+def test_a_chart_that_loads_says_so(minutes: Page) -> None:
+    chart, held = minutes.locator("#candles"), list[Route]()
+    expect(chart).to_have_attribute("data-older", "true")
+    minutes.route("**/api/bars*", lambda route: held.append(route))  # noqa: PLW0108 (Playwright takes no built-in)
+    chart.hover()
+    begins: dict[tuple[str, str], Callable[[], None]] = {
+        ("loading", "loading older bars"): lambda: minutes.mouse.wheel(-3000, 0),
+        ("opening", "loading bars"): lambda: minutes.get_by_label("Bars of 5m").check(force=True),
+    }
+    for (state, text), begin in begins.items():
+        begin()
+        expect(chart).to_have_attribute("data-state", state)
+        assert chart.evaluate("chart => getComputedStyle(chart, '::after').content") == f'"{text}"'
+    minutes.unroute("**/api/bars*")
+    for route in held:
+        with suppress(Error):  # the page has cancelled the first
+            route.continue_()
+    expect(chart).to_have_attribute("data-state", "")
+    assert chart.evaluate("chart => getComputedStyle(chart, '::after').content") == "none"
 
 
 def test_a_symbol_is_found_with_a_slash(minutes: Page) -> None:

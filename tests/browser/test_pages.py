@@ -71,6 +71,17 @@ def test_earlier_queries_come_back_and_numbers_are_grouped(sql: Page) -> None:
     expect(sql.locator("#past option")).to_have_count(3)
 
 
+def test_cells_do_not_wrap_and_errors_are_monospaced(sql: Page) -> None:
+    ask(sql, "SELECT repeat('long  text ', 40) AS words")
+    cell = sql.locator("#result td")
+    expect(cell).to_contain_text("long  text", timeout=STARTS_MS)
+    assert cell.evaluate("cell => getComputedStyle(cell).whiteSpace") == "pre"
+    assert cell.evaluate("cell => cell.getBoundingClientRect().height") < 40, "the cell has more than one line"
+    ask(sql, "SELECT nothing FROM nowhere")
+    expect(sql.locator("#told")).to_have_attribute("data-state", "bad", timeout=STARTS_MS)
+    assert sql.locator("#told").evaluate("told => getComputedStyle(told).fontFamily").endswith("monospace")
+
+
 def test_a_result_is_drawn(sql: Page) -> None:
     ask(sql, "SELECT symbol, ts, close FROM bars_1m ORDER BY ts")
     sql.get_by_role("checkbox", name="Chart").check(timeout=STARTS_MS)

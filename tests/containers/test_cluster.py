@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,19 +23,16 @@ pytestmark = [*pytestmark, pytest.mark.faults]
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Containers]:
-    containers = Containers(tmp_path)
-    containers.environment |= {
+    environment = {
         "COMPOSE_PROJECT_NAME": "financelake-cluster",
         "COMPOSE_FILE": "docker-compose.yml:compose.cluster.yml",
         "KAFKA_PORT_2": str(free_port()),
         "KAFKA_PORT_3": str(free_port()),
     }
-    make_secret(containers.data)
-    containers.chown_data()
-    try:
+    with closing(Containers(tmp_path, **environment)) as containers:
+        make_secret(containers.data)
+        containers.chown_data()
         yield containers
-    finally:
-        containers.compose("down", "--timeout", "60")
 
 
 def test_the_cluster_stores_ticks_and_goes_on_without_one_of_each_kind(lake: Containers) -> None:

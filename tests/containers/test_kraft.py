@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,12 +23,8 @@ MIGRATE = ("with-lock", "zookeeper", "with-lock", "kafka", "migrate-to-kraft")
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Containers]:
-    containers = Containers(tmp_path)
-    containers.environment["COMPOSE_PROJECT_NAME"] = "financelake-kraft"
-    try:
+    with closing(Containers(tmp_path, COMPOSE_PROJECT_NAME="financelake-kraft")) as containers:
         yield containers
-    finally:
-        containers.compose("down", "--timeout", "60")
 
 
 def stores(lake: Containers, more: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,18 +24,11 @@ BOTH_FILES = "docker-compose.yml:compose.s3.yml"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Containers]:
-    containers = Containers(tmp_path)
-    containers.environment |= {
-        "COMPOSE_PROJECT_NAME": "financelake-s3",
-        "COMPOSE_FILE": BOTH_FILES,
-        "S3_PORT": str(free_port()),
-    }
-    own_store.make_credentials(containers.data)
-    containers.chown_data()
-    try:
+    environment = {"COMPOSE_PROJECT_NAME": "financelake-s3", "COMPOSE_FILE": BOTH_FILES, "S3_PORT": str(free_port())}
+    with closing(Containers(tmp_path, **environment)) as containers:
+        own_store.make_credentials(containers.data)
+        containers.chown_data()
         yield containers
-    finally:
-        containers.compose("down", "--timeout", "60")
 
 
 def test_a_lake_in_an_object_store_is_filled_and_proven_and_nothing_shows_its_key(lake: Containers) -> None:

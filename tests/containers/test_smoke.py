@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -42,7 +43,7 @@ pytestmark = [
 class Containers:
     """One Compose project."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.data = folder / "data"
         self.paths = LakePaths(self.data)
         self.kafka_port = free_port()
@@ -58,6 +59,7 @@ class Containers:
             "TICKS_PER_SECOND": "200",
             "HISTORY_MINUTES": "0",
             "MALFORMED_RATE": "0.01",
+            **environment,
         }
         self.data.mkdir()
         self.chown_data()
@@ -85,6 +87,9 @@ class Containers:
 
     def up(self) -> None:
         self.compose("up", "--build", "--detach", "--wait", "--wait-timeout", "300", seconds=BUILD_AND_START_SECONDS)
+
+    def close(self) -> None:
+        self.compose("--profile", "dashboard", "down", "--timeout", "60")
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         ids = self.compose("ps", "--all", "--quiet").split()
@@ -118,12 +123,9 @@ def publish(port: int, values: Iterable[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    containers = Containers(tmp_path_factory.mktemp("containers"))
-    try:
+    with closing(Containers(tmp_path_factory.mktemp("containers"))) as containers:
         containers.up()
         yield containers
-    finally:
-        containers.compose("--profile", "dashboard", "down", "--timeout", "60")
 
 
 def test_the_stack_becomes_healthy_and_stores_ticks(lake: Containers) -> None:

@@ -30,7 +30,7 @@ from finance_job.derived.following import Following
 from finance_job.derived.sessions import FEW_TICKS, tick_table
 from finance_job.maintenance.compaction import Maintenance
 from finance_job.repair import redrive
-from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.altered_rows import altered_rows, report_of
 from finance_job.repair.recover import Recovery
 from finance_job.repair.recovery_plan import make_plan
 from finance_job.writer import Writer
@@ -113,7 +113,7 @@ class Story:
         DeltaTable(str(self.lake.paths.ticks)).delete("kafka_offset % 3 = 0")
         self.is_strict = False  # what was redriven is read from the topic again
         broker = self.lake.broker
-        plan = make_plan(self.lake.paths, TOPIC, broker, {}, altered_rows(self.lake.paths, TOPIC, broker))
+        plan = make_plan(self.lake.paths, TOPIC, broker, {}, altered_rows(report_of(self.lake.paths, TOPIC, broker)))
         Recovery(self.lake.paths, partial(self._replay), plan, lambda _: None).run()
         self.lake.writer = Writer(self.lake.paths, plan.identity)
         self.is_strict = True

@@ -29,10 +29,7 @@ def test_every_example_record_ends_in_the_right_table(stack: Stack) -> None:
 
     job = stack.run("spark-job")
     job.wait_for("batch id=0")
-    stack.wait_until_stored()
-    assert job.stop() == 0
-
-    stack.assert_complete()
+    stack.assert_completed_by(job)
     quarantine = open_table(stack.paths.quarantine)
     assert quarantine is not None
     reasons = quarantine.to_pyarrow_table(columns=["reason"]).column("reason").to_pylist()
@@ -58,10 +55,7 @@ def test_kill_9_of_the_running_job_loses_and_doubles_nothing(stack: Stack) -> No
         assert "spark-job ended with code -9" in job.text()
     assert producer.stop() == 0
     last = stack.run("spark-job")
-    stack.wait_until_stored()
-    assert last.stop() == 0
-
-    stack.assert_complete()
+    stack.assert_completed_by(last)
 
 
 @pytest.mark.faults
@@ -80,10 +74,7 @@ def test_kill_9_of_the_running_broker_loses_nothing_acknowledged(own_stack: Stac
     before = job.count("batch id=")
     wait_until(lambda: job.count("batch id=") >= before + 3, 90, lambda: f"batches go on:\n{job.text()[-3000:]}")
     assert producer.stop() == 0
-    own_stack.wait_until_stored()
-    assert job.stop() == 0
-
-    own_stack.assert_complete()
+    own_stack.assert_completed_by(job)
     assert "Traceback" not in job.text() + producer.text()
     assert broker.stop() == 0
 

@@ -33,9 +33,7 @@ def finish(stack: Stack) -> None:
     # After some kills everything is stored already, so send one more record.
     stack.send([GOOD])
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
-    stack.wait_until_stored()
-    assert job.stop() == 0
-    stack.assert_complete()
+    stack.assert_completed_by(job)
 
 
 def reachable(point: str, size: str) -> bool:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
-from finance_role.environment import composed
 from finance_role.exit_codes import REFUSED
 from finance_storage.delta_table import row_count
 from finance_storage.lake_identity import read_identity
 from tests.support.lakes import BAD, GOOD
-from tests.support.stack import ROOT, SHORT_LIVED, Stack, wait_until
+from tests.support.stack import SHORT_LIVED, Stack, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,23 +60,8 @@ def refusal(stack: Stack) -> str:
 
 
 def repair(stack: Stack, command: str, **environment: str) -> str:
-    """Run `make recover` or `make redrive` for this lake."""
-    lake = {
-        "ENV_FILE": os.devnull,
-        "DATA_DIR": str(stack.paths.root),
-        "KAFKA_PORT": str(stack.kafka_port),
-        "ZOOKEEPER_PORT": str(stack.zookeeper_port),
-        "KAFKA_TOPIC": stack.topic,
-        "YES": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "finance_local.repair", command],
-        cwd=ROOT,
-        env=composed({**lake, **environment}, settings=False),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run `make recover` or `make redrive` for this lake without a question; return what it prints."""
+    done = stack.repair(command, YES="1", **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
@@ -90,9 +71,7 @@ def assert_job_goes_on(stack: Stack) -> None:
     """Let the job run to the topic's end and check that each record is stored once."""
     stack.send([GOOD, BAD])
     job = stack.run("spark-job", TRIGGER_SECONDS=0)
-    stack.wait_until_stored()
-    assert job.stop() == 0
-    stack.assert_complete()
+    stack.assert_completed_by(job)
     stack.assert_proven()
 
 

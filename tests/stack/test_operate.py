@@ -10,19 +10,19 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.stack.test_takeover import RETENTION, unpack
+from tests.support.beside import beside
 from tests.support.imports import FINANCELAKE, environment, financelake
 from tests.support.stack import ROOT, Stack, wait_for_derived, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -117,22 +117,13 @@ def ticks(count: int) -> list[bytes | None]:
     ]
 
 
-@contextmanager
-def sending(stack: Stack) -> Iterator[None]:
+def sending(stack: Stack) -> AbstractContextManager[None]:
     """Publish records until the end of the block."""
-    ending = threading.Event()
 
     def send() -> None:
-        while not ending.wait(0.2):
-            stack.send(ticks(100))
+        stack.send(ticks(100))
 
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        sender.join()
+    return beside(send, 0.2)
 
 
 def note(stack: Stack, name: str = "lake") -> dict[str, Any]:

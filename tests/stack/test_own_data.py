@@ -1,4 +1,4 @@
-"""docs/OWN-DATA.md: its commands run, vendors' files arrive exactly, and an analyst gets from a file to returns."""
+"""docs/OWN-DATA.md: its commands run, vendors' files arrive exactly, and an analyst gets from a file to a chart of returns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from tests.support.imports import FINANCELAKE, environment, financelake, stored
-from tests.support.live_dashboard import serving
+from tests.support.live_dashboard import CHROMIUM, chromium, looking_at, serving
 from tests.support.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def _trades(file: Path, symbol: str, minutes: int, *, named: bool = True, first_
     file.write_text(text.replace(",", "\t") if file.suffix == ".tsv" else text)
 
 
-def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
+@pytest.mark.filterwarnings("ignore:The locs attribute was deprecated")  # pandas 2 uses it when it draws
+def test_an_analyst_gets_from_a_file_to_a_chart_of_returns_and_the_page(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.make_topic().run("spark-job").wait_for("Running:")
@@ -73,15 +74,32 @@ def test_an_analyst_gets_from_a_file_to_returns_and_the_page(
     names = [row["source"].rpartition("-")[0] for row in listed]
     assert names == ["trades.csv", "earlier.csv", "later.tsv", "a.csv", "stdin"]  # a folder's files in the order of time
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # no window
     namespace: dict[str, Any] = {}
     for code in _blocks("python"):
         exec(code, namespace)  # noqa: S102 (our own page)
     expected = [(100.25 + minute) / (99.25 + minute) - 1 for minute in range(1, 30)]
     assert namespace["returns"].tolist() == pytest.approx(expected)
+    assert namespace["chart"].get_lines()[0].get_ydata().tolist() == pytest.approx(expected)
+    assert (tmp_path / "returns.png").read_bytes().startswith(b"\x89PNG")
 
-    with serving(stack.paths.root) as (address, _), urlopen(f"{address}/api/bars?symbol=AAPL&size=1m") as answer:  # noqa: S310
-        bars = json.load(answer)["bars"]
-    assert len(bars) == 30
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here, so the page is not opened: `apt-get install chromium`")
+    link = re.search(r"`http://127.0.0.1:8050(/\S+)`", PAGE)
+    assert link
+    with (
+        serving(stack.paths.root) as (address, _),
+        sync_playwright() as playwright,
+        chromium(playwright) as browser,
+        looking_at(address, browser) as page,
+    ):
+        page.goto(address + link[1])
+        candles = page.locator("#candles")
+        expect(candles).to_have_attribute("data-symbol", "AAPL", timeout=30_000)
+        expect(candles).to_have_attribute("data-bars", "30", timeout=30_000)
+        expect(candles).to_have_attribute("data-close", "129.25")
+        expect(candles).to_have_attribute("data-oldest", str(OPEN_NS // 10**9))
 
 
 def test_vendors_files_arrive_to_the_digit_and_the_nanosecond(stack: Stack, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -26,7 +26,7 @@ from tests.support.stack import free_port, wait_until
 from tests.support.worker_memory import MAX_GROWTH_MB, growth_mb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack
+
+ADOPTED = 3000  # the lake's number of partition 0 of its topic
+Value = TypeVar("Value")
 
 GOOD = b'{"symbol":"AAPL","price":174.50,"size":100,"ts_event":1764000000000000001,"seq":1,"source":"sim-7"}'
 MAX_MESSAGE_BYTES = 1_040_000
@@ -140,6 +143,11 @@ def query_api(port: int, path: str) -> Any:  # noqa: ANN401
         return json.load(response)
 
 
+def by_lake(values: Mapping[int, Value]) -> dict[int, Value]:
+    """Return values of the topic's partitions by the partitions of a lake that has adopted three topics."""
+    return {ADOPTED + number: value for number, value in values.items()}
+
+
 def settings_of(stack: Stack, **settings: Any) -> Settings:  # noqa: ANN401
     return Settings(kafka_bootstrap=stack.bootstrap, kafka_topic=stack.topic, **settings)
 
@@ -152,11 +160,11 @@ def test_spark_exposes_the_ranges_of_each_batch_and_of_added_partitions(
     seen: list[set[tuple[int, int]]] = []
 
     def look(batch: DataFrame, _: int) -> None:
-        reported.append(batch_ranges(spark))
+        reported.append(batch_ranges(spark, ADOPTED))
         seen.append({(row.partition, row.offset) for row in batch.select("partition", "offset").collect()})
 
-    begin = dict.fromkeys(stack.end_offsets(), 0)
-    stream = read_topic(spark, settings_of(stack, max_offsets_per_trigger=200), begin).writeStream.foreachBatch(look)
+    begin = by_lake(dict.fromkeys(stack.end_offsets(), 0))
+    stream = read_topic(spark, settings_of(stack, max_offsets_per_trigger=200), begin, ADOPTED).writeStream.foreachBatch(look)
     query = stream.option("checkpointLocation", str(tmp_path / "scratch")).trigger(processingTime="0 seconds").start()
     query.processAllAvailable()
     before = len(reported)
@@ -173,8 +181,8 @@ def test_spark_exposes_the_ranges_of_each_batch_and_of_added_partitions(
     for ranges, offsets in zip(reported, seen, strict=True):
         assert offsets == {(number, offset) for number, span in ranges.items() for offset in range(span.start, span.end)}
     assert before >= 3
-    assert min(ranges[5].start for ranges in reported[before:]) == 0
-    assert {number: reported[-1][number].end for number in reported[-1]} == stack.end_offsets()
+    assert min(ranges[ADOPTED + 5].start for ranges in reported[before:]) == 0
+    assert {number: span.end for number, span in reported[-1].items()} == by_lake(stack.end_offsets())
 
 
 def test_outside_of_a_stream_there_are_no_ranges(spark: SparkSession) -> None:
@@ -184,7 +192,7 @@ def test_outside_of_a_stream_there_are_no_ranges(spark: SparkSession) -> None:
 
 @pytest.fixture(params=["spark", "direct"])
 def reader(request: pytest.FixtureRequest, stack: Stack, spark: SparkSession) -> Reader:
-    return reader_of(spark, settings_of(stack, reader=request.param))
+    return reader_of(spark, settings_of(stack, reader=request.param), ADOPTED)
 
 
 def task_below(folder: Path) -> WorkerTask:
@@ -193,7 +201,7 @@ def task_below(folder: Path) -> WorkerTask:
 
 def test_a_range_is_read_outside_of_the_stream(stack: Stack, reader: Reader, tmp_path: Path) -> None:
     stack.make_topic().send([GOOD, b"malformed"] * 200)
-    ranges = {number: OffsetRange(end // 3, end - 1) for number, end in stack.end_offsets().items() if end > 3}
+    ranges = {number: OffsetRange(end // 3, end - 1) for number, end in by_lake(stack.end_offsets()).items() if end > 3}
     files = reader.read(ranges, None, task_below(tmp_path))
     assert rows_of(files) == {number: span.count for number, span in ranges.items()}
     assert {file.table for file in files} == {TICKS, QUARANTINE}
@@ -206,7 +214,7 @@ def test_removed_records_raise_a_typed_error(stack: Stack, reader: Reader, tmp_p
     for deleted in admin.delete_records([TopicPartition(stack.topic, number, end - 5)]).values():
         deleted.result(30)
     with pytest.raises(OffsetOutOfRangeError):
-        reader.read({number: OffsetRange(end - 10, end)}, None, task_below(tmp_path))
+        reader.read(by_lake({number: OffsetRange(end - 10, end)}), None, task_below(tmp_path))
 
 
 @pytest.mark.parametrize(("records", "length"), [(4000, MAX_VALUE_BYTES), (300, 1_000_000)])

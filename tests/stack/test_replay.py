@@ -41,10 +41,7 @@ def test_every_real_price_arrives_in_the_table_digit_for_digit(stack: Stack, tmp
     run = stack.make_topic().run("producer spark-job", TICK_SOURCE="replay", REPLAY_FILE=str(file), TICKS_PER_SECOND=0)
     run.wait_for(rf"\bstopped +made={len(closes)} acknowledged={len(closes)} unsent=0")
     run.wait_for("batch id=")
-    stack.wait_until_stored()
-    assert run.stop() == 0
-
-    stack.assert_complete()
+    stack.assert_completed_by(run)
     table = open_table(stack.paths.ticks)
     assert table is not None
     rows = table.to_pyarrow_table(columns=["seq", "symbol", "price", "ts_event", "ts_event_nanos"]).sort_by("seq").to_pylist()

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,12 +18,11 @@ from deltalake.exceptions import DeltaError
 from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError, describe_topic
 from finance_local.config import OBJECT_STORE, WORKERS
 from finance_role import own_store
-from finance_role.environment import composed
 from finance_role.spark_secret import secret_file
 from finance_storage.delta_table import committed_offsets
 from finance_storage.errors import StoreUnavailableError
 from tests.support.network import Network
-from tests.support.stack import ROOT, SHORT_LIVED, Stack, free_port, wait_until
+from tests.support.stack import ROOT, SHORT_LIVED, Stack, free_port, start, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,17 +64,7 @@ class Driver:
             "JVM_OF_TESTS": cluster.jvm,
             **environment,
         }
-        with self.log.open("w") as output:
-            self.process = psutil.Popen(
-                [sys.executable, "-m", "finance_job"],
-                cwd=ROOT,
-                env=composed(settings, settings=False),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                group=cluster.network.group if cluster.is_watched else None,
-            )
+        self.process = start("finance_job", settings, self.log, cluster.network.group if cluster.is_watched else None)
         cluster.drivers.append(self)
 
     def text(self) -> str:

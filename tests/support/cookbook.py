@@ -17,7 +17,7 @@ from tests.support.market import market
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
+TITLE = re.compile(r"^### (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(sql|python)( \w+)?\n(.*?)^```\n```text\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 SETUP = re.compile(r"^```(python(?: spark)?) setup\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 CHECKOUT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from finance_job.tables import PARTITIONS, create_tables
 from finance_job.transaction import Change
 from finance_job.worker_task import WorkerTask
 from finance_job.writer import Writer
-from finance_kafka.describe import TopicDescription
+from finance_kafka.describe import BrokerUnavailableError, TopicDescription
 from finance_kafka.offsets import OffsetRange
 from finance_role import beneath
 from finance_storage.derived_tables import Pause, pause_file
@@ -93,9 +93,10 @@ class BuiltLake:
 
     @property
     def broker(self) -> TopicDescription:
-        """The description of a broker that has exactly the stored records."""
-        first = dict.fromkeys(self.ends, 0)
-        return TopicDescription(self.identity.cluster, self.identity.topic_id, first, dict(self.ends))
+        """The description of a broker that has exactly the stored records of the lake's current topic."""
+        held, base = self.identity.current, self.identity.base
+        end = {partition - base: offset for partition, offset in self.ends.items() if partition >= base}
+        return TopicDescription(held.cluster, held.topic_id, dict.fromkeys(end, 0), end)
 
     def store(self, values: Sequence[bytes | None], partition: int = 0) -> int:
         """Store a batch; return its number."""
@@ -178,6 +179,11 @@ class BuiltLake:
         """Return the live data files of a table."""
         table = DeltaTable(str(self.paths.table(name)))
         return [self.paths.table(name) / path for path in pa.table(table.get_add_actions()).column("path").to_pylist()]
+
+
+def no_broker(*_: object) -> TopicDescription:
+    """Fail as a query of a broker that does not answer."""
+    raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
 
 def made_once(make: Callable[[Path], BuiltLake]) -> Callable[[Path], BuiltLake]:

@@ -26,6 +26,7 @@ from finance_role.settings import PlaceSettings
 from finance_storage import delta_log
 from finance_storage.delta_table import committed_offsets, open_table
 from finance_storage.derived_tables import states
+from finance_storage.lake_identity import numbered_in
 from finance_storage.paths import LakePaths
 
 if TYPE_CHECKING:
@@ -87,22 +88,28 @@ def coordinates(paths: LakePaths) -> Counter[tuple[int, int]]:
     return counts
 
 
+def start(module: str, environment: Mapping[str, str], log: Path, group: int | None = None) -> psutil.Popen:
+    """Start a module of the project in a session of its own, with its output in a file; `group` is its group of users."""
+    with log.open("w") as output:
+        return psutil.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=composed(environment, settings=False),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            group=group,
+        )
+
+
 class Run:
     """One supervisor and its roles; their output goes to a file that is shown on failure."""
 
     def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
         """Start the supervisor."""
         self.log = folder / f"{name}.log"
-        with self.log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "finance_local"],
-                cwd=ROOT,
-                env=composed(environment, settings=False),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        self.process = start("finance_local", environment, self.log)
 
     def text(self) -> str:
         """Return the output so far."""
@@ -144,7 +151,7 @@ class Run:
         """Wait for the supervisor to end by itself; return its exit code."""
         try:
             return self.process.wait(seconds * PATIENCE)
-        except subprocess.TimeoutExpired:
+        except psutil.TimeoutExpired:
             raise AssertionError(f"still running after {seconds * PATIENCE:.0f} s:\n{self.text()[-4000:]}") from None
 
     def stop(self, seconds: float = 120) -> int:
@@ -263,6 +270,10 @@ class Stack:
         """Query the broker for the topic's end offsets."""
         return describe_topic(self.bootstrap, self.topic).end
 
+    def lake_ends(self) -> dict[int, int]:
+        """Return where each partition of the lake ends: of its topic now, and of those before it if it has adopted one."""
+        return numbered_in(self.place, describe_topic(self.bootstrap, self.topic)).end
+
     def stored(self) -> Counter[tuple[int, int]]:
         """Count how often each (partition, offset) is in the two tables together."""
         return coordinates(self.place)
@@ -277,7 +288,7 @@ class Stack:
             if committed == asked_at:
                 return False
             try:
-                ends = self.end_offsets()
+                ends = self.lake_ends()
             except BrokerUnavailableError:
                 return False
             asked_at = committed
@@ -297,15 +308,41 @@ class Stack:
             command, cwd=ROOT, env=composed(lake, settings=False), capture_output=True, text=True, check=False
         )
 
+    def repair(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `make recover` or `make redrive` for this lake, in a process group of its own."""
+        lake = {
+            "ENV_FILE": os.devnull,
+            "DATA_DIR": str(self.paths.root),
+            "KAFKA_PORT": str(self.kafka_port),
+            "ZOOKEEPER_PORT": str(self.zookeeper_port),
+            "KAFKA_TOPIC": self.topic,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "finance_local.repair", command],
+            cwd=ROOT,
+            env=composed({**lake, **environment}, settings=False),
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def assert_proven(self) -> str:
         """Assert that `verify --values` succeeds; return what it prints."""
         verified = self.verify("--values")
         assert verified.returncode == 0, verified.stdout + verified.stderr
         return verified.stdout
 
+    def assert_completed_by(self, run: Run) -> None:
+        """Wait until all is stored, stop the run, and assert that the tables are complete."""
+        self.wait_until_stored()
+        assert run.stop() == 0
+        self.assert_complete()
+
     def assert_complete(self) -> None:
-        """Assert that each offset of the topic is in the tables exactly once."""
-        expected = {(partition, offset) for partition, end in self.end_offsets().items() for offset in range(end)}
+        """Assert that each offset of the topic, and of those before it, is in the tables exactly once."""
+        expected = {(partition, offset) for partition, end in self.lake_ends().items() for offset in range(end)}
         stored = self.stored()
         lost, foreign = sorted(expected - set(stored)), sorted(set(stored) - expected)
         assert not lost + foreign, f"lost: {lost[:10]}, foreign: {foreign[:10]}"

@@ -43,7 +43,7 @@ def flip_bit(path: Path, column: int = 0) -> None:
 def judge(lake: BuiltLake, broker: TopicDescription | None = None, *, records: Iterable[Record] | None = None) -> Report:
     """Verify without waiting; `records` are the topic's records, for `--values`."""
 
-    def read(_: dict[int, OffsetRange]) -> Iterable[list[Record]]:
+    def read(_: dict[int, OffsetRange], __: int) -> Iterable[list[Record]]:
         return [[record] for record in records or ()]
 
     context = VerifyContext(TOPIC, lambda: broker or lake.broker, None if records is None else read, patience_seconds=0)  # type: ignore[arg-type]

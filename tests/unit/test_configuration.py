@@ -55,7 +55,7 @@ READ_BY_SCRIPTS = {
     "ZOOKEEPER_HEAP": "kafka/broker/run-zookeeper",
 }
 # Variables that are in no settings class and still reach a role: the options of repairs.
-OF_REPAIRS = {"YES", "SKIP", "ALTERED", "EXCUSE", "REASON", "SOURCE", "UNDO"}
+OF_REPAIRS = {"YES", "ADOPT", "SKIP", "ALTERED", "EXCUSE", "REASON", "SOURCE", "UNDO"}
 READ_BY_COMPOSE_ALONE = {"EXTRA_CA_BUNDLE": "a secret of image builds"}
 # Keys of .env that compose does not interpolate.
 NOT_IN_COMPOSE = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from finance_lake.cli.app import AsJson, Data, hint, lake_of, report_if_empty
+from finance_lake.cli.app import AsJson, Data, Tz, hint, lake_of, report_if_empty
 
 
-def sources(*, as_json: AsJson = False, data: Data = None) -> None:
+def sources(*, tz: Tz = None, as_json: AsJson = False, data: Data = None) -> None:
     """List the sources of ticks: each run of a producer and each imported file, with its rows, times, ledger and state."""
     from finance_lake.cli.display import as_json as encoded
     from finance_lake.cli.display import print_rows
@@ -20,5 +20,5 @@ def sources(*, as_json: AsJson = False, data: Data = None) -> None:
         return
     if report_if_empty(lake.paths, lake.count()):
         return
-    print_rows(rows, ["source", "file", "rows", "first", "last", "arrived", "acknowledged", "state"])
+    print_rows(rows, ["source", "file", "rows", "first", "last", "arrived", "acknowledged", "state"], tz)
     hint("`financelake import FILE` adds a file of yours.")

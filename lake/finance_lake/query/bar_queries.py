@@ -1,4 +1,4 @@
-"""Queries that return bars, and what follows from bars: returns, and bars of other rows."""
+"""Queries that return bars, and what follows from bars: returns, and bars of other rows; the sessions that bars may follow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from finance_lake.query.periods import Calendar, Period, assigned, begins, calen
 from finance_lake.query.relations import source
 from finance_lake.query.result import Result
 from finance_lake.query.selection import Selection, selection, timestamp
-from finance_lake.query.sessions import zone_of
+from finance_lake.query.sessions import listed, zone_of
 from finance_lake.query.snapshot import open_snapshot
 from finance_lake.query.tick_queries import TickQueries
+from finance_lake.query.times import parse_time
 from finance_lake.query.values import EPOCH, MICROSECOND
 from finance_storage.paths import TICKS
 from finance_storage.schemas import UTC_MICROSECONDS
@@ -111,6 +112,21 @@ class BarQueries(TickQueries):
         partials = self.engine.table(resample.partial(rows.columns, base or 1), given=rows.arrow)
         found = self._whole(partials, base or 1, periods, how)
         return Result(self._filled(found, how) if fill else found, rows.version, tz=how.zone.key)
+
+    def sessions(self, exchange: str, start: Time, end: Time) -> Result:
+        """Return the days of an exchange such as XNYS that overlap the time from `start` to `end`, in order.
+
+        Columns: day, kind (`full day`, `half day`, `holiday`), open, close, break_start, break_end (times in UTC; null where
+        there is none). A half day opens later or closes earlier than others. Days on which the exchange never trades, such as
+        weekends, have no row. Days are those of the exchange's time zone, and so are a `start` and an `end` without a zone.
+
+        Raises RequestError if the exchange is unknown, if its calendar does not reach that far, or without exchange-calendars,
+        which `pip install 'financelake[sessions]'` adds.
+        """
+        zone = zone_of(exchange)
+        begin, before = parse_time(start, "start", zone), parse_time(end, "end", zone)
+        last = max(before - MICROSECOND, EPOCH).astimezone(zone).date()
+        return Result(listed(exchange, begin.astimezone(zone).date(), last), self.version, tz=zone.key)
 
     def _plain_bars(self, wanted: Selection, snapshot: Snapshot, how: Calendar) -> pa.Table:
         step = how.size.step or 1

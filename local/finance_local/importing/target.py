@@ -10,7 +10,7 @@ from finance_role.heartbeat import heartbeat_file, is_alive
 from finance_storage.accounting import still_to_come
 from finance_storage.delta_table import committed_offsets
 from finance_storage.errors import LakeError
-from finance_storage.lake_identity import read_identity
+from finance_storage.lake_identity import numbered_in, read_identity
 from finance_verify.source_rows import data_files, numbers_of
 from finance_verify.verify import topic_findings
 
@@ -66,7 +66,7 @@ class Target(NamedTuple):
 
         `progress` is called with the part that is stored, from 0 to 1. Raises TargetError.
         """
-        topic = self.describe()
+        topic = numbered_in(self.paths, self.describe())
         first = missing = self._missing(topic)
         deadline = time.monotonic() + MAX_IDLE_SECONDS
         while missing and not stopping() and time.monotonic() < deadline:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from finance_job.derived.revision import Revisions
 from finance_job.derived.sessions import plan_for
 from finance_job.derived.table import KEY
 from finance_job.derived.upkeep import Upkeep
-from finance_job.spark_failure import in_one_line
+from finance_job.spark_failure import KeptError, in_one_line
 from finance_role import beneath
 from finance_storage import delta_log, place
 from finance_storage.delta_table import open_table
@@ -31,7 +30,6 @@ from finance_storage.derived_tables import Pause, pause_file
 from finance_storage.errors import UnreadableError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -71,7 +69,7 @@ class Following(threading.Thread):
         self._scratch = ticks.paths.derived_run / table.name
         self._pause_file = pause_file(ticks.paths, table.name)
         self._failing_since: datetime | None = None
-        self._batch_error: Exception | None = None
+        self._failure = KeptError()
 
     def stop(self) -> None:
         """Tell it to end. Its running Spark job ends by itself, or is cancelled."""
@@ -120,7 +118,7 @@ class Following(threading.Thread):
         self._failing_since = None
 
     def _follow(self) -> None:
-        self._batch_error = None
+        self._failure = KeptError()
         revisions = Revisions(self._ticks, self._table)
         position = revisions.position
         if position is None or not self._can_follow_from(position):
@@ -137,18 +135,9 @@ class Following(threading.Thread):
             query.stop()
         if self._stopping.is_set():
             return
-        if self._batch_error:
-            raise self._batch_error
+        if self._failure.error:
+            raise self._failure.error
         query.awaitTermination()  # raises what ended it
-
-    @contextmanager
-    def _keeping_errors(self) -> Iterator[None]:
-        """Keep the error of a batch, which reaches Spark as text only."""
-        try:
-            yield
-        except Exception as error:
-            self._batch_error = error
-            raise
 
     def _query(self, revisions: Revisions, position: int) -> StreamingQuery:
         checkpoint = self._fresh_checkpoint()
@@ -156,7 +145,7 @@ class Following(threading.Thread):
         batches = Batches(revisions, self._paths, self._table, checkpoint, position)
 
         def process(batch: DataFrame, number: int) -> None:
-            with self._turn, self._keeping_errors():
+            with self._turn, self._failure.keeping():
                 batches.process(batch, number)
                 upkeep.step()
             self._succeeded()

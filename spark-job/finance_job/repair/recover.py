@@ -1,5 +1,7 @@
 """Recover: repair the tables from Kafka. `python -m finance_job.repair.recover` (`make recover`).
 
+With ADOPT=1 it also takes a lake over to another topic, if its cluster was replaced or its topic deleted and created again.
+
 It determines which offsets the two tables hold and reads the missing ones from Kafka. A last commit to each table states what
 is lost for good, what the table holds and where the stream continues. An interrupted attempt leaves nothing to clean up: the
 next one determines again what is missing, each piece is stored in one commit, and the guard keeps the job from starting until
@@ -23,10 +25,12 @@ from pydantic import Field
 
 from finance_job import transaction
 from finance_job.config import Settings
+from finance_job.failpoint import arm, hit
 from finance_job.guard import examine, put_old_state_aside
 from finance_job.records import kafka_reader
 from finance_job.repair import rewrite
-from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.adoption import AdoptionError
+from finance_job.repair.altered_rows import altered_rows, lost_with_the_topic, report_of
 from finance_job.repair.moving import complete as complete_move
 from finance_job.repair.recovery_plan import RecoverError, excusing, losses_of, make_plan
 from finance_job.schema_guard import UnfitSchemaError
@@ -47,6 +51,7 @@ from finance_storage.errors import LakeError
 from finance_storage.lake_identity import CorruptStateError, read_identity
 from finance_storage.log_damage import damaged_log
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
+from finance_verify.verdict import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,7 +130,9 @@ class Recovery:
         losses = (*self._plan.losses, *losses_of(offset_set.union(*self._holes), NO_RECORD))
         identity = msgspec.structs.replace(self._plan.identity, losses=losses, excused=self._plan.excused)
         for name in TABLES:
+            # The quarantine first: the table of ticks decides which topic a lake holds.
             self._writer.restate(name, identity, self._plan.position, self._total(name))
+            hit(f"after-{name}-restate")
         return identity
 
     def _total(self, name: str) -> Total:
@@ -143,13 +150,15 @@ def _noting(batches: Iterable[pa.RecordBatch], seen: list[pa.RecordBatch]) -> It
 
 
 class RecoverSettings(Settings):
-    """The settings of `make recover` besides `.env`: records to skip, rows to treat as altered, and ticks to excuse.
+    """The settings of `make recover` besides `.env`: records to skip, rows to treat as altered, ticks to excuse.
 
+    `adopt` takes the lake over to the topic that the broker has, if that is another one than the lake's.
     `altered` names the rows to read again. If it is empty verify finds them; `none` keeps the rows as they are.
     `excuse` names all ticks that are excused from now on. If it is empty nothing changes; `none` excuses none.
     """
 
     yes: bool = False
+    adopt: bool = False
     skip: str = Field("", pattern=rf"^({RANGE}(,{RANGE})*)?$")
     altered: str = Field("", pattern=rf"^({NONE}|{RANGE}(,{RANGE})*)?$")
     excuse: str = Field("", pattern=rf"^({NONE}|{RANGE}(,{RANGE})*)?$")
@@ -169,6 +178,7 @@ def named(text: str) -> OffsetSet:
 
 def main() -> int:
     """Make a plan, show it, ask for confirmation and carry it out."""
+    arm()
     settings = begin_role(RecoverSettings)
     paths = LakePaths.of(settings, settings.data_dir.resolve())
     with hold_or_exit(settings.data_dir, ROLE):
@@ -176,6 +186,7 @@ def main() -> int:
             return _recover(settings, paths)
         except (
             RecoverError,
+            AdoptionError,
             CorruptStateError,
             BrokerUnavailableError,
             TopicNotFoundError,
@@ -193,19 +204,24 @@ def main() -> int:
 def _recover(settings: RecoverSettings, paths: LakePaths) -> int:
     _complete_move(paths)
     broker = describe_topic(settings.kafka_bootstrap, settings.kafka_topic)
-    altered = named(settings.altered) if settings.altered else altered_rows(paths, settings.kafka_topic, broker)
-    plan = make_plan(paths, settings.kafka_topic, broker, spans_in(settings.skip), altered)
+    report = report_of(paths, settings.kafka_topic, broker) if settings.adopt or not settings.altered else Report(())
+    altered = named(settings.altered) if settings.altered else altered_rows(report)
+    plan = make_plan(paths, settings.kafka_topic, broker, spans_in(settings.skip), altered, adopt=settings.adopt)
+    if settings.adopt and not plan.left:
+        print("The lake holds this topic already: there is nothing to adopt.")
     if settings.excuse:
         plan = excusing(plan, named(settings.excuse))
     if plan.is_idle and not accounting.find_inconsistencies(examine(paths, broker)):
         print("The lake is complete and its parts belong together: there is nothing to recover.")
         return 0
     print("To recover the lake:", *(f"- {step}" for step in plan.steps()), sep="\n")
+    if plan.left:
+        print(lost_with_the_topic(report))
     if not (settings.yes or _agreed()):
         sys.stderr.write("Nothing was changed. Answer y to go on, or set YES=1.\n")
         return USAGE
     # Records that retention removes meanwhile are noted as lost.
-    topic = kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, skip_missing=True)
+    topic = kafka_reader(settings.kafka_bootstrap, settings.kafka_topic, plan.identity.base, skip_missing=True)
     identity = Recovery(paths, topic, plan, print).run()
     for path in put_old_state_aside(paths):
         print(f"{path} is from an older version and no longer needed")

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from finance_job.repair.adoption import adopting, farewell
 from finance_job.repair.table_content import Content, content
 from finance_job.schema_guard import differences
 from finance_job.tables import TABLES
 from finance_kafka.offsets import OffsetRange
 from finance_storage import delta_log, offset_set, place
-from finance_storage.accounting import other_topic, tables_of_two_lakes, topic_mismatches
-from finance_storage.delta_table import open_table
+from finance_storage.accounting import ADOPT, other_topic, tables_of_two_lakes, topic_mismatches
+from finance_storage.delta_table import newest_metadata, open_table
 from finance_storage.lake_identity import CorruptStateError, Excused, Identity, Loss, identity_of, read_identity
 from finance_storage.log_damage import damaged_log
 from finance_storage.paths import QUARANTINE, TICKS, LakePaths
@@ -21,7 +22,7 @@ from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from deltalake import Field
+    from deltalake import DeltaTable, Field
 
     from finance_job.transaction import LiveFile
     from finance_kafka.describe import TopicDescription
@@ -41,7 +42,7 @@ class RecoveryPlan:
     """What recover is going to do.
 
     Attributes:
-        identity: the lake's current identity, or one taken from the broker if the tables have none
+        identity: the lake's current identity, or one taken from the broker if the tables have none, or that after an adoption
         aside: torn or empty newest entries of the tables' logs, to be moved to `data/aside`
         broken: data files to remove from their table
         columns: columns to add to the schema of a table
@@ -51,6 +52,7 @@ class RecoveryPlan:
         excused: ticks whose sequence numbers verify does not hold against their source from now on
         position: the position of both tables afterwards, where the stream continues
         ticks: coordinates that the table of ticks holds now
+        left: the lake's identity before it takes over another topic; None if it keeps its topic
 
     """
 
@@ -64,16 +66,20 @@ class RecoveryPlan:
     excused: tuple[Excused, ...]
     position: Offsets
     ticks: OffsetSet
+    left: Identity | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether the tables hold what they should."""
         news = self.losses[len(self.identity.losses) :]
         files = any(self.broken.values()) or any(self.columns.values())
-        return not (self.aside or files or self.leaving or self.backfill or news or self.excused != self.identity.excused)
+        changes = self.aside or files or self.leaving or self.backfill or news or self.left
+        return not (changes or self.excused != self.identity.excused)
 
     def steps(self) -> Iterator[str]:
         """Yield a line per step, to show before confirmation."""
+        if self.left:
+            yield from farewell(self.left, self.identity)
         for path in self.aside:
             yield f"move {path} aside: it is torn or empty"
         for name, files in self.broken.items():
@@ -117,14 +123,25 @@ def torn_entries(paths: LakePaths) -> dict[str, Place]:
     return torn
 
 
-def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: OffsetSet, altered: OffsetSet) -> RecoveryPlan:
-    """Read the lake and plan its recovery, without changes. `skip` is left out, `altered` read again. Raises RecoverError."""
+def make_plan(  # noqa: PLR0913
+    paths: LakePaths, topic: str, broker: TopicDescription, skip: OffsetSet, altered: OffsetSet, *, adopt: bool = False
+) -> RecoveryPlan:
+    """Read the lake and plan its recovery, without changes. `skip` is left out, `altered` read again.
+
+    With `adopt` it takes over the topic that `broker` describes if that is another one than the lake's. Raises RecoverError and
+    AdoptionError.
+    """
     torn = torn_entries(paths)
     versions = {name: int(path.stem) - 1 for name, path in torn.items()}
     actual = content(paths, versions)
     identity = _identity(paths, versions) or _assumed_identity(topic, broker, actual)
     ticks, quarantine = (_identity_of(paths, name, versions) for name in (TICKS, QUARANTINE))
     tables = {name: open_table(paths.table(name), versions.get(name)) for name in TABLES}
+    left = identity if adopt and not identity.is_of(broker) else None
+    if left:
+        # The quarantine has the new identity already if an earlier adoption was killed between the two last commits.
+        is_begun = quarantine is not None and quarantine.lake == left.lake and quarantine.is_of(broker)
+        identity = quarantine if quarantine and is_begun else adopting(left, broker, _ends(paths, tables, actual), now())
     for mismatch in (
         *(fault for name, table in tables.items() if table for fault in differences(name, table).faults),
         *tables_of_two_lakes(ticks, quarantine),
@@ -132,13 +149,23 @@ def make_plan(paths: LakePaths, topic: str, broker: TopicDescription, skip: Offs
         *topic_mismatches(identity, broker),
     ):
         raise RecoverError(str(mismatch))
-    return decide(
-        identity, broker, replace(actual, doubtful=offset_set.union(actual.doubtful, altered)), skip, list(torn.values())
-    )
+    actual = replace(actual, doubtful=offset_set.union(actual.doubtful, altered))
+    return replace(decide(identity, identity.numbered(broker), actual, skip, list(torn.values())), left=left)
+
+
+def _ends(paths: LakePaths, tables: Mapping[str, DeltaTable | None], actual: Content) -> Offsets:
+    """Return where each partition ends, according to the commits of the tables; without any, according to their rows."""
+    newest = [newest_metadata(table, paths.table(name)) for name, table in tables.items() if table]
+    stored = {partition: ranges[-1].end for partition, ranges in offset_set.union(*actual.offsets.values()).items()}
+    positions = [metadata.position for metadata in newest if metadata] or [stored]
+    return {partition: max(offsets.get(partition, 0) for offsets in positions) for partition in set().union(*positions)}
 
 
 def decide(identity: Identity, broker: TopicDescription, actual: Content, skip: OffsetSet, aside: list[Place]) -> RecoveryPlan:
-    """Compare what the tables should hold with what they hold and what Kafka has; read only the clock. Raises RecoverError."""
+    """Compare what the tables should hold with what they hold and what Kafka has; read only the clock. Raises RecoverError.
+
+    `broker` has the lake's partitions.
+    """
     if beyond := offset_set.minus(skip, offset_set.spans_between({}, broker.end)):
         raise RecoverError(f"the topic has no such offsets to skip yet: {offset_set.text(beyond)}")
     stored = offset_set.union(*actual.offsets.values())
@@ -187,13 +214,14 @@ def _position(identity: Identity, broker: TopicDescription, stored: OffsetSet) -
     position = {
         partition: max(ends.get(partition, 0), identity.start(partition), broker.first.get(partition, 0))
         for partition in sorted({*ends, *identity.first, *broker.end})
-    }
+    } | identity.retired
     for partition, offset in position.items():
         if offset > broker.end.get(partition, 0):
             raise RecoverError(
                 f"the tables hold partition {partition} up to offset {offset}, the topic ends at "
                 f"{broker.end.get(partition, 0)}: the broker has lost records, and new ones would get offsets that the lake "
-                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`"
+                "already has. Restore data/kafka, or create another lake with DATA_DIR or `make reset`; or delete the topic "
+                f"and create it again: {ADOPT}"
             )
     return position
 

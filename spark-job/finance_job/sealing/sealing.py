@@ -60,7 +60,7 @@ def _now() -> datetime:
 
 
 class _Target(NamedTuple):
-    """Days before `until` are final once ticks have reached `ends`, the end offsets of a topic at a later moment."""
+    """Days before `until` are final once ticks have reached `ends`, where the lake's partitions ended at a later moment."""
 
     until: date
     ends: Offsets
@@ -150,7 +150,8 @@ class Sealing:
             broker = self._describe()
         except (BrokerUnavailableError, TopicNotFoundError):
             return None  # the stream reports it
-        return None if any(topic_mismatches(self._writer.identity, broker)) else _Target(until, broker.end)
+        identity = self._writer.identity
+        return None if any(topic_mismatches(identity, broker)) else _Target(until, identity.numbered(broker).end)
 
     def _seal_next(self, until: date) -> Generator[None, None, bool]:
         """Seal the next day with ticks before `until`, and the days before it; return whether the table was still the same."""

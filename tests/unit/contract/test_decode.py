@@ -1,5 +1,6 @@
 """The rules of the contract, one by one."""
 
+import json
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finance_contract import MAX_DEPTH, MAX_VALUE_BYTES, Malformed, Reason, Tick, decode, strict
+from finance_contract.tick import SYMBOL_VERSION_1
 
 MINIMAL = b'{"symbol": "AAPL", "price": 174.5}'
 
@@ -213,6 +215,24 @@ def test_a_valid_symbol_is_accepted(text: str) -> None:
 )
 def test_an_invalid_symbol_is_refused(text: str) -> None:
     assert reason_of(f'{{"symbol":"{text}","price":1}}'.encode()) is Reason.SYMBOL_INVALID
+
+
+@given(
+    symbol=st.from_regex(SYMBOL_VERSION_1, fullmatch=True),
+    cents=st.integers(1, 10**9),
+    optional=st.fixed_dictionaries(
+        {},
+        optional={
+            "size": st.none() | st.integers(0, 2**63 - 1),
+            "ts_event": st.none() | st.integers(10**18, 2 * 10**18),
+            "seq": st.none() | st.integers(0, 2**63 - 1),
+            "source": st.none() | st.from_regex(r"[ -~]{1,64}", fullmatch=True),
+        },
+    ),
+)
+def test_a_record_of_version_1_is_the_same_tick(symbol: str, cents: int, optional: dict[str, object]) -> None:
+    value = json.dumps({"symbol": symbol, "price": cents, **optional}).encode()
+    assert read(value) == Tick(symbol, Decimal(cents), **optional)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", [" ", "~" * 64, '\\"\\\\', "\\u0041"])

@@ -95,7 +95,7 @@ def with_values(lake: BuiltLake) -> tuple[Finding, ...]:
     arrived = {4: 1_764_000_000_000, 6: 1_764_000_000_000}
     first = round(1000 * ARRIVED.timestamp())
     records = [Record(0, at, arrived.get(at, first), b"AAPL", value) for at, value in enumerate([*FIRST, *HALF])]
-    return verify(lake.paths, VerifyContext(lake.identity.topic, lambda: lake.broker, lambda _: [records])).findings
+    return verify(lake.paths, VerifyContext(lake.identity.topic, lambda: lake.broker, lambda *_: [records])).findings
 
 
 def test_a_half_committed_batch_of_version_1_is_finished_with_each_record_in_one_table(old: BuiltLake) -> None:

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from finance_job.guard import open_lake
 from finance_job.repair import recover
-from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.altered_rows import altered_rows, report_of
 from finance_job.repair.recover import Recovery, spans_in
 from finance_job.repair.recovery_plan import RecoverError, RecoveryPlan, make_plan
 from finance_job.writer import Writer
@@ -56,7 +56,7 @@ def recovered(
     lake: BuiltLake, broker: TopicDescription | None = None, skip: offset_set.OffsetSet | None = None
 ) -> RecoveryPlan:
     broker = broker or lake.broker
-    plan = make_plan(lake.paths, TOPIC, broker, skip or {}, altered_rows(lake.paths, TOPIC, broker))
+    plan = make_plan(lake.paths, TOPIC, broker, skip or {}, altered_rows(report_of(lake.paths, TOPIC, broker)))
     assert all("\n" not in step for step in plan.steps())
     Recovery(lake.paths, partial(replay, lake), plan, lambda _: None).run()
     open_lake(lake.paths, TOPIC, broker)

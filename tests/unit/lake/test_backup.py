@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import resource
 import shutil
 import tarfile
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from finance_storage.paths import QUARANTINE, TICKS, LakePaths
 from finance_verify.context import VerifyContext
 from finance_verify.verdict import Code
 from finance_verify.verify import verify
+from tests.support.beside import beside
 from tests.support.days import FIRST_DAY, LOG, Days, after_midnight, date_of
 from tests.support.lakes import BAD, GOOD, LAKE, TOPIC, BuiltLake, numbered, three_batches
 from tests.support.nasty_paths import NASTY, REFUSED
@@ -43,6 +44,7 @@ from tests.support.tampering import flip_bit, write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from typer.testing import Result
 
@@ -212,28 +214,15 @@ def test_a_lake_of_an_earlier_version_is_backed_up_before_its_upgrade(fixture: P
 # ---- while the job runs -------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _committing(lake: BuiltLake) -> Iterator[None]:
+def _committing(lake: BuiltLake) -> AbstractContextManager[None]:
     """Store batches in another thread until the end of the block."""
-    ending, failed = threading.Event(), list[BaseException]()
+    firsts = itertools.count(15, 5)
 
     def commit() -> None:
-        first = 15
-        try:
-            while not ending.wait(0.02):
-                lake.store([*numbered(5, first=first), BAD], partition=first % 2)
-                first += 5
-        except BaseException as error:  # noqa: BLE001 (the test reports it)
-            failed.append(error)
+        first = next(firsts)
+        lake.store([*numbered(5, first=first), BAD], partition=first % 2)
 
-    writer = threading.Thread(target=commit)
-    writer.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        writer.join()
-    assert not failed
+    return beside(commit, 0.02)
 
 
 def test_backups_made_while_the_job_commits_are_each_of_one_moment(lake: BuiltLake, target: Path) -> None:

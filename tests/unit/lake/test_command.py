@@ -17,7 +17,6 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from finance_kafka.describe import BrokerUnavailableError
 from finance_lake import status
 from finance_lake.cli import app
 from finance_lake.cli.sql import shell
@@ -26,7 +25,7 @@ from finance_lake.export import write
 from finance_lake.lake import Lake
 from finance_storage.errors import NoLakeError, UnreadableError
 from finance_storage.paths import QUARANTINE, TICKS
-from tests.support.lakes import BAD, BuiltLake
+from tests.support.lakes import BAD, BuiltLake, no_broker
 from tests.unit.lake.conftest import tick
 
 if TYPE_CHECKING:
@@ -236,10 +235,7 @@ def test_status_shows_the_last_proof(built: BuiltLake) -> None:
 
 
 def test_status_without_a_broker_says_so(built: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object) -> TopicDescription:
-        raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
-
-    monkeypatch.setattr(status, "describe_topic_quickly", unreachable)
+    monkeypatch.setattr(status, "describe_topic_quickly", no_broker)
     result = run(built, "status")
     assert result.exit_code == 0
     assert "lag          unknown: no broker answers at 127.0.0.1:9092" in result.stdout

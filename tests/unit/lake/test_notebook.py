@@ -12,6 +12,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -124,6 +125,8 @@ def test_the_server_ends_with_the_command_and_frees_its_port(morning: Path, numb
     ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as notebook:
         until(lambda: answers(port))
+        with urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+            assert b'"showAppCode": true' in page.read(), "the page must show the notebook's code"
         notebook.send_signal(number)
         notebook.wait(30)
         until(lambda: not answers(port))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
@@ -200,6 +201,44 @@ def test_sessions_have_their_breaks() -> None:
     (day,) = sessions_of("XHKG", date(2026, 11, 24), date(2026, 11, 24))
     assert [[f"{at:%H:%M}" for at in part] for part in day.parts] == [["01:30", "04:00"], ["05:00", "08:00"]]
     assert sessions_of("XNYS", date(2026, 11, 26), date(2026, 11, 26)) == ()
+
+
+def test_the_sessions_of_an_exchange_are_listed(two_days: Lake) -> None:
+    listed = two_days.sessions("XNYS", date(2026, 11, 25), "2026-11-30")
+    assert [(f"{row['day']:%m-%d}", row["kind"], *map(clock, (row["open"], row["close"]))) for row in listed.rows()] == [
+        ("11-25", "full day", "14:30", "21:00"),
+        ("11-26", "holiday", None, None),
+        ("11-27", "half day", "14:30", "18:00"),
+    ]
+    assert listed.df(floats=True)["close"].iloc[2].isoformat() == "2026-11-27T13:00:00-05:00"
+    (lunch,) = two_days.sessions("XHKG", "2026-11-24T15:59", "2026-11-24T16:00").rows()
+    assert [clock(lunch[name]) for name in ("open", "break_start", "break_end", "close")] == [
+        "01:30",
+        "04:00",
+        "05:00",
+        "08:00",
+    ]
+    assert [row["kind"] for row in two_days.sessions("24/7", "2026-12-25", "2026-12-27").rows()] == ["full day"] * 2
+    assert not len(two_days.sessions("XNYS", "2026-11-28", "2026-11-28"))
+    assert {row["day"].weekday() for row in two_days.sessions("XTAE", "2025-01-01", "2025-03-01").rows()} == {6, 0, 1, 2, 3}
+    assert [row["day"].isoformat() for row in two_days.sessions("XNYS", "2025-01-09", "2025-01-10").rows()] == ["2025-01-09"]
+
+
+def clock(at: datetime | None) -> str | None:
+    return f"{at:%H:%M}" if at else None
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda lake: lake.sessions("XNYS", "2026-11-24", "2026-11-25"), lambda lake: lake.bars(session="XNYS")]
+)
+def test_without_exchange_calendars_the_extra_is_named(
+    two_days: Lake, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Lake], object]
+) -> None:
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+    with pytest.raises(
+        fl.RequestError, match=r"The sessions of XNYS need exchange-calendars: `pip install 'financelake\[sessions\]'`"
+    ):
+        ask(two_days)
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------

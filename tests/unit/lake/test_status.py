@@ -40,7 +40,7 @@ def no_broker() -> TopicDescription:
     raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
 
 
-def no_record(_: Mapping[int, OffsetRange]) -> float:
+def no_record(_: Mapping[int, OffsetRange], __: int) -> float:
     raise BrokerUnavailableError("the broker returns no records")
 
 
@@ -113,7 +113,7 @@ def test_with_a_broker_the_lag_is_the_age_of_the_oldest_record_that_waits(built:
     position, asked = dict(built.ends), []
     built.ends[0] += 3
 
-    def oldest(ranges: Mapping[int, OffsetRange]) -> float:
+    def oldest(ranges: Mapping[int, OffsetRange], _: int) -> float:
         asked.append(ranges)
         return time.time() - 7
 

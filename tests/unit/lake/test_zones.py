@@ -40,6 +40,7 @@ def test_more_commands_show_the_zone(built: BuiltLake) -> None:
     assert "16:15:00" in output(built, "tail", "--count", "1")
     assert "+0545" in output(built, "bars", "AAPL", "--chart") or SHOWN in output(built, "bars", "AAPL", "--chart")
     assert "+05:45" in output(built, "quarantine")
+    assert "+05:45" in output(built, "sources")
 
 
 def test_days_and_bounds_of_bars_are_those_of_the_zone(built: BuiltLake) -> None:

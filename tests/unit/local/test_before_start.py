@@ -214,16 +214,31 @@ def test_the_controllers_port_must_be_free(lake: Path) -> None:  # noqa: ARG001
             preflight.require_free_ports(settings)
 
 
-@pytest.mark.parametrize(("kraft", "roles"), [(True, ("kafka",)), (False, ("zookeeper", "kafka"))], ids=["KRaft", "ZooKeeper"])
+@pytest.fixture(params=[(True, ("kafka",)), (False, ("zookeeper", "kafka"))], ids=["KRaft", "ZooKeeper"])
+def kind(request: pytest.FixtureRequest) -> tuple[bool, tuple[str, ...]]:
+    """Return the value of KRAFT, and the roles of the broker."""
+    chosen: tuple[bool, tuple[str, ...]] = request.param
+    return chosen
+
+
 def test_a_repair_starts_the_lakes_own_kind_of_broker_whatever_the_setting_says(
-    lake: Path,
-    kraft: bool,  # noqa: FBT001
-    roles: tuple[str, ...],
+    lake: Path, kind: tuple[bool, tuple[str, ...]]
 ) -> None:
+    kraft, roles = kind
     of_kind(lake, kraft=kraft)
     settings = repair.with_the_lakes_broker(Settings(kraft=not kraft))
     assert (settings.kraft, settings.roles) == (kraft, roles)
     preflight.require_the_lakes_kind(settings)
+
+
+def test_only_an_adoption_begins_a_broker_for_a_lake_that_has_none(lake: Path, kind: tuple[bool, tuple[str, ...]]) -> None:
+    kraft, roles = kind
+    create_tables(LakePaths(lake), identity("finance"))
+    with pytest.raises(preflight.OtherKindError, match="`make recover ADOPT=1` begins a new topic"):
+        preflight.require_the_lakes_kind(repair.with_the_lakes_broker(Settings(kraft=kraft)))
+    settings = repair.with_the_lakes_broker(Settings(kraft=kraft), adopts=True)
+    assert (settings.kraft, settings.roles) == (kraft, (*roles, "topic-init"))
+    preflight.require_the_lakes_kind(settings, adopts=True)
 
 
 def test_a_repair_starts_the_version_of_kafka_that_the_lake_has_run(lake: Path) -> None:

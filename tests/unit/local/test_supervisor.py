@@ -116,6 +116,14 @@ async def supervising(folder: Path, output: Output, *roles: Role) -> AsyncIterat
         await supervisor.stop()
 
 
+@asynccontextmanager
+async def two_running_roles(folder: Path, output: Output) -> AsyncIterator[Supervisor]:
+    roles = [role(name, RUNS, is_ready=ready_when_up(output, name)) for name in ("kafka", "producer")]
+    async with supervising(folder, output, *roles) as supervisor:
+        await supervisor.start()
+        yield supervisor
+
+
 def run(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 2 * PATIENCE_SECONDS))
 
@@ -315,9 +323,7 @@ def test_a_role_is_not_stopped_before_the_previous_one_has_ended(tmp_path: Path,
 
 def test_a_named_role_can_be_stopped_alone(tmp_path: Path, output: Output, processes: Processes) -> None:
     async def scenario() -> None:
-        roles = [role(name, RUNS, is_ready=ready_when_up(output, name)) for name in ("kafka", "producer")]
-        async with supervising(tmp_path, output, *roles) as supervisor:
-            await supervisor.start()
+        async with two_running_roles(tmp_path, output) as supervisor:
             assert len(processes()) == 2
             assert set(await supervisor.stop("producer")) == {"producer"}
             assert len(processes()) == 1
@@ -378,9 +384,7 @@ def test_children_of_a_role_that_stops_in_time_are_not_left_behind(
 
 def test_each_role_runs_in_its_own_session(tmp_path: Path, output: Output, processes: Processes) -> None:
     async def scenario() -> None:
-        roles = [role(name, RUNS, is_ready=ready_when_up(output, name)) for name in ("kafka", "producer")]
-        async with supervising(tmp_path, output, *roles) as supervisor:
-            await supervisor.start()
+        async with two_running_roles(tmp_path, output):
             pids = processes()
             assert {os.getsid(pid) for pid in pids} == pids
             assert os.getsid(0) not in pids

@@ -159,16 +159,16 @@ def test_an_invalid_mapping_is_reported_with_the_settings(monkeypatch: pytest.Mo
 
 
 def test_how_to_read_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {
-        "REPLAY_MAP": "symbol=Ticker, ts_event=trade=time",
-        "REPLAY_IGNORE_COLUMNS": "volume, venue time,",
-        "REPLAY_DELIMITER": "tab",
-        "REPLAY_DECIMAL_MARK": "comma",
-        "REPLAY_OHLC": "o,h,l,c",
-        "REPLAY_TIME_UNIT": "auto",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
+    env_file = """\
+REPLAY_MAP=symbol=Ticker, ts_event=trade=time
+REPLAY_IGNORE_COLUMNS=volume, venue time,
+REPLAY_DELIMITER=tab
+REPLAY_DECIMAL_MARK=comma
+REPLAY_OHLC=o,h,l,c
+REPLAY_TIME_UNIT=auto
+"""
+    for line in env_file.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
     reading = Settings().reading
     assert reading.mapped == {"symbol": "Ticker", "ts_event": "trade=time"}
     assert reading.ignored == ("volume", "venue time")

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from finance_job.guard import StartupRefusedError, check_lake
 from finance_job.maintenance.compaction import Maintenance
-from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.altered_rows import altered_rows, report_of
 from finance_job.repair.recover import Recovery
 from finance_job.repair.recovery_plan import make_plan
 from finance_job.repair.redrive import ALL, redrive
@@ -176,7 +176,7 @@ def test_recover_reads_again_what_a_lost_file_and_a_torn_entry_had(lake: BuiltLa
     torn = entry_path(lake.paths.ticks, table.version())
     place.write_whole(lake.paths.root, torn, b"")
     assert judged(lake).code is Code.CORRUPT
-    plan = make_plan(lake.paths, TOPIC, lake.broker, {}, altered_rows(lake.paths, TOPIC, lake.broker))
+    plan = make_plan(lake.paths, TOPIC, lake.broker, {}, altered_rows(report_of(lake.paths, TOPIC, lake.broker)))
     Recovery(lake.paths, partial(replay, lake), plan, lambda _: None).run()
     assert judged(lake).code is Code.BEHIND  # the stream reads the records of the torn commit
     assert check_lake(lake.paths, TOPIC, lake.broker) == lake.identity

@@ -48,8 +48,13 @@ def test_each_fault_has_the_command_that_fixes_it() -> None:
     ("replicas", "in_sync", "beginning"), [(1, "1", "replication 1"), (3, "1", "min.insync.replicas=1"), (3, "2", None)]
 )
 def test_replication_is_a_note(replicas: int, in_sync: str, beginning: str | None) -> None:
-    found = notes(replicas, {"min.insync.replicas": in_sync})
+    found = notes(4, replicas, {"min.insync.replicas": in_sync})
     assert [note.partition(":")[0] for note in found] == ([beginning] if beginning else [])
+
+
+def test_a_single_partition_is_a_note() -> None:
+    (note,) = notes(1, 3, {"min.insync.replicas": "2"})
+    assert note.startswith("1 partition: ")
 
 
 @pytest.mark.parametrize(("policy", "impossible"), [("delete", False), ("compact", True), ("compact,delete", True)])

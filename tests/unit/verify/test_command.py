@@ -12,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from finance_kafka import describe
-from finance_kafka.describe import BrokerUnavailableError, TopicNotFoundError
+from finance_kafka.describe import TopicNotFoundError
 from finance_lake import cli
 from finance_lake.config import Settings
 from finance_storage.paths import TICKS
+from tests.support.lakes import no_broker
 from tests.support.tampering import drop
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ def test_no_broker_makes_no_query(lake: BuiltLake, queries: list[tuple[str, str]
 
 
 def test_an_unreachable_broker_gives_no_verdict(lake: BuiltLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(*_: str) -> TopicDescription:
-        raise BrokerUnavailableError("no broker answers at 127.0.0.1:9092")
-
-    monkeypatch.setattr(describe, "describe_topic", ask)
+    monkeypatch.setattr(describe, "describe_topic", no_broker)
     result = run(lake, "--json")
     assert result.exit_code == 1
     assert result.stdout == ""

@@ -21,6 +21,8 @@ from tests.support.tampering import found, judge, write_ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from finance_verify.verdict import Report
+
 
 def test_a_correct_lake_is_complete(lake: BuiltLake) -> None:
     report = judge(lake)
@@ -135,20 +137,20 @@ def test_acknowledged_ticks_among_known_losses_are_a_note(lake: BuiltLake) -> No
     assert any("seq 15-18" in note for note in report.notes)
 
 
+def with_two_holes(lake: BuiltLake, offsets: int) -> Report:
+    lake.plan(offsets)
+    lake.commit(TICKS, lake.write([GOOD, GOOD], 0, 16), holes=2)
+    return judge(lake)
+
+
 def test_holes_of_transactional_producers_are_a_note(lake: BuiltLake) -> None:
-    lake.plan(4)
-    files = lake.write([GOOD, GOOD], 0, 16)
-    lake.commit(TICKS, files, holes=2)
-    report = judge(lake)
+    report = with_two_holes(lake, offsets=4)
     assert report.findings == ()
     assert any("no record for 2 offsets" in note for note in report.notes)
 
 
 def test_a_hole_does_not_excuse_a_gap(lake: BuiltLake) -> None:
-    lake.plan(5)
-    files = lake.write([GOOD, GOOD], 0, 16)
-    lake.commit(TICKS, files, holes=2)
-    report = judge(lake)
+    report = with_two_holes(lake, offsets=5)
     assert found(report)[Code.GAP] == {0: [(18, 20)]}
     assert report.figures.lost == 1
 

@@ -6,6 +6,8 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from finance_storage.paths import TICKS
 from finance_verify.context import VerifyContext
 from finance_verify.verdict import Code
@@ -14,6 +16,7 @@ from tests.support.lakes import BAD, GOOD, TOPIC, BuiltLake, numbered
 from tests.support.tampering import drop, found, judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -42,14 +45,16 @@ def test_another_topic_than_the_lakes(lake: BuiltLake) -> None:
     assert "KAFKA_TOPIC is other" in report.findings[0].what
 
 
-def test_tables_of_two_lakes(lake: BuiltLake, tmp_path: Path) -> None:
-    lake.mix_with_another_lake(tmp_path / "other")
-    assert "finance_quarantine to another" in only_identity(lake)
-
-
-def test_tables_without_an_identity(lake: BuiltLake) -> None:
-    lake.lose_identity()
-    assert "do not say which topic they hold" in only_identity(lake)
+@pytest.mark.parametrize(
+    ("tamper", "what"),
+    [
+        (lambda lake: lake.mix_with_another_lake(lake.paths.root.parent / "other"), "finance_quarantine to another"),
+        (BuiltLake.lose_identity, "do not say which topic they hold"),
+    ],
+)
+def test_tables_of_two_lakes_or_of_none(lake: BuiltLake, tamper: Callable[[BuiltLake], None], what: str) -> None:
+    tamper(lake)
+    assert what in only_identity(lake)
 
 
 def test_tables_without_an_identity_beside_a_broken_log(lake: BuiltLake) -> None:

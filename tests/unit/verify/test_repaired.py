@@ -10,7 +10,7 @@ import pytest
 from finance_contract import Malformed, Reason, Tick, decode
 from finance_job.guard import examine
 from finance_job.repair import redrive
-from finance_job.repair.altered_rows import altered_rows
+from finance_job.repair.altered_rows import altered_rows, report_of
 from finance_job.repair.moving import complete
 from finance_job.repair.recovery_plan import RecoverError, make_plan
 from finance_kafka.offsets import OffsetRange
@@ -82,7 +82,7 @@ def test_all_checks_of_completeness_agree(
     after = judge(lake, broker)
     assert {finding.code for finding in after.findings} <= {Code.BEHIND}, after.findings
     assert not has_work(lake, broker)
-    assert lake_status(lake.paths, lambda: broker, lambda _: None).lag == after.figures.behind
+    assert lake_status(lake.paths, lambda: broker, lambda *_: None).lag == after.figures.behind
     monkeypatch.setattr(drain, "MAX_IDLE_SECONDS", 0.1)
     monkeypatch.setattr(drain, "POLL_SECONDS", 0.02)
     drained = drain.drain("", TOPIC, lake.paths, lambda: False)
@@ -92,7 +92,7 @@ def test_all_checks_of_completeness_agree(
 def has_work(lake: BuiltLake, broker: TopicDescription) -> bool:
     """Whether recover or the guard finds something to repair."""
     try:
-        is_idle = make_plan(lake.paths, TOPIC, broker, {}, altered_rows(lake.paths, TOPIC, broker)).is_idle
+        is_idle = make_plan(lake.paths, TOPIC, broker, {}, altered_rows(report_of(lake.paths, TOPIC, broker))).is_idle
     except RecoverError:
         return True
     return not is_idle or bool(find_inconsistencies(examine(lake.paths, broker)))

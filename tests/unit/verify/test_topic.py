@@ -69,6 +69,15 @@ def test_a_reader_reads_range_after_range(bootstrap: str) -> None:
     reader.close()
 
 
+def test_partitions_of_an_adopted_topic_are_read_and_returned_under_the_lakes_numbers(bootstrap: str) -> None:
+    ranges = {3000: OffsetRange(7, 9), 3001: OffsetRange(0, 1), 1000: OffsetRange(5, 5)}
+    steps = range_reader.read_ranges(bootstrap, "finance", ranges, 3000)
+    places = [(record.partition, record.offset) for records in steps for record in records]
+    assert sorted(places) == [(3000, 7), (3000, 8), (3001, 0)]
+    waiting = {3000: OffsetRange(7, 9), 3001: OffsetRange(0, 1)}
+    assert range_reader.oldest_timestamp(bootstrap, "finance", waiting, 3000) == pytest.approx(1_764_000_000.001)
+
+
 def test_a_broker_that_returns_nothing_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(range_reader, "SILENCE_SECONDS", 0.1)
     with pytest.raises(BrokerUnavailableError, match="returns no records from offset 0:3 on"):

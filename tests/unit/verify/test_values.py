@@ -46,7 +46,7 @@ def test_rows_that_arrived_after_the_topics_ends_were_read_are_not_an_alteration
     answers = [lake.broker]
     lake.store(numbered(5, first=15))
     answers += [lake.broker] * 2
-    context = VerifyContext(TOPIC, lambda: answers.pop(0), lambda _: [topic_of_lake()], patience_seconds=0)
+    context = VerifyContext(TOPIC, lambda: answers.pop(0), lambda *_: [topic_of_lake()], patience_seconds=0)
     assert verify(lake.paths, context).findings == ()
 
 

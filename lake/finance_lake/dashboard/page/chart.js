@@ -99,9 +99,15 @@ export class Chart {
     const { bars, older, step } = this.#candlesShown;
     const averaged = this.isAveraged && bars.length > 0 && !this.#other;
     this.#overlays.line.setData(this.kind === "line" ? bars.map(({ ts, close }) => ({ time: ts, value: Number(close) })) : []);
-    this.#overlays.vwap.setData(averaged && step < 86400 ? dayVwap(bars, !older) : []);
-    this.#overlays.short.setData(averaged ? movingAverage(bars, AVERAGES.short) : []);
-    this.#overlays.long.setData(averaged ? movingAverage(bars, AVERAGES.long) : []);
+    const averages = {
+      vwap: averaged && step < 86400 ? dayVwap(bars, !older) : [],
+      short: averaged ? movingAverage(bars, AVERAGES.short) : [],
+      long: averaged ? movingAverage(bars, AVERAGES.long) : [],
+    };
+    for (const [name, points] of Object.entries(averages)) {
+      this.#overlays[name].setData(points);
+      this.container.dataset[name] = points.at(-1)?.value.toFixed(4) ?? "";
+    }
     const breaks = breaksOf(bars, step);
     this.#breaks.show(breaks);
     this.container.dataset.breaks = breaks.length;
