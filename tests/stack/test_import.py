@@ -166,7 +166,7 @@ def test_at_a_terminal_it_asks_shows_a_bar_and_stops_at_ctrl_c(stack: Stack, tmp
         assert terminal.end() == 1
 
     with begun("y\n") as terminal:
-        match = terminal.expect(r"every tick is in the table once, ([\d,]+) of them by an earlier run")
+        match = terminal.expect(r"every tick is in the table once, ([\d,]+) of them by an earlier run", seconds=300)
         assert 0 < int(match[1].replace(",", "")) < rows
         assert terminal.end() == 0
     assert len(stored(stack)) == rows
