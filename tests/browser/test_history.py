@@ -15,7 +15,7 @@ from finance_lake.lake import Lake
 from tests.support.live_dashboard import LiveLake, looking_at, tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Page
 
@@ -220,10 +220,11 @@ def test_a_chart_that_loads_says_so(minutes: Page) -> None:
     expect(chart).to_have_attribute("data-older", "true")
     minutes.route("**/api/bars*", lambda route: held.append(route))  # noqa: PLW0108 (Playwright takes no built-in)
     chart.hover()
-    for state, text, begin in (
+    steps: list[tuple[str, str, Callable[[], None]]] = [
         ("loading", "loading older bars", lambda: minutes.mouse.wheel(-3000, 0)),
         ("opening", "loading bars", lambda: minutes.get_by_label("Bars of 5m").check(force=True)),
-    ):
+    ]
+    for state, text, begin in steps:
         begin()
         expect(chart).to_have_attribute("data-state", state)
         assert chart.evaluate("chart => getComputedStyle(chart, '::after').content") == f'"{text}"'

@@ -225,7 +225,7 @@ def test_the_sessions_of_an_exchange_are_listed(two_days: Lake) -> None:
 
 
 def clock(at: datetime | None) -> str | None:
-    return at and f"{at:%H:%M}"
+    return f"{at:%H:%M}" if at else None
 
 
 @pytest.mark.parametrize(
