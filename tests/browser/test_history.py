@@ -220,11 +220,11 @@ def test_a_chart_that_loads_says_so(minutes: Page) -> None:
     expect(chart).to_have_attribute("data-older", "true")
     minutes.route("**/api/bars*", lambda route: held.append(route))  # noqa: PLW0108 (Playwright takes no built-in)
     chart.hover()
-    begins: dict[tuple[str, str], Callable[[], None]] = {
-        ("loading", "loading older bars"): lambda: minutes.mouse.wheel(-3000, 0),
-        ("opening", "loading bars"): lambda: minutes.get_by_label("Bars of 5m").check(force=True),
-    }
-    for (state, text), begin in begins.items():
+    steps: list[tuple[str, str, Callable[[], None]]] = [
+        ("loading", "loading older bars", lambda: minutes.mouse.wheel(-3000, 0)),
+        ("opening", "loading bars", lambda: minutes.get_by_label("Bars of 5m").check(force=True)),
+    ]
+    for state, text, begin in steps:
         begin()
         expect(chart).to_have_attribute("data-state", state)
         assert chart.evaluate("chart => getComputedStyle(chart, '::after').content") == f'"{text}"'

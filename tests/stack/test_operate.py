@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
 
+from finance_producer.publisher import client_config
 from tests.stack.test_takeover import RETENTION, unpack
 from tests.support.beside import beside
 from tests.support.imports import FINANCELAKE, environment, financelake
@@ -30,8 +33,9 @@ PAGE = (ROOT / "docs" / "OPERATE.md").read_text()
 SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = {title: [block.splitlines() for block in BLOCK.findall(text)] for title, text in SECTION.findall(PAGE)}
-START, BACKUP, UPGRADE = (BLOCKS[title][0] for title in ("Start and stop", "Backup while it runs", "Upgrade"))
-IN_PLACE, ELSEWHERE, EXPORT = BLOCKS["Restore"]
+START, UPGRADE = (BLOCKS[title][0] for title in ("Start and stop", "Upgrade"))
+BACKUP, GENERATION = BLOCKS["Backup while it runs"]
+IN_PLACE, ELSEWHERE, (EXPORT, IMPORT) = BLOCKS["Restore"]
 (MOVE,) = BLOCKS["Move to another machine"]
 WITH_TOOLS, WITHOUT_TOOLS = BLOCKS["Add partitions"]
 (DISK,) = BLOCKS["Disk"]
@@ -39,6 +43,7 @@ WITH_TOOLS, WITHOUT_TOOLS = BLOCKS["Add partitions"]
 PORT, TOPIC = "9092", "finance"
 CRON = re.search(r"^```cron\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 UNIT = re.search(r"^```ini\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+REFRESH = "topic.metadata.refresh.interval.ms"
 OPEN_NS = 1_704_465_000 * 10**9
 
 
@@ -140,7 +145,9 @@ def test_an_operator_backs_up_a_running_lake_and_restores_it_elsewhere_after_a_k
         wait_for_derived(stack.paths, 180, stack.runs[-1].text)
         with sending(stack):
             operator.type(BACKUP)
+            operator.type(GENERATION)
             first = note(stack)
+            assert note(stack, "monday") == first
             assert "kept from the backup before" in operator.type(BACKUP)
         second = note(stack)
         assert first["versions"].keys() == {"finance_delta", "finance_quarantine", "finance_bars_1m", "finance_coverage_1m"}
@@ -156,7 +163,8 @@ def test_an_operator_backs_up_a_running_lake_and_restores_it_elsewhere_after_a_k
         new = operator.lakes["/srv/new/data"]
         new.assert_complete()
         assert sum(position.values()) < sum(new.end_offsets().values())
-        operator.type(EXPORT)
+        operator.type([EXPORT])
+        assert "every tick is in the table once" in operator.type([f"DATA_DIR=/srv/new/data {IMPORT}"])
         operator.type(WITHOUT_TOOLS)
         wait_until(lambda: len(stack.end_offsets()) == 6, 60, "six partitions")
         wait_until(lambda: _spread(stack), 120, "records in all partitions")
@@ -186,6 +194,24 @@ def test_partitions_are_added_with_kafkas_tool_in_the_same_way() -> None:
     parser.add_argument("--partitions", type=int, choices=[6], required=True)
     parser.parse_args(arguments)
     assert f'NewPartitions("{TOPIC}", 6)' in WITHOUT_TOOLS[0]
+
+
+def test_the_producers_client_uses_new_partitions_when_it_asks_the_broker_again(stack: Stack) -> None:
+    stack.make_topic()
+    before, config = len(stack.end_offsets()), client_config(stack.bootstrap, 30)
+    assert REFRESH not in config, "librdkafka's own value is the five minutes of the page"
+    producer = Producer(config | {REFRESH: 500})
+
+    def uses_new_partitions() -> bool:
+        for number in range(100):
+            producer.produce(stack.topic, b"{}", str(number))
+        assert producer.flush(30) == 0
+        return sum(end > 0 for end in stack.end_offsets().values()) == before + 2
+
+    wait_until(lambda: not uses_new_partitions(), 30, "the client knows the topic")
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap})
+    admin.create_partitions([NewPartitions(stack.topic, before + 2)])[stack.topic].result()
+    wait_until(uses_new_partitions, 30, "records in the new partitions")
 
 
 def test_the_service_stops_only_the_supervisor_and_does_not_restart_what_refuses() -> None:

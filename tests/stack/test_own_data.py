@@ -59,6 +59,9 @@ def test_an_analyst_gets_from_a_file_to_a_chart_of_returns_and_the_page(
 
     for line in "\n".join(_blocks("bash")).splitlines():
         command = re.sub(r"\bfinancelake\b", shlex.quote(FINANCELAKE), line)
+        if "SOURCE" in command:
+            listed = json.loads(financelake(stack, "sources", "--json").stdout)
+            command = command.replace("SOURCE", min(row["source"] for row in listed))
         run = subprocess.run(
             ["bash", "-c", command],
             cwd=tmp_path,

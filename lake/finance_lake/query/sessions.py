@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC
 from functools import lru_cache
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -57,9 +56,12 @@ def listed(exchange: str, first: date, last: date) -> pa.Table:
     """Return the sessions and holidays from `first` to `last`, both included, as rows of SCHEMA. Raises as `sessions_of`."""
     sessions = sessions_of(exchange, first, last)
     short = _half_days(exchange, first, last)
-    rows: list[tuple[Any, ...]] = [(day.date, "half day" if day.date in short else "full day", *day[1:]) for day in sessions]
+    rows: list[tuple[date | str | datetime | None, ...]]
+    rows = [(day.date, "half day" if day.date in short else "full day", *day[1:]) for day in sessions]
     rows += [(day, "holiday", None, None, None, None) for day in _holidays(exchange, first, last)]
-    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in sorted(rows, key=itemgetter(0))], SCHEMA)
+    return pa.Table.from_pylist(
+        [dict(zip(SCHEMA.names, row, strict=True)) for row in sorted(rows, key=lambda row: str(row[0]))], SCHEMA
+    )
 
 
 def zone_of(exchange: str) -> ZoneInfo:
