@@ -6,7 +6,7 @@ measured over the second half of the topic, when all JVMs are warm. CPU is that 
 that of the brokers is counted apart. Ratios are computed within a round, because others may use the machine: its load is noted.
 
 It prints a line per figure with its aim and writes bench/results/<date>-cluster.json. BENCH_TICKS, BENCH_BATCH, BENCH_ROUNDS,
-BENCH_READERS and BENCH_SETUPS="local[2];2 executors" change what is run; `local[2]` is always needed.
+BENCH_READERS and BENCH_SETUPS="local[2];2 executors" change what is run; `local[2]` always is.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SETUPS = (
     Setup("local[2], S3", bucket=True),
 )
 NAMES = os.environ.get("BENCH_SETUPS", ";".join(setup.name for setup in SETUPS)).split(";")
-CHOSEN = [setup for setup in SETUPS if setup.name in NAMES]
+CHOSEN = [setup for setup in SETUPS if setup.name in {BASE, *NAMES}]
 # No slower than local[2] by more than a fifth.
 MIN_RATE_TO_BASE = {"2 executors": 0.83}
 MAX_SECONDS = 900
@@ -128,6 +128,8 @@ def cells(drained: dict[str, Any]) -> dict[str, Cell]:
 
 def main() -> None:
     """Measure, print and write the figures."""
+    if unknown := set(NAMES) - {setup.name for setup in SETUPS}:
+        raise SystemExit(f"BENCH_SETUPS has no such setup: {'; '.join(sorted(unknown))}")
     with running_rig() as rig:
         published = {}
         for count in sorted({setup.brokers for setup in CHOSEN}):

@@ -46,7 +46,7 @@ def sessions_of(exchange: str, first: date, last: date) -> tuple[Session, ...]:
     """
     if first > last:
         return ()
-    schedule = _schedule(exchange, first, last)
+    schedule = _calendar(exchange, first, last).schedule.loc[first.isoformat() : last.isoformat()]
     columns = [schedule[name] for name in ("open", "close", "break_start", "break_end")]
     rows = zip(schedule.index, *columns, strict=True)
     return tuple(Session(day.date(), *map(_time, times)) for day, *times in rows)  # type: ignore[arg-type]
@@ -56,12 +56,11 @@ def listed(exchange: str, first: date, last: date) -> pa.Table:
     """Return the sessions and holidays from `first` to `last`, both included, as rows of SCHEMA. Raises as `sessions_of`."""
     sessions = sessions_of(exchange, first, last)
     short = _half_days(exchange, first, last)
-    rows: list[tuple[date | str | datetime | None, ...]]
-    rows = [(day.date, "half day" if day.date in short else "full day", *day[1:]) for day in sessions]
-    rows += [(day, "holiday", None, None, None, None) for day in _holidays(exchange, first, last)]
-    return pa.Table.from_pylist(
-        [dict(zip(SCHEMA.names, row, strict=True)) for row in sorted(rows, key=lambda row: str(row[0]))], SCHEMA
-    )
+    rows: list[dict[str, Any]] = [
+        {**day._asdict(), "day": day.date, "kind": "half day" if day.date in short else "full day"} for day in sessions
+    ]
+    rows += [{"day": day, "kind": "holiday"} for day in _holidays(exchange, first, last)]
+    return pa.Table.from_pylist(rows, SCHEMA).sort_by("day")
 
 
 def zone_of(exchange: str) -> ZoneInfo:
@@ -89,12 +88,8 @@ def _holidays(exchange: str, first: date, last: date) -> list[date]:
     return sorted(day for day in days if first <= day <= last and calendar.weekmask[day.weekday()] == "1")
 
 
-def _schedule(exchange: str, first: date, last: date) -> Any:  # noqa: ANN401 (a pandas frame; the library has no types)
-    return _calendar(exchange, first, last).schedule.loc[first.isoformat() : last.isoformat()]
-
-
 @lru_cache(16)
-def _calendar(exchange: str, first: date, last: date) -> Any:  # noqa: ANN401
+def _calendar(exchange: str, first: date, last: date) -> Any:  # noqa: ANN401 (the library has no types)
     """Return the calendar of an exchange, which reaches at least from `first` to `last`."""
     library = _library(exchange)
     try:

@@ -1,4 +1,4 @@
-"""The lake that an import goes to: it must run, and hold the topic that is configured."""
+"""The lake that an import goes to: while ticks are sent it must run, and hold the topic that is configured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TargetError(LakeError):
 
 
 class Target(NamedTuple):
-    """A running lake."""
+    """A lake, and where its topic is."""
 
     paths: LakePaths
     bootstrap: str

@@ -152,9 +152,8 @@ def _symbols(columns: dict[int, pa.Array], plan: Plan, rows: int) -> tuple[pa.Ar
     encoded = text.dictionary_encode()
     symbols = [without_guard(symbol) for symbol in encoded.dictionary.to_pylist()]
     valid = np.array([is_symbol(symbol) for symbol in symbols] + [False])
-    return pa.array(symbols, pa.string()).take(encoded.indices), valid[
-        encoded.indices.fill_null(len(valid) - 1).to_numpy(zero_copy_only=False)
-    ]
+    places = encoded.indices.fill_null(len(symbols)).to_numpy(zero_copy_only=False)
+    return pa.array(symbols, pa.string()).take(encoded.indices), valid[places]
 
 
 def _sizes(columns: dict[int, pa.Array], plan: Plan, rows: int) -> tuple[pa.Array, Mask]:
